@@ -1,0 +1,5 @@
+"""Sluiceway: release pipelines for feature gates and dynamic configs.
+
+Read `contracts/subjects.py`, then `contracts/events.py`, `pipelines/decide.py` and
+`pipelines/projection.py`: what crosses a wire, and the two pure functions that rule it.
+"""

@@ -1,0 +1,12 @@
+"""The one place that asks what time it is."""
+
+import time
+from collections.abc import Callable
+
+#: Returns milliseconds since the epoch.
+Clock = Callable[[], int]
+
+
+def now_ms() -> int:
+    """Return the time of this host, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,192 @@
+"""What may be asked of the scheduler: imperative, one model per verb."""
+
+from typing import Annotated, Any, ClassVar
+from uuid import uuid4
+
+from pydantic import Field
+
+from .catalogue import Environment, Region
+from .feature import FeatureDocument
+from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId, feature_of
+from .model import Authored
+from .pipeline import Pipeline
+
+#: Bytes of a command; a larger one is refused.
+COMMAND_MAX_BYTES = 256 * 1024
+
+Actor = Annotated[str, Field(min_length=1, max_length=200)]
+Reason = Annotated[str, Field(max_length=2_000)]
+
+
+class Command(Authored):
+    """Who asks, and why. A command sent twice with one id is applied once."""
+
+    verb: ClassVar[str]
+
+    id: Annotated[str, Field(min_length=1, max_length=200, default_factory=lambda: uuid4().hex)]
+    actor: Actor
+    reason: Reason | None = None
+
+
+class FeatureCommand(Command):
+    """A command whose answer is one event of one feature."""
+
+    @property
+    def key(self) -> FeatureKey:
+        raise NotImplementedError
+
+
+class SaveFeature(FeatureCommand):
+    """Save a gate or config; with a pipeline, an effective change starts a trigger."""
+
+    verb = "save_feature"
+    feature: FeatureDocument
+
+    @property
+    def key(self) -> FeatureKey:
+        return self.feature.key
+
+
+class ArchiveFeature(FeatureCommand):
+    """Take a feature out of every region, at once."""
+
+    verb = "archive_feature"
+    kind: FeatureKind
+    name: Name
+
+    @property
+    def key(self) -> FeatureKey:
+        return FeatureKey(self.kind, self.name)
+
+
+class TriggerCommand(FeatureCommand):
+    """A command to one trigger."""
+
+    trigger: TriggerId
+
+    @property
+    def key(self) -> FeatureKey:
+        return feature_of(self.trigger)
+
+
+class PhaseCommand(TriggerCommand):
+    """A command meant for one phase: refused where another one is current."""
+
+    phase_id: Name
+
+
+class ApprovePhase(PhaseCommand):
+    """Let the phase that waits for review start."""
+
+    verb = "approve"
+
+
+class PauseTrigger(PhaseCommand):
+    """Stop the bake timer; what is released stays released."""
+
+    verb = "pause"
+
+
+class UnpauseTrigger(PhaseCommand):
+    """Let the rest of the bake run on."""
+
+    verb = "unpause"
+
+
+class SkipPhase(PhaseCommand):
+    """End the phase now; one that waits for review is not released."""
+
+    verb = "skip"
+
+
+class AbortTrigger(TriggerCommand):
+    """Take the candidate back everywhere, for good."""
+
+    verb = "abort"
+
+
+class RollOutTrigger(TriggerCommand):
+    """Give the candidate to everyone now."""
+
+    verb = "roll_out"
+
+
+class RollBackTrigger(TriggerCommand):
+    """Take the candidate back everywhere, because of an alert."""
+
+    verb = "roll_back"
+    alert: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+
+class AdvancePhase(PhaseCommand):
+    """The bake of this phase is over. Time says this, inside the scheduler; it has no subject."""
+
+    verb = "advance"
+    #: What forbids to leave the phase.
+    holds: tuple[str, ...] = ()
+
+
+class SavePipeline(Command):
+    """Create or replace a pipeline; refused while one of its triggers is active."""
+
+    verb = "save_pipeline"
+    pipeline: Pipeline
+
+
+class DeletePipeline(Command):
+    """Delete a pipeline that no feature is attached to."""
+
+    verb = "delete_pipeline"
+    pipeline_id: Name
+
+
+class SaveEnvironment(Command):
+    """Create or replace an environment."""
+
+    verb = "save_environment"
+    environment: Environment
+
+
+class DeleteEnvironment(Command):
+    """Delete an environment that no region lies in."""
+
+    verb = "delete_environment"
+    name: Name
+
+
+class SaveRegion(Command):
+    """Create or replace a region; it receives its rules at once."""
+
+    verb = "save_region"
+    region: Region
+
+
+class DeleteRegion(Command):
+    """Delete a region and the rules published for it."""
+
+    verb = "delete_region"
+    name: RegionName
+
+
+CatalogueCommand = (
+    SavePipeline | DeletePipeline | SaveEnvironment | DeleteEnvironment | SaveRegion | DeleteRegion
+)
+
+#: Every command that has a subject.
+PUBLIC_COMMANDS: tuple[type[Command], ...] = (
+    SaveFeature,
+    ArchiveFeature,
+    ApprovePhase,
+    PauseTrigger,
+    UnpauseTrigger,
+    SkipPhase,
+    AbortTrigger,
+    RollOutTrigger,
+    RollBackTrigger,
+    SavePipeline,
+    DeletePipeline,
+    SaveEnvironment,
+    DeleteEnvironment,
+    SaveRegion,
+    DeleteRegion,
+)

@@ -1,0 +1,29 @@
+"""Durations as people write them: `30m`, `1h30m`, `500ms`."""
+
+import re
+
+MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def milliseconds(text: str) -> int:
+    """Return the length of `text` in whole milliseconds.
+
+    `ValueError` where it is not a sequence of numbers with the units ms, s, m, h or d.
+    """
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        raise ValueError(f"{text!r} is not a duration; write for example 30m, 1h30m or 500ms")
+    return round(sum(float(number) * MILLISECONDS[unit] for number, unit in parts))
+
+
+def spoken(length_ms: int) -> str:
+    """Return a length as a person would write it: `90000` is `1m30s`."""
+    if length_ms <= 0:
+        return "0s"
+    parts = []
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, length_ms = divmod(length_ms, MILLISECONDS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:2])

@@ -1,0 +1,64 @@
+"""Headers of our messages: CloudEvents in the NATS binary binding, and a few of our own.
+
+Format: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
+The headers of our own repeat what stands in the body, for those who need not parse it.
+"""
+
+from datetime import UTC, datetime
+
+CE_SPECVERSION = "ce-specversion"
+CE_TYPE = "ce-type"
+CE_ID = "ce-id"
+CE_TIME = "ce-time"
+CE_SOURCE = "ce-source"
+CE_SUBJECT = "ce-subject"
+CONTENT_TYPE = "content-type"
+
+#: FEATURES: status of the newest trigger; absent before the first.
+STATUS = "Sluiceway-Status"
+#: FEATURES: when the bake of the current phase ends, in ms; absent while nothing bakes.
+DUE = "Sluiceway-Due"
+#: FEATURES: the pipeline that the feature is attached to.
+PIPELINE = "Sluiceway-Pipeline"
+#: FEATURES: the pipeline of the active trigger.
+RUNNING_PIPELINE = "Sluiceway-Running-Pipeline"
+#: RULES: sequence of the event in FEATURES.
+REVISION = "Sluiceway-Revision"
+#: RULES: sequence of the region's document in CATALOG.
+REGION_REVISION = "Sluiceway-Region-Revision"
+#: RULES: digest of what the document says, apart from its revision and time.
+CHECKSUM = "Sluiceway-Checksum"
+#: RULES: when the event happened, in ms.
+EVENT_TIME = "Sluiceway-Event-Time"
+#: CATALOG: who changed the document, and why.
+ACTOR = "Sluiceway-Actor"
+WHY = "Sluiceway-Reason"
+#: DEAD_LETTERS: why the message was rejected, and where it was published.
+DEAD_REASON = "Sluiceway-Dead-Reason"
+DEAD_SUBJECT = "Sluiceway-Dead-Subject"
+
+
+def cloud_event(
+    type_: str, *, id_: str, time_ms: int, source: str, subject: str | None = None
+) -> dict[str, str]:
+    """Return the CloudEvents headers of a JSON message."""
+    headers = {
+        CE_SPECVERSION: "1.0",
+        CE_TYPE: type_,
+        CE_ID: header_safe(id_),
+        CE_TIME: rfc3339(time_ms),
+        CE_SOURCE: header_safe(source),
+        CONTENT_TYPE: "application/json",
+    }
+    return headers if subject is None else {**headers, CE_SUBJECT: subject}
+
+
+def rfc3339(time_ms: int) -> str:
+    """Return a time as `2026-11-23T18:49:36.123Z`."""
+    moment = datetime.fromtimestamp(time_ms / 1_000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def header_safe(text: str) -> str:
+    """Return `text` on one line of printable ASCII, cut at 500 characters: a header holds no more."""
+    return " ".join(text.encode("ascii", "replace").decode().split())[:500]

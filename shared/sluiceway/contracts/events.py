@@ -1,0 +1,49 @@
+"""What happened to a feature: one event per decision, carrying the whole state after it."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from .feature import Feature
+from .model import Recorded
+
+
+class EventType(StrEnum):
+    """Past tense: it has happened. Also the `ce-type` of the message, behind `sluiceway.`."""
+
+    #: saved and live at once: no pipeline, or only opted-out environments are touched
+    FEATURE_CHANGED = "feature_changed"
+    FEATURE_ARCHIVED = "feature_archived"
+    #: a candidate was saved; its first phase started or waits for review
+    TRIGGER_STARTED = "trigger_started"
+    #: a bake is over; the next phase started or waits for review
+    PHASE_ADVANCED = "phase_advanced"
+    PHASE_APPROVED = "phase_approved"
+    PHASE_SKIPPED = "phase_skipped"
+    #: a bake is over, but the phase may not be left yet
+    PHASE_HELD = "phase_held"
+    TRIGGER_PAUSED = "trigger_paused"
+    TRIGGER_UNPAUSED = "trigger_unpaused"
+    #: the candidate became the base everywhere after the last phase
+    TRIGGER_COMPLETED = "trigger_completed"
+    #: the candidate became the base everywhere, by a person's decision
+    TRIGGER_ROLLED_OUT = "trigger_rolled_out"
+    TRIGGER_ABORTED = "trigger_aborted"
+    TRIGGER_ROLLED_BACK = "trigger_rolled_back"
+
+
+class FeatureEvent(Recorded):
+    """One entry of a feature's log. The last one *is* the feature's state."""
+
+    type: EventType
+    #: Milliseconds since the epoch.
+    time_ms: int
+    actor_id: str
+    reason: str | None = None
+    command_id: str
+    #: The phase that was acted on, or that time ended.
+    phase_id: str | None = None
+    #: The alert that a roll-back answers.
+    alert: Annotated[dict[str, Any], Field(default_factory=dict)]
+    feature: Feature

@@ -1,0 +1,219 @@
+"""Feature, spec, trigger: the state that every event carries."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, StrictBool
+
+from .conditions import Condition
+from .identifiers import FeatureKey, FeatureKind, Label, Name, TriggerId
+from .model import Authored, Recorded
+from .pipeline import RULES_MAX, Phase, Pipeline
+
+#: How many commands a feature remembers, so that one sent twice is applied once.
+RECENT_COMMANDS_MAX = 32
+#: How many actions a trigger carries; the log holds them all.
+ACTIONS_MAX = 200
+
+Percentage = Annotated[float, Field(ge=0, le=100)]
+
+
+class FeatureRule(Authored):
+    """Who gets which value: all conditions hold, in one of the environments."""
+
+    name: Label
+    #: Also the salt of the percentage; the name, where it is absent.
+    id: Label | None = None
+    pass_percentage: Percentage = 100.0
+    conditions: tuple[Condition, ...] = ()
+    #: Empty or absent: every environment.
+    environments: tuple[Name, ...] | None = None
+
+
+class GateRule(FeatureRule):
+    """A rule of a gate; whoever passes it gets `returnValue`, true where it is absent."""
+
+    return_value: StrictBool = True
+
+
+class ConfigRule(FeatureRule):
+    """A rule of a dynamic config; whoever passes it gets `returnValue`."""
+
+    return_value: dict[str, JsonValue]
+
+
+class _FeatureDocument(Authored):
+    name: Name
+    is_enabled: bool = True
+    description: Annotated[str, Field(max_length=1_000)] = ""
+    #: The unit of percentages: `userID`, or a key of the user's `customIDs`.
+    id_type: Label = "userID"
+    release_pipeline_id: Name | None = None
+
+
+class FeatureGate(_FeatureDocument):
+    """A gate as its author writes it."""
+
+    kind: Literal["FeatureGate"] = "FeatureGate"
+    rules: Annotated[tuple[GateRule, ...], Field(max_length=RULES_MAX)] = ()
+
+    @property
+    def key(self) -> FeatureKey:
+        return FeatureKey(FeatureKind.GATE, self.name)
+
+    @property
+    def default_value(self) -> JsonValue:
+        return False
+
+
+class DynamicConfig(_FeatureDocument):
+    """A dynamic config as its author writes it."""
+
+    kind: Literal["DynamicConfig"] = "DynamicConfig"
+    rules: Annotated[tuple[ConfigRule, ...], Field(max_length=RULES_MAX)] = ()
+    default_value: dict[str, JsonValue] = {}
+
+    @property
+    def key(self) -> FeatureKey:
+        return FeatureKey(FeatureKind.DYNAMIC_CONFIG, self.name)
+
+
+FeatureDocument = Annotated[FeatureGate | DynamicConfig, Field(discriminator="kind")]
+
+
+class Spec(Recorded):
+    """One version of a feature: what is evaluated."""
+
+    #: Counts the saved versions of the feature, from 1.
+    version: int
+    #: The trigger that released it; absent where it went live at once.
+    trigger: TriggerId | None = None
+    is_enabled: bool
+    description: str = ""
+    id_type: str
+    default_value: JsonValue
+    rules: tuple[GateRule | ConfigRule, ...]
+
+
+class TriggerStatus(StrEnum):
+    """Where a trigger stands. The first three are active."""
+
+    #: the current phase bakes
+    IN_PROGRESS = "IN_PROGRESS"
+    #: the bake timer stands still; what is released stays released
+    PAUSED = "PAUSED"
+    #: the current phase has not started: it needs an approval
+    WAITING_FOR_REVIEW = "WAITING_FOR_REVIEW"
+    #: the candidate became the base everywhere
+    COMPLETED = "COMPLETED"
+    #: a person took the candidate back
+    ABORTED = "ABORTED"
+    #: the monitor took the candidate back
+    ROLLED_BACK = "ROLLED_BACK"
+
+    @property
+    def is_active(self) -> bool:
+        return self in (TriggerStatus.IN_PROGRESS, TriggerStatus.PAUSED, TriggerStatus.WAITING_FOR_REVIEW)
+
+
+class ActionType(StrEnum):
+    """What was done to a trigger, by a person, by time or by the monitor."""
+
+    STARTED = "STARTED"
+    #: the bake of the phase is over, the next one started or waits for its review
+    ADVANCED = "ADVANCED"
+    APPROVED_FOR = "APPROVED_FOR"
+    PAUSED = "PAUSED"
+    UNPAUSED = "UNPAUSED"
+    SKIPPED = "SKIPPED"
+    #: the bake of the phase is over, but something forbids to leave it
+    HELD = "HELD"
+    FULL_ROLL_OUT = "FULL_ROLL_OUT"
+    COMPLETED = "COMPLETED"
+    ABORTED = "ABORTED"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+class Action(Recorded):
+    """One thing done to a trigger."""
+
+    type: ActionType
+    time_ms: int
+    phase_id: str | None
+    actor_id: str
+    reason: str | None = None
+
+
+class PhaseRun(Recorded):
+    """A phase of a running trigger."""
+
+    phase: Phase
+    #: When the phase was released; absent: its segment never received the candidate.
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    #: True: it was passed over while it waited for its review.
+    skipped: bool = False
+
+
+class Trigger(Recorded):
+    """One run of a pipeline for one change of one feature, with its own copy of the pipeline."""
+
+    id: TriggerId
+    pipeline: Pipeline
+    status: TriggerStatus
+    phases: tuple[PhaseRun, ...]
+    #: Index of the phase that bakes or waits; of the last one reached, once the trigger has ended.
+    current: int
+    #: When the bake of the current phase ends; absent while nothing bakes.
+    due_ms: int | None = None
+    #: What was left of the bake when it was paused.
+    remaining_ms: int | None = None
+    #: Why a phase that is due may not be left.
+    held: tuple[str, ...] = ()
+    creator_id: str
+    created_ms: int
+    ended_ms: int | None = None
+    description: str | None = None
+    actions: tuple[Action, ...]
+
+    @property
+    def current_run(self) -> PhaseRun:
+        return self.phases[self.current]
+
+    @property
+    def released(self) -> tuple[Phase, ...]:
+        """The phases whose segment has received the candidate."""
+        return tuple(run.phase for run in self.phases if run.started_ms is not None)
+
+
+class Feature(Recorded):
+    """The whole state of a feature."""
+
+    kind: FeatureKind
+    name: Name
+    #: Fixed for ever: a new one would deal all percentages anew.
+    salt: str
+    release_pipeline_id: str | None = None
+    #: What is live outside the release; absent before the first version is live.
+    base: Spec | None = None
+    #: What the active trigger releases.
+    candidate: Spec | None = None
+    #: The newest run, active or ended.
+    trigger: Trigger | None = None
+    #: How many versions were saved, and how many triggers were started.
+    versions: int = 0
+    runs: int = 0
+    archived: bool = False
+    recent_commands: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> FeatureKey:
+        return FeatureKey(self.kind, self.name)
+
+    @property
+    def active_trigger(self) -> Trigger | None:
+        return self.trigger if self.trigger and self.trigger.status.is_active else None
+
+    def changed(self, **fields: Any) -> "Feature":
+        """Return a copy with these fields; the values must be valid already."""
+        return self.model_copy(update=fields)

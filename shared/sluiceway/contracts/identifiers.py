@@ -1,0 +1,53 @@
+"""Names of features, regions and triggers, and the forms they must have."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+from pydantic import StringConstraints
+
+#: A name is one token of a subject: no dot, no wildcard, no space.
+NAME_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+RegionName = Name
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class FeatureKind(StrEnum):
+    """What a feature is; the token in its subject."""
+
+    GATE = "gate"
+    DYNAMIC_CONFIG = "dynamic_config"
+
+
+class FeatureKey(NamedTuple):
+    """The identity of a feature; as text `gate.new_checkout`."""
+
+    kind: FeatureKind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.name}"
+
+
+#: `<kind>.<feature>.<run>`, for example `gate.new_checkout.3`: the third run of that feature.
+TriggerId = Annotated[
+    str, StringConstraints(pattern=r"^(gate|dynamic_config)\.[A-Za-z0-9_-]{1,100}\.[1-9][0-9]{0,8}$")
+]
+
+
+def trigger_id(key: FeatureKey, run: int) -> str:
+    """Return the id of the `run`-th trigger (from 1) of a feature."""
+    return f"{key}.{run}"
+
+
+def feature_of(trigger: str) -> FeatureKey:
+    """Return the feature that a valid `TriggerId` names."""
+    kind, name, _ = trigger.split(".")
+    return FeatureKey(FeatureKind(kind), name)
+
+
+def slug(text: str) -> str:
+    """Return `text` as a `Name`: every run of other characters becomes one dash."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:100]

@@ -1,0 +1,99 @@
+"""Every subject, stream, bucket and durable name. Nothing else in the code spells one.
+
+```
+sluiceway.commands.<verb>              request-reply, queue group `scheduler`
+sluiceway.features.<kind>.<name>       stream FEATURES: the log of each feature
+sluiceway.alerts.<source>              stream ALERTS
+sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
+$KV.CATALOG.<environment|region|pipeline>.<id>
+$KV.RULES.<region>.<kind>.<name>
+$KV.APPLIED.<region>.<instance>
+```
+"""
+
+from .identifiers import FeatureKey, FeatureKind
+
+PREFIX = "sluiceway"
+
+COMMANDS = f"{PREFIX}.commands.>"
+SCHEDULER_QUEUE = "scheduler"
+
+FEATURES_STREAM = "FEATURES"
+FEATURES = f"{PREFIX}.features.*.*"
+
+ALERTS_STREAM = "ALERTS"
+ALERTS = f"{PREFIX}.alerts.>"
+MONITOR_DURABLE = "monitor"
+
+DEAD_LETTERS_STREAM = "DEAD_LETTERS"
+DEAD_LETTERS = f"{PREFIX}.dead_letters.*"
+
+CATALOG_BUCKET = "CATALOG"
+RULES_BUCKET = "RULES"
+APPLIED_BUCKET = "APPLIED"
+
+CATALOG_STREAM = f"KV_{CATALOG_BUCKET}"
+RULES_STREAM = f"KV_{RULES_BUCKET}"
+APPLIED_STREAM = f"KV_{APPLIED_BUCKET}"
+
+CATALOG = f"$KV.{CATALOG_BUCKET}.>"
+RULES = f"$KV.{RULES_BUCKET}.>"
+APPLIED = f"$KV.{APPLIED_BUCKET}.>"
+
+
+def command(verb: str) -> str:
+    """Return the subject of a command."""
+    return f"{PREFIX}.commands.{verb}"
+
+
+def feature(key: FeatureKey) -> str:
+    """Return the subject of a feature's log."""
+    return f"{PREFIX}.features.{key.kind}.{key.name}"
+
+
+def feature_in(subject: str) -> FeatureKey:
+    """Return the feature whose log a subject of FEATURES is; `ValueError` for another kind."""
+    kind, name = subject.split(".")[2:]
+    return FeatureKey(FeatureKind(kind), name)
+
+
+def alert(source: str) -> str:
+    """Return the subject of a source's alerts."""
+    return f"{PREFIX}.alerts.{source}"
+
+
+def dead_letters(service: str) -> str:
+    """Return the subject of what a service rejected."""
+    return f"{PREFIX}.dead_letters.{service}"
+
+
+def catalogue(kind: str, id_: str) -> str:
+    """Return the subject of a document in CATALOG; `kind` is environment, region or pipeline."""
+    return f"$KV.{CATALOG_BUCKET}.{kind}.{id_}"
+
+
+def catalogue_in(subject: str) -> tuple[str, str]:
+    """Return kind and id of the document that a subject of CATALOG holds."""
+    _, _, kind, id_ = subject.split(".", 3)
+    return kind, id_
+
+
+def rules_of(region: str) -> str:
+    """Return the subjects of all rules of a region."""
+    return f"$KV.{RULES_BUCKET}.{region}.>"
+
+
+def rule(region: str, key: FeatureKey) -> str:
+    """Return the subject of the rules of one feature in one region."""
+    return f"$KV.{RULES_BUCKET}.{region}.{key.kind}.{key.name}"
+
+
+def rule_in(subject: str) -> tuple[str, FeatureKey]:
+    """Return region and feature of a subject of RULES; `ValueError` for another form."""
+    _, _, region, kind, name = subject.split(".")
+    return region, FeatureKey(FeatureKind(kind), name)
+
+
+def applied(region: str, instance: str) -> str:
+    """Return the subject of an instance's report."""
+    return f"$KV.{APPLIED_BUCKET}.{region}.{instance}"

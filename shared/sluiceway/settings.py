@@ -1,0 +1,35 @@
+"""Settings that every service shares, read from the environment (`SLUICEWAY_…`)."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class BrokerSettings(BaseSettings):
+    """How to reach NATS."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICEWAY_", frozen=True)
+
+    #: Comma-separated URLs of the cluster.
+    nats_url: str = "nats://127.0.0.1:4222"
+    #: A `.creds` file, where the broker asks for one.
+    nats_creds: Path | None = None
+    #: A certificate authority file, where the broker speaks TLS with its own.
+    nats_ca: Path | None = None
+    #: Copies of every stream: 1 on a laptop, 3 on a cluster.
+    stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+
+
+class ServiceSettings(BrokerSettings):
+    """What every process needs beside its own settings."""
+
+    #: Where `/metrics`, `/healthz` and `/readyz` are served; port 0 takes a free one.
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    #: A file that receives the URL once the port is open.
+    http_announce: Path | None = None
+    #: `json` for machines, `text` for people.
+    log_format: Annotated[str, Field(pattern="^(json|text)$")] = "json"
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"

@@ -1,0 +1,124 @@
+"""The HTTP side of every process: `/metrics`, `/healthz`, `/readyz`, until a signal ends it."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from prometheus_client import REGISTRY, make_asgi_app
+
+from ..settings import ServiceSettings
+
+#: Returns what is not ready yet, and why; empty once the process is ready.
+Readiness = Callable[[], Awaitable[dict[str, str]]]
+
+READINESS_TIMEOUT_SECONDS = 2.0
+SHUTDOWN_TIMEOUT_SECONDS = 5
+
+
+async def run_service(
+    settings: ServiceSettings, service: AbstractAsyncContextManager[Any], readiness: Readiness
+) -> None:
+    """Serve the health pages, run `service` inside, and return after SIGTERM or SIGINT.
+
+    The pages answer from the first moment, so that a process that waits for its broker can be
+    told from a dead one.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with health_server(settings, readiness):
+        running = asyncio.create_task(_hold(service, stop))
+        await running
+
+
+@contextlib.asynccontextmanager
+async def health_server(settings: ServiceSettings, readiness: Readiness) -> AsyncIterator[str]:
+    """Serve the health pages while the block runs; gives their URL."""
+    listener = socket.create_server((settings.http_host, settings.http_port))
+    host, port = listener.getsockname()[:2]
+    url = f"http://{host}:{port}"
+    server = _Server(
+        uvicorn.Config(
+            _pages(readiness),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    if settings.http_announce:
+        announce(settings.http_announce, url)
+    try:
+        yield url
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def announce(path: Path, text: str) -> None:
+    """Write a small file as a whole: a reader sees all of it or nothing."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+async def _hold(service: AbstractAsyncContextManager[Any], stop: asyncio.Event) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    starting = asyncio.create_task(service.__aenter__())
+    await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        return
+    starting.result()
+    await stopping
+    await service.__aexit__(None, None, None)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves the signals to `run_service`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _pages(readiness: Readiness) -> Callable[..., Awaitable[None]]:
+    metrics = make_asgi_app(REGISTRY)
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        match scope["path"]:
+            case "/metrics" | "/metrics/":
+                await metrics(scope, receive, send)
+            case "/healthz":
+                await _answer(send, 200, {"status": "alive"})
+            case "/readyz":
+                missing = await _missing(readiness)
+                status = "waiting" if missing else "ready"
+                await _answer(send, 503 if missing else 200, {"status": status, "missing": missing})
+            case _:
+                await _answer(send, 404, {"message": "try /metrics, /healthz or /readyz"})
+
+    return app
+
+
+async def _missing(readiness: Readiness) -> dict[str, str]:
+    try:
+        return await asyncio.wait_for(readiness(), READINESS_TIMEOUT_SECONDS)
+    except TimeoutError:
+        return {"readiness": f"no answer within {READINESS_TIMEOUT_SECONDS} s"}
+
+
+async def _answer(send: Any, status: int, body: dict[str, Any]) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
