@@ -1,0 +1,36 @@
+"""Builds the evaluator-publisher and wires its adapters."""
+
+from contextlib import AsyncExitStack
+
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.feature_log import FeatureLog
+from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.rule_store import RuleStore
+from sluiceway.service import Service, running
+
+from .fanout import FanOut
+
+SOURCE = "/sluiceway/evaluator-publisher"
+
+
+class EvaluatorPublisher(Service):
+    """The running evaluator-publisher."""
+
+    name = "evaluator_publisher"
+
+    async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
+        """Hear everything to its end first: who knows only a part would take the rest for deleted."""
+        features = FeatureView(connection, FeatureLog(connection, SOURCE))
+        catalogue = CatalogueView(connection)
+        rules = RuleStore(connection)
+        fan_out = FanOut(features, catalogue, rules)
+        for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
+            self.missing = {name: "not read to its end yet; is a scheduler running?"}
+            await stack.enter_async_context(view)
+            await view.caught_up()
+        features.on_change = fan_out.note
+        catalogue.on_change = fan_out.note_catalogue
+        rules.on_foreign = fan_out.note_foreign
+        fan_out.check_all()
+        await stack.enter_async_context(running(fan_out.run(), "fan out"))

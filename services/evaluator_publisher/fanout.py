@@ -1,0 +1,172 @@
+"""Which regions change when a feature does, written with compare-and-set."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from nats.errors import Error as NatsError
+
+from sluiceway.clock import now_ms
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.errors import Rejected, Unavailable
+from sluiceway.messaging.catalogue_store import CatalogueView, Stored
+from sluiceway.messaging.feature_view import Entry, FeatureView
+from sluiceway.messaging.rule_store import NOTHING, Place, RuleStore, Version, Write
+from sluiceway.pipelines import segments
+from sluiceway.pipelines.projection import checksum, fields_looked_at, project
+from sluiceway.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+RETRY_MIN_SECONDS = 0.05
+RETRY_MAX_SECONDS = 2.0
+#: After so many features of a long list, whatever is new comes first again.
+CATCH_UP_BATCH = 20
+
+
+class Rules(NamedTuple):
+    """What regions of one kind receive; `data` is None where that is nothing."""
+
+    checksum: str
+    data: bytes | None
+
+
+class FanOut:
+    """Brings RULES to what the newest events say. New events go before what is merely checked."""
+
+    def __init__(self, features: FeatureView, catalogue: CatalogueView, rules: RuleStore) -> None:
+        self._features = features
+        self._catalogue = catalogue
+        self._rules = rules
+        self._urgent: OrderedDict[FeatureKey, None] = OrderedDict()
+        self._to_check: OrderedDict[FeatureKey, None] = OrderedDict()
+        self._to_clear: set[str] = set()
+        self._awake = asyncio.Event()
+
+    def note(self, entry: Entry) -> None:
+        """Take a new event."""
+        self._urgent[entry.key] = None
+        self._awake.set()
+
+    def note_catalogue(self, kind: str, id_: str, stored: Stored | None) -> None:
+        """Take a region that was added, changed or deleted: every feature is checked."""
+        if kind != "region":
+            return
+        if stored is None:
+            self._to_clear.add(id_)
+        else:
+            self._to_clear.discard(id_)
+        self.check_all()
+
+    def note_foreign(self, place: Place) -> None:
+        """Take a place that somebody else wrote to: it is put right."""
+        self._to_check[place.key] = None
+        self._awake.set()
+
+    def check_all(self) -> None:
+        """Check every feature in every region, as after a start."""
+        for entry in self._features:
+            self._to_check[entry.key] = None
+        self._awake.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was heard is written."""
+        return not (self._urgent or self._to_check or self._to_clear)
+
+    async def run(self) -> None:
+        """Write until cancelled; while the broker is away, wait for it."""
+        wait = RETRY_MIN_SECONDS
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            try:
+                await self._work_off()
+                wait = RETRY_MIN_SECONDS
+            except (NatsError, TimeoutError, Unavailable) as error:
+                log.warning("rules cannot be written now: %s", error or type(error).__name__)
+                self._awake.set()
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, RETRY_MAX_SECONDS)
+
+    async def _work_off(self) -> None:
+        while not self.is_idle:
+            await self._each(self._urgent)
+            await self._each(self._to_check, most=CATCH_UP_BATCH)
+            for region in tuple(self._to_clear):
+                await self._write(self._deletions(region))
+                self._to_clear.discard(region)
+
+    async def _each(self, keys: OrderedDict[FeatureKey, None], most: int | None = None) -> None:
+        while keys and most != 0:
+            key = next(iter(keys))
+            sequence = await self._bring_up_to_date(key)
+            entry = self._features.get(key)
+            if entry is None or entry.sequence == sequence:
+                keys.pop(key, None)
+            most = None if most is None else most - 1
+
+    async def _bring_up_to_date(self, key: FeatureKey) -> int:
+        """Write what a feature's newest event says; return that event's sequence."""
+        entry = self._features.get(key)
+        if entry is None:
+            return 0
+        try:
+            event = entry.event
+        except Rejected as error:
+            log.error("%s is left as it is: %s", key, error)
+            return entry.sequence
+        if await self._write(self._writes(event, entry.sequence)):
+            metrics.FAN_OUT_SECONDS.observe(max(0, now_ms() - event.time_ms) / 1_000)
+        return entry.sequence
+
+    async def _write(self, writes: Iterable[Write]) -> bool:
+        """Write until nothing is due any more; say whether anything was."""
+        due = [write for write in writes if self._rules.is_due(write)]
+        left = due
+        while left:
+            overtaken = await self._rules.write(left)
+            for write in set(left) - set(overtaken):
+                action = "deleted" if write.data is None else "published"
+                metrics.RULE_DOCUMENTS.labels(write.place.region, action).inc()
+            if overtaken:
+                await self._rules.reached_end()
+            left = [write for write in overtaken if self._rules.is_due(write)]
+        return bool(due)
+
+    def _writes(self, event: FeatureEvent, revision: int) -> Iterator[Write]:
+        fields = sorted(fields_looked_at(event.feature))
+        rules_of_kind: dict[tuple[str, ...], Rules] = {}
+        for region, region_revision in self._regions():
+            kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
+            if kind not in rules_of_kind:
+                rules_of_kind[kind] = _rules(event, revision, region)
+            text, data = rules_of_kind[kind]
+            yield Write(
+                Place(region.name, event.feature.key),
+                Version(revision, region_revision),
+                text,
+                event.time_ms,
+                data,
+            )
+
+    def _deletions(self, region: str) -> Iterator[Write]:
+        """Return the writes that clear a deleted region."""
+        deleted_at = self._catalogue.tail("region", region)
+        for place in self._rules.places_in(region):
+            held = self._rules.held(place)
+            yield Write(place, Version(held.version.revision, deleted_at), NOTHING, now_ms(), None)
+
+    def _regions(self) -> Iterator[tuple[Region, int]]:
+        for stored in self._catalogue.all("region"):
+            assert isinstance(stored.document, Region)
+            yield stored.document, stored.revision
+
+
+def _rules(event: FeatureEvent, revision: int, region: Region) -> Rules:
+    document = project(event, revision, segments.Place.of(region))
+    return Rules(checksum(document), document.to_json()) if document else Rules(NOTHING, None)

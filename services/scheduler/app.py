@@ -1,0 +1,123 @@
+"""Builds the scheduler and wires its adapters."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+from faststream.nats import NatsBroker, NatsMessage
+
+from sluiceway.clock import now_ms
+from sluiceway.contracts import subjects
+from sluiceway.contracts.commands import COMMAND_MAX_BYTES, PUBLIC_COMMANDS, Command
+from sluiceway.contracts.feature import TriggerStatus
+from sluiceway.contracts.replies import RefusalCode, Reply
+from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
+from sluiceway.messaging.connection import Connection, connect_options
+from sluiceway.messaging.dead_letters import DeadLetters
+from sluiceway.messaging.delivery import answering, decoder, refused
+from sluiceway.messaging.feature_log import FeatureLog
+from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.topology import declare
+from sluiceway.service import Service, running
+from sluiceway.telemetry import metrics
+
+from .clearance import Clearance
+from .decisions import Decisions
+from .handlers import Handlers
+from .settings import Settings
+from .ticker import Ticker
+
+SOURCE = "/sluiceway/scheduler"
+VERBS = frozenset(command.verb for command in PUBLIC_COMMANDS)
+
+
+class Scheduler(Service):
+    """The running scheduler."""
+
+    name = "scheduler"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._settings = settings
+
+    async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
+        """Declare the streams, read the log, tick, then answer commands."""
+        self.missing = {"streams": "not declared yet"}
+        await declare(connection.js, self._settings.stream_replicas)
+        self.missing = {"log": "not read to its end yet"}
+        feature_log = FeatureLog(connection, SOURCE)
+        catalogue = CatalogueView(connection)
+        features = FeatureView(connection, feature_log)
+        decisions = Decisions(feature_log, features, catalogue, now_ms)
+        ticker = Ticker(decisions, features, Clearance(), now_ms, self._settings.ticker_workers)
+        features.on_change = ticker.note
+        for view in (features, catalogue):
+            await stack.enter_async_context(view)
+            await view.caught_up()
+        _count_active(features)
+        await stack.enter_async_context(running(ticker.run(), "ticker"))
+        handlers = Handlers(decisions, features, catalogue, CatalogueStore(connection, SOURCE), now_ms)
+        broker = build_broker(self._settings, handlers.answer, DeadLetters(connection, self.name))
+        stack.push_async_callback(broker.stop)
+        await broker.start()
+
+
+def build_broker(
+    settings: Settings, answer: Callable[[Command], Awaitable[Reply]], dead_letters: DeadLetters
+) -> NatsBroker:
+    """Return the FastStream broker with one subscriber per command."""
+    broker = NatsBroker(
+        **connect_options(settings, "scheduler-commands"),
+        middlewares=[answering(dead_letters)],
+        description="Release pipelines for feature gates and dynamic configs.",
+        logger=None,
+    )
+    for model in PUBLIC_COMMANDS:
+        broker.subscriber(
+            subjects.command(model.verb),
+            queue=subjects.SCHEDULER_QUEUE,
+            decoder=decoder(model, COMMAND_MAX_BYTES),
+            max_workers=settings.command_workers,
+            title=f"{subjects.command(model.verb)}",
+            description=model.__doc__,
+        )(_handler(model, answer))
+    _refuse_the_rest(broker, dead_letters)
+    return broker
+
+
+def _handler(
+    model: type[Command], answer: Callable[[Command], Awaitable[Reply]]
+) -> Callable[..., Awaitable[Reply]]:
+    async def handle(command: Command) -> Reply:
+        return await answer(command)
+
+    handle.__annotations__["command"] = model
+    handle.__name__ = model.verb
+    handle.__doc__ = model.__doc__
+    return handle
+
+
+def _refuse_the_rest(broker: NatsBroker, dead_letters: DeadLetters) -> None:
+    """Answer verbs that do not exist; without this their senders would wait in vain."""
+
+    @broker.subscriber(subjects.COMMANDS, queue="scheduler-unknown", no_reply=True, include_in_schema=False)
+    async def unknown(message: NatsMessage) -> None:
+        raw = message.raw_message
+        verb = raw.subject.removeprefix(subjects.command(""))
+        if verb in VERBS:
+            return
+        reason = f"there is no command {verb!r}; there are {', '.join(sorted(VERBS))}"
+        await dead_letters.keep(raw.subject, raw.data, reason, RefusalCode.UNKNOWN_COMMAND)
+        metrics.COMMANDS.labels("unknown", RefusalCode.UNKNOWN_COMMAND).inc()
+        if raw.reply:
+            await raw.respond(refused(RefusalCode.UNKNOWN_COMMAND, reason).to_json())
+
+
+def _count_active(features: FeatureView) -> None:
+    for status in TriggerStatus:
+        if status.is_active:
+            metrics.ACTIVE_TRIGGERS.labels(status).set_function(partial(_count, features, status))
+
+
+def _count(features: FeatureView, status: TriggerStatus) -> float:
+    return sum(entry.status is status for entry in features)

@@ -1,0 +1,82 @@
+"""Load, decide, append: the one road from a command to an event."""
+
+import logging
+
+from sluiceway.clock import Clock
+from sluiceway.contracts.commands import FeatureCommand, SaveFeature
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.replies import Outcome, Refusal, Reply
+from sluiceway.errors import Conflict, Unavailable
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.feature_log import FeatureLog, Tail
+from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.pipelines.decide import Decision, decide
+from sluiceway.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+#: Times that a command is decided anew because somebody else wrote first.
+ATTEMPTS_MAX = 20
+
+
+class Decisions:
+    """Decides commands on the newest state, and appends what follows from them."""
+
+    def __init__(
+        self, feature_log: FeatureLog, features: FeatureView, catalogue: CatalogueView, clock: Clock
+    ) -> None:
+        self._log = feature_log
+        self._features = features
+        self._catalogue = catalogue
+        self._clock = clock
+
+    async def settle(self, command: FeatureCommand) -> Reply:
+        """Return what became of a command: stored, unnecessary, or refused.
+
+        `Unavailable` where the log does not answer; then it may or may not be stored, and the same
+        command may be sent again.
+        """
+        if isinstance(command, SaveFeature):
+            await self._catalogue.reached_end()
+        tail = self._remembered(command)
+        is_fresh = tail is None
+        for _ in range(ATTEMPTS_MAX):
+            tail = tail or await self._log.tail(command.key)
+            decision = self._decide(command, tail)
+            if isinstance(decision, FeatureEvent):
+                reply = await self._append(decision, tail)
+                if reply:
+                    return reply
+            elif is_fresh:
+                return _reply(decision, tail)
+            tail, is_fresh = None, True
+        raise Unavailable(f"{command.key} is being changed by many at once")
+
+    def _remembered(self, command: FeatureCommand) -> Tail | None:
+        """Return the state that was followed. It may be old: only an append proves that it is not."""
+        entry = self._features.get(command.key)
+        return entry.logged if entry else None
+
+    def _decide(self, command: FeatureCommand, tail: Tail) -> Decision:
+        state = tail.logged.event.feature if tail.logged else None
+        return decide(state, command, self._clock(), self._catalogue.catalogue())
+
+    async def _append(self, event: FeatureEvent, tail: Tail) -> Reply | None:
+        """Return the reply once the event is stored; None where another one came before it."""
+        try:
+            sequence = await self._log.append(event, tail.sequence)
+        except Conflict:
+            return None
+        self._features.note(event, sequence)
+        metrics.EVENTS.labels(event.type).inc()
+        log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
+        return Reply(outcome=Outcome.ACCEPTED, feature=event.feature, revision=sequence)
+
+
+def _reply(decision: Decision, tail: Tail) -> Reply:
+    feature = tail.logged.event.feature if tail.logged else None
+    revision = tail.logged.sequence if tail.logged else None
+    if isinstance(decision, Refusal):
+        return Reply(outcome=Outcome.REFUSED, refusal=decision, feature=feature, revision=revision)
+    assert not isinstance(decision, FeatureEvent)
+    return Reply(outcome=Outcome.UNCHANGED, message=decision.message, feature=feature, revision=revision)

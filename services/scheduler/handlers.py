@@ -1,0 +1,75 @@
+"""One function per kind of command. No rules here: `decide` and `decide_catalogue` hold them."""
+
+from collections import defaultdict
+
+from sluiceway.clock import Clock
+from sluiceway.contracts import envelope
+from sluiceway.contracts.commands import Command, FeatureCommand
+from sluiceway.contracts.replies import Outcome, Refusal, Reply
+from sluiceway.errors import Conflict, Unavailable
+from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
+from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.pipelines.cataloguing import Put, Usage, decide_catalogue
+from sluiceway.telemetry import metrics
+
+from .decisions import ATTEMPTS_MAX, Decisions
+
+
+class Handlers:
+    """Answers commands."""
+
+    def __init__(
+        self,
+        decisions: Decisions,
+        features: FeatureView,
+        catalogue: CatalogueView,
+        store: CatalogueStore,
+        clock: Clock,
+    ) -> None:
+        self._decisions = decisions
+        self._features = features
+        self._catalogue = catalogue
+        self._store = store
+        self._clock = clock
+
+    async def answer(self, command: Command) -> Reply:
+        """Return what became of a command, and count it."""
+        with metrics.COMMAND_SECONDS.labels(command.verb).time():
+            if isinstance(command, FeatureCommand):
+                reply = await self._decisions.settle(command)
+            else:
+                reply = await self._change_catalogue(command)
+        outcome = reply.refusal.code if reply.refusal else reply.outcome
+        metrics.COMMANDS.labels(command.verb, outcome).inc()
+        return reply
+
+    async def _change_catalogue(self, command: Command) -> Reply:
+        for _ in range(ATTEMPTS_MAX):
+            await self._features.reached_end()
+            await self._catalogue.reached_end()
+            decision = decide_catalogue(command, self._catalogue.catalogue(), self._usage())
+            if isinstance(decision, Refusal):
+                return Reply(outcome=Outcome.REFUSED, refusal=decision)
+            if not isinstance(decision, Put):
+                return Reply(outcome=Outcome.UNCHANGED, message=decision.message)
+            try:
+                return Reply(outcome=Outcome.ACCEPTED, revision=await self._write(decision, command))
+            except Conflict:
+                continue
+        raise Unavailable("the catalogue is being changed by many at once")
+
+    async def _write(self, put: Put, command: Command) -> int:
+        expected, now_ms = self._catalogue.tail(put.kind, put.id), self._clock()
+        if put.document is None:
+            return await self._store.delete(put.kind, put.id, expected, command=command, now_ms=now_ms)
+        return await self._store.put(put.kind, put.id, put.document, expected, command=command, now_ms=now_ms)
+
+    def _usage(self) -> Usage:
+        attached: dict[str, tuple[str, ...]] = defaultdict(tuple)
+        running: dict[str, tuple[str, ...]] = defaultdict(tuple)
+        for entry in self._features:
+            if pipeline := entry.headers.get(envelope.PIPELINE):
+                attached[pipeline] += (str(entry.key),)
+            if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
+                running[pipeline] += (str(entry.key),)
+        return Usage(attached, running)

@@ -1,0 +1,228 @@
+"""Follow the rules of one region, evaluate them here, report what is applied."""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from ..clock import now_ms
+from ..contracts import envelope, subjects
+from ..contracts.applied import CHANGES_MAX, AppliedChange, AppliedReport
+from ..contracts.identifiers import FeatureKey
+from ..contracts.rules import RuleDocument
+from ..evaluation.evaluate import Evaluation, RuleSet
+from ..messaging.connection import Connection
+from ..messaging.following import START, Follower, Position, Record
+from .cache import Cache
+
+log = logging.getLogger(__name__)
+
+#: A report is written again after this time, well before it would vanish.
+REPORT_EVERY_SECONDS = 20.0
+REPORT_RETRY_SECONDS = 0.5
+
+User = Mapping[str, Any]
+
+
+class RegionRules:
+    """The rules of one region in this process, with their copy on disk.
+
+    Good to evaluate from the first moment, with what the disk held; `follow` keeps them new.
+    """
+
+    def __init__(self, region: str, cache_dir: Path | None = None) -> None:
+        self.region = region
+        self.on_applied: Callable[[AppliedChange], None] = lambda change: None
+        self.on_rejected: Callable[[Record, str], None] = lambda record, reason: None
+        self._rules = RuleSet()
+        self._revisions: dict[FeatureKey, int] = {}
+        self._cache = Cache(cache_dir / f"{region}.rules") if cache_dir else None
+        self._position = START
+        if self._cache:
+            self._load(self._cache)
+
+    def check_gate(self, user: User, name: str) -> bool:
+        """Return whether a user passes a gate; False where it is not known."""
+        return bool(self._rules.gate(user, name).value)
+
+    def get_config(self, user: User, name: str) -> dict[str, Any]:
+        """Return a user's value of a dynamic config; empty where it is not known."""
+        value = self._rules.config(user, name).value
+        return value if isinstance(value, dict) else {}
+
+    def gate(self, user: User, name: str) -> Evaluation:
+        """Return a gate's answer with the rule that gave it."""
+        return self._rules.gate(user, name)
+
+    def config(self, user: User, name: str) -> Evaluation:
+        """Return a config's answer with the rule that gave it."""
+        return self._rules.config(user, name)
+
+    def revision(self, key: FeatureKey) -> int | None:
+        """Return the FEATURES sequence that the rules of a feature came from; None without rules."""
+        return self._revisions.get(key)
+
+    @property
+    def position(self) -> Position:
+        """How far RULES is applied."""
+        return self._position
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def take(self, record: Record, created: str, *, is_live: bool) -> AppliedChange | None:
+        """Apply one record of RULES; returns the change, None where it was refused or older."""
+        try:
+            _, key = subjects.rule_in(record.subject)
+            document = None if record.is_deletion else _parse(record, key)
+        except (ValueError, ValidationError) as error:
+            log.error("%s holds no rules; what was there before stays: %s", record.subject, error)
+            self.on_rejected(record, str(error))
+            return None
+        change = self._apply(key, document, record)
+        if change is None:
+            return None
+        self._position = Position(created, record.sequence)
+        if self._cache:
+            self._cache.put(record.subject, record.data if document else None, self._position)
+        if is_live:
+            self.on_applied(change)
+        return change
+
+    def reset(self) -> None:
+        """Begin anew: the broker lost its data, and what it says now counts."""
+        for key in tuple(self._revisions):
+            self._rules.remove(key)
+        self._revisions.clear()
+        self._position = START
+        if self._cache:
+            self._cache.clear()
+
+    def close(self) -> None:
+        if self._cache:
+            self._cache.close()
+
+    def _apply(self, key: FeatureKey, document: RuleDocument | None, record: Record) -> AppliedChange | None:
+        revision = _revision(document, record)
+        if revision < self._revisions.get(key, 0):
+            log.warning("%s: revision %s is older than what is applied", key, revision)
+            return None
+        if document:
+            self._rules.apply(document)
+            self._revisions[key] = revision
+        else:
+            self._rules.remove(key)
+            self._revisions.pop(key, None)
+        happened = int(record.headers.get(envelope.EVENT_TIME, record.time_ms))
+        return AppliedChange(
+            kind=key.kind,
+            name=key.name,
+            revision=revision,
+            after_ms=max(0, now_ms() - happened),
+            present=document is not None,
+        )
+
+    def _load(self, cache: Cache) -> None:
+        for subject, data in cache.documents():
+            _, key = subjects.rule_in(subject)
+            document = RuleDocument.model_validate_json(data, extra="ignore")
+            self._rules.apply(document)
+            self._revisions[key] = document.revision
+        self._position = cache.position()
+
+
+class RegionClient:
+    """Keeps `rules` new while the block runs, and reports what is applied into APPLIED."""
+
+    def __init__(
+        self, connection: Connection, rules: RegionRules, *, instance: str | None = None, report: bool = True
+    ) -> None:
+        self.rules = rules
+        self._connection = connection
+        self._instance = instance or uuid.uuid4().hex[:12]
+        self._report_wanted = report
+        self._changes: list[AppliedChange] = []
+        self._due = asyncio.Event()
+        self._stack = AsyncExitStack()
+        self._follower = Follower(
+            connection,
+            subjects.RULES_STREAM,
+            [subjects.rules_of(rules.region)],
+            self._on_record,
+            on_reset=rules.reset,
+            after=rules.position,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._follower)
+        if self._report_wanted:
+            self._stack.callback(self._connection.on_reconnect(self._due.set))
+            reporting = asyncio.create_task(self._report_for_ever(), name="report")
+            self._stack.push_async_callback(_cancelled, reporting)
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self._stack.aclose()
+
+    async def caught_up(self) -> None:
+        """Return once everything that the region holds is applied."""
+        await self._follower.caught_up()
+
+    def _on_record(self, record: Record) -> None:
+        is_live = self._follower.is_caught_up
+        change = self.rules.take(record, self._follower.position.created, is_live=is_live)
+        if change and is_live:
+            self._changes.append(change)
+            self._due.set()
+
+    async def _report_for_ever(self) -> None:
+        await self.caught_up()
+        while True:
+            self._due.clear()
+            if not await self._report():
+                await asyncio.sleep(REPORT_RETRY_SECONDS)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), 0 if self._changes else REPORT_EVERY_SECONDS)
+
+    async def _report(self) -> bool:
+        changes = tuple(self._changes[:CHANGES_MAX])
+        report = AppliedReport(
+            region=self.rules.region,
+            instance=self._instance,
+            sequence=self._follower.position.sequence,
+            time_ms=now_ms(),
+            changes=changes,
+        )
+        try:
+            subject = subjects.applied(self.rules.region, self._instance)
+            await self._connection.js.publish(subject, report.to_json())
+        except (NatsError, TimeoutError) as error:
+            log.info("cannot report what is applied: %s", error or type(error).__name__)
+            return False
+        del self._changes[: len(changes)]
+        return True
+
+
+def _parse(record: Record, key: FeatureKey) -> RuleDocument:
+    document = RuleDocument.model_validate_json(record.data, extra="ignore")
+    if document.key != key:
+        raise ValueError(f"rules of {document.key} at the place of {key}")
+    return document
+
+
+def _revision(document: RuleDocument | None, record: Record) -> int:
+    return document.revision if document else int(record.headers.get(envelope.REVISION, 0))
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

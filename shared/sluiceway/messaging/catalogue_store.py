@@ -1,0 +1,182 @@
+"""Environments, regions and pipelines: small documents in the bucket CATALOG."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+from pydantic import ValidationError
+
+from ..contracts import envelope, subjects
+from ..contracts.catalogue import Environment, Region
+from ..contracts.commands import Command
+from ..contracts.pipeline import Pipeline
+from ..errors import Conflict, Unavailable
+from ..pipelines.decide import Catalogue
+from .connection import Connection
+from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
+from .following import KV_OPERATION, Follower, Record
+
+log = logging.getLogger(__name__)
+
+CatalogueDocument = Environment | Region | Pipeline
+Model = TypeVar("Model", Environment, Region, Pipeline)
+MODELS: Mapping[str, type[CatalogueDocument]] = {
+    "environment": Environment,
+    "region": Region,
+    "pipeline": Pipeline,
+}
+CATCH_UP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document, and its sequence in CATALOG."""
+
+    document: CatalogueDocument
+    revision: int
+
+
+@dataclass(slots=True)
+class _Held:
+    documents: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    #: The last sequence of every key, deleted ones included.
+    tails: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+class CatalogueView:
+    """Follows CATALOG while the block runs. `on_change` gets kind, id and what stands there now."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._held = _Held()
+        self.on_change: Callable[[str, str, Stored | None], None] = lambda kind, id_, stored: None
+        self.follower = Follower(
+            connection,
+            subjects.CATALOG_STREAM,
+            [subjects.CATALOG],
+            self._on_record,
+            on_reset=self._reset,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.follower.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self.follower.__aexit__(*details)
+
+    async def caught_up(self) -> None:
+        """Return once the whole catalogue is in the view."""
+        await self.follower.caught_up()
+
+    async def reached_end(self) -> None:
+        """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
+        await self.follower.reached_end(CATCH_UP_SECONDS)
+
+    def get(self, kind: str, id_: str) -> Stored | None:
+        return self._held.documents.get((kind, id_))
+
+    def tail(self, kind: str, id_: str) -> int:
+        """Return the last sequence of a key, 0 where it never was written."""
+        return self._held.tails.get((kind, id_), 0)
+
+    def all(self, kind: str) -> list[Stored]:
+        """Return the documents of a kind: environment, region or pipeline."""
+        return [stored for key, stored in self._held.documents.items() if key[0] == kind]
+
+    def catalogue(self) -> Catalogue:
+        """Return all documents as a decision takes them."""
+        return Catalogue(
+            environments=self._by_id("environment", Environment),
+            regions=self._by_id("region", Region),
+            pipelines=self._by_id("pipeline", Pipeline),
+        )
+
+    def _by_id(self, kind: str, model: type[Model]) -> dict[str, Model]:
+        return {
+            id_: stored.document
+            for (kind_, id_), stored in self._held.documents.items()
+            if kind_ == kind and isinstance(stored.document, model)
+        }
+
+    def _reset(self) -> None:
+        self._held.documents.clear()
+        self._held.tails.clear()
+
+    def _on_record(self, record: Record) -> None:
+        place = subjects.catalogue_in(record.subject)
+        stored = None if record.is_deletion else _parse(record, place[0])
+        self._held.tails[place] = record.sequence
+        if stored is None and not record.is_deletion:
+            return
+        if stored:
+            self._held.documents[place] = stored
+        else:
+            self._held.documents.pop(place, None)
+        self.on_change(*place, stored)
+
+
+class CatalogueStore:
+    """Writes CATALOG, conditionally, with who and why in the headers."""
+
+    def __init__(self, connection: Connection, source: str) -> None:
+        self._js = connection.js
+        self._source = source
+
+    async def put(
+        self,
+        kind: str,
+        id_: str,
+        document: CatalogueDocument,
+        expected: int,
+        *,
+        command: Command,
+        now_ms: int,
+    ) -> int:
+        """Store a document behind the sequence `expected` of its key; return the new sequence."""
+        return await self._write(kind, id_, document.to_json(), {}, expected, command, now_ms)
+
+    async def delete(self, kind: str, id_: str, expected: int, *, command: Command, now_ms: int) -> int:
+        """Mark a document as deleted."""
+        return await self._write(kind, id_, b"", {KV_OPERATION: "DEL"}, expected, command, now_ms)
+
+    async def _write(
+        self,
+        kind: str,
+        id_: str,
+        data: bytes,
+        marker: dict[str, str],
+        expected: int,
+        command: Command,
+        now_ms: int,
+    ) -> int:
+        headers = {
+            **envelope.cloud_event(
+                f"sluiceway.{command.verb}", id_=command.id, time_ms=now_ms, source=self._source
+            ),
+            envelope.ACTOR: envelope.header_safe(command.actor),
+            envelope.WHY: envelope.header_safe(command.reason or ""),
+            EXPECTED_LAST: str(expected),
+            **marker,
+        }
+        try:
+            return (await self._js.publish(subjects.catalogue(kind, id_), data, headers=headers)).seq
+        except APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE:
+                raise Conflict(f"{kind} {id_} was changed by somebody else") from error
+            raise Unavailable(f"CATALOG did not take it: {error.description}") from error
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("CATALOG does not answer now") from error
+
+
+def _parse(record: Record, kind: str) -> Stored | None:
+    model = MODELS.get(kind)
+    try:
+        if model is None:
+            raise ValueError(f"there is no kind {kind}")
+        return Stored(model.model_validate_json(record.data, extra="ignore"), record.sequence)
+    except (ValidationError, ValueError) as error:
+        log.warning("%s holds no %s, what was there before stays: %s", record.subject, kind, error)
+        return None

@@ -1,0 +1,107 @@
+"""One connection to NATS, and those who want to know that it came back."""
+
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.errors import NoServersError
+from nats.js import JetStreamContext
+
+from ..errors import Unavailable
+from ..settings import BrokerSettings
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 2
+#: A frozen server is noticed after two of these.
+PING_INTERVAL_SECONDS = 2
+RECONNECT_WAIT_SECONDS = 0.1
+#: For one answer of JetStream.
+REQUEST_TIMEOUT_SECONDS = 2.0
+#: Publishes under way at once, so that a fan-out cannot fill the memory.
+PENDING_PUBLISHES_MAX = 4_000
+
+
+class Connection:
+    """A NATS client, its JetStream, and the listeners of its reconnects."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.js: JetStreamContext = client.jetstream(
+            timeout=REQUEST_TIMEOUT_SECONDS, publish_async_max_pending=PENDING_PUBLISHES_MAX
+        )
+        self._listeners: set[Callable[[], None]] = set()
+
+    def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after every reconnect; returns what ends that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    async def is_alive(self) -> bool:
+        """Say whether the broker answers now, not merely whether the socket is open."""
+        try:
+            await self.client.flush(timeout=1)
+        except Exception as error:  # whatever it is, it is no answer; the caller reports it
+            log.debug("the broker does not answer: %s", error)
+            return False
+        return self.client.is_connected
+
+    def came_back(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
+
+
+@asynccontextmanager
+async def connected(
+    settings: BrokerSettings, name: str, *, patient: bool = True, **options: Any
+) -> AsyncIterator[Connection]:
+    """Connect as `name`, and drain at the end.
+
+    A patient connection waits for its broker for ever, at the start and later; an impatient one
+    raises `Unavailable` where none answers at once.
+    """
+    client = Client()
+    connection = Connection(client)
+
+    async def reconnected() -> None:
+        log.info("the connection to the broker came back")
+        connection.came_back()
+
+    options = {**connect_options(settings, name), "reconnected_cb": reconnected, **options}
+    try:
+        await client.connect(**(options if patient else {**options, "allow_reconnect": False}))
+    except (NoServersError, OSError, TimeoutError, nats.errors.Error) as error:
+        raise Unavailable(
+            f"no NATS broker answers at {settings.nats_url} ({error or type(error).__name__}); "
+            "start one with `make up`, or name another with --nats-url or SLUICEWAY_NATS_URL"
+        ) from error
+    try:
+        yield connection
+    finally:
+        await client.close()
+
+
+def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
+    """Return what `nats.connect` takes, also through FastStream's broker."""
+
+    async def failed(error: Exception) -> None:
+        log.warning("broker: %s", error or type(error).__name__)
+
+    options: dict[str, Any] = {
+        "servers": settings.nats_url.split(","),
+        "name": name,
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "ping_interval": PING_INTERVAL_SECONDS,
+        "reconnect_time_wait": RECONNECT_WAIT_SECONDS,
+        "max_reconnect_attempts": -1,
+        "error_cb": failed,
+    }
+    if settings.nats_creds:
+        options["user_credentials"] = str(settings.nats_creds)
+    if settings.nats_ca:
+        options["tls"] = ssl.create_default_context(cafile=str(settings.nats_ca))
+    return options

@@ -1,0 +1,37 @@
+"""Rejected messages, kept with their reason where one can look at them, and counted."""
+
+import logging
+
+from nats.errors import Error as NatsError
+
+from ..contracts import envelope, subjects
+from ..telemetry import metrics
+from .connection import Connection
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a rejected message that are kept.
+KEPT_MAX_BYTES = 256 * 1024
+
+
+class DeadLetters:
+    """Keeps what a service rejects, where one can look at it, and counts it."""
+
+    def __init__(self, connection: Connection, service: str) -> None:
+        self._js = connection.js
+        self._service = service
+
+    async def keep(self, subject: str, data: bytes, reason: str, code: str) -> None:
+        """Store a message with its reason; where that fails, the log is all that is left."""
+        metrics.DEAD_LETTERS.labels(self._service, code).inc()
+        log.warning("rejected a message on %s: %s", subject, reason)
+        headers = {
+            envelope.DEAD_REASON: envelope.header_safe(reason),
+            envelope.DEAD_SUBJECT: envelope.header_safe(subject),
+        }
+        try:
+            await self._js.publish(
+                subjects.dead_letters(self._service), data[:KEPT_MAX_BYTES], headers=headers
+            )
+        except (NatsError, TimeoutError) as error:
+            log.error("the rejected message could not be kept: %s", error or type(error).__name__)

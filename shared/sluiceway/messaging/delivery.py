@@ -1,0 +1,127 @@
+"""What happens to a message that cannot be handled: refused, retried, or kept with its reason.
+
+FastStream's own policies lose it, or deliver it again at once for ever; these two do neither.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from faststream import BaseMiddleware, StreamMessage
+from faststream.exceptions import IgnoredException, NackMessage, RejectMessage
+from pydantic import BaseModel, ValidationError
+
+from ..contracts.replies import Outcome, Refusal, RefusalCode, Reply
+from ..errors import Rejected, RetryLater
+from .dead_letters import DeadLetters
+
+log = logging.getLogger(__name__)
+
+#: Before a message is delivered again; doubles each time.
+RETRY_FIRST_SECONDS = 0.1
+RETRY_MAX_SECONDS = 5.0
+#: A message that fails for a reason that we did not foresee is given up after so many deliveries.
+UNFORESEEN_MAX = 5
+
+
+class InvalidCommand(Rejected):
+    """A request that is no command; its code goes back to the sender."""
+
+    def __init__(self, code: RefusalCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def decoder(model: type[BaseModel], max_bytes: int) -> Callable[[StreamMessage[Any]], Awaitable[BaseModel]]:
+    """Return a FastStream decoder that reads `model` from JSON; raises `InvalidCommand`."""
+
+    async def decode(message: StreamMessage[Any]) -> BaseModel:
+        if len(message.body) > max_bytes:
+            raise InvalidCommand(
+                RefusalCode.TOO_LARGE, f"{len(message.body)} bytes, at most {max_bytes} are taken"
+            )
+        try:
+            return model.model_validate_json(message.body)
+        except ValidationError as error:
+            raise InvalidCommand(RefusalCode.INVALID, faults_of(error)) from error
+
+    return decode
+
+
+def faults_of(error: ValidationError) -> str:
+    """Return what is wrong with a document, in one line: where, and what is expected there."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the message'}: {fault['msg']}"
+        for fault in error.errors(include_url=False)[:10]
+    )
+
+
+def answering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
+    """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`."""
+
+    class Answering(BaseMiddleware[Any, Any]):
+        async def consume_scope(
+            self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
+        ) -> Any:
+            try:
+                return await call_next(msg)
+            except IgnoredException:
+                raise
+            except InvalidCommand as error:
+                await dead_letters.keep(_subject(msg), msg.body, str(error), error.code)
+                return refused(error.code, str(error))
+            except RetryLater as error:
+                return refused(RefusalCode.UNAVAILABLE, f"{error}; send the same command again")
+            except Exception as error:
+                log.exception("a fault of ours with a message on %s", _subject(msg))
+                reason = f"{type(error).__name__}: {error}"
+                await dead_letters.keep(_subject(msg), msg.body, reason, "fault")
+                return refused(RefusalCode.UNAVAILABLE, f"a fault of ours ({reason}); it is logged")
+
+    return Answering
+
+
+def redelivering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
+    """Return the middleware of a stream's consumer: later, or to the dead letters."""
+
+    class Redelivering(BaseMiddleware[Any, Any]):
+        async def consume_scope(
+            self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
+        ) -> Any:
+            try:
+                return await call_next(msg)
+            except IgnoredException:
+                raise
+            except RetryLater as error:
+                log.warning("%s is delivered again later: %s", _subject(msg), error)
+                raise NackMessage(delay=_delay(msg)) from error
+            except Rejected as error:
+                await dead_letters.keep(_subject(msg), msg.body, str(error), "invalid")
+                raise RejectMessage from error
+            except Exception as error:
+                log.exception("a fault of ours with a message on %s", _subject(msg))
+                if _deliveries(msg) < UNFORESEEN_MAX:
+                    raise NackMessage(delay=_delay(msg)) from error
+                reason = f"{type(error).__name__}: {error}"
+                await dead_letters.keep(_subject(msg), msg.body, reason, "fault")
+                raise RejectMessage from error
+
+    return Redelivering
+
+
+def refused(code: RefusalCode, message: str) -> Reply:
+    """Return the reply of a refusal."""
+    return Reply(outcome=Outcome.REFUSED, refusal=Refusal(code=code, message=message))
+
+
+def _delay(message: StreamMessage[Any]) -> float:
+    exponent = min(_deliveries(message) - 1, 10)
+    return float(min(RETRY_FIRST_SECONDS * 2**exponent, RETRY_MAX_SECONDS))
+
+
+def _deliveries(message: StreamMessage[Any]) -> int:
+    return int(message.raw_message.metadata.num_delivered)
+
+
+def _subject(message: StreamMessage[Any]) -> str:
+    return str(message.raw_message.subject)

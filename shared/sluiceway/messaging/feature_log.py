@@ -1,0 +1,153 @@
+"""The log of every feature: appended conditionally, read, never changed."""
+
+import logging
+from typing import NamedTuple
+
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError, NotFoundError
+from pydantic import ValidationError
+
+from ..contracts import envelope, subjects
+from ..contracts.events import FeatureEvent
+from ..contracts.identifiers import FeatureKey
+from ..errors import Conflict, Rejected, Unavailable
+from .connection import REQUEST_TIMEOUT_SECONDS, Connection
+
+log = logging.getLogger(__name__)
+
+WRONG_LAST_SEQUENCE = 10071
+EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
+TYPE_PREFIX = "sluiceway."
+
+
+class Logged(NamedTuple):
+    """An event and its place in FEATURES."""
+
+    sequence: int
+    event: FeatureEvent
+
+
+class Tail(NamedTuple):
+    """Where a feature's log ends: its newest event, and what the next append must expect.
+
+    The two differ only where something that is no event was published on the subject.
+    """
+
+    logged: Logged | None
+    sequence: int
+
+
+class FeatureLog:
+    """Append and read. One conditional write is the decision, the record and the message."""
+
+    def __init__(self, connection: Connection, source: str) -> None:
+        self._js = connection.js
+        self._source = source
+
+    async def append(self, event: FeatureEvent, expected: int) -> int:
+        """Append behind the sequence `expected` of the feature's subject; return the new sequence.
+
+        `Conflict` where another event came first; `Unavailable` where it is unknown whether it is
+        stored: reading the tail tells.
+        """
+        headers = {**headers_of(event, self._source), EXPECTED_LAST: str(expected)}
+        try:
+            ack = await self._js.publish(
+                subjects.feature(event.feature.key), event.to_json(), headers=headers
+            )
+        except APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE:
+                raise Conflict(f"{event.feature.key} was changed by somebody else") from error
+            raise Unavailable(f"FEATURES did not take the event: {error.description}") from error
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("FEATURES does not answer now") from error
+        return ack.seq
+
+    async def tail(self, key: FeatureKey) -> Tail:
+        """Return the end of a feature's log. What is no event there is passed over."""
+        try:
+            message = await self._js.get_last_msg(
+                subjects.FEATURES_STREAM, subjects.feature(key), direct=True
+            )
+        except NotFoundError:
+            return Tail(None, 0)
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("FEATURES does not answer now") from error
+        sequence = message.seq or 0
+        try:
+            return Tail(Logged(sequence, parse(message.data or b"", key)), sequence)
+        except Rejected as error:
+            log.warning("%s: message %s is passed over: %s", key, sequence, error)
+        history = await self.history(key)
+        return Tail(history[-1] if history else None, sequence)
+
+    async def history(self, key: FeatureKey) -> list[Logged]:
+        """Return all events of a feature, oldest first; what is no event is left out."""
+        return [
+            Logged(sequence, event)
+            for sequence, data in await self._messages(subjects.feature(key))
+            if (event := _event_or_none(data, key))
+        ]
+
+    async def _messages(self, subject: str) -> list[tuple[int, bytes]]:
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=30
+        )
+        try:
+            puller = await self._js.pull_subscribe(subject, stream=subjects.FEATURES_STREAM, config=config)
+            try:
+                left = (await puller.consumer_info()).num_pending or 0
+                found: list[tuple[int, bytes]] = []
+                while len(found) < left:
+                    batch = await puller.fetch(min(500, left - len(found)), timeout=REQUEST_TIMEOUT_SECONDS)
+                    found += [(message.metadata.sequence.stream, message.data) for message in batch]
+                return found
+            finally:
+                await puller.unsubscribe()
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("the log cannot be read now") from error
+
+
+def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
+    """Return the headers of an event: its envelope, and what a follower wants without parsing."""
+    feature = event.feature
+    headers = envelope.cloud_event(
+        TYPE_PREFIX + event.type,
+        id_=event.command_id,
+        time_ms=event.time_ms,
+        source=source,
+        subject=str(feature.key),
+    )
+    if feature.trigger:
+        headers[envelope.STATUS] = feature.trigger.status
+    if feature.release_pipeline_id:
+        headers[envelope.PIPELINE] = feature.release_pipeline_id
+    if active := feature.active_trigger:
+        headers[envelope.RUNNING_PIPELINE] = active.pipeline.id
+        if active.due_ms is not None:
+            headers[envelope.DUE] = str(active.due_ms)
+    return headers
+
+
+def parse(data: bytes, key: FeatureKey) -> FeatureEvent:
+    """Return the event in `data`; `Rejected` where it is none, or one of another feature.
+
+    Fields that this version does not know are ignored, so that versions can run side by side.
+    """
+    try:
+        event = FeatureEvent.model_validate_json(data, extra="ignore")
+    except ValidationError as error:
+        raise Rejected(
+            f"no event of {key}: {error.error_count()} faults, first {error.errors()[0]['msg']}"
+        ) from error
+    if event.feature.key != key:
+        raise Rejected(f"an event of {event.feature.key} in the log of {key}")
+    return event
+
+
+def _event_or_none(data: bytes, key: FeatureKey) -> FeatureEvent | None:
+    try:
+        return parse(data, key)
+    except Rejected:
+        return None

@@ -1,0 +1,170 @@
+"""All features in memory, by following their log. Bodies are parsed only when they are asked for."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+from ..contracts import envelope, subjects
+from ..contracts.events import FeatureEvent
+from ..contracts.feature import TriggerStatus
+from ..contracts.identifiers import FeatureKey
+from ..errors import Rejected
+from .connection import Connection
+from .feature_log import TYPE_PREFIX, FeatureLog, Logged, Tail, headers_of, parse
+from .following import Follower, Record
+
+log = logging.getLogger(__name__)
+
+#: For catching up with the log before an answer that must be exact.
+CATCH_UP_SECONDS = 5.0
+
+
+class Entry:
+    """The newest event of a feature; `headers` say the most important without parsing."""
+
+    __slots__ = ("_data", "_event", "headers", "key", "sequence", "tail")
+
+    def __init__(
+        self,
+        key: FeatureKey,
+        sequence: int,
+        headers: Mapping[str, str],
+        *,
+        data: bytes = b"",
+        event: FeatureEvent | None = None,
+    ) -> None:
+        self.key = key
+        self.sequence = sequence
+        #: The last sequence of the subject: what an append must expect.
+        self.tail = sequence
+        self.headers = headers
+        self._data = data
+        self._event = event
+
+    @property
+    def event(self) -> FeatureEvent:
+        """The event; `Rejected` where the body is none after all."""
+        if self._event is None:
+            self._event, self._data = parse(self._data, self.key), b""
+        return self._event
+
+    @property
+    def logged(self) -> Tail:
+        return Tail(Logged(self.sequence, self.event), self.tail)
+
+    @property
+    def status(self) -> TriggerStatus | None:
+        """Status of the newest trigger."""
+        text = self.headers.get(envelope.STATUS)
+        return TriggerStatus(text) if text else None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a trigger is active."""
+        return self.status is not None and self.status.is_active
+
+    @property
+    def due_ms(self) -> int | None:
+        """When the bake of the current phase ends."""
+        text = self.headers.get(envelope.DUE)
+        return int(text) if text else None
+
+
+class FeatureView:
+    """Follows FEATURES while the block runs.
+
+    `on_change` is called with each new entry, `on_garbage` with what is no event, and why.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        feature_log: FeatureLog,
+    ) -> None:
+        self._entries: dict[FeatureKey, Entry] = {}
+        self._log = feature_log
+        self.on_change: Callable[[Entry], None] = lambda entry: None
+        self.on_garbage: Callable[[Record, str], None] = lambda record, reason: None
+        self._suspects: set[FeatureKey] = set()
+        self.follower = Follower(
+            connection,
+            subjects.FEATURES_STREAM,
+            [subjects.FEATURES],
+            self._on_record,
+            on_reset=self._entries.clear,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.follower.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self.follower.__aexit__(*details)
+
+    async def caught_up(self) -> None:
+        """Return once the whole log was seen, and every feature with garbage at its end was mended."""
+        await self.follower.caught_up()
+        while self._suspects:
+            key = self._suspects.pop()
+            tail = await self._log.tail(key)
+            if tail.logged:
+                self._take(_entry_of(tail), key)
+
+    async def reached_end(self) -> None:
+        """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
+        await self.follower.reached_end(CATCH_UP_SECONDS)
+
+    def get(self, key: FeatureKey) -> Entry | None:
+        """Return the newest entry of a feature."""
+        return self._entries.get(key)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(tuple(self._entries.values()))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def note(self, event: FeatureEvent, sequence: int) -> None:
+        """Take an event that this process has just appended, before it comes back."""
+        entry = Entry(event.feature.key, sequence, headers_of(event, ""), event=event)
+        self._take(entry, event.feature.key)
+
+    def _on_record(self, record: Record) -> None:
+        try:
+            key = subjects.feature_in(record.subject)
+            entry = Entry(key, record.sequence, record.headers, data=record.data)
+            if not record.headers.get(envelope.CE_TYPE, "").startswith(TYPE_PREFIX):
+                raise Rejected("it has no ce-type of ours")
+            if self.follower.is_caught_up:
+                entry.event  # noqa: B018  (parses: a live record that is no event is told at once)
+        except (Rejected, ValueError) as error:
+            self._reject(record, str(error))
+            return
+        self._take(entry, key)
+
+    def _take(self, entry: Entry, key: FeatureKey) -> None:
+        known = self._entries.get(key)
+        if known and known.sequence >= entry.sequence:
+            return
+        self._entries[key] = entry
+        self.on_change(entry)
+
+    def _reject(self, record: Record, reason: str) -> None:
+        log.warning("%s: message %s is no event: %s", record.subject, record.sequence, reason)
+        self.on_garbage(record, reason)
+        try:
+            key = subjects.feature_in(record.subject)
+        except ValueError:
+            return
+        if known := self._entries.get(key):
+            known.tail = record.sequence
+        else:
+            self._suspects.add(key)
+
+
+def _entry_of(tail: Tail) -> Entry:
+    assert tail.logged
+    sequence, event = tail.logged
+    entry = Entry(event.feature.key, sequence, headers_of(event, ""), event=event)
+    entry.tail = tail.sequence
+    return entry

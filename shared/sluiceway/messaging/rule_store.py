@@ -1,0 +1,163 @@
+"""Rule documents in the bucket RULES: never over a newer one."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Self
+
+from nats.js.errors import APIError
+
+from ..contracts import envelope, subjects
+from ..contracts.identifiers import FeatureKey
+from .connection import Connection
+from .feature_log import EXPECTED_LAST
+from .following import KV_OPERATION, Follower, Record
+
+log = logging.getLogger(__name__)
+
+#: For the acknowledgements of one fan-out.
+ACKNOWLEDGED_WITHIN_SECONDS = 5.0
+CATCH_UP_SECONDS = 5.0
+#: Stands in place of a digest where the region holds no rules of the feature.
+NOTHING = "-"
+
+
+class Version(NamedTuple):
+    """Where a document came from: the event in FEATURES, and the region's document in CATALOG."""
+
+    revision: int
+    region_revision: int
+
+    def supersedes(self, other: "Version") -> bool:
+        """Whether neither part is older, so that nothing known there is unknown here."""
+        return self.revision >= other.revision and self.region_revision >= other.region_revision
+
+
+class Place(NamedTuple):
+    """A key in RULES."""
+
+    region: str
+    key: FeatureKey
+
+
+class Held(NamedTuple):
+    """What RULES holds at a place."""
+
+    sequence: int
+    version: Version
+    checksum: str
+
+
+class Write(NamedTuple):
+    """A document to be written, or nothing (`data` is None): the place's rules are taken away."""
+
+    place: Place
+    version: Version
+    checksum: str
+    event_time_ms: int
+    data: bytes | None
+
+
+#: What stands at a place that was never written.
+EMPTY = Held(0, Version(0, 0), NOTHING)
+
+
+class RuleStore:
+    """Follows RULES by its headers alone while the block runs, and writes what is newer.
+
+    `on_foreign` is called for a place that somebody else than a publisher wrote to.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._js = connection.js
+        self._held: dict[Place, Held] = {}
+        self.on_foreign: Callable[[Place], None] = lambda place: None
+        self.follower = Follower(
+            connection,
+            subjects.RULES_STREAM,
+            [subjects.RULES],
+            self._on_record,
+            on_reset=self._held.clear,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.follower.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self.follower.__aexit__(*details)
+
+    async def caught_up(self) -> None:
+        """Return once all that RULES held at the start is known."""
+        await self.follower.caught_up()
+
+    async def reached_end(self) -> None:
+        """Return once all that others have written before this call is known."""
+        await self.follower.reached_end(CATCH_UP_SECONDS)
+
+    def held(self, place: Place) -> Held:
+        """Return what stands at a place now, as far as it was heard."""
+        return self._held.get(place, EMPTY)
+
+    def places_in(self, region: str) -> list[Place]:
+        """Return the places of a region that hold rules."""
+        return [
+            place for place, held in self._held.items() if place.region == region and held.checksum != NOTHING
+        ]
+
+    def is_due(self, write: Write) -> bool:
+        """Say whether a write would change something and is not overtaken."""
+        held = self.held(write.place)
+        return write.checksum != held.checksum and write.version.supersedes(held.version)
+
+    async def write(self, writes: Iterable[Write]) -> list[Write]:
+        """Write all that is due, pipelined; return those that another writer came before.
+
+        Raises `NatsError` or `TimeoutError` where the broker does not acknowledge all.
+        """
+        sent = [(write, await self._send(write)) for write in writes if self.is_due(write)]
+        async with asyncio.timeout(ACKNOWLEDGED_WITHIN_SECONDS):
+            results = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
+        return [
+            write for (write, _), result in zip(sent, results, strict=True) if not self._settle(write, result)
+        ]
+
+    async def _send(self, write: Write) -> Any:
+        headers = {
+            EXPECTED_LAST: str(self.held(write.place).sequence),
+            envelope.REVISION: str(write.version.revision),
+            envelope.REGION_REVISION: str(write.version.region_revision),
+            envelope.CHECKSUM: write.checksum,
+            envelope.EVENT_TIME: str(write.event_time_ms),
+        }
+        if write.data is None:
+            headers[KV_OPERATION] = "DEL"
+        return await self._js.publish_async(subjects.rule(*write.place), write.data or b"", headers=headers)
+
+    def _settle(self, write: Write, result: Any) -> bool:
+        if isinstance(result, APIError):
+            return False
+        if isinstance(result, BaseException):
+            raise result
+        self._note(write.place, Held(result.seq, write.version, write.checksum))
+        return True
+
+    def _note(self, place: Place, held: Held) -> None:
+        if held.sequence > self.held(place).sequence:
+            self._held[place] = held
+
+    def _on_record(self, record: Record) -> None:
+        try:
+            place = Place(*subjects.rule_in(record.subject))
+        except ValueError:
+            log.warning("%s is no place for rules", record.subject)
+            return
+        headers = record.headers
+        try:
+            version = Version(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
+            checksum = headers[envelope.CHECKSUM]
+        except (KeyError, ValueError):
+            self._note(place, Held(record.sequence, Version(0, 0), "foreign"))
+            self.on_foreign(place)
+            return
+        self._note(place, Held(record.sequence, version, checksum))

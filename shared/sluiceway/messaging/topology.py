@@ -1,0 +1,102 @@
+"""Declares every stream and bucket. The scheduler calls it at its start; everyone else waits."""
+
+import asyncio
+import logging
+
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, StreamConfig
+from nats.js.errors import BadRequestError, NotFoundError
+
+from ..contracts import subjects
+
+log = logging.getLogger(__name__)
+
+DAY_SECONDS = 86_400
+#: A report that is not written again within this time is that of a dead instance.
+APPLIED_LIFETIME_SECONDS = 60
+#: Reports kept of each instance, so that a reader misses none of a burst.
+APPLIED_HISTORY = 64
+CATALOG_HISTORY = 64
+RETRY_SECONDS = 0.5
+
+
+def streams(replicas: int) -> tuple[StreamConfig, ...]:
+    """Return the configuration of every stream; a bucket is a stream named `KV_…`."""
+    return (
+        StreamConfig(
+            name=subjects.FEATURES_STREAM,
+            subjects=[subjects.FEATURES],
+            num_replicas=replicas,
+            allow_direct=True,
+            deny_delete=True,
+            deny_purge=True,
+        ),
+        StreamConfig(
+            name=subjects.ALERTS_STREAM,
+            subjects=[subjects.ALERTS],
+            num_replicas=replicas,
+            max_age=7 * DAY_SECONDS,
+            max_bytes=256 * 2**20,
+        ),
+        StreamConfig(
+            name=subjects.DEAD_LETTERS_STREAM,
+            subjects=[subjects.DEAD_LETTERS],
+            num_replicas=replicas,
+            max_age=30 * DAY_SECONDS,
+            max_bytes=256 * 2**20,
+        ),
+        _bucket(subjects.CATALOG_STREAM, subjects.CATALOG, replicas, history=CATALOG_HISTORY),
+        _bucket(subjects.RULES_STREAM, subjects.RULES, replicas, history=1),
+        _bucket(
+            subjects.APPLIED_STREAM,
+            subjects.APPLIED,
+            replicas,
+            history=APPLIED_HISTORY,
+            max_age=APPLIED_LIFETIME_SECONDS,
+        ),
+    )
+
+
+async def declare(js: JetStreamContext, replicas: int) -> None:
+    """Create what is missing; what exists keeps its settings, which are the operator's.
+
+    Waits for a JetStream that is not ready yet.
+    """
+    for config in streams(replicas):
+        await _create(js, config)
+
+
+async def _create(js: JetStreamContext, config: StreamConfig) -> None:
+    while True:
+        try:
+            await js.stream_info(str(config.name))
+            return
+        except NotFoundError:
+            log.info("creating the stream %s", config.name)
+        except (NatsError, TimeoutError) as error:
+            log.warning("JetStream is not ready: %s", error or type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        try:
+            await js.add_stream(config)
+        except BadRequestError as error:
+            log.warning("could not create %s, looking again: %s", config.name, error.description)
+            await asyncio.sleep(RETRY_SECONDS)
+        except (NatsError, TimeoutError) as error:
+            log.warning("JetStream is not ready: %s", error or type(error).__name__)
+
+
+def _bucket(
+    name: str, subject: str, replicas: int, *, history: int, max_age: float | None = None
+) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        subjects=[subject],
+        num_replicas=replicas,
+        max_msgs_per_subject=history,
+        max_age=max_age,
+        discard=DiscardPolicy.OLD,
+        allow_direct=True,
+        allow_rollup_hdrs=True,
+    )

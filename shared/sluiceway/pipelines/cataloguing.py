@@ -1,0 +1,120 @@
+"""Catalogue, command → what to write, or why not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..contracts.catalogue import Environment, Region
+from ..contracts.commands import (
+    Command,
+    DeleteEnvironment,
+    DeletePipeline,
+    DeleteRegion,
+    SaveEnvironment,
+    SavePipeline,
+    SaveRegion,
+)
+from ..contracts.pipeline import Pipeline
+from ..contracts.replies import Refusal, RefusalCode
+from .decide import Catalogue, Unchanged
+from .validation import pipeline_faults
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Which features are attached to each pipeline, and which triggers run each."""
+
+    attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write this document; None deletes it."""
+
+    kind: str
+    id: str
+    document: Environment | Region | Pipeline | None
+
+
+CatalogueDecision = Put | Unchanged | Refusal
+
+
+def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
+    """Return what a command writes into the catalogue, or why it writes nothing."""
+    match command:
+        case SaveEnvironment(environment=environment):
+            known = catalogue.environments.get(environment.name)
+            return _put("environment", environment.name, environment, known)
+        case SaveRegion(region=region):
+            return _save_region(region, catalogue)
+        case SavePipeline(pipeline=pipeline):
+            return _save_pipeline(pipeline, catalogue, usage)
+        case DeleteEnvironment(name=name):
+            return _delete_environment(name, catalogue)
+        case DeleteRegion(name=name):
+            return _delete("region", name, catalogue.regions, RefusalCode.UNKNOWN_REGION)
+        case DeletePipeline(pipeline_id=id_):
+            return _delete_pipeline(id_, catalogue, usage)
+        case _:
+            raise TypeError(f"{type(command).__name__} is no command of the catalogue")
+
+
+def _save_region(region: Region, catalogue: Catalogue) -> CatalogueDecision:
+    if region.environment not in catalogue.environments:
+        known = ", ".join(sorted(catalogue.environments)) or "none"
+        return Refusal(
+            code=RefusalCode.UNKNOWN_ENVIRONMENT,
+            message=f"region {region.name}: there is no environment {region.environment!r} (known: {known})",
+            possible=("save_environment",),
+        )
+    return _put("region", region.name, region, catalogue.regions.get(region.name))
+
+
+def _save_pipeline(pipeline: Pipeline, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
+    known = catalogue.pipelines.get(pipeline.id)
+    if known == pipeline:
+        return _put("pipeline", pipeline.id, pipeline, known)
+    if faults := pipeline_faults(pipeline, catalogue.environments):
+        return Refusal(code=RefusalCode.INVALID, message="; ".join(faults))
+    if running := usage.running.get(pipeline.id):
+        return _in_use(
+            f"pipeline {pipeline.id} is running for {', '.join(running)}; end that first", ("abort",)
+        )
+    return _put("pipeline", pipeline.id, pipeline, known)
+
+
+def _delete_environment(name: str, catalogue: Catalogue) -> CatalogueDecision:
+    inside = sorted(region.name for region in catalogue.regions.values() if region.environment == name)
+    if inside:
+        return _in_use(f"environment {name} holds the regions {', '.join(inside)}", ("delete_region",))
+    return _delete("environment", name, catalogue.environments, RefusalCode.UNKNOWN_ENVIRONMENT)
+
+
+def _delete_pipeline(id_: str, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
+    if users := usage.running.get(id_) or usage.attached.get(id_):
+        return _in_use(
+            f"pipeline {id_} is used by {', '.join(users)}; detach it there first", ("save_feature",)
+        )
+    return _delete("pipeline", id_, catalogue.pipelines, RefusalCode.UNKNOWN_PIPELINE)
+
+
+def _put(
+    kind: str,
+    id_: str,
+    document: Environment | Region | Pipeline,
+    known: Environment | Region | Pipeline | None,
+) -> CatalogueDecision:
+    if known == document:
+        return Unchanged(f"{kind} {id_} is so already")
+    return Put(kind, id_, document)
+
+
+def _delete(kind: str, id_: str, known: Mapping[str, object], code: RefusalCode) -> CatalogueDecision:
+    if id_ not in known:
+        names = ", ".join(sorted(known)) or "none"
+        return Refusal(code=code, message=f"there is no {kind} {id_!r} (known: {names})")
+    return Put(kind, id_, None)
+
+
+def _in_use(message: str, possible: tuple[str, ...]) -> Refusal:
+    return Refusal(code=RefusalCode.IN_USE, message=message, possible=possible)

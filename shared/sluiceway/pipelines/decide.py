@@ -1,0 +1,295 @@
+"""State, command, now → event or refusal. Everything hard about a release is decided here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..contracts.catalogue import Environment, Region
+from ..contracts.commands import (
+    AbortTrigger,
+    AdvancePhase,
+    ApprovePhase,
+    ArchiveFeature,
+    FeatureCommand,
+    PauseTrigger,
+    PhaseCommand,
+    RollBackTrigger,
+    RollOutTrigger,
+    SaveFeature,
+    SkipPhase,
+    TriggerCommand,
+    UnpauseTrigger,
+)
+from ..contracts.durations import spoken
+from ..contracts.events import EventType, FeatureEvent
+from ..contracts.feature import (
+    RECENT_COMMANDS_MAX,
+    ActionType,
+    Feature,
+    Spec,
+    Trigger,
+    TriggerStatus,
+)
+from ..contracts.identifiers import trigger_id
+from ..contracts.pipeline import Pipeline
+from ..contracts.replies import Refusal, RefusalCode
+from . import transitions
+from .changes import is_same, needs_release, spec_of
+from .validation import feature_faults
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The documents that a decision may depend on."""
+
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    regions: Mapping[str, Region] = field(default_factory=dict)
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing is to be done, and why."""
+
+    message: str
+
+
+Decision = FeatureEvent | Unchanged | Refusal
+
+#: What the present status allows.
+POSSIBLE: Mapping[TriggerStatus, tuple[str, ...]] = {
+    TriggerStatus.IN_PROGRESS: ("pause", "skip", "abort", "roll_out"),
+    TriggerStatus.PAUSED: ("unpause", "skip", "abort", "roll_out"),
+    TriggerStatus.WAITING_FOR_REVIEW: ("approve", "skip", "abort", "roll_out"),
+}
+
+
+def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogue: Catalogue) -> Decision:
+    """Return what happens, or why it does not.
+
+    `state` is None for a feature that was never saved. A command that this feature has answered
+    already is not applied again.
+    """
+    if state and command.id in state.recent_commands:
+        return Unchanged("this command was done before")
+    match command:
+        case SaveFeature():
+            return _save(state, command, now_ms, catalogue)
+        case ArchiveFeature():
+            return _archive(state, command, now_ms)
+        case TriggerCommand():
+            return _act(state, command, now_ms)
+        case _:
+            raise TypeError(f"{type(command).__name__} is no command of a feature")
+
+
+def _save(state: Feature | None, command: SaveFeature, now_ms: int, catalogue: Catalogue) -> Decision:
+    document = command.feature
+    if state and (active := state.active_trigger):
+        return _refused(
+            RefusalCode.TRIGGER_ACTIVE,
+            f"{state.key} is being released by {active.id} ({active.status}, phase "
+            f"{active.current_run.phase.id}); wait until it ends, or end it",
+            ("abort", "roll_out"),
+        )
+    if faults := feature_faults(document, catalogue.environments):
+        return _refused(RefusalCode.INVALID, "; ".join(faults))
+    pipeline_id = document.release_pipeline_id
+    pipeline = catalogue.pipelines.get(pipeline_id) if pipeline_id else None
+    if pipeline_id and not pipeline:
+        known = ", ".join(sorted(catalogue.pipelines)) or "none"
+        return _refused(
+            RefusalCode.UNKNOWN_PIPELINE,
+            f"there is no pipeline {pipeline_id!r} (known: {known})",
+            ("save_pipeline",),
+        )
+    feature = state or Feature(kind=document.key.kind, name=document.name, salt=document.name)
+    before = None if feature.archived else feature.base
+    after = spec_of(document, feature.versions + 1, None)
+    if before and is_same(before, after):
+        if feature.release_pipeline_id == pipeline_id:
+            return Unchanged(f"{feature.key} is so already: no effective change")
+        attached = feature.changed(release_pipeline_id=pipeline_id)
+        return _event(EventType.FEATURE_CHANGED, attached, command, now_ms)
+    feature = feature.changed(
+        release_pipeline_id=pipeline_id,
+        base=before,
+        candidate=None,
+        versions=after.version,
+        archived=False,
+    )
+    if pipeline is None or not needs_release(before, after, catalogue.environments):
+        return _event(EventType.FEATURE_CHANGED, feature.changed(base=after), command, now_ms)
+    return _start(feature, after, pipeline, command, now_ms)
+
+
+def _start(feature: Feature, after: Spec, pipeline: Pipeline, command: SaveFeature, now_ms: int) -> Decision:
+    run = feature.runs + 1
+    candidate = after.model_copy(update={"trigger": trigger_id(feature.key, run)})
+    action = transitions.action_of(
+        ActionType.STARTED,
+        now_ms=now_ms,
+        phase_id=pipeline.phases[0].id,
+        actor=command.actor,
+        reason=command.reason,
+    )
+    trigger = transitions.started(feature.key, run, pipeline, action)
+    feature = feature.changed(candidate=candidate, runs=run, trigger=trigger)
+    return _event(EventType.TRIGGER_STARTED, feature, command, now_ms, phase_id=pipeline.phases[0].id)
+
+
+def _archive(state: Feature | None, command: ArchiveFeature, now_ms: int) -> Decision:
+    if state is None:
+        return _refused(RefusalCode.UNKNOWN_FEATURE, f"there is no {command.key}", ("save_feature",))
+    if active := state.active_trigger:
+        return _refused(
+            RefusalCode.TRIGGER_ACTIVE,
+            f"{state.key} is being released by {active.id}; end that first",
+            ("abort", "roll_out"),
+        )
+    if state.archived:
+        return Unchanged(f"{state.key} is archived already")
+    return _event(EventType.FEATURE_ARCHIVED, state.changed(archived=True), command, now_ms)
+
+
+def _act(state: Feature | None, command: TriggerCommand, now_ms: int) -> Decision:
+    if state is None or state.trigger is None:
+        return _refused(RefusalCode.UNKNOWN_TRIGGER, f"there is no trigger {command.trigger}")
+    trigger = state.trigger
+    if trigger.id != command.trigger:
+        return _not_the_newest(command.trigger, state.runs, trigger)
+    if not trigger.status.is_active:
+        return _refused(
+            RefusalCode.TRIGGER_ENDED,
+            f"{trigger.id} has ended ({trigger.status}); a new change starts a new trigger",
+            ("save_feature",),
+        )
+    current = trigger.current_run.phase.id
+    if isinstance(command, PhaseCommand) and command.phase_id != current:
+        return _refused(
+            RefusalCode.STALE_PHASE,
+            f"{command.verb} was meant for phase {command.phase_id!r}, but {trigger.id} is at "
+            f"{current!r} ({trigger.status}); look again before you act",
+            POSSIBLE[trigger.status],
+        )
+    return _apply(state, trigger, command, now_ms)
+
+
+def _apply(state: Feature, trigger: Trigger, command: TriggerCommand, now_ms: int) -> Decision:
+    match command, trigger.status:
+        case AdvancePhase(), TriggerStatus.IN_PROGRESS:
+            return _advance(state, trigger, command, now_ms)
+        case ApprovePhase(), TriggerStatus.WAITING_FOR_REVIEW:
+            moved = transitions.baking(trigger, now_ms)
+            return _moved(EventType.PHASE_APPROVED, ActionType.APPROVED_FOR, state, moved, command, now_ms)
+        case PauseTrigger(), TriggerStatus.IN_PROGRESS:
+            moved = transitions.paused(trigger, now_ms)
+            return _moved(EventType.TRIGGER_PAUSED, ActionType.PAUSED, state, moved, command, now_ms)
+        case UnpauseTrigger(), TriggerStatus.PAUSED:
+            moved = transitions.unpaused(trigger, now_ms)
+            return _moved(EventType.TRIGGER_UNPAUSED, ActionType.UNPAUSED, state, moved, command, now_ms)
+        case SkipPhase(), _:
+            moved = transitions.left(trigger, now_ms)
+            return _moved(EventType.PHASE_SKIPPED, ActionType.SKIPPED, state, moved, command, now_ms)
+        case AbortTrigger(), _:
+            moved = transitions.ended(trigger, TriggerStatus.ABORTED, now_ms)
+            return _moved(EventType.TRIGGER_ABORTED, ActionType.ABORTED, state, moved, command, now_ms)
+        case RollBackTrigger(), _:
+            moved = transitions.ended(trigger, TriggerStatus.ROLLED_BACK, now_ms)
+            return _moved(
+                EventType.TRIGGER_ROLLED_BACK, ActionType.ROLLED_BACK, state, moved, command, now_ms
+            )
+        case RollOutTrigger(), _:
+            moved = transitions.ended(trigger, TriggerStatus.COMPLETED, now_ms)
+            return _moved(
+                EventType.TRIGGER_ROLLED_OUT, ActionType.FULL_ROLL_OUT, state, moved, command, now_ms
+            )
+        case _:
+            return _not_possible(trigger, command)
+
+
+def _advance(state: Feature, trigger: Trigger, command: AdvancePhase, now_ms: int) -> Decision:
+    assert trigger.due_ms is not None
+    if now_ms < trigger.due_ms:
+        left = spoken(trigger.due_ms - now_ms)
+        return _refused(RefusalCode.NOT_DUE, f"{command.phase_id} of {trigger.id} bakes for another {left}")
+    if command.holds:
+        if command.holds == trigger.held:
+            return Unchanged(f"{trigger.id} is still held: {'; '.join(command.holds)}")
+        held = trigger.model_copy(update={"held": command.holds})
+        return _moved(EventType.PHASE_HELD, ActionType.HELD, state, held, command, now_ms)
+    moved = transitions.left(trigger, now_ms)
+    if moved.status is TriggerStatus.COMPLETED:
+        return _moved(EventType.TRIGGER_COMPLETED, ActionType.COMPLETED, state, moved, command, now_ms)
+    return _moved(EventType.PHASE_ADVANCED, ActionType.ADVANCED, state, moved, command, now_ms)
+
+
+def _moved(
+    type_: EventType,
+    action: ActionType,
+    state: Feature,
+    trigger: Trigger,
+    command: TriggerCommand,
+    now_ms: int,
+) -> FeatureEvent:
+    """Return the event of an action, the candidate kept, made the base, or taken back."""
+    assert state.trigger
+    phase_id = state.trigger.current_run.phase.id
+    reason = "; ".join(trigger.held) if action is ActionType.HELD else command.reason
+    record = transitions.action_of(
+        action, now_ms=now_ms, phase_id=phase_id, actor=command.actor, reason=reason
+    )
+    feature = state.changed(trigger=transitions.acted(trigger, record))
+    if trigger.status is TriggerStatus.COMPLETED:
+        feature = feature.changed(base=state.candidate, candidate=None)
+    elif not trigger.status.is_active:
+        feature = feature.changed(candidate=None)
+    alert = command.alert if isinstance(command, RollBackTrigger) else {}
+    return _event(type_, feature, command, now_ms, phase_id=phase_id, reason=reason, alert=alert)
+
+
+def _event(
+    type_: EventType,
+    feature: Feature,
+    command: FeatureCommand,
+    now_ms: int,
+    *,
+    phase_id: str | None = None,
+    reason: str | None = None,
+    alert: dict[str, object] | None = None,
+) -> FeatureEvent:
+    recent = (*feature.recent_commands, command.id)[-RECENT_COMMANDS_MAX:]
+    return FeatureEvent(
+        type=type_,
+        time_ms=now_ms,
+        actor_id=command.actor,
+        reason=reason or command.reason,
+        command_id=command.id,
+        phase_id=phase_id,
+        alert=alert or {},
+        feature=feature.changed(recent_commands=recent),
+    )
+
+
+def _not_the_newest(asked: str, runs: int, newest: Trigger) -> Refusal:
+    if int(asked.rsplit(".", 1)[1]) > runs:
+        return _refused(
+            RefusalCode.UNKNOWN_TRIGGER, f"there is no trigger {asked}; the newest is {newest.id}"
+        )
+    return _refused(
+        RefusalCode.TRIGGER_ENDED, f"{asked} has ended; the newest is {newest.id} ({newest.status})"
+    )
+
+
+def _not_possible(trigger: Trigger, command: TriggerCommand) -> Refusal:
+    phase = trigger.current_run.phase.id
+    possible = POSSIBLE[trigger.status]
+    return _refused(
+        RefusalCode.NOT_POSSIBLE,
+        f"{command.verb} is not possible: {trigger.id} is {trigger.status} at phase {phase!r}; "
+        f"possible are {', '.join(possible)}",
+        possible,
+    )
+
+
+def _refused(code: RefusalCode, message: str, possible: tuple[str, ...] = ()) -> Refusal:
+    return Refusal(code=code, message=message, possible=possible)

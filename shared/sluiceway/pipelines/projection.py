@@ -1,0 +1,205 @@
+"""Feature, region → rule document or nothing. What has not been sent cannot break anything.
+
+- a region that no started phase covers holds the base, and no trace of the candidate;
+- a region that is fully covered holds the candidate as its plain spec;
+- a region that is partly covered holds both, with override rules between them (as Statsig's
+  release pipelines do: https://docs.statsig.com/release-pipeline).
+
+A salt never changes between phases, so that a user who is in stays in.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+from pydantic import JsonValue
+
+from ..contracts.conditions import Condition, ConditionType
+from ..contracts.events import FeatureEvent
+from ..contracts.feature import Feature, FeatureRule, Spec, TriggerStatus
+from ..contracts.identifiers import FeatureKind
+from ..contracts.rules import (
+    ConfigSpec,
+    OverrideMapping,
+    OverrideReference,
+    RuleDocument,
+    SpecCondition,
+    SpecRule,
+    SpecSet,
+)
+from .segments import Coverage, Extent, Place, coverage, remainder
+
+#: Where the SDK finds what an author's condition looks at.
+USER_FIELDS = {
+    ConditionType.USER_ID: "userID",
+    ConditionType.EMAIL: "email",
+    ConditionType.COUNTRY: "country",
+    ConditionType.LOCALE: "locale",
+    ConditionType.IP_ADDRESS: "ip",
+    ConditionType.APP_VERSION: "appVersion",
+}
+CHECKSUM_LENGTH = 16
+
+
+def project(event: FeatureEvent, revision: int, place: Place) -> RuleDocument | None:
+    """Return what a region evaluates the feature by after `event`; None where it gets nothing.
+
+    `revision` is the event's sequence in FEATURES.
+    """
+    feature = event.feature
+    if feature.archived:
+        return None
+    covered = _covered(feature, place)
+    specs, spec = _specs(feature, covered, place)
+    reverted = _reverted(feature, place)
+    if spec is None and reverted is None:
+        return None
+    return RuleDocument(
+        kind=feature.kind,
+        name=feature.name,
+        revision=revision,
+        event_time_ms=event.time_ms,
+        trigger=spec.trigger if spec else None,
+        reverted=reverted,
+        specs=specs,
+    )
+
+
+def checksum(document: RuleDocument) -> str:
+    """Return a digest of what a document says; where and when it came from does not count."""
+    text = document.model_dump_json(exclude={"revision", "event_time_ms"})
+    return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
+
+
+def fields_looked_at(feature: Feature) -> frozenset[str]:
+    """Return every attribute that could decide something about this feature.
+
+    Regions of one environment that agree in these receive the same document.
+    """
+    rules: list[Sequence[Condition]] = []
+    for spec in (feature.base, feature.candidate):
+        rules += [rule.conditions for rule in spec.rules] if spec else []
+    for phase in feature.trigger.pipeline.phases if feature.trigger else ():
+        rules += [rule.conditions for rule in phase.rules]
+    return frozenset(condition.field for rule in rules for condition in rule if condition.field)
+
+
+def _covered(feature: Feature, place: Place) -> Coverage:
+    if feature.candidate is None or feature.trigger is None:
+        return Coverage(Extent.NONE)
+    return coverage(feature.trigger.released, place)
+
+
+def _reverted(feature: Feature, place: Place) -> str | None:
+    trigger = feature.trigger
+    if trigger is None or trigger.status not in (TriggerStatus.ABORTED, TriggerStatus.ROLLED_BACK):
+        return None
+    return trigger.id if coverage(trigger.released, place).extent is not Extent.NONE else None
+
+
+def _specs(feature: Feature, covered: Coverage, place: Place) -> tuple[SpecSet, Spec | None]:
+    """Return the specs of a region, and the newest version among them."""
+    parts = _Parts(feature, place)
+    base, candidate = feature.base, feature.candidate
+    if candidate and covered.extent is Extent.FULLY:
+        parts.add(feature.name, candidate)
+        return parts.specs(), candidate
+    if base:
+        parts.add(feature.name, base)
+    if candidate and covered.extent is Extent.PARTLY:
+        parts.override(candidate, covered)
+        return parts.specs(), candidate
+    return parts.specs(), base
+
+
+class _Parts:
+    """Collects the parts of one region's specs."""
+
+    def __init__(self, feature: Feature, place: Place) -> None:
+        self._feature = feature
+        self._place = place
+        self._named: dict[str, ConfigSpec] = {}
+        self._conditions: dict[str, SpecCondition] = {}
+        self._override_rules: dict[str, SpecRule] = {}
+        self._overrides: dict[str, tuple[OverrideMapping, ...]] = {}
+
+    def add(self, name: str, spec: Spec) -> None:
+        entity = "feature_gate" if self._feature.kind is FeatureKind.GATE else "dynamic_config"
+        self._named[name] = ConfigSpec(
+            type=entity,
+            entity=entity,
+            salt=self._feature.salt,
+            enabled=spec.is_enabled,
+            default_value=spec.default_value,
+            rules=tuple(self._rules(spec)) if spec.is_enabled else (),
+            id_type=spec.id_type,
+            version=spec.version,
+        )
+
+    def override(self, candidate: Spec, covered: Coverage) -> None:
+        target = f"{self._feature.name}:v{candidate.version}"
+        self.add(target, candidate)
+        references = []
+        for name, conditions in covered.remainders:
+            id_ = f"{candidate.trigger}/{name}"
+            self._override_rules[id_] = SpecRule(
+                name=id_, id=id_, pass_percentage=100.0, return_value=None, conditions=self._ids(conditions)
+            )
+            references.append(OverrideReference(rule_name=id_))
+        mapping = OverrideMapping(new_config_name=target, rules=tuple(references))
+        self._overrides[self._feature.name] = (mapping,)
+
+    def specs(self) -> SpecSet:
+        is_gate = self._feature.kind is FeatureKind.GATE
+        return SpecSet(
+            feature_gates=self._named if is_gate else {},
+            dynamic_configs={} if is_gate else self._named,
+            condition_map=self._conditions,
+            override_rules=self._override_rules,
+            overrides=self._overrides,
+        )
+
+    def _rules(self, spec: Spec) -> Iterable[SpecRule]:
+        for rule in spec.rules:
+            open_ = remainder(rule.environments, rule.conditions, self._place)
+            if open_ is not None:
+                yield SpecRule(
+                    name=rule.name,
+                    id=rule_id(rule),
+                    pass_percentage=rule.pass_percentage,
+                    return_value=rule.return_value,
+                    conditions=self._ids(open_),
+                    id_type=spec.id_type,
+                )
+
+    def _ids(self, conditions: Iterable[Condition]) -> tuple[str, ...]:
+        return tuple(self._id(condition) for condition in conditions)
+
+    def _id(self, condition: Condition) -> str:
+        translated = sdk_condition(condition)
+        id_ = hashlib.sha256(translated.to_json()).hexdigest()[:CHECKSUM_LENGTH]
+        self._conditions[id_] = translated
+        return id_
+
+
+def rule_id(rule: FeatureRule) -> str:
+    """Return the id of a rule, which also salts its percentage."""
+    return rule.id or rule.name
+
+
+def sdk_condition(condition: Condition) -> SpecCondition:
+    """Return a condition about the user as the SDKs read it."""
+    target: JsonValue = json.loads(json.dumps(condition.target_value))
+    if condition.type is ConditionType.UNIT_ID:
+        return SpecCondition(
+            type="unit_id",
+            operator=condition.operator,
+            target_value=target,
+            id_type=condition.custom_id or "userID",
+        )
+    return SpecCondition(
+        type="user_field",
+        operator=condition.operator,
+        field=USER_FIELDS.get(condition.type, condition.field),
+        target_value=target,
+    )

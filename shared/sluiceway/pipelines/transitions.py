@@ -1,0 +1,112 @@
+"""What each decision does to a trigger. Guards stand in `decide`; here it simply happens."""
+
+from ..contracts.feature import ACTIONS_MAX, Action, ActionType, PhaseRun, Trigger, TriggerStatus
+from ..contracts.identifiers import FeatureKey, trigger_id
+from ..contracts.pipeline import Pipeline
+
+
+def started(key: FeatureKey, run: int, pipeline: Pipeline, action: Action) -> Trigger:
+    """Return a new trigger, its first phase entered."""
+    trigger = Trigger(
+        id=trigger_id(key, run),
+        pipeline=pipeline,
+        status=TriggerStatus.IN_PROGRESS,
+        phases=tuple(PhaseRun(phase=phase) for phase in pipeline.phases),
+        current=0,
+        creator_id=action.actor_id,
+        created_ms=action.time_ms,
+        description=action.reason,
+        actions=(action,),
+    )
+    return entered(trigger, 0, action.time_ms)
+
+
+def entered(trigger: Trigger, index: int, now_ms: int) -> Trigger:
+    """Return the trigger at the phase `index`: waiting for its review, or baking.
+
+    Behind the last phase it is completed.
+    """
+    if index == len(trigger.phases):
+        return ended(trigger, TriggerStatus.COMPLETED, now_ms)
+    moved = trigger.model_copy(update={"current": index, "held": (), "remaining_ms": None})
+    if moved.current_run.phase.required_review:
+        return moved.model_copy(update={"status": TriggerStatus.WAITING_FOR_REVIEW, "due_ms": None})
+    return baking(moved, now_ms)
+
+
+def baking(trigger: Trigger, now_ms: int) -> Trigger:
+    """Return the trigger with its current phase released, the bake counting from now."""
+    run = trigger.current_run.model_copy(update={"started_ms": now_ms})
+    return _with_run(trigger, run).model_copy(
+        update={
+            "status": TriggerStatus.IN_PROGRESS,
+            "due_ms": now_ms + run.phase.time_interval_ms,
+        }
+    )
+
+
+def left(trigger: Trigger, now_ms: int) -> Trigger:
+    """Return the trigger with its current phase over, the next one entered."""
+    run = trigger.current_run
+    skipped = run.started_ms is None
+    over = run.model_copy(update={"ended_ms": now_ms, "skipped": skipped})
+    return entered(_with_run(trigger, over), trigger.current + 1, now_ms)
+
+
+def paused(trigger: Trigger, now_ms: int) -> Trigger:
+    """Return the trigger with its bake timer stopped."""
+    assert trigger.due_ms is not None
+    return trigger.model_copy(
+        update={
+            "status": TriggerStatus.PAUSED,
+            "due_ms": None,
+            "remaining_ms": max(0, trigger.due_ms - now_ms),
+            "held": (),
+        }
+    )
+
+
+def unpaused(trigger: Trigger, now_ms: int) -> Trigger:
+    """Return the trigger with the rest of its bake running on."""
+    assert trigger.remaining_ms is not None
+    return trigger.model_copy(
+        update={
+            "status": TriggerStatus.IN_PROGRESS,
+            "due_ms": now_ms + trigger.remaining_ms,
+            "remaining_ms": None,
+        }
+    )
+
+
+def ended(trigger: Trigger, status: TriggerStatus, now_ms: int) -> Trigger:
+    """Return the trigger with nothing left to happen to it."""
+    run = trigger.current_run
+    if run.started_ms is not None and run.ended_ms is None:
+        trigger = _with_run(trigger, run.model_copy(update={"ended_ms": now_ms}))
+    return trigger.model_copy(
+        update={
+            "status": status,
+            "ended_ms": now_ms,
+            "due_ms": None,
+            "remaining_ms": None,
+            "held": (),
+        }
+    )
+
+
+def acted(trigger: Trigger, action: Action) -> Trigger:
+    """Return the trigger with an action behind its others."""
+    return trigger.model_copy(update={"actions": (*trigger.actions, action)[-ACTIONS_MAX:]})
+
+
+def action_of(
+    type_: ActionType, *, now_ms: int, phase_id: str | None, actor: str, reason: str | None
+) -> Action:
+    """Return the record of one action."""
+    return Action(type=type_, time_ms=now_ms, phase_id=phase_id, actor_id=actor, reason=reason)
+
+
+def _with_run(trigger: Trigger, run: PhaseRun) -> Trigger:
+    phases = list(trigger.phases)
+    phases[trigger.current] = run
+    return trigger.model_copy(update={"phases": tuple(phases)})

@@ -1,0 +1,96 @@
+"""The frame of every process: connect, start, serve its health, stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, ClassVar, Self
+
+from .errors import Misconfigured
+from .messaging.connection import Connection, connected
+from .settings import ServiceSettings
+from .telemetry import metrics
+from .telemetry.logging import set_up_logging
+from .telemetry.serving import run_service
+
+log = logging.getLogger(__name__)
+
+EXIT_MISCONFIGURED = 2
+EXIT_FAULT = 70
+
+
+class Service(ABC):
+    """A process; an async context manager that runs while its block does."""
+
+    name: ClassVar[str]
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        #: What the start is waiting for; empty once the service is up.
+        self.missing: dict[str, str] = {"nats": "not connected yet"}
+        self._connection: Connection | None = None
+        self._stack = AsyncExitStack()
+
+    @abstractmethod
+    async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
+        """Start everything, in an order such that `stack` can end it backwards."""
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._connection = await stack.enter_async_context(connected(self.settings, self.name))
+            self._connection.on_reconnect(metrics.RECONNECTS.inc)
+            await self.start(self._connection, stack)
+            self.missing = {}
+            self._stack = stack.pop_all()
+        log.info("%s is up", self.name)
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self._stack.aclose()
+        log.info("%s has stopped", self.name)
+
+    async def readiness(self) -> dict[str, str]:
+        """Return what is not ready, and why."""
+        if self.missing:
+            return self.missing
+        if self._connection is None or not await self._connection.is_alive():
+            return {"nats": "the broker does not answer"}
+        return {}
+
+
+def run(service: Service) -> None:
+    """Run a service until SIGTERM or SIGINT."""
+    settings = service.settings
+    set_up_logging(service.name, form=settings.log_format, level=settings.log_level)
+    try:
+        asyncio.run(run_service(settings, service, service.readiness))
+    except Misconfigured as error:
+        log.error("%s", error)
+        sys.exit(EXIT_MISCONFIGURED)
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Run a coroutine beside the block. It must not end: a fault of it ends the process, loudly.
+
+    Whoever started the process starts it again; half a service would be worse than none.
+    """
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_end_with)
+    try:
+        yield
+    finally:
+        task.remove_done_callback(_end_with)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _end_with(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled():
+        log.critical("%s has ended by a fault", task.get_name(), exc_info=task.exception())
+        os._exit(EXIT_FAULT)
