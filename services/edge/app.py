@@ -1,13 +1,11 @@
 """Builds an edge and wires its adapters."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 from sluiceway.client.client import RegionClient, RegionRules
 from sluiceway.contracts.applied import AppliedChange
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.following import Record
 from sluiceway.service import Service
 from sluiceway.telemetry import metrics
 
@@ -31,7 +29,7 @@ class Edge(Service):
         """Follow the region."""
         self.missing = {"rules": "nothing heard of RULES yet; is a scheduler running?"}
         stack.callback(self.rules.close)
-        self._keep_what_is_rejected(DeadLetters(connection, self.name))
+        self.rules.on_rejected = DeadLetters(connection, self.name).keep_soon
         client = RegionClient(connection, self.rules, instance=self.instance)
         await stack.enter_async_context(client)
         await client.caught_up()
@@ -39,16 +37,6 @@ class Edge(Service):
     async def readiness(self) -> dict[str, str]:
         """Return what is not ready: an edge is ready as soon as it has rules, from wherever."""
         return {} if len(self.rules) else self.missing
-
-    def _keep_what_is_rejected(self, dead_letters: DeadLetters) -> None:
-        keeping: set[asyncio.Task[None]] = set()
-
-        def keep(record: Record, reason: str) -> None:
-            task = asyncio.create_task(dead_letters.keep(record.subject, record.data, reason, "invalid"))
-            keeping.add(task)
-            task.add_done_callback(keeping.discard)
-
-        self.rules.on_rejected = keep
 
     def _count(self, change: AppliedChange) -> None:
         metrics.PROPAGATION_SECONDS.labels(self.rules.region).observe(change.after_ms / 1_000)

@@ -47,7 +47,9 @@ class Scheduler(Service):
         self.missing = {"log": "not read to its end yet"}
         feature_log = FeatureLog(connection, SOURCE)
         catalogue = CatalogueView(connection)
+        dead_letters = DeadLetters(connection, self.name)
         features = FeatureView(connection, feature_log)
+        features.on_garbage = dead_letters.keep_soon
         decisions = Decisions(feature_log, features, catalogue, now_ms)
         ticker = Ticker(decisions, features, Clearance(), now_ms, self._settings.ticker_workers)
         features.on_change = ticker.note
@@ -57,7 +59,7 @@ class Scheduler(Service):
         _count_active(features)
         await stack.enter_async_context(running(ticker.run(), "ticker"))
         handlers = Handlers(decisions, features, catalogue, CatalogueStore(connection, SOURCE), now_ms)
-        broker = build_broker(self._settings, handlers.answer, DeadLetters(connection, self.name))
+        broker = build_broker(self._settings, handlers.answer, dead_letters)
         stack.push_async_callback(broker.stop)
         await broker.start()
 

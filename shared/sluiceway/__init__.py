@@ -3,3 +3,7 @@
 Read `contracts/subjects.py`, then `contracts/events.py`, `pipelines/decide.py` and
 `pipelines/projection.py`: what crosses a wire, and the two pure functions that rule it.
 """
+
+from importlib.metadata import version
+
+__version__ = version("sluiceway")

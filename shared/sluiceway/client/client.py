@@ -40,7 +40,7 @@ class RegionRules:
     def __init__(self, region: str, cache_dir: Path | None = None) -> None:
         self.region = region
         self.on_applied: Callable[[AppliedChange], None] = lambda change: None
-        self.on_rejected: Callable[[Record, str], None] = lambda record, reason: None
+        self.on_rejected: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
         self._rules = RuleSet()
         self._revisions: dict[FeatureKey, int] = {}
         self._cache = Cache(cache_dir / f"{region}.rules") if cache_dir else None
@@ -84,7 +84,7 @@ class RegionRules:
             document = None if record.is_deletion else _parse(record, key)
         except (ValueError, ValidationError) as error:
             log.error("%s holds no rules; what was there before stays: %s", record.subject, error)
-            self.on_rejected(record, str(error))
+            self.on_rejected(record.subject, record.data, str(error))
             return None
         change = self._apply(key, document, record)
         if change is None:

@@ -1,5 +1,6 @@
 """Rejected messages, kept with their reason where one can look at them, and counted."""
 
+import asyncio
 import logging
 
 from nats.errors import Error as NatsError
@@ -20,6 +21,13 @@ class DeadLetters:
     def __init__(self, connection: Connection, service: str) -> None:
         self._js = connection.js
         self._service = service
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    def keep_soon(self, subject: str, data: bytes, reason: str) -> None:
+        """Keep an invalid message, for callers that cannot wait."""
+        task = asyncio.create_task(self.keep(subject, data, reason, "invalid"))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
 
     async def keep(self, subject: str, data: bytes, reason: str, code: str) -> None:
         """Store a message with its reason; where that fails, the log is all that is left."""

@@ -84,7 +84,7 @@ class FeatureView:
         self._entries: dict[FeatureKey, Entry] = {}
         self._log = feature_log
         self.on_change: Callable[[Entry], None] = lambda entry: None
-        self.on_garbage: Callable[[Record, str], None] = lambda record, reason: None
+        self.on_garbage: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
         self._suspects: set[FeatureKey] = set()
         self.follower = Follower(
             connection,
@@ -151,7 +151,7 @@ class FeatureView:
 
     def _reject(self, record: Record, reason: str) -> None:
         log.warning("%s: message %s is no event: %s", record.subject, record.sequence, reason)
-        self.on_garbage(record, reason)
+        self.on_garbage(record.subject, record.data, reason)
         try:
             key = subjects.feature_in(record.subject)
         except ValueError:

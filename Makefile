@@ -1,0 +1,49 @@
+# Everything runs in .venv; the first call of any target makes it.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+.DEFAULT_GOAL := help
+
+.PHONY: help demo up test check bench test-containers asyncapi format clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Installing into .venv …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Sluiceway needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: .venv/installed ## Run a real release through five regions, then a rollback (ARGS=--json)
+	@$(BIN)/python -m services.local demo $(ARGS)
+
+up: .venv/installed ## Start everything and keep it running (ARGS="--data-dir X --scale scheduler=2")
+	@$(BIN)/python -m services.local up $(ARGS)
+
+test: .venv/installed check ## Check and run all tests but the benchmarks
+	$(BIN)/pytest -m 'not benchmark and not containers' $(ARGS)
+
+check: .venv/installed ## Format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed ## Print latencies against raw nats-py, measured in the same run
+	$(BIN)/pytest -m benchmark -s -q tests/benchmarks $(ARGS)
+
+test-containers: .venv/installed ## Run the integration tests against a broker in Docker
+	$(BIN)/pytest --broker=container tests/integration tests/containers $(ARGS)
+
+asyncapi: .venv/installed ## Write the public interface to deploy/asyncapi.yaml
+	$(BIN)/python -m services.asyncapi > deploy/asyncapi.yaml
+
+format: .venv/installed ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what the targets have made
+	rm -rf .venv data build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,28 @@
+"""Options and fixtures that every suite shares: a real broker for each test that asks for one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .support.brokers import Broker, container_broker, embedded_broker
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--broker",
+        choices=("embedded", "container"),
+        default="embedded",
+        help="run the broker of the integration tests as a process, or in Docker",
+    )
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """A real nats-server of this test's own."""
+    if request.config.getoption("--broker") == "container":
+        with container_broker() as running:
+            yield running
+    else:
+        with embedded_broker(tmp_path / "broker") as running:
+            yield running
