@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .support.brokers import Broker, container_broker, embedded_broker
+from tests.support.brokers import Broker, container_broker, embedded_broker
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

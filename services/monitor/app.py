@@ -13,7 +13,7 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.commanding import Commander
 from sluiceway.messaging.connection import Connection, connect_options
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.delivery import decoder, redelivering
+from sluiceway.messaging.delivery import decoder, redelivering, stop
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.service import Service
@@ -50,7 +50,7 @@ class Monitor(Service):
             await view.caught_up()
         handlers = Handlers(features, catalogue, Commander(connection))
         broker = build_broker(self._settings, handlers.receive, DeadLetters(connection, self.name))
-        stack.push_async_callback(broker.stop)
+        stack.push_async_callback(stop, broker)
         await broker.start()
 
 

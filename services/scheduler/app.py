@@ -14,7 +14,7 @@ from sluiceway.contracts.replies import RefusalCode, Reply
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.connection import Connection, connect_options
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.delivery import answering, decoder, refused
+from sluiceway.messaging.delivery import answering, decoder, refused, stop
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.topology import declare
@@ -60,7 +60,7 @@ class Scheduler(Service):
         await stack.enter_async_context(running(ticker.run(), "ticker"))
         handlers = Handlers(decisions, features, catalogue, CatalogueStore(connection, SOURCE), now_ms)
         broker = build_broker(self._settings, handlers.answer, dead_letters)
-        stack.push_async_callback(broker.stop)
+        stack.push_async_callback(stop, broker)
         await broker.start()
 
 

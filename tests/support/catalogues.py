@@ -28,7 +28,12 @@ def region(name: str, environment: str | None = None) -> dict[str, Any]:
 def phase(name: str, *, bake_ms: int = 50, review: bool = False) -> dict[str, Any]:
     """Return the phase that covers the region of the same name."""
     where = [
-        {"type": "custom_field", "field": "region", "operator": "any", "targetValue": [name.removeprefix("prod-")]}
+        {
+            "type": "custom_field",
+            "field": "region",
+            "operator": "any",
+            "targetValue": [name.removeprefix("prod-")],
+        }
     ]
     rule = {"name": name, "environments": [REGIONS[name]], "conditions": where}
     return {"name": name, "timeIntervalMs": bake_ms, "requiredReview": review, "rules": [rule]}

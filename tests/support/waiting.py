@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -11,7 +11,17 @@ BOUND_SECONDS = 15.0
 LOOK_EVERY_SECONDS = 0.01
 
 
-async def eventually(look: Callable[[], T | Awaitable[T]], what: str, bound: float = BOUND_SECONDS) -> T:
+@overload
+async def eventually(
+    look: Callable[[], Awaitable[T | None]], what: str, bound: float = BOUND_SECONDS
+) -> T: ...
+
+
+@overload
+async def eventually(look: Callable[[], T | None], what: str, bound: float = BOUND_SECONDS) -> T: ...
+
+
+async def eventually(look: Callable[[], Any], what: str, bound: float = BOUND_SECONDS) -> Any:
     """Return the first true answer of `look`; fails with `what` and the last answer after `bound` seconds."""
     deadline = time.monotonic() + bound
     while True:

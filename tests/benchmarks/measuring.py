@@ -1,0 +1,53 @@
+"""Samples, and the table that compares ours with raw nats-py in the same run."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass
+class Samples:
+    """Durations in milliseconds."""
+
+    milliseconds: list[float] = field(default_factory=list)
+
+    def quantile(self, share: float) -> float:
+        ordered = sorted(self.milliseconds)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One comparison."""
+
+    what: str
+    ours: Samples
+    raw: Samples
+
+
+async def timed(samples: Samples, run: Callable[[], Awaitable[object]]) -> None:
+    """Add how long one run took."""
+    begin = time.perf_counter()
+    await run()
+    samples.milliseconds.append((time.perf_counter() - begin) * 1_000)
+
+
+def show(title: str, lines: list[Line]) -> None:
+    """Print p50 and p99 of both sides, and their ratios."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for column in ("n", "ours p50", "p99 (ms)", "raw p50", "p99 (ms)", "ratio p50", "p99"):
+        table.add_column(column, justify="right")
+    for line in lines:
+        figures = [samples.quantile(share) for samples in (line.ours, line.raw) for share in (0.5, 0.99)]
+        table.add_row(
+            line.what,
+            str(len(line.ours.milliseconds)),
+            *(f"{figure:.2f}" for figure in figures),
+            f"{figures[0] / figures[2]:.2f}",
+            f"{figures[1] / figures[3]:.2f}",
+        )
+    Console(width=120).print("\n", table)

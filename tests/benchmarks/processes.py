@@ -1,0 +1,57 @@
+"""The services as processes of their own, as in production; the benchmark is another."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 20.0
+
+
+@asynccontextmanager
+async def started(url: str, logs: Path, *names: str) -> AsyncIterator[None]:
+    """Run `python -m services.<name>` for each name, until the block ends."""
+    processes = [await _start(name, url, logs) for name in names]
+    try:
+        for name in names:
+            await _ready(logs / f"{name}.url")
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            await process.wait()
+
+
+async def _start(name: str, url: str, logs: Path) -> asyncio.subprocess.Process:
+    environment = {
+        **os.environ,
+        "SLUICEWAY_NATS_URL": url,
+        "SLUICEWAY_HTTP_ANNOUNCE": str(logs / f"{name}.url"),
+        "SLUICEWAY_LOG_LEVEL": "WARNING",
+    }
+    with (logs / f"{name}.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", f"services.{name}", cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+
+
+async def _ready(announced: Path) -> None:
+    async with asyncio.timeout(START_SECONDS):
+        while not announced.exists() or not await _is_ready(announced.read_text()):
+            await asyncio.sleep(0.02)
+
+
+async def _is_ready(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    try:
+        reader, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    status = await reader.readline()
+    writer.close()
+    return b" 200 " in status
