@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
-from faststream.nats import NatsBroker, NatsMessage
+from faststream.nats import NatsBroker
+from nats.aio.msg import Msg
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
@@ -28,6 +29,7 @@ from .settings import Settings
 from .ticker import Ticker
 
 SOURCE = "/sluiceway/scheduler"
+UNKNOWN_QUEUE = "scheduler-unknown"
 VERBS = frozenset(command.verb for command in PUBLIC_COMMANDS)
 
 
@@ -62,6 +64,9 @@ class Scheduler(Service):
         broker = build_broker(self._settings, handlers.answer, dead_letters)
         stack.push_async_callback(stop, broker)
         await broker.start()
+        await connection.client.subscribe(
+            subjects.COMMANDS, queue=UNKNOWN_QUEUE, cb=_refusing_the_rest(dead_letters)
+        )
 
 
 def build_broker(
@@ -73,6 +78,7 @@ def build_broker(
         middlewares=[answering(dead_letters)],
         description="Release pipelines for feature gates and dynamic configs.",
         logger=None,
+        apply_types=False,  # the decoder has validated already
     )
     for model in PUBLIC_COMMANDS:
         broker.subscriber(
@@ -83,7 +89,6 @@ def build_broker(
             title=f"{subjects.command(model.verb)}",
             description=model.__doc__,
         )(_handler(model, answer))
-    _refuse_the_rest(broker, dead_letters)
     return broker
 
 
@@ -99,20 +104,20 @@ def _handler(
     return handle
 
 
-def _refuse_the_rest(broker: NatsBroker, dead_letters: DeadLetters) -> None:
-    """Answer verbs that do not exist; without this their senders would wait in vain."""
+def _refusing_the_rest(dead_letters: DeadLetters) -> Callable[[Msg], Awaitable[None]]:
+    """Return what answers verbs that do not exist; without it their senders would wait in vain."""
 
-    @broker.subscriber(subjects.COMMANDS, queue="scheduler-unknown", no_reply=True, include_in_schema=False)
-    async def unknown(message: NatsMessage) -> None:
-        raw = message.raw_message
-        verb = raw.subject.removeprefix(subjects.command(""))
+    async def refuse(message: Msg) -> None:
+        verb = message.subject.removeprefix(subjects.command(""))
         if verb in VERBS:
             return
         reason = f"there is no command {verb!r}; there are {', '.join(sorted(VERBS))}"
-        await dead_letters.keep(raw.subject, raw.data, reason, RefusalCode.UNKNOWN_COMMAND)
+        await dead_letters.keep(message.subject, message.data, reason, RefusalCode.UNKNOWN_COMMAND)
         metrics.COMMANDS.labels("unknown", RefusalCode.UNKNOWN_COMMAND).inc()
-        if raw.reply:
-            await raw.respond(refused(RefusalCode.UNKNOWN_COMMAND, reason).to_json())
+        if message.reply:
+            await message.respond(refused(RefusalCode.UNKNOWN_COMMAND, reason).to_json())
+
+    return refuse
 
 
 def _count_active(features: FeatureView) -> None:

@@ -1,6 +1,7 @@
 """The heap of deadlines: what is due is decided, by whichever replica comes first."""
 
 import asyncio
+import contextlib
 import heapq
 import logging
 from typing import NamedTuple
@@ -73,10 +74,9 @@ class Ticker:
         wait = LOOK_AGAIN_SECONDS
         if self._heap:
             wait = min(wait, max(0, self._heap[0].at_ms - self._clock()) / 1_000)
-        try:
-            await asyncio.wait_for(self._earlier.wait(), wait)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._earlier.wait()
 
     def _push(self, deadline: Deadline) -> None:
         heapq.heappush(self._heap, deadline)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 from .errors import Misconfigured
 from .messaging.connection import Connection, connected
 from .settings import ServiceSettings
+from .tasks import end
 from .telemetry import metrics
 from .telemetry.logging import set_up_logging
 from .telemetry.serving import run_service
@@ -85,9 +86,7 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
         yield
     finally:
         task.remove_done_callback(_end_with)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 def _end_with(task: "asyncio.Task[None]") -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.waiting import eventually
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 20.0
 
@@ -40,9 +42,10 @@ async def _start(name: str, url: str, logs: Path) -> asyncio.subprocess.Process:
 
 
 async def _ready(announced: Path) -> None:
-    async with asyncio.timeout(START_SECONDS):
-        while not announced.exists() or not await _is_ready(announced.read_text()):
-            await asyncio.sleep(0.02)
+    async def look() -> bool:
+        return announced.exists() and await _is_ready(announced.read_text())  # noqa: ASYNC240
+
+    await eventually(look, f"{announced.stem} is ready", START_SECONDS)
 
 
 async def _is_ready(url: str) -> bool:

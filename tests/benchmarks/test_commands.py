@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from nats.js.errors import NotFoundError
 
 from sluiceway.contracts.commands import PauseTrigger, UnpauseTrigger
 from sluiceway.messaging.connection import Connection
@@ -17,29 +19,32 @@ from tests.support.system import EVERYONE, Driver, driving
 
 pytestmark = pytest.mark.benchmark
 
-ROUNDS = 500
+TRIGGERS = 100
+ROUNDS = 5
 FEATURES = 30
 SECONDS = 3.0
 
 
 async def test_one_command(broker: Broker, tmp_path: Path) -> None:
     async with started(broker.url, tmp_path, "scheduler"), driving(broker.url) as driver:
-        trigger = await _releasing(driver, "checkout")
-        raw_subject, payload = await _raw(driver.connection, "one")
+        await apply_catalogue(driver, phase("dev", bake_ms=10**9))
         ours, raw = Samples(), Samples()
-        for _ in range(ROUNDS):
-            for verb in (PauseTrigger, UnpauseTrigger):
+        for n in range(TRIGGERS):
+            trigger = await _releasing(driver, f"one{n}")
+            raw_subject, payload = await _raw(driver.connection, f"one{n}")
+            for verb in (PauseTrigger, UnpauseTrigger) * ROUNDS:
                 command = verb(actor="bench", trigger=trigger, phase_id="dev")
-                await timed(ours, lambda command=command: driver.commander.send(command))
-                await timed(raw, lambda: _read_and_write(driver.connection, raw_subject, payload))
+                await timed(ours, partial(driver.commander.send, command))
+                await timed(raw, partial(_read_and_write, driver.connection, raw_subject, payload))
 
         show("One command, answered (raw: read last, conditional write)", [Line("pause, unpause", ours, raw)])
 
 
 async def test_commands_per_second(broker: Broker, tmp_path: Path) -> None:
     async with started(broker.url, tmp_path, "scheduler"), driving(broker.url) as driver:
+        await apply_catalogue(driver, phase("dev", bake_ms=10**9))
         triggers = [await _releasing(driver, f"checkout{n}") for n in range(FEATURES)]
-        raws = [await _raw(driver.connection, f"many{n}") for n in range(FEATURES)]
+        raws = [await _raw(driver.connection, f"checkout{n}") for n in range(FEATURES)]
 
         async def ours(n: int, turn: int) -> None:
             verb = UnpauseTrigger if turn % 2 else PauseTrigger
@@ -69,23 +74,19 @@ async def _per_second(run) -> float:  # type: ignore[no-untyped-def]
 
 
 async def _releasing(driver: Driver, name: str) -> str:
-    if name in ("checkout", "checkout0"):
-        await apply_catalogue(driver, phase("dev", bake_ms=10**9))
     reply = await driver.save_gate(name, EVERYONE, releasePipelineID=PIPELINE)
     assert reply.feature
     assert reply.feature.trigger
     return reply.feature.trigger.id
 
 
-async def _raw(connection: Connection, name: str) -> tuple[str, bytes]:
+async def _raw(connection: Connection, gate: str) -> tuple[str, bytes]:
     """Give the raw side a subject in the same stream, and a payload of the same size."""
-    message = await connection.js.get_last_msg("FEATURES", "sluiceway.features.gate.>", direct=True)
-    return f"sluiceway.features.raw.{name}", message.data or b""
+    message = await connection.js.get_last_msg("FEATURES", f"sluiceway.features.gate.{gate}", direct=True)
+    return f"sluiceway.features.raw.{gate}", message.data or b""
 
 
 async def _read_and_write(connection: Connection, subject: str, payload: bytes) -> None:
-    from nats.js.errors import NotFoundError
-
     try:
         last = (await connection.js.get_last_msg("FEATURES", subject, direct=True)).seq
     except NotFoundError:

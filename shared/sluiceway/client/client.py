@@ -20,6 +20,7 @@ from ..contracts.rules import RuleDocument
 from ..evaluation.evaluate import Evaluation, RuleSet
 from ..messaging.connection import Connection
 from ..messaging.following import START, Follower, Position, Record
+from ..tasks import end
 from .cache import Cache
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ class RegionClient:
         if self._report_wanted:
             self._stack.callback(self._connection.on_reconnect(self._due.set))
             reporting = asyncio.create_task(self._report_for_ever(), name="report")
-            self._stack.push_async_callback(_cancelled, reporting)
+            self._stack.push_async_callback(end, reporting)
         return self
 
     async def __aexit__(self, *details: Any) -> None:
@@ -190,7 +191,8 @@ class RegionClient:
                 await asyncio.sleep(REPORT_RETRY_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), 0 if self._changes else REPORT_EVERY_SECONDS)
+                async with asyncio.timeout(0 if self._changes else REPORT_EVERY_SECONDS):
+                    await self._due.wait()
 
     async def _report(self) -> bool:
         changes = tuple(self._changes[:CHANGES_MAX])
@@ -220,9 +222,3 @@ def _parse(record: Record, key: FeatureKey) -> RuleDocument:
 
 def _revision(document: RuleDocument | None, record: Record) -> int:
     return document.revision if document else int(record.headers.get(envelope.REVISION, 0))
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -23,7 +23,7 @@ class Command(Authored):
 
     verb: ClassVar[str]
 
-    id: Annotated[str, Field(min_length=1, max_length=200, default_factory=lambda: uuid4().hex)]
+    id: Annotated[str, Field(min_length=1, max_length=200)] = Field(default_factory=lambda: uuid4().hex)
     actor: Actor
     reason: Reason | None = None
 
@@ -115,7 +115,7 @@ class RollBackTrigger(TriggerCommand):
     """Take the candidate back everywhere, because of an alert."""
 
     verb = "roll_back"
-    alert: Annotated[dict[str, Any], Field(default_factory=dict)]
+    alert: dict[str, Any] = {}
 
 
 class AdvancePhase(PhaseCommand):

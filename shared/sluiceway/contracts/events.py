@@ -1,9 +1,7 @@
 """What happened to a feature: one event per decision, carrying the whole state after it."""
 
 from enum import StrEnum
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from .feature import Feature
 from .model import Recorded
@@ -44,6 +42,6 @@ class FeatureEvent(Recorded):
     command_id: str
     #: The phase that was acted on, or that time ended.
     phase_id: str | None = None
-    #: The alert that a roll-back answers.
-    alert: Annotated[dict[str, Any], Field(default_factory=dict)]
     feature: Feature
+    #: The alert that a roll-back answers.
+    alert: dict[str, Any] = {}

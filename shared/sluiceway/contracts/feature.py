@@ -13,7 +13,7 @@ from .pipeline import RULES_MAX, Phase, Pipeline
 #: How many commands a feature remembers, so that one sent twice is applied once.
 RECENT_COMMANDS_MAX = 32
 #: How many actions a trigger carries; the log holds them all.
-ACTIONS_MAX = 200
+ACTIONS_MAX = 50
 
 Percentage = Annotated[float, Field(ge=0, le=100)]
 

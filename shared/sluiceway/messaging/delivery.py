@@ -14,6 +14,7 @@ from faststream.nats import NatsBroker
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from pydantic import BaseModel, ValidationError
 
+from ..contracts.faults import faults_of
 from ..contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from ..errors import Rejected, RetryLater
 from .dead_letters import DeadLetters
@@ -49,14 +50,6 @@ def decoder(model: type[BaseModel], max_bytes: int) -> Callable[[StreamMessage[A
             raise InvalidCommand(RefusalCode.INVALID, faults_of(error)) from error
 
     return decode
-
-
-def faults_of(error: ValidationError) -> str:
-    """Return what is wrong with a document, in one line: where, and what is expected there."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the message'}: {fault['msg']}"
-        for fault in error.errors(include_url=False)[:10]
-    )
 
 
 async def stop(broker: NatsBroker) -> None:

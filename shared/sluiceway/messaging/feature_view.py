@@ -132,6 +132,9 @@ class FeatureView:
     def _on_record(self, record: Record) -> None:
         try:
             key = subjects.feature_in(record.subject)
+            known = self._entries.get(key)
+            if known and known.sequence >= record.sequence:
+                return
             entry = Entry(key, record.sequence, record.headers, data=record.data)
             if not record.headers.get(envelope.CE_TYPE, "").startswith(TYPE_PREFIX):
                 raise Rejected("it has no ce-type of ours")

@@ -18,6 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.nuid import NUID
 
 from ..errors import Unavailable
+from ..tasks import end
 from .connection import Connection
 
 log = logging.getLogger(__name__)
@@ -97,9 +98,7 @@ class Follower:
     async def __aexit__(self, *_: object) -> None:
         self._forget()
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     @property
     def is_caught_up(self) -> bool:
@@ -189,7 +188,8 @@ class Follower:
         loop = asyncio.get_running_loop()
         while not self._broken.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), HEARTBEAT_SECONDS)
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._broken.wait()
             if loop.time() - self._heard > SILENCE_MAX_SECONDS:
                 log.warning("nothing heard of %s for %s s", self._stream, SILENCE_MAX_SECONDS)
                 return

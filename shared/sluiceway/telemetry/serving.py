@@ -14,6 +14,7 @@ import uvicorn
 from prometheus_client import REGISTRY, make_asgi_app
 
 from ..settings import ServiceSettings
+from ..tasks import end
 
 #: Returns what is not ready yet, and why; empty once the process is ready.
 Readiness = Callable[[], Awaitable[dict[str, str]]]
@@ -34,8 +35,7 @@ async def run_service(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with health_server(settings, readiness):
-        running = asyncio.create_task(_hold(service, stop))
-        await running
+        await _hold(service, stop)
 
 
 @contextlib.asynccontextmanager
@@ -75,9 +75,7 @@ async def _hold(service: AbstractAsyncContextManager[Any], stop: asyncio.Event) 
     starting = asyncio.create_task(service.__aenter__())
     await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
-        starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await starting
+        await end(starting)
         return
     starting.result()
     await stopping
@@ -113,7 +111,8 @@ def _pages(readiness: Readiness) -> Callable[..., Awaitable[None]]:
 
 async def _missing(readiness: Readiness) -> dict[str, str]:
     try:
-        return await asyncio.wait_for(readiness(), READINESS_TIMEOUT_SECONDS)
+        async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
+            return await readiness()
     except TimeoutError:
         return {"readiness": f"no answer within {READINESS_TIMEOUT_SECONDS} s"}
 

@@ -1,0 +1,94 @@
+"""YAML → models; every fault names its file, document and field."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ..contracts.catalogue import Environment, Region
+from ..contracts.faults import faults_of
+from ..contracts.feature import DynamicConfig, FeatureGate
+from ..contracts.pipeline import Pipeline
+from .session import Failed
+
+Document = Environment | Region | Pipeline | FeatureGate | DynamicConfig
+
+#: In the order in which they are applied: each may refer to those before it.
+MODELS: dict[str, type[BaseModel]] = {
+    "Environment": Environment,
+    "Region": Region,
+    "ReleasePipeline": Pipeline,
+    "FeatureGate": FeatureGate,
+    "DynamicConfig": DynamicConfig,
+}
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class Source(NamedTuple):
+    """A document, and where it stands."""
+
+    document: Any
+    where: str
+
+
+def read(paths: Iterable[str]) -> list[Document]:
+    """Return all documents of these files and folders (`-`: standard input), in applying order.
+
+    `Failed`, with every fault of every document, where one of them is not valid.
+    """
+    faults: list[str] = []
+    found: list[Document] = []
+    for source in (source for path in paths for source in _sources(path)):
+        try:
+            found.append(_model(source))
+        except Failed as error:
+            faults.append(str(error))
+    if faults:
+        raise Failed("; ".join(faults), {"code": "invalid", "message": "; ".join(faults), "faults": faults})
+    if not found:
+        raise Failed(f"no document in {', '.join(paths)}")
+    kinds = list(MODELS)
+    return sorted(found, key=lambda document: kinds.index(document.kind))
+
+
+def _sources(path: str) -> Iterator[Source]:
+    if path == "-":
+        yield from _parsed("standard input", sys.stdin.read())
+        return
+    try:
+        files = _files(Path(path))
+        for file in files:
+            yield from _parsed(str(file), file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failed(f"{path} cannot be read: {error}") from error
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
+    return [path]
+
+
+def _parsed(name: str, text: str) -> Iterator[Source]:
+    try:
+        for number, document in enumerate(yaml.safe_load_all(text), start=1):
+            if document is not None:
+                yield Source(document, f"{name}, document {number}")
+    except yaml.YAMLError as error:
+        raise Failed(f"{name} is no YAML: {' '.join(str(error).split())}") from error
+
+
+def _model(source: Source) -> Document:
+    if not isinstance(source.document, dict):
+        raise Failed(f"{source.where}: a mapping with `kind` is expected")
+    kind = source.document.get("kind")
+    model = MODELS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        raise Failed(f"{source.where}: kind {kind!r} is not one of {', '.join(MODELS)}")
+    try:
+        return model.model_validate(source.document)  # type: ignore[return-value]
+    except ValidationError as error:
+        raise Failed(f"{source.where} ({kind}): {faults_of(error)}") from error

@@ -1,0 +1,108 @@
+"""Read what there is now, by following to the end and leaving."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from ..contracts import envelope, subjects
+from ..contracts.applied import AppliedReport
+from ..contracts.feature import Feature
+from ..contracts.identifiers import FeatureKey, FeatureKind
+from ..contracts.rules import RuleDocument
+from ..errors import Unavailable
+from ..messaging.catalogue_store import CatalogueView
+from ..messaging.connection import Connection
+from ..messaging.feature_log import FeatureLog
+from ..messaging.feature_view import FeatureView
+from ..messaging.following import Follower, Record
+from ..pipelines.cataloguing import Usage
+from ..pipelines.decide import Catalogue
+
+READ_SECONDS = 10.0
+NOT_SET_UP = "the broker answers, but holds no Sluiceway streams yet; is a scheduler running?"
+
+
+async def catalogue(connection: Connection) -> Catalogue:
+    """Return the environments, regions and pipelines."""
+    view = CatalogueView(connection)
+    async with view, _in_time():
+        await view.caught_up()
+        return view.catalogue()
+
+
+async def features(connection: Connection) -> list[Feature]:
+    """Return every feature's state, by name."""
+    async with feature_view(connection) as view:
+        found = [entry.event.feature for entry in view]
+    return sorted(found, key=lambda feature: (feature.kind, feature.name))
+
+
+async def feature(connection: Connection, kind: FeatureKind, name: str) -> Feature | None:
+    """Return one feature's state."""
+    tail = await FeatureLog(connection, "").tail(FeatureKey(kind, name))
+    return tail.logged.event.feature if tail.logged else None
+
+
+async def usage(connection: Connection) -> Usage:
+    """Return which features use which pipelines."""
+    attached: dict[str, tuple[str, ...]] = defaultdict(tuple)
+    running: dict[str, tuple[str, ...]] = defaultdict(tuple)
+    async with feature_view(connection) as view:
+        for entry in view:
+            if pipeline := entry.headers.get(envelope.PIPELINE):
+                attached[pipeline] += (str(entry.key),)
+            if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
+                running[pipeline] += (str(entry.key),)
+    return Usage(attached, running)
+
+
+async def rules(connection: Connection, region: str) -> list[RuleDocument]:
+    """Return the rule documents of a region, by name."""
+    found: dict[str, RuleDocument] = {}
+
+    def take(record: Record) -> None:
+        found.pop(record.subject, None)
+        if not record.is_deletion:
+            found[record.subject] = RuleDocument.model_validate_json(record.data, extra="ignore")
+
+    await _read(connection, subjects.RULES_STREAM, subjects.rules_of(region), take)
+    return sorted(found.values(), key=lambda document: document.key)
+
+
+async def reports(connection: Connection) -> dict[str, list[AppliedReport]]:
+    """Return the newest report of every live instance, by region."""
+    newest: dict[str, AppliedReport] = {}
+
+    def take(record: Record) -> None:
+        newest[record.subject] = AppliedReport.model_validate_json(record.data, extra="ignore")
+
+    await _read(connection, subjects.APPLIED_STREAM, subjects.APPLIED, take)
+    by_region: dict[str, list[AppliedReport]] = defaultdict(list)
+    for report in newest.values():
+        by_region[report.region].append(report)
+    return by_region
+
+
+@asynccontextmanager
+async def feature_view(connection: Connection) -> AsyncIterator[FeatureView]:
+    """Give all features, followed while the block runs."""
+    view = FeatureView(connection, FeatureLog(connection, ""))
+    async with view:
+        async with _in_time():
+            await view.caught_up()
+        yield view
+
+
+async def _read(connection: Connection, stream: str, subject: str, take: Callable[[Record], None]) -> None:
+    async with Follower(connection, stream, [subject], take) as follower, _in_time():
+        await follower.caught_up()
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            yield
+    except TimeoutError:
+        raise Unavailable(NOT_SET_UP) from None

@@ -1,0 +1,19 @@
+"""End a task for certain."""
+
+import asyncio
+from typing import Any
+
+ASK_AGAIN_SECONDS = 0.5
+
+
+async def end(task: "asyncio.Task[Any]") -> None:
+    """Cancel a task and return once it has ended; its result or error is not looked at.
+
+    Asks again while it goes on: a library below may swallow a cancellation (`asyncio.wait_for`
+    does so before Python 3.12, where it coincides with the answer).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=ASK_AGAIN_SECONDS)
+    if not task.cancelled():
+        task.exception()
