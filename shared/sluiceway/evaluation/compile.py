@@ -58,8 +58,10 @@ def compile_document(document: RuleDocument, *, environment: str | None = None) 
     original = named.get(document.name)
     salt = original.salt if original else ""
     override = _overrides(specs.overrides.get(document.name, ()), specs, compiled, salt, environment)
-    if override is None:
-        return own
+    return _first(override, own) if override else own
+
+
+def _first(override: Evaluate, own: Callable[[User], Answer]) -> Callable[[User], Answer]:
     return lambda user: override(user) or own(user)
 
 
@@ -108,8 +110,7 @@ def _spec(
         try:
             rules.append(_rule(rule, spec, conditions, is_gate, environment))
         except Unsupported:
-            unsupported = Answer(False if is_gate else {}, "", Reason.UNSUPPORTED)
-            rules.append(lambda user, answer=unsupported: answer)  # type: ignore[misc]
+            rules.append(_always(Answer(False if is_gate else {}, "", Reason.UNSUPPORTED)))
             break
 
     def evaluate(user: User) -> Answer:
@@ -119,6 +120,10 @@ def _spec(
         return otherwise
 
     return evaluate
+
+
+def _always(answer: Answer) -> Evaluate:
+    return lambda user: answer
 
 
 def _rule(

@@ -1,0 +1,37 @@
+"""`sluiceway pipeline|region|environment delete`: take something out of the catalogue."""
+
+from typing import Annotated
+
+import typer
+
+from ..contracts.commands import Command, DeleteEnvironment, DeletePipeline, DeleteRegion
+from .session import Reason, Session, command
+
+pipelines = typer.Typer(help="Delete a pipeline.", no_args_is_help=True)
+regions = typer.Typer(help="Delete a region.", no_args_is_help=True)
+environments = typer.Typer(help="Delete an environment.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument()]
+
+
+@command(pipelines, "delete", "sluiceway pipeline delete prod-release")
+async def delete_pipeline(session: Session, name: Name, reason: Reason = None) -> None:
+    """Delete a pipeline that no feature is attached to."""
+    await _delete(session, DeletePipeline(actor=session.actor, reason=reason, pipeline_id=name), name)
+
+
+@command(regions, "delete", "sluiceway region delete prod-eu --reason 'moved to prod-eu-2'")
+async def delete_region(session: Session, name: Name, reason: Reason = None) -> None:
+    """Delete a region and the rules published for it."""
+    await _delete(session, DeleteRegion(actor=session.actor, reason=reason, name=name), name)
+
+
+@command(environments, "delete", "sluiceway environment delete staging")
+async def delete_environment(session: Session, name: Name, reason: Reason = None) -> None:
+    """Delete an environment that no region lies in."""
+    await _delete(session, DeleteEnvironment(actor=session.actor, reason=reason, name=name), name)
+
+
+async def _delete(session: Session, delete: Command, name: str) -> None:
+    reply = await session.send(delete)
+    session.show(reply.to_jsonable(), f"{name} is deleted")

@@ -1,0 +1,111 @@
+"""`sluiceway check`: what a user gets in a region. `sluiceway simulate`: who will get a candidate when."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..contracts.catalogue import Region
+from ..contracts.feature import DynamicConfig, FeatureGate
+from ..contracts.identifiers import FeatureKind
+from ..contracts.pipeline import Pipeline
+from ..evaluation.evaluate import RuleSet
+from ..pipelines.segments import Extent
+from ..pipelines.simulation import simulate
+from . import reading
+from .documents import read
+from .session import Failed, Session
+
+MARKS = {Extent.FULLY: "fully", Extent.PARTLY: "partly", Extent.NONE: "·"}
+
+NameArgument = Annotated[str, typer.Argument(help="The gate or config.")]
+RegionOption = Annotated[str, typer.Option("--region", help="Where.")]
+UserOption = Annotated[str, typer.Option("--user", help="The user as JSON, with the fields of the SDKs.")]
+KindOption = Annotated[
+    FeatureKind | None, typer.Option("--kind", help="Where a gate and a config share a name.")
+]
+FileOption = Annotated[
+    list[str], typer.Option("--file", "-f", help="A pipeline, or a feature with one; - for stdin.")
+]
+
+
+async def check(
+    session: Session,
+    name: NameArgument,
+    region: RegionOption,
+    user: UserOption = "{}",
+    kind: KindOption = None,
+) -> None:
+    """Evaluate a feature for a user, by the rules that a region holds now."""
+    if region not in (known := (await reading.catalogue(session.connection)).regions):
+        raise Failed(f"there is no region {region!r} (known: {', '.join(sorted(known)) or 'none'})")
+    documents = [d for d in await reading.rules(session.connection, region) if d.name == name]
+    kinds = {document.kind for document in documents}
+    if not kinds:
+        raise Failed(f"region {region} holds no rules of {name!r}")
+    if kind is None and len(kinds) > 1:
+        raise Failed(f"{name} is a gate and a dynamic config; say --kind gate or --kind dynamic_config")
+    rules = RuleSet()
+    for document in documents:
+        rules.apply(document)
+    is_gate = (kind or kinds.pop()) is FeatureKind.GATE
+    answer = (rules.gate if is_gate else rules.config)(_user(user), name)
+    text = (
+        f"{json.dumps(answer.value)}  (rule {answer.rule_id}, {answer.reason}, revision {answer.revision}"
+        + (f", released by {answer.trigger})" if answer.trigger else ")")
+    )
+    session.show(answer._asdict(), text)
+
+
+async def show_simulation(session: Session, file: FileOption) -> None:
+    """Show, phase by phase, which regions would hold the candidate fully, partly, not at all."""
+    documents = read(file)
+    catalogue = await reading.catalogue(session.connection)
+    regions = {**catalogue.regions, **{d.name: d for d in documents if isinstance(d, Region)}}
+    pipelines = {**catalogue.pipelines, **{d.id: d for d in documents if isinstance(d, Pipeline)}}
+    wanted = _pipelines(documents, pipelines)
+    if not regions:
+        raise Failed("there are no regions yet; apply some, or name them in the file")
+    results = {
+        pipeline.id: {
+            phase: {region: str(extent) for region, extent in extents.items()}
+            for phase, extents in simulate(pipeline, regions.values()).items()
+        }
+        for pipeline in wanted
+    }
+    session.show(results, lambda: _tables(results, list(regions)))
+
+
+def _pipelines(documents: list[Any], known: dict[str, Pipeline]) -> list[Pipeline]:
+    found = [d for d in documents if isinstance(d, Pipeline)]
+    for document in documents:
+        if isinstance(document, FeatureGate | DynamicConfig) and (id_ := document.release_pipeline_id):
+            if id_ not in known:
+                raise Failed(f"there is no pipeline {id_!r} (known: {', '.join(sorted(known)) or 'none'})")
+            found.append(known[id_])
+    if not found:
+        raise Failed(
+            "the file names no pipeline: give a ReleasePipeline, or a feature with releasePipelineID"
+        )
+    return found
+
+
+def _tables(results: dict[str, dict[str, dict[str, str]]], regions: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("after the start of", *regions):
+        table.add_column(column)
+    for pipeline, phases in results.items():
+        for phase, extents in phases.items():
+            table.add_row(f"{pipeline}: {phase}", *(MARKS[Extent(extents[region])] for region in regions))
+    return table
+
+
+def _user(text: str) -> dict[str, Any]:
+    try:
+        user = json.loads(text)
+    except ValueError as error:
+        raise Failed(f"--user is no JSON: {error}") from error
+    if not isinstance(user, dict):
+        raise Failed("""--user must be a JSON object, for example '{"userID": "u1"}'""")
+    return user

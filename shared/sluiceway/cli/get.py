@@ -1,0 +1,203 @@
+"""`sluiceway get …`: what there is."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..clock import now_ms
+from ..contracts.durations import spoken
+from ..contracts.envelope import rfc3339
+from ..contracts.feature import Feature, Trigger
+from ..contracts.identifiers import FeatureKind, TriggerId, feature_of
+from ..messaging.feature_log import FeatureLog
+from . import reading
+from .session import Failed, Session, command
+from .views import feature_view, status_of, trigger_view
+
+app = typer.Typer(help="Show what there is.", no_args_is_help=True)
+
+Named = Annotated[str | None, typer.Argument(help="Only this one.")]
+
+
+@command(app, "environments", "sluiceway get environments --json")
+async def environments(session: Session, name: Named = None) -> None:
+    """Show the environments."""
+    found = (await reading.catalogue(session.connection)).environments
+    rows = [
+        (e.name, "yes" if e.is_production else "", "yes" if e.requires_release_pipeline else "no")
+        for e in found.values()
+    ]
+    _show(
+        session,
+        "environment",
+        name,
+        {key: value.to_jsonable() for key, value in found.items()},
+        ("environment", "production", "requires a pipeline"),
+        rows,
+    )
+
+
+@command(app, "regions", "sluiceway get regions;  sluiceway get regions prod-eu --json")
+async def regions(session: Session, name: Named = None) -> None:
+    """Show the regions, and who follows their rules now."""
+    found = (await reading.catalogue(session.connection)).regions
+    live = await reading.reports(session.connection)
+    documents = {
+        key: {**region.to_jsonable(), "instances": [report.to_jsonable() for report in live.get(key, ())]}
+        for key, region in found.items()
+    }
+    rows = [
+        (
+            region.name,
+            region.environment,
+            ", ".join(f"{key}={value}" for key, value in region.attributes.items()),
+            ", ".join(f"{report.instance} (at {report.sequence})" for report in live.get(region.name, ())),
+        )
+        for region in found.values()
+    ]
+    _show(session, "region", name, documents, ("region", "environment", "attributes", "followed by"), rows)
+
+
+@command(app, "pipelines", "sluiceway get pipelines;  sluiceway get pipelines prod-release --json")
+async def pipelines(session: Session, name: Named = None) -> None:
+    """Show the pipelines."""
+    found = (await reading.catalogue(session.connection)).pipelines
+    rows = [
+        (
+            pipeline.id,
+            " → ".join(
+                f"{'review, ' if phase.required_review else ''}{phase.id} {spoken(phase.time_interval_ms)}"
+                for phase in pipeline.phases
+            ),
+        )
+        for pipeline in found.values()
+    ]
+    documents = {key: pipeline.to_jsonable() for key, pipeline in found.items()}
+    _show(session, "pipeline", name, documents, ("pipeline", "phases"), rows)
+
+
+@command(app, "gates", "sluiceway get gates;  sluiceway get gates new_checkout --json")
+async def gates(session: Session, name: Named = None) -> None:
+    """Show the gates."""
+    await _features(session, FeatureKind.GATE, name)
+
+
+@command(app, "configs", "sluiceway get configs;  sluiceway get configs checkout_limits --json")
+async def configs(session: Session, name: Named = None) -> None:
+    """Show the dynamic configs."""
+    await _features(session, FeatureKind.DYNAMIC_CONFIG, name)
+
+
+@command(app, "triggers", "sluiceway get triggers;  sluiceway get triggers gate.new_checkout.1 --json")
+async def triggers(session: Session, name: Named = None) -> None:
+    """Show the newest trigger of each feature; with an id, also an older one."""
+    if name is not None:
+        feature, trigger = await find_trigger(session, name)
+        session.show(trigger_view(feature, trigger), lambda: _trigger_table([(feature, trigger)]))
+        return
+    found = [(f, f.trigger) for f in await reading.features(session.connection) if f.trigger]
+    session.show([trigger_view(f, t) for f, t in found], lambda: _trigger_table(found))
+
+
+@command(
+    app,
+    "rules",
+    "sluiceway get rules --region prod-eu;  sluiceway get rules new_checkout --region dev --json",
+)
+async def rules(
+    session: Session,
+    name: Named = None,
+    region: Annotated[str, typer.Option("--region", help="The region.")] = ...,  # type: ignore[assignment]
+) -> None:
+    """Show the rule documents of a region, as published."""
+    known = (await reading.catalogue(session.connection)).regions
+    _known("region", region, known)
+    found = await reading.rules(session.connection, region)
+    if name is not None:
+        found = [document for document in found if document.name == name]
+        if not found:
+            raise Failed(f"region {region} holds no rules of {name!r}")
+    rows = [
+        (str(d.key), str(d.revision), d.trigger or "", d.reverted or "", f"{len(d.to_json())}") for d in found
+    ]
+    columns = ("feature", "revision", "released by", "taken back", "bytes")
+    session.show([document.to_jsonable() for document in found], lambda: table(columns, rows))
+
+
+async def find_trigger(session: Session, trigger_id: str) -> tuple[Feature, Trigger]:
+    """Return a trigger by its id, newest or older; `Failed` where there is none."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        key = feature_of(TypeAdapter(TriggerId).validate_python(trigger_id))
+    except ValidationError:
+        raise Failed(f"{trigger_id!r} is no trigger id; one looks like gate.new_checkout.1") from None
+    history = await FeatureLog(session.connection, "").history(key)
+    for logged in reversed(history):
+        feature = logged.event.feature
+        if feature.trigger and feature.trigger.id == trigger_id:
+            return feature, feature.trigger
+    raise Failed(f"there is no trigger {trigger_id}")
+
+
+async def _features(session: Session, kind: FeatureKind, name: str | None) -> None:
+    found = [f for f in await reading.features(session.connection) if f.kind is kind]
+    rows = [
+        (
+            f.name,
+            status_of(f),
+            str(f.base.version) if f.base else "",
+            f.release_pipeline_id or "",
+            f.active_trigger.id if f.active_trigger else "",
+        )
+        for f in found
+    ]
+    noun = "gate" if kind is FeatureKind.GATE else "config"
+    columns = (noun, "status", "version", "pipeline", "trigger")
+    _show(session, noun, name, {f.name: feature_view(f) for f in found}, columns, rows)
+
+
+def _show(
+    session: Session,
+    noun: str,
+    name: str | None,
+    documents: dict[str, dict[str, Any]],
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, ...]],
+) -> None:
+    if name is not None:
+        _known(noun, name, documents)
+        rows = [row for row in rows if row[0] == name]
+        session.show(documents[name], lambda: table(columns, rows))
+    else:
+        session.show(list(documents.values()), lambda: table(columns, rows))
+
+
+def _known(noun: str, name: str, known: Any) -> None:
+    if name not in known:
+        raise Failed(f"there is no {noun} {name!r} (known: {', '.join(sorted(known)) or 'none'})")
+
+
+def _trigger_table(found: Sequence[tuple[Feature, Trigger]]) -> Table:
+    columns = ("trigger", "status", "phase", "bake ends in", "started", "by")
+    rows = []
+    for _, trigger in found:
+        is_active = trigger.status.is_active
+        left = spoken(max(0, trigger.due_ms - now_ms())) if trigger.due_ms else ""
+        phase = trigger.current_run.phase.id if is_active else ""
+        rows.append(
+            (trigger.id, str(trigger.status), phase, left, rfc3339(trigger.created_ms), trigger.creator_id)
+        )
+    return table(columns, rows)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a plain table."""
+    drawn = Table(box=None, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn

@@ -1,0 +1,95 @@
+"""`sluiceway trigger …`: act on a release, and read what was done."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ..contracts.commands import (
+    AbortTrigger,
+    ApprovePhase,
+    PauseTrigger,
+    PhaseCommand,
+    RollOutTrigger,
+    SkipPhase,
+    TriggerCommand,
+    UnpauseTrigger,
+)
+from ..contracts.envelope import rfc3339
+from ..contracts.identifiers import feature_of
+from ..contracts.replies import Outcome
+from ..messaging.feature_log import FeatureLog
+from .apply import summary
+from .get import find_trigger, table
+from .session import Reason, Session, command
+from .views import trigger_view
+
+app = typer.Typer(help="Act on a release.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(help="The trigger, for example gate.new_checkout.1.")]
+PhaseId = Annotated[
+    str | None,
+    typer.Option("--phase", help="The phase you mean; the current one, as read now, where absent."),
+]
+
+
+def _action(name: str, model: type[TriggerCommand]) -> None:
+    text = model.__doc__ or ""
+
+    if issubclass(model, PhaseCommand):
+
+        async def act_on_phase(
+            session: Session, trigger: Id, phase: PhaseId = None, reason: Reason = None
+        ) -> None:
+            await _act(session, model, trigger, phase, reason)
+
+        act = act_on_phase
+    else:
+
+        async def act_on_trigger(session: Session, trigger: Id, reason: Reason = None) -> None:
+            await _act(session, model, trigger, None, reason)
+
+        act = act_on_trigger  # type: ignore[assignment]
+    act.__doc__ = text
+    command(app, name, f"sluiceway trigger {name} gate.new_checkout.1 --reason 'looks good'")(act)
+
+
+_action("approve", ApprovePhase)
+_action("pause", PauseTrigger)
+_action("unpause", UnpauseTrigger)
+_action("skip", SkipPhase)
+_action("abort", AbortTrigger)
+_action("rollout", RollOutTrigger)
+
+
+@command(
+    app, "log", "sluiceway trigger log gate.new_checkout.1;  sluiceway trigger log gate.new_checkout.1 --json"
+)
+async def log(session: Session, trigger: Id) -> None:
+    """Show everything that happened to a trigger: when, what, by whom, and why."""
+    await find_trigger(session, trigger)
+    entries: list[dict[str, Any]] = []
+    for sequence, event in await FeatureLog(session.connection, "").history(feature_of(trigger)):
+        about = event.feature.trigger
+        if event.phase_id is not None and about and about.id == trigger:
+            entries.append({"revision": sequence, **event.model_dump(mode="json", exclude={"feature"})})
+    rows = [
+        (rfc3339(e["timeMs"]), e["type"], e["phaseID"] or "", e["actorID"], e["reason"] or "")
+        for e in entries
+    ]
+    session.show(entries, lambda: table(("time", "event", "phase", "by", "reason"), rows))
+
+
+async def _act(
+    session: Session, model: type[TriggerCommand], trigger: str, phase: str | None, reason: str | None
+) -> None:
+    _, found = await find_trigger(session, trigger)
+    fields: dict[str, Any] = {"actor": session.actor, "reason": reason, "trigger": trigger}
+    if issubclass(model, PhaseCommand):
+        fields["phase_id"] = phase or found.current_run.phase.id
+    reply = await session.send(model(**fields))
+    assert reply.feature
+    assert reply.feature.trigger
+    moved = reply.feature.trigger
+    where = summary(reply.feature) if moved.status.is_active else f"{moved.id} {moved.status}"
+    text = where if reply.outcome is Outcome.ACCEPTED else reply.message or ""
+    session.show(trigger_view(reply.feature, moved), text)
