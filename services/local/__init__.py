@@ -1,0 +1,7 @@
+"""Starts every process, on an embedded broker or a given one.
+
+- `broker`: a real nats-server as a child
+- `processes`: a service as a child, started again when it dies
+- `system`: all of them together, and `system.json`
+- `up`: keeps it running; `demo`: runs two releases through it
+"""

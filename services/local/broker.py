@@ -59,13 +59,22 @@ class EmbeddedBroker:
         """The process that runs; None where it has ended."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
+    @property
+    def log(self) -> Path:
+        return self._dir / "broker.log"
+
+    def wait(self) -> int:
+        """Return how the process ended, once it has."""
+        assert self._process
+        return self._process.wait()
+
     def start(self) -> None:
         """Start the server, and return once it takes connections; `Misconfigured` where it does not."""
         ports = self._dir / "ports"
         ports.mkdir(exist_ok=True)
         for old in ports.iterdir():
             old.unlink()
-        with (self._dir / "broker.log").open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     str(find_binary()),
@@ -99,14 +108,13 @@ class EmbeddedBroker:
     def _end(self, number: int) -> None:
         if self._process is None:
             return
-        if self._process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process = None
 
     def _wait_for_port(self, ports: Path) -> int:
         assert self._process
@@ -121,7 +129,7 @@ class EmbeddedBroker:
         ended = self._process.poll()
         how = "did not answer in time" if ended is None else f"ended with code {ended}"
         self.stop()
-        raise Misconfigured(f"nats-server {how}; its log: {self._dir / 'broker.log'}")
+        raise Misconfigured(f"nats-server {how}; its log: {self.log}")
 
     def _last_port(self) -> int:
         """Return the port of an earlier start, where it is still free."""

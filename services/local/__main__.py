@@ -1,0 +1,76 @@
+"""`python -m services.local up|demo`."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sluiceway.errors import SluicewayError
+from sluiceway.telemetry.logging import set_up_logging
+
+from .demo import demo
+from .system import Options
+from .up import CATALOGUE, up
+
+app = typer.Typer(
+    help="Run all of Sluiceway on this machine.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+NatsUrl = Annotated[
+    str | None, typer.Option("--nats-url", help="Use this broker in place of an embedded one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
+
+
+@app.command(
+    "up", epilog='Examples:  make up;  make up ARGS="--data-dir /tmp/x --scale scheduler=2 --no-restart"'
+)
+def start(
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Everything that lasts is in here.")] = Path(
+        "data"
+    ),
+    nats_url: NatsUrl = None,
+    restart: Annotated[bool, typer.Option("--restart/--no-restart", help="Start again what dies.")] = True,
+    scale: Annotated[list[str] | None, typer.Option("--scale", help="NAME=COUNT; may be repeated.")] = None,
+    catalogue: Annotated[Path, typer.Option("--catalogue", help="Applied at the first start.")] = CATALOGUE,
+    no_catalogue: Annotated[bool, typer.Option("--no-catalogue", help="Begin with nothing.")] = False,
+    port: Annotated[int, typer.Option("--port", help="Of the embedded broker; a free one, if 0.")] = 0,
+) -> None:
+    """Start everything, and keep it running until Ctrl-C."""
+    options = Options(data_dir, nats_url, port, restart, _scale(scale or []))
+    _run(up(options, None if no_catalogue else catalogue, Console()))
+
+
+@app.command("demo", epilog="Examples:  make demo;  make demo ARGS=--json")
+def show(as_json: AsJson = False, nats_url: NatsUrl = None) -> None:
+    """Run a release through five regions, then one that an alert takes back."""
+    _run(demo(nats_url, as_json=as_json))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    set_up_logging("local", form="text", level="ERROR")
+    try:
+        asyncio.run(work)
+    except SluicewayError as error:
+        sys.stderr.write(f"sluiceway: {error}\n")
+        raise typer.Exit(1) from None
+
+
+def _scale(pairs: list[str]) -> dict[str, int]:
+    scale = {}
+    for pair in pairs:
+        name, separator, count = pair.partition("=")
+        if not separator or not count.isdigit():
+            raise typer.BadParameter(
+                f"{pair!r}: write NAME=COUNT, for example scheduler=2", param_hint="--scale"
+            )
+        scale[name.replace("evaluator-publisher", "evaluator_publisher")] = int(count)
+    return scale
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,81 @@
+"""Start everything and keep it running until Ctrl-C."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from sluiceway.cli.apply import apply
+from sluiceway.cli.documents import read
+from sluiceway.cli.reading import catalogue
+from sluiceway.errors import Unavailable
+from sluiceway.messaging.connection import connected
+from sluiceway.settings import BrokerSettings
+
+from .system import Options, System, running_system
+
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
+CATALOGUE = EXAMPLES / "catalogue"
+ACTOR = "local"
+RETRY_SECONDS = 0.1
+
+
+async def up(options: Options, first_catalogue: Path | None, console: Console) -> None:
+    """Run until SIGINT or SIGTERM; a catalogue that has no region yet gets `first_catalogue`."""
+
+    def tell(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(stop.wait())
+    async with running_system(replace(options, tell=tell)) as system:
+        working = asyncio.create_task(_start(system, first_catalogue, tell))
+        await asyncio.wait({starting, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            tell(_what_next(system))
+            await stop.wait()
+        else:
+            working.cancel()
+        tell("stopping …")
+    tell("stopped; nothing of it runs any more")
+
+
+async def _start(system: System, first_catalogue: Path | None, tell: Callable[[str], None]) -> None:
+    if first_catalogue and await apply_first(system.nats_url, first_catalogue):
+        tell(f"applied {first_catalogue}, since the catalogue had no region yet")
+    await system.settled()
+    await system.ready()
+    tell(f"ready: {', '.join(sorted(system.processes))}")
+
+
+async def apply_first(nats_url: str, directory: Path) -> bool:
+    """Apply a folder where the catalogue has no region yet; say whether it was applied."""
+    async with connected(BrokerSettings(nats_url=nats_url), "local-apply") as connection:
+        if (await catalogue(connection)).regions:
+            return False
+        while True:
+            try:
+                await apply(connection, read([str(directory)]), ACTOR, "first start")
+                return True
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def _what_next(system: System) -> str:
+    return f"""
+NATS is at {system.nats_url}; what runs is in {system.data_dir / "system.json"}. Try, in another terminal:
+
+  export SLUICEWAY_NATS_URL={system.nats_url} PATH="$PWD/.venv/bin:$PATH"
+  sluiceway get regions
+  sluiceway apply -f deploy/examples/changes/new_checkout.yaml
+  sluiceway watch                                    # and, once it waits for review:
+  sluiceway trigger approve gate.new_checkout.1
+  sluiceway alert fire CheckoutErrors --label gate=new_checkout
+
+Ctrl-C stops everything."""
