@@ -131,8 +131,8 @@ class Story:
 
     async def _through_review(self, trigger: Trigger) -> None:
         """Follow the release to its review in prod-us-west, approve, and on."""
-        for phase in trigger.pipeline.phases[:2]:
-            await self._show_phase(trigger.id, phase.id)
+        for before in trigger.pipeline.phases[:2]:
+            await self._show_phase(trigger.id, before.id)
         waiting = await self._until(
             trigger.id, lambda t: t.status is TriggerStatus.WAITING_FOR_REVIEW, "it waits for its review"
         )
@@ -211,7 +211,7 @@ class Story:
     async def _wait(self, look: Callable[[], object], what: str) -> object:
         try:
             async with asyncio.timeout(STEP_SECONDS):
-                while not (found := look()):
+                while not (found := look()):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_EVERY_SECONDS)
                 return found
         except TimeoutError:
@@ -225,7 +225,7 @@ def _has_started(trigger: Trigger, phase: str) -> bool:
 def _close(console: Console, result: dict[str, Any], *, as_json: bool) -> None:
     table = Table(title="5. What happened", title_justify="left")
     for column in ("release", "phase", "started", "applied after"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for release in result["releases"]:
         for phase in release["phases"]:
             times = ", ".join(f"{region} {ms:.0f} ms" for region, ms in phase["regions"].items())

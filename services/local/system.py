@@ -61,7 +61,7 @@ class System:
         """Return once every process says that it is ready; `Misconfigured` where one does not."""
         try:
             async with asyncio.timeout(READY_SECONDS):
-                while missing := await self.missing():
+                while missing := await self.missing():  # noqa: ASYNC110 (pages of other processes)
                     await asyncio.sleep(LOOK_EVERY_SECONDS)
         except TimeoutError:
             what = "; ".join(f"{name}: {why}" for name, why in missing.items())

@@ -91,8 +91,10 @@ def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..
 
     def register(work: Callable[..., Awaitable[None]]) -> Any:
         @functools.wraps(work)
-        def run(nats_url: str | None, as_json: bool, actor: str | None, **arguments: Any) -> None:
-            before = _given_before()
+        def run(
+            context: typer.Context, nats_url: str | None, as_json: bool, actor: str | None, **arguments: Any
+        ) -> None:
+            before = context.find_root().ensure_object(dict)
             settings = BrokerSettings()
             if url := nats_url or before.get("nats_url"):
                 settings = settings.model_copy(update={"nats_url": url})
@@ -105,6 +107,7 @@ def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..
 
         parameters = [p for p in inspect.signature(work).parameters.values() if p.name != "session"]
         common = [
+            inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
             inspect.Parameter("nats_url", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=NatsUrl),
             inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson),
             inspect.Parameter("actor", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Actor),
@@ -115,13 +118,6 @@ def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..
         return work
 
     return register
-
-
-def _given_before() -> dict[str, Any]:
-    """Return the options that stood before the command's name."""
-    import click
-
-    return click.get_current_context().find_root().ensure_object(dict)
 
 
 def _finish(session: Session, work: Any) -> None:

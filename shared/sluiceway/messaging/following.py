@@ -88,6 +88,7 @@ class Follower:
         self._expected = 1
         self._heard = 0.0
         self._generation = 0
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -97,6 +98,8 @@ class Follower:
 
     async def __aexit__(self, *_: object) -> None:
         self._forget()
+        self._closing = True
+        self._broken.set()
         if self._task:
             await end(self._task)
 
@@ -126,7 +129,7 @@ class Follower:
 
     async def _follow(self) -> None:
         wait = RETRY_MIN_SECONDS
-        while True:
+        while not self._closing:
             self._broken.clear()
             try:
                 async with self._consumer():
@@ -186,7 +189,7 @@ class Follower:
 
     async def _until_broken(self) -> None:
         loop = asyncio.get_running_loop()
-        while not self._broken.is_set():
+        while not (self._broken.is_set() or self._closing):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._broken.wait()
@@ -197,7 +200,7 @@ class Follower:
     async def _abandon(self, subscription: Subscription, consumer: str) -> None:
         with contextlib.suppress(NatsError, TimeoutError, OSError):
             await subscription.unsubscribe()
-        if self._connection.client.is_connected and not self._broken.is_set():
+        if self._closing and self._connection.client.is_connected:
             with contextlib.suppress(NatsError, TimeoutError, OSError):
                 await self._connection.js.delete_consumer(self._stream, consumer)
 

@@ -1,0 +1,187 @@
+"""The whole system as a user runs it: `up`, the command line, `system.json`, the pages, the demo."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+
+from sluiceway.contracts.commands import SaveRegion
+from sluiceway.contracts.feature import TriggerStatus
+from tests.support.catalogues import region
+from tests.support.local import ROOT, is_running, local_system, sluiceway
+from tests.support.system import driving
+from tests.support.waiting import eventually
+
+CHANGE = "deploy/examples/changes/new_checkout.yaml"
+EDGES = {f"edge-{name}" for name in ("dev", "staging", "prod-us-west", "prod-us-east", "prod-eu")}
+METRICS = {
+    "scheduler": (
+        "sluiceway_commands_total",
+        "sluiceway_events_total",
+        "sluiceway_active_triggers",
+        "sluiceway_phase_late_seconds",
+        "sluiceway_dead_letters_total",
+    ),
+    "evaluator_publisher": ("sluiceway_rule_documents_total",),
+    "monitor": ("sluiceway_alerts_total",),
+    "edge-dev": ("sluiceway_propagation_seconds",),
+}
+
+
+async def test_a_release_through_the_command_line_reaches_every_region_and_an_alert_takes_the_next_back(
+    tmp_path: Path,
+) -> None:
+    async with local_system(tmp_path, "--scale", "scheduler=2") as system:
+        url = system.nats_url
+        assert set(system.processes()) == {
+            "broker", "scheduler", "scheduler-2", "evaluator_publisher", "monitor", *EDGES,
+        }  # fmt: skip
+
+        dry = await sluiceway(url, "apply", "-f", CHANGE, "--dry-run")
+        applied = await sluiceway(url, "apply", "-f", CHANGE, "--json")
+
+        assert (dry[0], applied[0]) == (0, 0)
+        assert "would start" in dry[1]
+        trigger = json.loads(applied[1])[0]["trigger"]
+        assert trigger == "gate.new_checkout.1"
+        async with driving(url) as driver:
+            await driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW, "prod-us-west")
+            held = [
+                await sluiceway(url, "check", "new_checkout", "--region", name)
+                for name in ("staging", "prod-eu")
+            ]
+            assert [out.split()[0] for _, out, _ in held] == ["true", "false"]
+            refused = await sluiceway(url, "trigger", "pause", trigger)
+            assert refused[0] == 1
+            assert "possible are approve" in refused[2]
+            assert refused[2].count("\n") == 1
+            approved = await sluiceway(url, "trigger", "approve", trigger, "--reason", "looks good")
+            assert approved[0] == 0
+            rolled_out = await sluiceway(url, "trigger", "rollout", trigger)
+            assert rolled_out[0] == 0
+            await eventually(lambda: _passes(url, "prod-eu"), "prod-eu has it")
+
+            again = await sluiceway(url, "apply", "-f", CHANGE)
+            assert "unchanged" in again[1]
+            limits = await sluiceway(
+                url, "apply", "-f", "deploy/examples/changes/checkout_limits.yaml", "--json"
+            )
+            second = json.loads(limits[1])[0]["trigger"]
+            fired = await sluiceway(url, "alert", "fire", "Boom", "--label", "dynamic_config=checkout_limits")
+            assert fired[0] == 0
+            await driver.reaches(second, TriggerStatus.ROLLED_BACK)
+            _, log, _ = await sluiceway(url, "trigger", "log", second, "--json")
+            last = json.loads(log)[-1]
+            assert (last["type"], last["actorID"]) == ("trigger_rolled_back", "monitor")
+            assert "Boom" in last["reason"]
+        for name, wanted in METRICS.items():
+            await _exports(str(system.processes()[name]["http"]), wanted)
+    assert await system.stop() == 0
+
+
+async def test_what_was_saved_survives_a_restart_and_edges_come_with_their_regions(tmp_path: Path) -> None:
+    async with local_system(tmp_path) as system:
+        async with driving(system.nats_url) as driver:
+            await driver.accepted(SaveRegion, region=region("prod-asia", "production"))
+        await eventually(lambda: "edge-prod-asia" in system.processes(), "the new region has an edge")
+        pids = [process["pid"] for process in system.processes().values() if process["pid"]]
+    assert await system.stop() == 0
+    assert not [pid for pid in pids if is_running(pid)]
+
+    async with local_system(tmp_path) as system:
+        assert "edge-prod-asia" in system.processes()
+        code, out, _ = await sluiceway(system.nats_url, "get", "gates", "--json")
+        assert code == 0
+        assert [gate["name"] for gate in json.loads(out)] == ["new_checkout"]
+
+
+async def test_a_killed_process_is_started_again_and_without_restart_stays_dead(tmp_path: Path) -> None:
+    async with local_system(tmp_path / "a") as system:
+        before = system.processes()["monitor"]["pid"]
+
+        system.kill("monitor")
+
+        await eventually(lambda: system.processes()["monitor"]["pid"] not in (None, before), "it runs again")
+    async with local_system(tmp_path / "b", "--no-restart") as system:
+        system.kill("monitor")
+
+        await eventually(lambda: system.processes()["monitor"]["pid"] is None, "its death is told")
+        await eventually(lambda: any("stays dead" in line for line in system.output), "the user is told")
+
+
+async def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
+    async with local_system(tmp_path) as system:
+        pids = [process["pid"] for process in system.processes().values()]
+
+        await system.stop(signal.SIGKILL)
+
+        await eventually(lambda: not any(map(is_running, pids)), "all its processes have ended")
+
+
+async def test_wrong_use_gets_one_clear_line(tmp_path: Path) -> None:
+    nowhere = "nats://127.0.0.1:1"
+    calls = {
+        "no NATS broker answers": [
+            sys.executable,
+            "-m",
+            "sluiceway.cli.main",
+            "get",
+            "gates",
+            "--nats-url",
+            nowhere,
+        ],
+        "no such process": [sys.executable, "-m", "services.local", "up", "--scale", "nonsense=2"],
+        "no NATS broker": [sys.executable, "-m", "services.local", "up", "--nats-url", nowhere],
+    }
+    for expected, call in calls.items():
+        process = await asyncio.create_subprocess_exec(
+            *call, cwd=ROOT, env={**os.environ, "COLUMNS": "200"},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, error = await process.communicate()
+
+        assert process.returncode == 1
+        assert expected in error.decode()
+        assert error.decode().count("\n") == 1
+
+
+async def test_the_demo_completes_one_release_and_rolls_another_back() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.local", "demo", "--json"),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, error = await process.communicate()
+
+    assert process.returncode == 0, error.decode()
+    result = json.loads(out.decode().splitlines()[-1])
+    first, second = result["releases"]
+    assert (first["outcome"], second["outcome"]) == ("completed", "rolled_back")
+    assert [phase["phase"] for phase in first["phases"]] == [
+        "development", "staging", "prod-us-west", "prod-us-east", "prod-eu",
+    ]  # fmt: skip
+    assert [list(phase["regions"]) for phase in first["phases"]] == [
+        ["dev"], ["staging"], ["prod-us-west"], ["prod-us-east"], ["prod-eu"],
+    ]  # fmt: skip
+    assert result["rollback_ms"] > 0
+
+
+async def _passes(url: str, where: str) -> bool:
+    _, out, _ = await sluiceway(url, "check", "new_checkout", "--region", where, "--json")
+    return bool(json.loads(out)["value"])
+
+
+async def _exports(http: str, names: tuple[str, ...]) -> None:
+    for page in ("healthz", "readyz", "metrics"):
+        answer = await asyncio.to_thread(_page, f"{http}/{page}")
+        if page == "metrics":
+            assert [name for name in names if name not in answer] == []
+
+
+def _page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read().decode())
