@@ -1,15 +1,16 @@
 """`python -m services.local up|demo`."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Coroutine
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from sluiceway.errors import SluicewayError
+from sluiceway.errors import Misconfigured, SluicewayError
 from sluiceway.telemetry.logging import set_up_logging
 
 from .demo import demo
@@ -41,20 +42,24 @@ def start(
     port: Annotated[int, typer.Option("--port", help="Of the embedded broker; a free one, if 0.")] = 0,
 ) -> None:
     """Start everything, and keep it running until Ctrl-C."""
-    options = Options(data_dir, nats_url, port, restart, _scale(scale or []))
-    _run(up(options, None if no_catalogue else catalogue, Console()))
+    with _one_clear_line():
+        options = Options(data_dir, nats_url, port, restart, _scale(scale or []))
+        asyncio.run(up(options, None if no_catalogue else catalogue, Console()))
 
 
 @app.command("demo", epilog="Examples:  make demo;  make demo ARGS=--json")
 def show(as_json: AsJson = False, nats_url: NatsUrl = None) -> None:
     """Run a release through five regions, then one that an alert takes back."""
-    _run(demo(nats_url, as_json=as_json))
+    with _one_clear_line():
+        asyncio.run(demo(nats_url, as_json=as_json))
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+@contextlib.contextmanager
+def _one_clear_line() -> Iterator[None]:
+    """End with one line and exit code 1 where the user, or the broker, is at fault."""
     set_up_logging("local", form="text", level="ERROR")
     try:
-        asyncio.run(work)
+        yield
     except SluicewayError as error:
         sys.stderr.write(f"sluiceway: {error}\n")
         raise typer.Exit(1) from None
@@ -65,9 +70,7 @@ def _scale(pairs: list[str]) -> dict[str, int]:
     for pair in pairs:
         name, separator, count = pair.partition("=")
         if not separator or not count.isdigit():
-            raise typer.BadParameter(
-                f"{pair!r}: write NAME=COUNT, for example scheduler=2", param_hint="--scale"
-            )
+            raise Misconfigured(f"--scale {pair}: write NAME=COUNT, for example scheduler=2")
         scale[name.replace("evaluator-publisher", "evaluator_publisher")] = int(count)
     return scale
 

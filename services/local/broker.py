@@ -37,7 +37,7 @@ class EmbeddedBroker:
 
     def __enter__(self) -> Self:
         self._dir.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self._dir / "lock")
+        self._lock = locked(self._dir / "lock")
         try:
             self.start()
         except BaseException:
@@ -172,8 +172,8 @@ def die_with_parent() -> None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _locked(path: Path) -> IO[str]:
-    """Return the open lock file; `Misconfigured` where another process holds it."""
+def locked(path: Path) -> IO[str]:
+    """Return the lock file, locked until it is closed; `Misconfigured` where another process holds it."""
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,8 +17,15 @@ from sluiceway.settings import BrokerSettings
 from sluiceway.tasks import end
 from sluiceway.telemetry.serving import announce
 
-from .broker import EmbeddedBroker
-from .processes import RESTART_FIRST_SECONDS, RESTART_MAX_SECONDS, Ended, ManagedProcess, ProcessSpec
+from .broker import EmbeddedBroker, locked
+from .processes import (
+    RESTART_FIRST_SECONDS,
+    RESTART_MAX_SECONDS,
+    STAYED_UP_SECONDS,
+    Ended,
+    ManagedProcess,
+    ProcessSpec,
+)
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("scheduler", "evaluator_publisher", "monitor")
@@ -146,7 +153,10 @@ class System:
         assert self._broker
         delay = RESTART_FIRST_SECONDS
         while True:
+            begun = asyncio.get_running_loop().time()
             code = await asyncio.to_thread(self._broker.wait)
+            if asyncio.get_running_loop().time() - begun > STAYED_UP_SECONDS:
+                delay = RESTART_FIRST_SECONDS
             again = delay if self._options.restart else None
             self._tell_ended(Ended("broker", code, again, self._broker.log))
             self.write()
@@ -167,6 +177,7 @@ async def running_system(options: Options) -> AsyncIterator[System]:
     check_scale(options.scale)
     async with AsyncExitStack() as stack:
         options.data_dir.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(locked(options.data_dir.resolve() / "lock"))
         broker = None
         if options.nats_url is None:
             broker = stack.enter_context(EmbeddedBroker(options.data_dir.resolve() / "broker", options.port))
@@ -177,6 +188,7 @@ async def running_system(options: Options) -> AsyncIterator[System]:
             pass
         system = System(options, broker, url)
         if broker:
+            stack.callback(system.write)  # once more, with the broker ended
             stack.callback(broker.stop)
             await stack.enter_async_context(running(system.watch_broker(), "watch broker"))
         stack.push_async_callback(system.stop)
@@ -191,7 +203,14 @@ async def _follow_regions(connection: Connection, system: System, stack: AsyncEx
     view = CatalogueView(connection)
     view.on_change = system.note_region
     await stack.enter_async_context(view)
-    await view.caught_up()
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await view.caught_up()
+    except TimeoutError:
+        raise Misconfigured(
+            f"nobody declared the catalogue within {READY_SECONDS:g} s: does a scheduler run? "
+            f"logs: {system.data_dir / 'logs'}"
+        ) from None
     await system.settled()
 
 

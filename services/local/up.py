@@ -1,6 +1,7 @@
 """Start everything and keep it running until Ctrl-C."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,21 +30,27 @@ async def up(options: Options, first_catalogue: Path | None, console: Console) -
     def tell(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    starting = asyncio.create_task(stop.wait())
-    async with running_system(replace(options, tell=tell)) as system:
-        working = asyncio.create_task(_start(system, first_catalogue, tell))
-        await asyncio.wait({starting, working}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
+    _cancel_on_signal(tell)
+    with contextlib.suppress(asyncio.CancelledError):
+        async with running_system(replace(options, tell=tell)) as system:
+            await _start(system, first_catalogue, tell)
             tell(_what_next(system))
-            await stop.wait()
-        else:
-            working.cancel()
-        tell("stopping …")
+            await asyncio.Event().wait()
     tell("stopped; nothing of it runs any more")
+
+
+def _cancel_on_signal(tell: Callable[[str], None]) -> None:
+    """Let the first signal cancel this task, also while it starts; the stop itself is bounded."""
+    task = asyncio.current_task()
+    assert task
+
+    def stop() -> None:
+        if not task.cancelling():
+            tell("stopping …")
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 async def _start(system: System, first_catalogue: Path | None, tell: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ Last = Annotated[int, typer.Option("--last", min=1, help="How many.")]
 async def show_dead_letters(session: Session, last: Last = 20) -> None:
     """Show the newest rejected messages, with the reason of each."""
     info = await session.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
-    first = max(info.state.first_seq, info.state.last_seq - last + 1)
+    first = max(1, info.state.first_seq, info.state.last_seq - last + 1)
     found: list[dict[str, Any]] = []
     for sequence in range(first, info.state.last_seq + 1):
         message = await session.connection.js.get_msg(subjects.DEAD_LETTERS_STREAM, sequence)

@@ -24,6 +24,7 @@ from ..settings import BrokerSettings
 
 EXIT_REFUSED = 1
 EXIT_INTERRUPTED = 130
+PIPED_WIDTH = 240
 
 
 class Failed(SluicewayError):
@@ -41,7 +42,7 @@ class Session:
     settings: BrokerSettings
     as_json: bool
     actor: str
-    console: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
+    console: Console = field(default_factory=lambda: _console())
     _connection: Connection | None = None
 
     @property
@@ -84,6 +85,12 @@ Actor = Annotated[
     ),
 ]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the log.")]
+
+
+def _console() -> Console:
+    """Return a console that breaks no line where nobody looks at a screen."""
+    console = Console(soft_wrap=True, highlight=False)
+    return console if console.is_terminal else Console(width=PIPED_WIDTH, soft_wrap=True, highlight=False)
 
 
 def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., Awaitable[None]]], Any]:

@@ -69,16 +69,13 @@ def _equal_array(target: Sequence[JsonValue]) -> Test:
 
 
 def _equal_object(target: Mapping[str, JsonValue]) -> Test:
-    texts = {
-        key: None if value is None or isinstance(value, dict) else element_text(value)
-        for key, value in target.items()
-    }
+    texts = {key: element_text(value) for key, value in target.items()}
 
     def test(value: object) -> bool:
         return (
             isinstance(value, Mapping)
             and len(value) == len(texts)
-            and all(text is not None and user_text(value.get(key)) == text for key, text in texts.items())
+            and all(user_text(value.get(key)) == text for key, text in texts.items())
         )
 
     return test

@@ -13,61 +13,67 @@ from decimal import Decimal
 from pydantic import JsonValue
 
 I64_MIN, I64_MAX = -(2**63), 2**63 - 1
+U64_MAX = 2**64 - 1
 #: Exponents between which a JSON number is written without one.
 PLAIN_MIN, PLAIN_MAX = -5, 16
 
-_FLOAT = re.compile(r"[+-]?(inf|infinity|nan|([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)", re.IGNORECASE)
+_FLOAT = re.compile(
+    r"[+-]?(inf|infinity|nan|([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)", re.ASCII | re.IGNORECASE
+)
 
 
 def number(value: object) -> float | None:
     """Return a value (user's or target's) as a number; None where it is none. A bool is none."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return _nearest_double(value)
-    if isinstance(value, float):
-        return value
+    if isinstance(value, int | float):
+        return _finite_double(value)
     if isinstance(value, str) and _FLOAT.fullmatch(value):
         return float(value)
     return None
 
 
 def user_text(value: object) -> str | None:
-    """Return the text of a user's value; None where it has none (missing, an object)."""
+    """Return the text of a user's value; None where it has none: missing, an object, nested too deeply."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return plain_decimal(_as_double(value))
+        return plain_decimal(_finite_double(value))
     if isinstance(value, Sequence):
-        return json_text(value)
+        try:
+            return json_text(value, integer_max=I64_MAX)
+        except RecursionError:
+            return None
     return None
 
 
 def plain_decimal(value: float) -> str:
     """Return the shortest digits that give `value` back, never with an exponent or `.0`."""
-    if math.isnan(value):
-        return "0"
-    if math.isinf(value):
-        return str(I64_MAX if value > 0 else I64_MIN)
     text = format(Decimal(repr(value)), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def json_text(value: object) -> str:
-    """Return compact JSON: no spaces, non-ASCII left as it is, floats with a fraction."""
+def json_text(value: object, *, integer_max: int = U64_MAX) -> str:
+    """Return compact JSON: no spaces, non-ASCII left as it is, floats with a fraction.
+
+    Integers beyond 64 bits are floats; a user's have a sign bit. What JSON cannot express is null.
+    """
+    if isinstance(value, bool | None):
+        return json.dumps(value)
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, float):
-        return _json_float(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if I64_MIN <= value < 2**64 else _json_float(float(value))
+    if isinstance(value, int) and I64_MIN <= value <= integer_max:
+        return str(value)
+    if isinstance(value, int | float):
+        return _json_float(_nearest_double(value))
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json_text(str(k))}:{json_text(v)}" for k, v in value.items()) + "}"
+        members = (f"{json_text(str(k))}:{json_text(v, integer_max=integer_max)}" for k, v in value.items())
+        return "{" + ",".join(members) + "}"
     if isinstance(value, Sequence):
-        return "[" + ",".join(json_text(element) for element in value) + "]"
-    return json.dumps(value)
+        return "[" + ",".join(json_text(element, integer_max=integer_max) for element in value) + "]"
+    return "null"
 
 
 def element_text(value: object) -> str:
@@ -82,8 +88,10 @@ def distinct_texts(target: Sequence[JsonValue]) -> dict[str, str]:
 
 def _json_float(value: float) -> str:
     """Write a float with a fraction, or with an exponent where it is very large or small."""
-    if not math.isfinite(value):
-        return "null"
+    if math.isnan(value):
+        return "0"
+    if math.isinf(value):
+        return str(I64_MAX if value > 0 else I64_MIN)
     if value == 0:
         return "-0.0" if math.copysign(1, value) < 0 else "0.0"
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
@@ -97,11 +105,15 @@ def _json_float(value: float) -> str:
     return f"{'-' if sign else ''}{mantissa}e{point - 1}"
 
 
-def _as_double(value: int | float) -> float:
-    return _nearest_double(value) if isinstance(value, int) else value
+def _finite_double(value: float) -> float:
+    """Return a number as a double: NaN is 0, infinity is the end of 64 bits."""
+    double = _nearest_double(value)
+    if math.isnan(double):
+        return 0.0
+    return double if math.isfinite(double) else math.copysign(2.0**63, double)
 
 
-def _nearest_double(value: int) -> float:
+def _nearest_double(value: float) -> float:
     try:
         return float(value)
     except OverflowError:

@@ -1,0 +1,101 @@
+"""What is decided when rules are published, and what the SDK decides later, is the same."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluiceway.contracts.conditions import Condition
+from sluiceway.evaluation.evaluate import RuleSet
+from sluiceway.pipelines.changes import needs_release, touched_environments
+from sluiceway.pipelines.projection import checksum, project
+from sluiceway.pipelines.segments import Place, remainder
+from tests.support.builders import Ledger, a_catalogue, a_gate, a_pipeline
+
+ENVIRONMENTS = ("development", "staging", "production")
+VALUES = st.sampled_from(("us-west", "eu", "5", "")) | st.integers(-5, 5) | st.booleans()
+CONDITIONS = st.builds(
+    lambda field, operator, target: {
+        "type": "custom_field", "field": field, "operator": operator, "targetValue": target,
+    },
+    st.sampled_from(("region", "tier")),
+    st.sampled_from(("any", "none", "eq", "neq", "gt", "lte")),
+    VALUES | st.lists(VALUES, max_size=3),
+)  # fmt: skip
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "environments": st.none() | st.lists(st.sampled_from(ENVIRONMENTS), min_size=1, max_size=2),
+            "conditions": st.lists(CONDITIONS, max_size=3),
+            "passPercentage": st.sampled_from((0, 50, 100)),
+        }
+    ),
+    max_size=3,
+)
+
+
+def named(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"name": f"rule-{index}", **rule} for index, rule in enumerate(rules)]
+
+
+def answer(rules: list[dict[str, Any]], place: Place, user: dict[str, Any]) -> object:
+    """Return what a user gets by the rules as published for a place."""
+    ledger = Ledger()
+    ledger.save(a_gate(*named(rules)))
+    document = project(ledger.events[-1], 1, place)
+    assert document
+    published = RuleSet()
+    published.apply(document)
+    return published.gate(user, "checkout")[:2]
+
+
+@given(
+    rules=RULES,
+    region=VALUES,
+    tier=VALUES,
+    environment=st.sampled_from(ENVIRONMENTS),
+    unit=st.text(max_size=3),
+)
+def test_deciding_by_the_region_early_or_late_gives_the_same_answer(
+    rules: list[dict[str, Any]], region: Any, tier: Any, environment: str, unit: str
+) -> None:
+    user = {"userID": unit, "custom": {"tier": tier}}
+
+    early = answer(rules, Place(environment, {"region": region}), user)
+    late = answer(rules, Place(environment, {}), {**user, "custom": {"tier": tier, "region": region}})
+
+    assert early == late
+
+
+@given(before=RULES, after=RULES)
+def test_a_change_touches_exactly_the_environments_whose_rules_change(
+    before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> None:
+    ledger = Ledger(a_catalogue(a_pipeline()))
+    ledger.save(a_gate(*named(before)))
+    old, first = ledger.feature.base, ledger.events[-1]
+    ledger.save(a_gate(*named(after)))
+    new, second = ledger.feature.base, ledger.events[-1]
+    assert new
+
+    touched = touched_environments(old, new, ledger.catalogue.environments)
+
+    places = {name: Place(name, {}) for name in ENVIRONMENTS}
+    same_version = second.model_copy(
+        update={"feature": second.feature.changed(base=new.model_copy(update={"version": 1}))}
+    )
+    documents = {
+        name: (project(first, 1, place), project(same_version, 1, place)) for name, place in places.items()
+    }
+    differing = {
+        name for name, (one, two) in documents.items() if one and two and checksum(one) != checksum(two)
+    }
+    assert set(touched) == differing
+    assert needs_release(old, new, ledger.catalogue.environments) == bool(touched)
+
+
+@given(condition=CONDITIONS, value=VALUES)
+def test_a_condition_on_an_attribute_is_always_decided(condition: dict[str, Any], value: Any) -> None:
+    place = Place("production", {"region": value, "tier": value})
+
+    assert remainder(None, [Condition.model_validate(condition)], place) in (None, ())

@@ -1,0 +1,113 @@
+"""Builders of models; each hides what does not matter to the test that calls it."""
+
+from typing import Any
+
+from sluiceway.contracts.catalogue import Environment, Region
+from sluiceway.contracts.commands import FeatureCommand, SaveFeature, TriggerCommand
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureGate, Trigger
+from sluiceway.contracts.pipeline import Phase, Pipeline
+from sluiceway.contracts.replies import Refusal
+from sluiceway.pipelines.decide import Catalogue, Decision, Unchanged, decide
+
+NOW = 1_000_000
+BAKE = 60_000
+EVERYONE: dict[str, Any] = {"name": "everyone", "conditions": [{"type": "public"}]}
+
+
+def a_phase(name: str = "dev", *, bake_ms: int = BAKE, review: bool = False, **rule: Any) -> Phase:
+    """Return a phase of one rule; without more, it covers everybody in development."""
+    rule = {"name": name, "environments": ["development"], **rule}
+    return Phase.model_validate(
+        {"name": name, "timeIntervalMs": bake_ms, "requiredReview": review, "rules": [rule]}
+    )
+
+
+def a_pipeline(*phases: Phase) -> Pipeline:
+    return Pipeline(id="release", name="release", phases=phases or (a_phase("dev"), a_phase("prod")))
+
+
+def a_gate(*rules: dict[str, Any], name: str = "checkout", **fields: Any) -> FeatureGate:
+    return FeatureGate.model_validate({"name": name, "rules": list(rules), **fields})
+
+
+def a_config(value: dict[str, Any], *rules: dict[str, Any], **fields: Any) -> DynamicConfig:
+    return DynamicConfig.model_validate(
+        {"name": "limits", "defaultValue": value, "rules": list(rules), **fields}
+    )
+
+
+def a_region(name: str = "dev", environment: str = "development", **attributes: Any) -> Region:
+    return Region(name=name, environment=environment, attributes=attributes)
+
+
+def a_catalogue(*pipelines: Pipeline, opted_out: tuple[str, ...] = ()) -> Catalogue:
+    """Return a catalogue with three environments."""
+    names = ("development", "staging", "production")
+    return Catalogue(
+        environments={n: Environment(name=n, requires_release_pipeline=n not in opted_out) for n in names},
+        pipelines={pipeline.id: pipeline for pipeline in pipelines},
+    )
+
+
+class Ledger:
+    """One feature with its log, decided command by command at a time of the test's choice."""
+
+    def __init__(self, catalogue: Catalogue | None = None) -> None:
+        self.catalogue = catalogue or a_catalogue(a_pipeline())
+        self.now = NOW
+        self.events: list[FeatureEvent] = []
+
+    @property
+    def state(self) -> Feature | None:
+        return self.events[-1].feature if self.events else None
+
+    @property
+    def feature(self) -> Feature:
+        assert self.state
+        return self.state
+
+    @property
+    def trigger(self) -> Trigger:
+        assert self.feature.trigger
+        return self.feature.trigger
+
+    def decide(self, command: FeatureCommand, *, after_ms: int = 0) -> Decision:
+        """Decide a command, and append its event."""
+        self.now += after_ms
+        decision = decide(self.state, command, self.now, self.catalogue)
+        if isinstance(decision, FeatureEvent):
+            self.events.append(decision)
+        return decision
+
+    def save(self, document: FeatureGate | DynamicConfig, **fields: Any) -> Decision:
+        return self.decide(SaveFeature(actor="ada", feature=document, **fields))
+
+    def act(self, model: type[TriggerCommand], *, after_ms: int = 0, **fields: Any) -> Decision:
+        """Send a command to the newest trigger, meant for its current phase."""
+        if "phase_id" in model.model_fields:
+            fields.setdefault("phase_id", self.trigger.current_run.phase.id)
+        return self.decide(model(actor="ada", trigger=self.trigger.id, **fields), after_ms=after_ms)
+
+
+def a_release(*phases: Phase) -> Ledger:
+    """Return a gate that was off, and is being released to everyone along these phases."""
+    ledger = Ledger(a_catalogue(a_pipeline(*phases)))
+    ledger.save(a_gate())
+    ledger.save(a_gate(EVERYONE, releasePipelineID="release"))
+    return ledger
+
+
+def happened(decision: Decision) -> FeatureEvent:
+    assert isinstance(decision, FeatureEvent), decision
+    return decision
+
+
+def refused(decision: Decision) -> Refusal:
+    assert isinstance(decision, Refusal), decision
+    return decision
+
+
+def unchanged(decision: Decision) -> Unchanged:
+    assert isinstance(decision, Unchanged), decision
+    return decision

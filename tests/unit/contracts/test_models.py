@@ -1,0 +1,106 @@
+"""What authors may write, and how it is spelled."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sluiceway.contracts import subjects
+from sluiceway.contracts.commands import PUBLIC_COMMANDS, SaveFeature
+from sluiceway.contracts.durations import milliseconds, spoken
+from sluiceway.contracts.envelope import header_safe, rfc3339
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, slug
+from sluiceway.contracts.pipeline import Phase, Pipeline
+from tests.support.builders import a_release
+
+RULES = [{"name": "r"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("30m", 1_800_000), ("1h30m", 5_400_000), ("500ms", 500), ("1.5s", 1_500), ("2d", 172_800_000)],
+)
+def test_a_duration_is_read_as_people_write_it(text: str, length: int) -> None:
+    assert milliseconds(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "30", "m", "30x", "1h 30m", "-5m"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        milliseconds(text)
+
+
+def test_a_length_is_spoken_in_its_two_largest_units() -> None:
+    assert [spoken(n) for n in (0, 90_000, 3_723_004, 250)] == ["0s", "1m30s", "1h2m", "250ms"]
+
+
+def test_names_are_spelled_as_the_console_api_does() -> None:
+    text = a_release().events[-1].model_dump_json()
+
+    for field in ("releasePipelineID", "timeIntervalMs", "requiredReview", "targetValue", "passPercentage"):
+        assert f'"{field}"' in text
+
+
+def test_an_event_survives_its_journey_as_json() -> None:
+    event = a_release().events[-1]
+
+    assert FeatureEvent.model_validate_json(event.to_json(), extra="ignore") == event
+
+
+def test_an_event_of_a_newer_version_is_read_with_what_is_known_of_it() -> None:
+    event = a_release().events[-1]
+    text = event.model_dump_json().replace('"requiredReview"', '"fromTheFuture":1,"requiredReview"')
+
+    assert "fromTheFuture" in text
+    assert FeatureEvent.model_validate_json(text, extra="ignore") == event
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"timeInterval": "1m", "timeIntervalMs": 1},
+        {"timeIntervalMs": -1},
+        {"timeInterval": "soon"},
+        {"rules": []},
+        {"requiredreview": True},
+        {"name": ""},
+        {"id": "a.b"},
+    ],
+)
+def test_a_phase_that_cannot_work_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Phase.model_validate({"name": "dev", "rules": RULES, **fields})
+
+
+def test_phase_ids_come_from_names_and_must_differ() -> None:
+    pipeline = Pipeline.model_validate({"name": "To prod!", "phases": [{"name": "US West", "rules": RULES}]})
+
+    assert (pipeline.id, pipeline.phases[0].id) == ("To-prod", "US-West")
+    assert slug("a  b") == "a-b"
+    with pytest.raises(ValidationError, match="stands twice"):
+        Pipeline.model_validate({"name": "p", "phases": [{"name": "a", "rules": RULES}] * 2})
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "*", ">", "a b", "ä", "a" * 101, "a\n"])
+def test_a_name_is_one_token_of_a_subject(name: str) -> None:
+    with pytest.raises(ValidationError):
+        SaveFeature.model_validate({"actor": "a", "feature": {"kind": "FeatureGate", "name": name}})
+
+
+def test_subjects_lead_back_to_what_they_name() -> None:
+    key = FeatureKey(FeatureKind.DYNAMIC_CONFIG, "limits")
+
+    assert subjects.feature_in(subjects.feature(key)) == key
+    assert subjects.rule_in(subjects.rule("prod-eu", key)) == ("prod-eu", key)
+    assert subjects.catalogue_in(subjects.catalogue("region", "prod-eu")) == ("region", "prod-eu")
+
+
+def test_every_command_says_what_it_is_for() -> None:
+    assert len({model.verb for model in PUBLIC_COMMANDS}) == len(PUBLIC_COMMANDS)
+    assert all(model.__doc__ for model in PUBLIC_COMMANDS)
+
+
+def test_headers_stay_on_one_line() -> None:
+    assert header_safe("a\r\nNats-Msg-Id: x\tü") == "a Nats-Msg-Id: x ?"
+    assert rfc3339(1_795_462_046_239) == "2026-11-23T19:27:26.239Z"
