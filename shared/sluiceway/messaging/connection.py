@@ -1,14 +1,14 @@
 """One connection to NATS, and those who want to know that it came back."""
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import nats
 from nats.aio.client import Client
-from nats.errors import NoServersError
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from ..errors import Unavailable
@@ -17,6 +17,8 @@ from ..settings import BrokerSettings
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 2
+#: For a first connection, where somebody waits for an error.
+IMPATIENT_SECONDS = 2.0
 #: A frozen server is noticed after two of these.
 PING_INTERVAL_SECONDS = 2
 RECONNECT_WAIT_SECONDS = 0.1
@@ -62,7 +64,7 @@ async def connected(
     """Connect as `name`, and drain at the end.
 
     A patient connection waits for its broker for ever, at the start and later; an impatient one
-    raises `Unavailable` where none answers at once.
+    raises `Unavailable` where none answers soon.
     """
     client = Client()
     connection = Connection(client)
@@ -73,10 +75,12 @@ async def connected(
 
     options = {**connect_options(settings, name), "reconnected_cb": reconnected, **options}
     try:
-        await client.connect(**(options if patient else {**options, "allow_reconnect": False}))
-    except (NoServersError, OSError, TimeoutError, nats.errors.Error) as error:
+        async with asyncio.timeout(None if patient else IMPATIENT_SECONDS):
+            await client.connect(**options)
+    except (OSError, TimeoutError, NatsError) as error:
+        why = client.last_error or error
         raise Unavailable(
-            f"no NATS broker answers at {settings.nats_url} ({error or type(error).__name__}); "
+            f"no NATS broker answers at {settings.nats_url} ({str(why) or type(why).__name__}); "
             "start one with `make up`, or name another with --nats-url or SLUICEWAY_NATS_URL"
         ) from error
     try:
