@@ -36,7 +36,7 @@ bench: .venv/installed ## Print latencies against raw nats-py, measured in the s
 	$(BIN)/pytest -m benchmark -s -q tests/benchmarks $(ARGS)
 
 test-containers: .venv/installed ## Run the integration tests against a broker in Docker
-	$(BIN)/pytest --broker=container tests/integration tests/containers $(ARGS)
+	$(BIN)/pytest --broker=container tests/integration $(ARGS)
 
 asyncapi: .venv/installed ## Write the public interface to deploy/asyncapi.yaml
 	$(BIN)/python -m services.asyncapi > deploy/asyncapi.yaml

@@ -1,6 +1,6 @@
 """Models → commands, one after the other; or what they would do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..clock import now_ms
@@ -21,9 +21,19 @@ from ..contracts.replies import Outcome, Refusal, Reply
 from ..messaging.commanding import Commander
 from ..messaging.connection import Connection
 from ..messaging.feature_log import FeatureLog
-from ..pipelines.cataloguing import Put, Usage, decide_catalogue
-from ..pipelines.decide import Catalogue, decide
+from ..pipelines.cataloguing import CatalogueDecision, Put, decide_catalogue
+from ..pipelines.decide import Catalogue, Decision, decide
+from . import reading
 from .documents import Document
+
+#: The kind in a document → what people call it.
+NOUNS: Mapping[str, str] = {
+    "Environment": "environment",
+    "Region": "region",
+    "ReleasePipeline": "pipeline",
+    "FeatureGate": "gate",
+    "DynamicConfig": "config",
+}
 
 
 class Applied(NamedTuple):
@@ -31,13 +41,19 @@ class Applied(NamedTuple):
 
     kind: str
     name: str
-    outcome: str
+    outcome: Outcome
     message: str
     trigger: str | None = None
+    #: What the pipeline's author wants to be read by whoever starts a trigger.
     notice: str | None = None
+    refusal: Refusal | None = None
 
     def line(self) -> str:
         return f"{self.kind} {self.name}: {self.message}"
+
+    def to_jsonable(self) -> dict[str, Any]:
+        refusal = self.refusal.to_jsonable() if self.refusal else None
+        return {**self._asdict(), "refusal": refusal}
 
 
 def command_of(document: Document, actor: str, reason: str | None) -> Command:
@@ -57,38 +73,45 @@ async def apply(
     connection: Connection, documents: Iterable[Document], actor: str, reason: str | None
 ) -> list[Applied]:
     """Send each document's command, and return what became of each; a refusal stops no other."""
+    return [result async for result in applying(connection, documents, actor, reason)]
+
+
+async def applying(
+    connection: Connection, documents: Iterable[Document], actor: str, reason: str | None
+) -> AsyncIterator[Applied]:
+    """Send each document's command, and give what became of each as soon as it is known."""
     commander = Commander(connection)
-    return [
-        _applied(document, await commander.send(command_of(document, actor, reason)))
-        for document in documents
-    ]
+    before = await reading.catalogue(connection)
+    for document in documents:
+        reply = await commander.send(command_of(document, actor, reason))
+        yield _applied(document, reply, is_new=not _is_in(before, document))
 
 
-async def rehearse(
-    connection: Connection,
-    documents: Iterable[Document],
-    catalogue: Catalogue,
-    usage: Usage,
-    actor: str,
-) -> list[Applied]:
-    """Return what applying would do, decided by the very functions that the scheduler decides with."""
+async def rehearsing(
+    connection: Connection, documents: Iterable[Document], actor: str
+) -> AsyncIterator[Applied]:
+    """Give what applying would do, decided by the very functions that the scheduler decides with.
+
+    Each document meets what those before it would leave behind.
+    """
     feature_log = FeatureLog(connection, "/sluiceway/cli")
+    catalogue, usage = await reading.catalogue(connection), await reading.usage(connection)
     states: dict[FeatureKey, Feature | None] = {}
-    results = []
     for document in documents:
         command = command_of(document, actor, None)
         if isinstance(command, SaveFeature):
-            tail = await feature_log.tail(command.key)
-            state = states.get(command.key, tail.logged.event.feature if tail.logged else None)
-            decision = decide(state, command, now_ms(), catalogue)
+            key = command.key
+            if key not in states:
+                tail = await feature_log.tail(key)
+                states[key] = tail.logged.event.feature if tail.logged else None
+            decision = decide(states[key], command, now_ms(), catalogue)
             if isinstance(decision, FeatureEvent):
-                states[command.key] = decision.feature
-            results.append(_would(document, decision))
+                states[key] = decision.feature
+            yield _would(document, decision)
         else:
             change = decide_catalogue(command, catalogue, usage)
+            yield _would(document, change, is_new=not _is_in(catalogue, document))
             catalogue = _with(catalogue, change)
-            results.append(_would(document, change))
-    return results
 
 
 def summary(feature: Feature) -> str:
@@ -100,28 +123,30 @@ def summary(feature: Feature) -> str:
     return f"{trigger.id} {trigger.status}, phase {trigger.current_run.phase.id}{left}"
 
 
-def _applied(document: Document, reply: Reply) -> Applied:
+def _applied(document: Document, reply: Reply, *, is_new: bool) -> Applied:
     kind, name = _named(document)
     if reply.refusal:
-        return Applied(kind, name, Outcome.REFUSED, f"refused: {reply.refusal.message}")
+        text = f"refused: {reply.refusal.message}"
+        return Applied(kind, name, Outcome.REFUSED, text, refusal=reply.refusal)
     if reply.outcome is Outcome.UNCHANGED:
         return Applied(kind, name, Outcome.UNCHANGED, "unchanged")
     if reply.feature is None:
-        return Applied(kind, name, Outcome.ACCEPTED, "saved")
+        return Applied(kind, name, Outcome.ACCEPTED, "created" if is_new else "changed")
     return _saved(kind, name, reply.feature, "started")
 
 
-def _would(document: Document, decision: Any) -> Applied:
+def _would(document: Document, decision: Decision | CatalogueDecision, *, is_new: bool = False) -> Applied:
     kind, name = _named(document)
     match decision:
         case Refusal():
-            return Applied(kind, name, Outcome.REFUSED, f"would be refused: {decision.message}")
+            text = f"would be refused: {decision.message}"
+            return Applied(kind, name, Outcome.REFUSED, text, refusal=decision)
         case FeatureEvent(type=EventType.TRIGGER_STARTED):
             return _saved(kind, name, decision.feature, "would start")
         case FeatureEvent():
             return Applied(kind, name, Outcome.ACCEPTED, "would go live at once")
         case Put():
-            return Applied(kind, name, Outcome.ACCEPTED, "would be saved")
+            return Applied(kind, name, Outcome.ACCEPTED, f"would be {'created' if is_new else 'changed'}")
         case _:
             return Applied(kind, name, Outcome.UNCHANGED, "unchanged")
 
@@ -141,17 +166,22 @@ def _saved(kind: str, name: str, feature: Feature, verb: str) -> Applied:
 
 
 def _named(document: Document) -> tuple[str, str]:
-    kinds: Mapping[str, str] = {
-        "Environment": "environment",
-        "Region": "region",
-        "ReleasePipeline": "pipeline",
-        "FeatureGate": "gate",
-        "DynamicConfig": "config",
-    }
-    return kinds[document.kind], document.id if isinstance(document, Pipeline) else document.name
+    return NOUNS[document.kind], document.id if isinstance(document, Pipeline) else document.name
 
 
-def _with(catalogue: Catalogue, change: Any) -> Catalogue:
+def _is_in(catalogue: Catalogue, document: Document) -> bool:
+    match document:
+        case Environment():
+            return document.name in catalogue.environments
+        case Region():
+            return document.name in catalogue.regions
+        case Pipeline():
+            return document.id in catalogue.pipelines
+        case _:
+            return False
+
+
+def _with(catalogue: Catalogue, change: CatalogueDecision) -> Catalogue:
     """Return the catalogue as it would be after a change, for the documents behind it."""
     match change:
         case Put(document=Environment() as environment):

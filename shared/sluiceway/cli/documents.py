@@ -24,7 +24,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "FeatureGate": FeatureGate,
     "DynamicConfig": DynamicConfig,
 }
-SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml")
 
 
 class Source(NamedTuple):
@@ -41,11 +41,17 @@ def read(paths: Iterable[str]) -> list[Document]:
     """
     faults: list[str] = []
     found: list[Document] = []
-    for source in (source for path in paths for source in _sources(path)):
+    for name, text in (file for path in paths for file in _texts(path)):
         try:
-            found.append(_model(source))
+            sources = list(_parsed(name, text))
         except Failed as error:
             faults.append(str(error))
+            continue
+        for source in sources:
+            try:
+                found.append(_model(source))
+            except Failed as error:
+                faults.append(str(error))
     if faults:
         raise Failed("; ".join(faults), {"code": "invalid", "message": "; ".join(faults), "faults": faults})
     if not found:
@@ -54,16 +60,17 @@ def read(paths: Iterable[str]) -> list[Document]:
     return sorted(found, key=lambda document: kinds.index(document.kind))
 
 
-def _sources(path: str) -> Iterator[Source]:
-    if path == "-":
-        yield from _parsed("standard input", sys.stdin.read())
-        return
+def _texts(path: str) -> Iterator[tuple[str, str]]:
+    """Give the name and the text of each file; `Failed` where one cannot be read."""
     try:
-        files = _files(Path(path))
-        for file in files:
-            yield from _parsed(str(file), file.read_text())
+        if path == "-":
+            yield "standard input", sys.stdin.read()
+            return
+        for file in _files(Path(path)):
+            yield str(file), file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Failed(f"{path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise Failed(f"{path} cannot be read: {why}") from error
 
 
 def _files(path: Path) -> list[Path]:

@@ -1,16 +1,19 @@
 """`sluiceway`: release pipelines for feature gates and dynamic configs, from the command line."""
 
+import logging
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import typer
 
-from . import alerts, catalogue, features, get, reading, triggers
-from .apply import Applied, rehearse
-from .apply import apply as apply_documents
+from ..contracts.replies import Outcome, RefusalCode
+from ..errors import Unavailable
+from . import alerts, catalogue, features, get, triggers
+from .apply import Applied, applying, rehearsing
 from .check import check, show_simulation
 from .documents import read
 from .letters import show_dead_letters
-from .session import Actor, AsJson, Failed, NatsUrl, Reason, Session, command
+from .session import ActorInFront, AsJson, Failed, NatsUrl, Reason, Session, Told, command
 from .watch import watch
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -36,7 +39,7 @@ DryRun = Annotated[
 
 @app.callback()
 def before(
-    context: typer.Context, nats_url: NatsUrl = None, as_json: AsJson = False, actor: Actor = None
+    context: typer.Context, nats_url: NatsUrl = None, as_json: AsJson = False, actor: ActorInFront = None
 ) -> None:
     """Take the common options also in front of the command."""
     context.obj = {"nats_url": nats_url, "as_json": as_json, "actor": actor}
@@ -49,14 +52,10 @@ async def apply(session: Session, file: Files, dry_run: DryRun = False, reason: 
     """Save every document of these files; what is so already stays untouched."""
     documents = read(file)
     if dry_run:
-        now, usage = await reading.catalogue(session.connection), await reading.usage(session.connection)
-        results = await rehearse(session.connection, documents, now, usage, session.actor)
+        results = rehearsing(session.connection, documents, session.actor)
     else:
-        results = await apply_documents(session.connection, documents, session.actor, reason)
-    session.show([result._asdict() for result in results], "\n".join(map(_line, results)))
-    refused = [result for result in results if result.outcome == "refused"]
-    if refused:
-        raise Failed(f"{len(refused)} of {len(results)} documents refused: {refused[0].line()}")
+        results = applying(session.connection, documents, session.actor, reason)
+    await _report(session, results)
 
 
 command(app, "check", """sluiceway check new_checkout --region prod-eu --user '{"userID": "u1"}'""")(check)
@@ -65,12 +64,34 @@ command(app, "watch", "sluiceway watch;  sluiceway watch gate.new_checkout.1 --u
 command(app, "dead-letters", "sluiceway dead-letters --last 5")(show_dead_letters)
 
 
+async def _report(session: Session, results: AsyncIterator[Applied]) -> None:
+    """Print each result as it comes, or all as one JSON list; `Failed` at the end where one is a refusal."""
+    told: list[Applied] = []
+    try:
+        async for result in results:
+            told.append(result)
+            if not session.as_json:
+                session.console.print(_line(result))
+    except Unavailable as error:
+        done = [result.to_jsonable() for result in told]
+        raise Failed(
+            f"{error}; {len(told)} documents were applied before",
+            {"code": RefusalCode.UNAVAILABLE, "message": str(error), "applied": done},
+        ) from error
+    if session.as_json:
+        session.show([result.to_jsonable() for result in told], "")
+    refused = [result for result in told if result.outcome is Outcome.REFUSED]
+    if refused:
+        raise Told(f"{len(refused)} of {len(told)} documents refused, first {refused[0].line()}")
+
+
 def _line(result: Applied) -> str:
     return f"{result.line()}\n  {result.notice}" if result.notice else result.line()
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What its libraries log stays away from the terminal."""
+    logging.getLogger("sluiceway").addHandler(logging.NullHandler())
     app()
 
 

@@ -10,11 +10,11 @@ from ..contracts.applied import AppliedReport
 from ..contracts.feature import Feature
 from ..contracts.identifiers import FeatureKey, FeatureKind
 from ..contracts.rules import RuleDocument
-from ..errors import Unavailable
+from ..errors import Rejected, Unavailable
 from ..messaging.catalogue_store import CatalogueView
 from ..messaging.connection import Connection
 from ..messaging.feature_log import FeatureLog
-from ..messaging.feature_view import FeatureView
+from ..messaging.feature_view import Entry, FeatureView
 from ..messaging.following import Follower, Record
 from ..pipelines.cataloguing import Usage
 from ..pipelines.decide import Catalogue
@@ -34,8 +34,8 @@ async def catalogue(connection: Connection) -> Catalogue:
 async def features(connection: Connection) -> list[Feature]:
     """Return every feature's state, by name."""
     async with feature_view(connection) as view:
-        found = [entry.event.feature for entry in view]
-    return sorted(found, key=lambda feature: (feature.kind, feature.name))
+        states = [await _state(connection, entry) for entry in view]
+    return sorted(filter(None, states), key=lambda feature: (feature.kind, feature.name))
 
 
 async def feature(connection: Connection, kind: FeatureKind, name: str) -> Feature | None:
@@ -82,6 +82,14 @@ async def reports(connection: Connection) -> dict[str, list[AppliedReport]]:
     for report in newest.values():
         by_region[report.region].append(report)
     return by_region
+
+
+async def _state(connection: Connection, entry: Entry) -> Feature | None:
+    """Return the state in an entry; the one before, where somebody published what is no event."""
+    try:
+        return entry.event.feature
+    except Rejected:
+        return await feature(connection, *entry.key)
 
 
 @asynccontextmanager

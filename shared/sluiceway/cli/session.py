@@ -6,16 +6,20 @@ import functools
 import getpass
 import inspect
 import json
+import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 from nats.errors import Error as NatsError
+from pydantic import ValidationError
 from rich.console import Console
 
 from ..contracts.commands import Command
+from ..contracts.faults import faults_of
+from ..contracts.identifiers import NAME_PATTERN
 from ..contracts.replies import Outcome, Reply
 from ..errors import SluicewayError
 from ..messaging.commanding import Commander
@@ -33,6 +37,10 @@ class Failed(SluicewayError):
     def __init__(self, message: str, details: Any = None) -> None:
         super().__init__(message)
         self.details = details
+
+
+class Told(Failed):
+    """The call failed, and what it has printed says so already; only the one line is missing."""
 
 
 @dataclass
@@ -62,7 +70,7 @@ class Session:
         if self.as_json:
             sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
         else:
-            self.console.print(text if isinstance(text, str) else text(), markup=not isinstance(text, str))
+            self.console.print(text if isinstance(text, str) else text())
 
     async def run(self, work: Callable[..., Awaitable[None]], arguments: dict[str, Any]) -> None:
         """Run a command with a connection."""
@@ -71,26 +79,23 @@ class Session:
             await work(self, **arguments)
 
 
-NatsUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--nats-url", envvar="SLUICEWAY_NATS_URL", help="The broker.", show_default="nats://127.0.0.1:4222"
-    ),
-]
+# Only the options in front of the command look at the environment: one that stands anywhere in the
+# call, in front or behind, goes before it.
+_BROKER = "The broker; else SLUICEWAY_NATS_URL, else nats://127.0.0.1:4222."
+_WHO = "Who acts, for the log; else SLUICEWAY_ACTOR, else the OS user."
+NatsUrl = Annotated[str | None, typer.Option("--nats-url", help=_BROKER)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Actor = Annotated[
-    str | None,
-    typer.Option(
-        "--actor", envvar="SLUICEWAY_ACTOR", help="Who acts, for the log.", show_default="the OS user"
-    ),
+Actor = Annotated[str | None, typer.Option("--actor", help=_WHO)]
+ActorInFront = Annotated[
+    str | None, typer.Option("--actor", envvar="SLUICEWAY_ACTOR", show_envvar=False, help=_WHO)
 ]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the log.")]
 
 
 def _console() -> Console:
-    """Return a console that breaks no line where nobody looks at a screen."""
-    console = Console(soft_wrap=True, highlight=False)
-    return console if console.is_terminal else Console(width=PIPED_WIDTH, soft_wrap=True, highlight=False)
+    """Return a console that shows text as it is, and breaks no line where nobody looks at a screen."""
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(width=width, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., Awaitable[None]]], Any]:
@@ -102,15 +107,11 @@ def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..
             context: typer.Context, nats_url: str | None, as_json: bool, actor: str | None, **arguments: Any
         ) -> None:
             before = context.find_root().ensure_object(dict)
-            settings = BrokerSettings()
-            if url := nats_url or before.get("nats_url"):
-                settings = settings.model_copy(update={"nats_url": url})
-            session = Session(
-                settings,
-                as_json or bool(before.get("as_json")),
-                actor or before.get("actor") or getpass.getuser(),
-            )
-            _finish(session, session.run(work, arguments))
+            as_json = as_json or bool(before.get("as_json"))
+            with _told(as_json):
+                settings = _settings(nats_url or before.get("nats_url"))
+                session = Session(settings, as_json, actor or before.get("actor") or _os_user())
+                asyncio.run(session.run(work, arguments))
 
         parameters = [p for p in inspect.signature(work).parameters.values() if p.name != "session"]
         common = [
@@ -127,19 +128,46 @@ def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..
     return register
 
 
-def _finish(session: Session, work: Any) -> None:
+def checked_name(noun: str, name: str) -> str:
+    """Return `name`; `Failed` where nothing can have it. One with a dot or a space would break a subject."""
+    if re.fullmatch(NAME_PATTERN, name):
+        return name
+    raise Failed(f"{name!r} is no name of a {noun}; use letters, digits, - and _, at most 100")
+
+
+def _settings(nats_url: str | None) -> BrokerSettings:
+    """Return the settings of the environment, with the URL of the call; `Failed` where they are wrong."""
     try:
-        asyncio.run(work)
-    except (SluicewayError, NatsError, TimeoutError) as error:
-        details = getattr(error, "details", None)
-        if session.as_json:
-            refusal = details or {"message": str(error) or type(error).__name__}
+        settings = BrokerSettings()
+    except ValidationError as error:
+        raise Failed(f"a setting in SLUICEWAY_… is wrong: {faults_of(error)}") from error
+    for file in (settings.nats_creds, settings.nats_ca):
+        if file and not file.is_file():
+            raise Failed(f"there is no file {file}, which SLUICEWAY_NATS_CREDS or SLUICEWAY_NATS_CA names")
+    return settings.model_copy(update={"nats_url": nats_url}) if nats_url else settings
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, ImportError, OSError):  # a container's user need not have a name
+        return "unknown"
+
+
+@contextlib.contextmanager
+def _told(as_json: bool) -> Iterator[None]:
+    """Turn what fails into one line on stderr, the refusal as JSON where that is wanted, and an exit code."""
+    try:
+        yield
+    except (SluicewayError, NatsError, ValidationError, TimeoutError) as error:
+        text = faults_of(error) if isinstance(error, ValidationError) else str(error)
+        line = " ".join(text.split()) or type(error).__name__
+        if as_json and not isinstance(error, Told):
+            refusal = getattr(error, "details", None) or {"message": line}
             sys.stdout.write(json.dumps({"error": refusal}, ensure_ascii=False) + "\n")
-        sys.stderr.write(f"sluiceway: {str(error) or type(error).__name__}\n")
+        sys.stderr.write(f"sluiceway: {line}\n")
         raise typer.Exit(EXIT_REFUSED) from None
     except KeyboardInterrupt:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
