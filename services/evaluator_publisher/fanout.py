@@ -28,6 +28,10 @@ RETRY_MAX_SECONDS = 2.0
 CATCH_UP_BATCH = 20
 
 
+#: Feature → the regions to look at; None: all of them.
+Work = OrderedDict[FeatureKey, frozenset[str] | None]
+
+
 class Rules(NamedTuple):
     """What regions of one kind receive; `data` is None where that is nothing."""
 
@@ -42,8 +46,8 @@ class FanOut:
         self._features = features
         self._catalogue = catalogue
         self._rules = rules
-        self._urgent: OrderedDict[FeatureKey, None] = OrderedDict()
-        self._to_check: OrderedDict[FeatureKey, None] = OrderedDict()
+        self._urgent: Work = OrderedDict()
+        self._to_check: Work = OrderedDict()
         self._to_clear: set[str] = set()
         self._awake = asyncio.Event()
 
@@ -53,14 +57,17 @@ class FanOut:
         self._awake.set()
 
     def note_catalogue(self, kind: str, id_: str, stored: Stored | None) -> None:
-        """Take a region that was added, changed or deleted: every feature is checked."""
+        """Take a region that was added or changed: every feature is checked there; or deleted: cleared."""
         if kind != "region":
             return
         if stored is None:
             self._to_clear.add(id_)
         else:
             self._to_clear.discard(id_)
-        self.check_all()
+            for entry in self._features:
+                known = self._to_check.get(entry.key, frozenset())
+                self._to_check[entry.key] = None if known is None else known | {id_}
+        self._awake.set()
 
     def note_foreign(self, place: Place) -> None:
         """Take a place that somebody else wrote to: it is put right."""
@@ -101,17 +108,17 @@ class FanOut:
                 await self._write(self._deletions(region))
                 self._to_clear.discard(region)
 
-    async def _each(self, keys: OrderedDict[FeatureKey, None], most: int | None = None) -> None:
-        while keys and most != 0:
-            key = next(iter(keys))
-            sequence = await self._bring_up_to_date(key)
+    async def _each(self, work: Work, most: int | None = None) -> None:
+        while work and most != 0:
+            key, regions = next(iter(work.items()))
+            sequence = await self._bring_up_to_date(key, regions)
             entry = self._features.get(key)
-            if entry is None or entry.sequence == sequence:
-                keys.pop(key, None)
+            if work.get(key) == regions and (entry is None or entry.sequence == sequence):
+                work.pop(key, None)
             most = None if most is None else most - 1
 
-    async def _bring_up_to_date(self, key: FeatureKey) -> int:
-        """Write what a feature's newest event says; return that event's sequence."""
+    async def _bring_up_to_date(self, key: FeatureKey, regions: frozenset[str] | None) -> int:
+        """Write what a feature's newest event says about these regions; return that event's sequence."""
         entry = self._features.get(key)
         if entry is None:
             return 0
@@ -120,7 +127,7 @@ class FanOut:
         except Rejected as error:
             log.error("%s is left as it is: %s", key, error)
             return entry.sequence
-        if await self._write(self._writes(event, entry.sequence)):
+        if await self._write(self._writes(event, entry.sequence, regions)):
             metrics.FAN_OUT_SECONDS.observe(max(0, now_ms() - event.time_ms) / 1_000)
         return entry.sequence
 
@@ -138,10 +145,12 @@ class FanOut:
             left = [write for write in overtaken if self._rules.is_due(write)]
         return bool(due)
 
-    def _writes(self, event: FeatureEvent, revision: int) -> Iterator[Write]:
+    def _writes(self, event: FeatureEvent, revision: int, regions: frozenset[str] | None) -> Iterator[Write]:
         fields = sorted(fields_looked_at(event.feature))
         rules_of_kind: dict[tuple[str, ...], Rules] = {}
         for region, region_revision in self._regions():
+            if regions is not None and region.name not in regions:
+                continue
             kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
             if kind not in rules_of_kind:
                 rules_of_kind[kind] = _rules(event, revision, region)

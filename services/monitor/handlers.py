@@ -52,8 +52,7 @@ class Handlers:
         await asyncio.gather(*(self._roll_back(trigger, alert, source, sequence) for trigger in triggers))
 
     async def _matching(self, alert: Alert, time_ms: int) -> list[Trigger]:
-        await self._features.reached_end()
-        await self._catalogue.reached_end()
+        await asyncio.gather(self._features.reached_end(), self._catalogue.reached_end())
         regions = self._catalogue.catalogue().regions
         features = [entry.event.feature for entry in self._features if entry.is_active]
         return [

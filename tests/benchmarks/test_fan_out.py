@@ -19,6 +19,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 from sluiceway.client.client import RegionClient, RegionRules
 from sluiceway.contracts.commands import (
     AbortTrigger,
+    ApprovePhase,
     SaveEnvironment,
     SaveFeature,
     SavePipeline,
@@ -34,7 +35,7 @@ from tests.support.system import EVERYONE, Driver, driving
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
 
 #: Regions → rounds.
-SIZES = {1: 100, 10: 100, 100: 30, 1_000: 8}
+SIZES = {1: 50, 10: 50, 100: 20}
 CONNECTIONS_MAX = 50
 
 
@@ -93,18 +94,10 @@ async def _ours(url: str, driver: Driver, size: int, rounds: int) -> tuple[Sampl
             arrivals.begin()
             await driver.save_gate(name)
             await arrivals.wait()
-            save = SaveFeature.model_validate(
-                {
-                    "actor": "bench",
-                    "feature": {
-                        "kind": "FeatureGate",
-                        "name": name,
-                        "rules": [EVERYONE],
-                        "releasePipelineID": "all",
-                    },
-                }
-            )
-            await timed(advance, lambda save=save: _and_arrive(arrivals, driver.commander.send(save)))  # type: ignore[misc]
+            change = {"kind": "FeatureGate", "name": name, "rules": [EVERYONE], "releasePipelineID": "all"}
+            await driver.accepted(SaveFeature, feature=change)
+            start = ApprovePhase(actor="bench", trigger=f"gate.{name}.1", phase_id="all")
+            await timed(advance, lambda start=start: _and_arrive(arrivals, driver.commander.send(start)))  # type: ignore[misc]
             await timed(alert, lambda name=name: _and_arrive(arrivals, driver.alert("Boom", gate=name)))  # type: ignore[misc]
             ended = await driver.refused(AbortTrigger, trigger=f"gate.{name}.1")
             assert "ROLLED_BACK" in ended.message
@@ -191,4 +184,7 @@ async def _connections(url: str, size: int) -> AsyncIterator[list[Connection]]:
 
 def _pipeline() -> dict[str, Any]:
     rule = {"name": "all", "environments": ["production"]}
-    return {"name": "all", "phases": [{"name": "all", "timeInterval": "1h", "rules": [rule]}]}
+    return {
+        "name": "all",
+        "phases": [{"name": "all", "timeInterval": "1h", "requiredReview": True, "rules": [rule]}],
+    }
