@@ -4,5 +4,6 @@
 - `documents`: YAML → models; `apply`: models → commands
 - `get`, `views`: what there is, in the Console API's fields
 - `features`, `triggers`, `alerts`, `catalogue`: quick changes and actions
+- `edits`: what a quick change makes of a feature
 - `check`, `simulate`, `watch`, `letters`: looking at things
 """

@@ -4,14 +4,11 @@ from typing import Annotated
 
 import typer
 from nats.errors import Error as NatsError
-from pydantic import TypeAdapter, ValidationError
 
 from ..contracts import subjects
 from ..contracts.alerts import Alert, AlertStatus
-from ..contracts.faults import faults_of
-from ..contracts.identifiers import Name as Token
 from ..errors import Unavailable
-from .session import Failed, Session, command
+from .session import Failed, Session, checked_name, command
 
 app = typer.Typer(help="Publish an alert.", no_args_is_help=True)
 
@@ -40,13 +37,10 @@ async def resolve(session: Session, name: Name, label: Labels = None, source: So
 
 
 async def _publish(session: Session, name: str, status: AlertStatus, labels: list[str], source: str) -> None:
+    alert = Alert(name=name, status=status, labels=dict(_label(text) for text in labels))
+    subject = subjects.alert(checked_name("source", source))
     try:
-        alert = Alert(name=name, status=status, labels=dict(_label(text) for text in labels))
-        TypeAdapter(Token).validate_python(source)
-    except ValidationError as error:
-        raise Failed(faults_of(error)) from error
-    try:
-        ack = await session.connection.js.publish(subjects.alert(source), alert.to_json())
+        ack = await session.connection.js.publish(subject, alert.to_json())
     except (NatsError, TimeoutError) as error:
         raise Unavailable("the alert could not be stored; is a scheduler running?") from error
     about = ", ".join(labels) or "nothing: it has no label"

@@ -6,15 +6,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..contracts.catalogue import Region
+from ..contracts.catalogue import Environment, Region
 from ..contracts.feature import DynamicConfig, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.pipeline import Pipeline
 from ..evaluation.evaluate import RuleSet
 from ..pipelines.segments import Extent
 from ..pipelines.simulation import simulate
+from ..pipelines.validation import pipeline_faults
 from . import reading
 from .documents import read
+from .get import Which, find_rules
 from .session import Failed, Session
 
 MARKS = {Extent.FULLY: "fully", Extent.PARTLY: "partly", Extent.NONE: "·"}
@@ -22,9 +24,6 @@ MARKS = {Extent.FULLY: "fully", Extent.PARTLY: "partly", Extent.NONE: "·"}
 NameArgument = Annotated[str, typer.Argument(help="The gate or config.")]
 RegionOption = Annotated[str, typer.Option("--region", help="Where.")]
 UserOption = Annotated[str, typer.Option("--user", help="The user as JSON, with the fields of the SDKs.")]
-KindOption = Annotated[
-    FeatureKind | None, typer.Option("--kind", help="Where a gate and a config share a name.")
-]
 FileOption = Annotated[
     list[str], typer.Option("--file", "-f", help="A pipeline, or a feature with one; - for stdin.")
 ]
@@ -35,22 +34,14 @@ async def check(
     name: NameArgument,
     region: RegionOption,
     user: UserOption = "{}",
-    kind: KindOption = None,
+    is_gate: Which = None,
 ) -> None:
     """Evaluate a feature for a user, by the rules that a region holds now."""
-    if region not in (known := (await reading.catalogue(session.connection)).regions):
-        raise Failed(f"there is no region {region!r} (known: {', '.join(sorted(known)) or 'none'})")
-    documents = [d for d in await reading.rules(session.connection, region) if d.name == name]
-    kinds = {document.kind for document in documents}
-    if not kinds:
-        raise Failed(f"region {region} holds no rules of {name!r}")
-    if kind is None and len(kinds) > 1:
-        raise Failed(f"{name} is a gate and a dynamic config; say --kind gate or --kind dynamic_config")
+    asked = _user(user)
+    document = await find_rules(session, region, name, is_gate)
     rules = RuleSet()
-    for document in documents:
-        rules.apply(document)
-    is_gate = (kind or kinds.pop()) is FeatureKind.GATE
-    answer = (rules.gate if is_gate else rules.config)(_user(user), name)
+    rules.apply(document)
+    answer = (rules.gate if document.kind is FeatureKind.GATE else rules.config)(asked, name)
     text = (
         f"{json.dumps(answer.value)}  (rule {answer.rule_id}, {answer.reason}, revision {answer.revision}"
         + (f", released by {answer.trigger})" if answer.trigger else ")")
@@ -65,6 +56,9 @@ async def show_simulation(session: Session, file: FileOption) -> None:
     regions = {**catalogue.regions, **{d.name: d for d in documents if isinstance(d, Region)}}
     pipelines = {**catalogue.pipelines, **{d.id: d for d in documents if isinstance(d, Pipeline)}}
     wanted = _pipelines(documents, pipelines)
+    environments = {*catalogue.environments, *(d.name for d in documents if isinstance(d, Environment))}
+    if faults := [fault for pipeline in wanted for fault in pipeline_faults(pipeline, environments)]:
+        raise Failed("; ".join(faults))
     if not regions:
         raise Failed("there are no regions yet; apply some, or name them in the file")
     results = {

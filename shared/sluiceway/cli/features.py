@@ -1,25 +1,20 @@
 """`sluiceway gate …`, `sluiceway config …`: quick changes of one feature."""
 
-import json
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from ..contracts.commands import ArchiveFeature, SaveFeature
-from ..contracts.conditions import ConditionType
-from ..contracts.faults import faults_of
-from ..contracts.feature import DynamicConfig, Feature, FeatureGate, Spec
+from ..contracts.feature import DynamicConfig, Feature, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.replies import Outcome, Reply
 from . import reading
 from .apply import summary
-from .session import Failed, Reason, Session, command
+from .edits import document_of, json_object, kept, segment, with_rule
+from .session import Failed, Reason, Session, checked_name, command
 
 gates = typer.Typer(help="Change a gate.", no_args_is_help=True)
 configs = typer.Typer(help="Change a dynamic config.", no_args_is_help=True)
-
-RULE_NAME = "set"
 
 Name = Annotated[str, typer.Argument(help="Letters, digits, - and _.")]
 Environments = Annotated[list[str] | None, typer.Option("--environment", help="Only there; may be repeated.")]
@@ -55,19 +50,19 @@ async def set_gate(
     description: Description = None,
     reason: Reason = None,
 ) -> None:
-    """Save a gate; what is not named stays as it is."""
-    feature = await reading.feature(session.connection, FeatureKind.GATE, name)
-    document = _document(feature, "FeatureGate", name, pipeline, no_pipeline, description)
-    is_narrowed = percentage is not None or environment or where
-    if on is False and is_narrowed:
+    """Save a gate; what is not named stays as it is. With --on, what is not named is everyone."""
+    feature = await _now(session, FeatureKind.GATE, name)
+    document = document_of(feature, "FeatureGate", name, pipeline, no_pipeline, description)
+    named: dict[str, Any] = segment(environment, where)
+    if percentage is not None:
+        named["passPercentage"] = percentage
+    if on is False and named:
         raise Failed("--off is for everybody; it goes with no --pass, --environment or --where")
     if on is False:
         document["rules"] = []
-    elif on or is_narrowed:
-        document["isEnabled"] = True
-        document["rules"] = [
-            {**_rule(environment, where), "passPercentage": 100 if percentage is None else percentage}
-        ]
+    elif on or named:
+        document["isEnabled"] = on or document.get("isEnabled", True)
+        document["rules"] = [{**kept(document["rules"], anew=on is True), **named}]
     await _save(session, FeatureGate, document, reason)
 
 
@@ -88,15 +83,14 @@ async def set_config(
     reason: Reason = None,
 ) -> None:
     """Save a config; with --where or --environment the value is for those alone."""
-    feature = await reading.feature(session.connection, FeatureKind.DYNAMIC_CONFIG, name)
-    document = _document(feature, "DynamicConfig", name, pipeline, no_pipeline, description)
+    feature = await _now(session, FeatureKind.DYNAMIC_CONFIG, name)
+    document = document_of(feature, "DynamicConfig", name, pipeline, no_pipeline, description)
     if (environment or where) and value is None:
         raise Failed("--where and --environment need a --value")
     if value is not None:
-        parsed = _json_object(value)
+        parsed = json_object(value)
         if environment or where:
-            others = [rule for rule in document["rules"] if (rule.get("id") or rule["name"]) != RULE_NAME]
-            document["rules"] = [{**_rule(environment, where), "returnValue": parsed}, *others]
+            document["rules"] = with_rule(document["rules"], segment(environment, where), parsed)
         else:
             document["defaultValue"] = parsed
     await _save(session, DynamicConfig, document, reason)
@@ -114,73 +108,9 @@ async def archive_config(session: Session, name: Name, reason: Reason = None) ->
     await _archive(session, FeatureKind.DYNAMIC_CONFIG, name, reason)
 
 
-def _document(
-    feature: Feature | None,
-    kind: str,
-    name: str,
-    pipeline: str | None,
-    no_pipeline: bool,
-    description: str | None,
-) -> dict[str, Any]:
-    """Return the feature as it is live now, as its author would write it, with what was named changed."""
-    document: dict[str, Any] = {"kind": kind, "name": name, "rules": []}
-    if feature:
-        document["releasePipelineID"] = feature.release_pipeline_id
-    if feature and feature.base:
-        document.update(_authored(feature.base, kind))
-    if pipeline or no_pipeline:
-        document["releasePipelineID"] = None if no_pipeline else pipeline
-    if description is not None:
-        document["description"] = description
-    return document
-
-
-def _authored(spec: Spec, kind: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "isEnabled": spec.is_enabled,
-        "description": spec.description,
-        "idType": spec.id_type,
-        "rules": [rule.to_jsonable() for rule in spec.rules],
-    }
-    return fields if kind == "FeatureGate" else {**fields, "defaultValue": spec.default_value}
-
-
-def _rule(environments: list[str] | None, where: list[str] | None) -> dict[str, Any]:
-    conditions = [_condition(text) for text in where or ()] or [{"type": "public"}]
-    return {"name": RULE_NAME, "environments": environments or None, "conditions": conditions}
-
-
-def _condition(text: str) -> dict[str, Any]:
-    parts = text.split(maxsplit=2)
-    if len(parts) != 3:
-        raise Failed(f"--where {text!r}: write FIELD OPERATOR VALUE, for example 'country any US,DE'")
-    field, operator, values = parts
-    target: Any = values.split(",") if operator in ("any", "none") else _number_or_text(values)
-    condition: dict[str, Any] = {"operator": operator, "targetValue": target}
-    if field in set(ConditionType) - {
-        ConditionType.CUSTOM_FIELD,
-        ConditionType.UNIT_ID,
-        ConditionType.PUBLIC,
-    }:
-        return {"type": field, **condition}
-    return {"type": "custom_field", "field": field, **condition}
-
-
-def _number_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise Failed(f"--value is no JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise Failed("--value must be a JSON object, for example '{\"maxItems\": 200}'")
-    return value
+async def _now(session: Session, kind: FeatureKind, name: str) -> Feature | None:
+    noun = "gate" if kind is FeatureKind.GATE else "config"
+    return await reading.feature(session.connection, kind, checked_name(noun, name))
 
 
 async def _save(
@@ -189,19 +119,12 @@ async def _save(
     document: dict[str, Any],
     reason: str | None,
 ) -> None:
-    try:
-        feature = model.model_validate(document)
-    except ValidationError as error:
-        raise Failed(faults_of(error)) from error
-    _tell(session, await session.send(SaveFeature(actor=session.actor, reason=reason, feature=feature)))
+    save = SaveFeature(actor=session.actor, reason=reason, feature=model.model_validate(document))
+    _tell(session, await session.send(save))
 
 
 async def _archive(session: Session, kind: FeatureKind, name: str, reason: str | None) -> None:
-    try:
-        archive = ArchiveFeature(actor=session.actor, reason=reason, kind=kind, name=name)
-    except ValidationError as error:
-        raise Failed(faults_of(error)) from error
-    reply = await session.send(archive)
+    reply = await session.send(ArchiveFeature(actor=session.actor, reason=reason, kind=kind, name=name))
     text = reply.message if reply.outcome is Outcome.UNCHANGED else f"{kind}.{name}: archived"
     session.show(reply.to_jsonable(), text or "")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from ..clock import now_ms
@@ -11,6 +12,7 @@ from ..contracts.durations import spoken
 from ..contracts.envelope import rfc3339
 from ..contracts.feature import Feature, Trigger
 from ..contracts.identifiers import FeatureKind, TriggerId, feature_of
+from ..contracts.rules import RuleDocument
 from ..messaging.feature_log import FeatureLog
 from . import reading
 from .session import Failed, Session, command
@@ -19,6 +21,9 @@ from .views import feature_view, status_of, trigger_view
 app = typer.Typer(help="Show what there is.", no_args_is_help=True)
 
 Named = Annotated[str | None, typer.Argument(help="Only this one.")]
+Which = Annotated[
+    bool | None, typer.Option("--gate/--config", help="Where a gate and a config share a name.")
+]
 
 
 @command(app, "environments", "sluiceway get environments --json")
@@ -109,27 +114,37 @@ async def triggers(session: Session, name: Named = None) -> None:
 async def rules(
     session: Session,
     name: Named = None,
+    is_gate: Which = None,
     region: Annotated[str, typer.Option("--region", help="The region.")] = ...,  # type: ignore[assignment]
 ) -> None:
     """Show the rule documents of a region, as published."""
-    known = (await reading.catalogue(session.connection)).regions
-    _known("region", region, known)
-    found = await reading.rules(session.connection, region)
     if name is not None:
-        found = [document for document in found if document.name == name]
-        if not found:
-            raise Failed(f"region {region} holds no rules of {name!r}")
-    rows = [
-        (str(d.key), str(d.revision), d.trigger or "", d.reverted or "", f"{len(d.to_json())}") for d in found
+        document = await find_rules(session, region, name, is_gate)
+        session.show(document.to_jsonable(), lambda: _rule_table([document]))
+        return
+    await _check_region(session, region)
+    found = await reading.rules(session.connection, region)
+    session.show([document.to_jsonable() for document in found], lambda: _rule_table(found))
+
+
+async def find_rules(session: Session, region: str, name: str, is_gate: bool | None) -> RuleDocument:
+    """Return what a region holds of one feature; `Failed` where it is nothing, or unclear which is meant."""
+    await _check_region(session, region)
+    kinds = {None: tuple(FeatureKind), True: (FeatureKind.GATE,), False: (FeatureKind.DYNAMIC_CONFIG,)}
+    found = [
+        document
+        for document in await reading.rules(session.connection, region)
+        if document.name == name and document.kind in kinds[is_gate]
     ]
-    columns = ("feature", "revision", "released by", "taken back", "bytes")
-    session.show([document.to_jsonable() for document in found], lambda: table(columns, rows))
+    if not found:
+        raise Failed(f"region {region} holds no rules of {name!r}")
+    if len(found) > 1:
+        raise Failed(f"{name} is a gate and a dynamic config; say --gate or --config")
+    return found[0]
 
 
 async def find_trigger(session: Session, trigger_id: str) -> tuple[Feature, Trigger]:
     """Return a trigger by its id, newest or older; `Failed` where there is none."""
-    from pydantic import TypeAdapter, ValidationError
-
     try:
         key = feature_of(TypeAdapter(TriggerId).validate_python(trigger_id))
     except ValidationError:
@@ -175,9 +190,21 @@ def _show(
         session.show(list(documents.values()), lambda: table(columns, rows))
 
 
+async def _check_region(session: Session, region: str) -> None:
+    _known("region", region, (await reading.catalogue(session.connection)).regions)
+
+
 def _known(noun: str, name: str, known: Any) -> None:
     if name not in known:
         raise Failed(f"there is no {noun} {name!r} (known: {', '.join(sorted(known)) or 'none'})")
+
+
+def _rule_table(found: Sequence[RuleDocument]) -> Table:
+    columns = ("feature", "revision", "released by", "taken back", "bytes")
+    rows = [
+        (str(d.key), str(d.revision), d.trigger or "", d.reverted or "", f"{len(d.to_json())}") for d in found
+    ]
+    return table(columns, rows)
 
 
 def _trigger_table(found: Sequence[tuple[Feature, Trigger]]) -> Table:

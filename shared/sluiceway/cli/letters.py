@@ -3,9 +3,12 @@
 from typing import Annotated, Any
 
 import typer
+from nats.js.errors import NotFoundError
 
 from ..contracts import envelope, subjects
+from ..errors import Unavailable
 from .get import table
+from .reading import NOT_SET_UP
 from .session import Session
 
 SHOWN_BYTES = 200
@@ -15,11 +18,17 @@ Last = Annotated[int, typer.Option("--last", min=1, help="How many.")]
 
 async def show_dead_letters(session: Session, last: Last = 20) -> None:
     """Show the newest rejected messages, with the reason of each."""
-    info = await session.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
+    try:
+        info = await session.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
+    except NotFoundError:
+        raise Unavailable(NOT_SET_UP) from None
     first = max(1, info.state.first_seq, info.state.last_seq - last + 1)
     found: list[dict[str, Any]] = []
     for sequence in range(first, info.state.last_seq + 1):
-        message = await session.connection.js.get_msg(subjects.DEAD_LETTERS_STREAM, sequence)
+        try:
+            message = await session.connection.js.get_msg(subjects.DEAD_LETTERS_STREAM, sequence)
+        except NotFoundError:  # it grew too old just now
+            continue
         headers = message.headers or {}
         found.append(
             {

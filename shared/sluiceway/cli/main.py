@@ -59,7 +59,11 @@ async def apply(session: Session, file: Files, dry_run: DryRun = False, reason: 
 
 
 command(app, "check", """sluiceway check new_checkout --region prod-eu --user '{"userID": "u1"}'""")(check)
-command(app, "simulate", "sluiceway simulate -f deploy/examples/catalogue/pipelines.yaml")(show_simulation)
+command(
+    app,
+    "simulate",
+    "sluiceway simulate -f deploy/examples/catalogue/pipelines.yaml;  sluiceway simulate -f change.yaml",
+)(show_simulation)
 command(app, "watch", "sluiceway watch;  sluiceway watch gate.new_checkout.1 --until-ended")(watch)
 command(app, "dead-letters", "sluiceway dead-letters --last 5")(show_dead_letters)
 

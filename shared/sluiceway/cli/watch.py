@@ -1,6 +1,8 @@
 """`sluiceway watch`: releases and regions, live."""
 
 import asyncio
+import contextlib
+import os
 import sys
 from contextlib import AsyncExitStack
 from typing import Annotated
@@ -16,6 +18,8 @@ from ..contracts.applied import AppliedReport
 from ..contracts.durations import spoken
 from ..contracts.envelope import rfc3339
 from ..contracts.feature import Trigger, TriggerStatus
+from ..contracts.identifiers import FeatureKey, feature_of
+from ..errors import Rejected, Unavailable
 from ..messaging.feature_view import Entry
 from ..messaging.following import Follower, Record
 from . import reading
@@ -35,9 +39,19 @@ UntilEnded = Annotated[
 
 async def watch(session: Session, trigger: IdArgument = None, until_ended: UntilEnded = False) -> None:
     """Show active releases and what the regions have applied, until Ctrl-C."""
-    if trigger is not None:
-        await find_trigger(session, trigger)
+    if until_ended and trigger is None:
+        raise typer.BadParameter("--until-ended needs the trigger that shall end")
     screen = _Screen(session, trigger)
+    if trigger is not None:
+        screen.triggers[trigger] = (await find_trigger(session, trigger))[1]
+    with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how one leaves
+        await _follow(session, screen, trigger if until_ended else None)
+        ended = screen.triggers.get(trigger or "")
+        if until_ended and ended and ended.status is not TriggerStatus.COMPLETED:
+            raise typer.Exit(EXIT_REFUSED)
+
+
+async def _follow(session: Session, screen: "_Screen", until_ended: str | None) -> None:
     async with AsyncExitStack() as stack:
         view = await stack.enter_async_context(reading.feature_view(session.connection))
         for entry in view:
@@ -50,13 +64,12 @@ async def watch(session: Session, trigger: IdArgument = None, until_ended: Until
             live = Live(screen.draw(), console=session.console, refresh_per_second=4)
             stack.enter_context(live)
             screen.live = live
-        await screen.until_ended(trigger if until_ended else None)
-    ended = screen.triggers.get(trigger or "")
-    if until_ended and ended and ended.status is not TriggerStatus.COMPLETED:
-        raise typer.Exit(EXIT_REFUSED)
+        await screen.until_ended(until_ended)
 
 
 class _Screen:
+    """What is known of releases and regions, and where it is shown."""
+
     def __init__(self, session: Session, only: str | None) -> None:
         self.triggers: dict[str, Trigger] = {}
         self.live: Live | None = None
@@ -64,9 +77,13 @@ class _Screen:
         self._only = only
         self._reports: dict[str, AppliedReport] = {}
         self._changed = asyncio.Event()
+        self._nobody_reads = False
 
     def take(self, entry: Entry) -> None:
-        trigger = entry.event.feature.trigger
+        try:
+            trigger = entry.event.feature.trigger
+        except Rejected:  # somebody else published what is no event; the state before it stays
+            return
         if trigger and self._only in (None, trigger.id):
             self.triggers[trigger.id] = trigger
         self._changed.set()
@@ -77,28 +94,40 @@ class _Screen:
         if self._only and (trigger is None or trigger.id != self._only):
             return
         if self._session.as_json:
-            sys.stdout.write(event.model_dump_json() + "\n")
-            sys.stdout.flush()
+            self._say(event.model_dump_json())
         elif self.live is None:
             about = f"{trigger.id} {trigger.status} {event.phase_id or ''}" if trigger else str(entry.key)
-            reason = f" ({event.reason})" if event.reason else ""
-            sys.stdout.write(f"{rfc3339(event.time_ms)} {event.type} {about} by {event.actor_id}{reason}\n")
-            sys.stdout.flush()
+            reason = f" ({' '.join(event.reason.split())})" if event.reason else ""
+            self._say(f"{rfc3339(event.time_ms)} {event.type} {about} by {event.actor_id}{reason}")
 
     def take_report(self, record: Record) -> None:
         report = AppliedReport.model_validate_json(record.data, extra="ignore")
         self._reports[record.subject] = report
-        if self.live is None and not self._session.as_json:
-            for change in report.changes if now_ms() - report.time_ms < SHOW_ENDED_MS else ():
-                what = (
-                    f"{change.kind}.{change.name} revision {change.revision} after {change.after_ms:.0f} ms"
-                )
-                sys.stdout.write(f"{rfc3339(report.time_ms)} {report.region} applied {what}\n")
-                sys.stdout.flush()
+        is_new = now_ms() - report.time_ms < SHOW_ENDED_MS
+        if self.live or self._session.as_json or not is_new:
+            return
+        for change in report.changes:
+            key = FeatureKey(change.kind, change.name)
+            if self._only is None or key == feature_of(self._only):
+                what = f"{key} revision {change.revision} after {change.after_ms:.0f} ms"
+                self._say(f"{rfc3339(report.time_ms)} {report.region} applied {what}")
+
+    def _say(self, line: str) -> None:
+        try:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._nobody_reads = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
 
     async def until_ended(self, trigger: str | None) -> None:
-        """Draw until the named trigger has ended; for ever where none is named."""
-        while trigger is None or self.triggers[trigger].status.is_active:
+        """Draw until the named trigger has ended; for ever where none is named.
+
+        `Unavailable` where the broker goes away: what is on the screen would no longer be true.
+        """
+        while not self._nobody_reads and (trigger is None or self.triggers[trigger].status.is_active):
+            if not self._session.connection.client.is_connected:
+                raise Unavailable(f"the broker at {self._session.settings.nats_url} went away")
             self._changed.clear()
             try:
                 async with asyncio.timeout(DRAW_EVERY_SECONDS):

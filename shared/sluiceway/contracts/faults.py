@@ -1,11 +1,25 @@
 """What is wrong with a document, in words."""
 
+from collections.abc import Sequence
+
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+FAULTS_MAX = 10
 
 
 def faults_of(error: ValidationError) -> str:
     """Return what is wrong with a document, in one line: where, and what is expected there."""
+    faults = error.errors(include_url=False)
     return "; ".join(
         f"{'.'.join(str(part) for part in fault['loc']) or 'the message'}: {fault['msg']}"
-        for fault in error.errors(include_url=False)[:10]
+        for fault in [fault for fault in faults if not _only_follows(fault, faults)][:FAULTS_MAX]
+    )
+
+
+def _only_follows(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:
+    """Say whether a list is too short merely since its members have faults: pydantic does not count those."""
+    place = fault["loc"]
+    return fault["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in faults
     )

@@ -1,0 +1,83 @@
+"""Calls of the command line, each a process of its own, so that exit codes and output are real."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "deploy" / "examples"
+BOUND_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a call ended."""
+
+    code: int
+    out: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as the one JSON document that it must be."""
+        return json.loads(self.out)
+
+    @property
+    def line(self) -> str:
+        """The one line on stderr, after a refusal."""
+        assert self.error.count("\n") == 1, self.error
+        return self.error.removeprefix("sluiceway: ").rstrip()
+
+
+class Cli:
+    """The command `sluiceway`, in an environment that names broker and actor."""
+
+    def __init__(self, nats_url: str, **environment: str) -> None:
+        self._environment = {"SLUICEWAY_NATS_URL": nats_url, "SLUICEWAY_ACTOR": "ada", **environment}
+
+    async def __call__(self, *arguments: str, stdin: str = "") -> Call:
+        """Run a call to its end, however that is."""
+        async with self.running(*arguments) as process, asyncio.timeout(BOUND_SECONDS):
+            out, error = await process.communicate(stdin.encode())
+        assert process.returncode is not None
+        return Call(process.returncode, out.decode(), error.decode())
+
+    async def succeeds(self, *arguments: str, stdin: str = "") -> Call:
+        call = await self(*arguments, stdin=stdin)
+        assert call.code == 0, call
+        assert not call.error, call
+        return call
+
+    async def refused(self, *arguments: str, stdin: str = "") -> Call:
+        call = await self(*arguments, stdin=stdin)
+        assert call.code == 1, call
+        return call
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Give a call that goes on while the block runs."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sluiceway.cli.main", *arguments),
+            cwd=ROOT,
+            env=_environment(self._environment),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+def _environment(ours: Mapping[str, str]) -> dict[str, str]:
+    others = {key: value for key, value in os.environ.items() if not key.startswith("SLUICEWAY_")}
+    return {**others, "COLUMNS": "200", **ours}
