@@ -1,5 +1,7 @@
 """What holds for every call: where options stand, exit codes, one clear line."""
 
+from typing import Any
+
 import pytest
 import typer
 from typer.main import get_command
@@ -49,8 +51,14 @@ async def test_a_broker_without_a_scheduler_is_told_in_one_line(broker: Broker) 
 
 @pytest.mark.parametrize(
     "call",
-    [("get", "rules"), ("gate", "set"), ("gate", "set", "page", "--pass", "101"), ("nonsense",), ("watch", "--until-ended")],
-)  # fmt: skip
+    [
+        ("get", "rules"),
+        ("gate", "set"),
+        ("gate", "set", "page", "--pass", "101"),
+        ("nonsense",),
+        ("watch", "--until-ended"),
+    ],
+)
 async def test_wrong_usage_ends_with_two(broker: Broker, call: tuple[str, ...]) -> None:
     assert (await Cli(broker.url)(*call)).code == 2
 
@@ -71,8 +79,8 @@ def test_every_command_has_an_example_in_its_help() -> None:
     assert without == []
 
 
-def _commands(group: typer.core.TyperGroup, prefix: str = "") -> list[tuple[str, typer.core.TyperCommand]]:
-    found = []
+def _commands(group: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
     for name, command in group.commands.items():
         if isinstance(command, typer.core.TyperGroup):
             found += _commands(command, f"{prefix}{name} ")
