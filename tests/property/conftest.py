@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "usual",
     deadline=None,
-    max_examples=150,
-    stateful_step_count=50,
+    derandomize=False,
+    max_examples=400,
+    stateful_step_count=40,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sluiceway.contracts.conditions import Condition
 from sluiceway.evaluation.evaluate import RuleSet
 from sluiceway.pipelines.changes import needs_release, touched_environments
-from sluiceway.pipelines.projection import checksum, project
+from sluiceway.pipelines.projection import checksum, fields_looked_at, project
 from sluiceway.pipelines.segments import Place, remainder
-from tests.support.builders import Ledger, a_catalogue, a_gate, a_pipeline
+from tests.support.builders import Ledger, a_catalogue, a_config, a_gate, a_phase, a_pipeline
 
 ENVIRONMENTS = ("development", "staging", "production")
 VALUES = st.sampled_from(("us-west", "eu", "5", "")) | st.integers(-5, 5) | st.booleans()
@@ -92,6 +92,70 @@ def test_a_change_touches_exactly_the_environments_whose_rules_change(
     }
     assert set(touched) == differing
     assert needs_release(old, new, ledger.catalogue.environments) == bool(touched)
+
+
+USERS: tuple[dict[str, Any], ...] = tuple(
+    {"userID": unit, "customIDs": {"teamID": unit[::-1]}, "custom": {"tier": tier, "region": region}}
+    for unit in ("a", "b", "ada")
+    for tier in ("us-west", 5)
+    for region in ("eu", "")
+)
+CONFIGS = st.fixed_dictionaries(
+    {
+        "isEnabled": st.booleans(),
+        "idType": st.sampled_from(("userID", "teamID")),
+        "defaultValue": st.sampled_from(({}, {"n": 0})),
+        "rules": RULES.flatmap(
+            lambda rules: st.tuples(*(st.sampled_from(({"n": 1}, {"n": 2})) for _ in rules)).map(
+                lambda values: [
+                    {**rule, "returnValue": value} for rule, value in zip(named(rules), values, strict=True)
+                ]
+            )
+        ),
+    }
+)
+
+
+@given(before=CONFIGS, after=CONFIGS)
+def test_nobody_gets_another_answer_in_an_environment_that_a_change_does_not_touch(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    ledger = Ledger(a_catalogue())
+    for config in (before, after):
+        fields = {key: config[key] for key in ("isEnabled", "idType")}
+        ledger.save(a_config(config["defaultValue"], *config["rules"], **fields))
+    old, new = (event.feature.base for event in (ledger.events[0], ledger.events[-1]))
+    assert new
+
+    touched = touched_environments(old, new, ledger.catalogue.environments)
+
+    for name in ENVIRONMENTS:
+        answers = []
+        for event in (ledger.events[0], ledger.events[-1]):
+            published = RuleSet()
+            document = project(event, 1, Place(name, {}))
+            assert document
+            published.apply(document)
+            answers.append([published.config(user, "limits").value for user in USERS])
+        assert name in touched or answers[0] == answers[1], name
+
+
+@given(rules=RULES, phase=CONDITIONS, region=VALUES, tier=VALUES, other=VALUES)
+def test_regions_that_agree_in_what_is_looked_at_receive_the_same_document(
+    rules: list[dict[str, Any]], phase: dict[str, Any], region: Any, tier: Any, other: Any
+) -> None:
+    pipeline = a_pipeline(a_phase(environments=None, conditions=[phase]))
+    ledger = Ledger(a_catalogue(pipeline))
+    ledger.save(a_gate())
+    ledger.save(a_gate(*named(rules), releasePipelineID="release"))
+    event = ledger.events[-1]
+    one = {"region": region, "tier": tier}
+    looked_at = fields_looked_at(event.feature)
+    another = {field: value if field in looked_at else other for field, value in one.items()}
+
+    documents = [project(event, 1, Place("production", attributes)) for attributes in (one, another)]
+
+    assert documents[0] == documents[1]
 
 
 @given(condition=CONDITIONS, value=VALUES)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sluiceway.contracts.catalogue import Environment, Region
-from sluiceway.contracts.commands import FeatureCommand, SaveFeature, TriggerCommand
+from sluiceway.contracts.commands import FeatureCommand, SaveFeature, SkipPhase, TriggerCommand
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureGate, Trigger
 from sluiceway.contracts.pipeline import Phase, Pipeline
@@ -41,11 +41,15 @@ def a_region(name: str = "dev", environment: str = "development", **attributes: 
     return Region(name=name, environment=environment, attributes=attributes)
 
 
+def an_environment(name: str = "development", *, requires: bool = True) -> Environment:
+    return Environment(name=name, requires_release_pipeline=requires)
+
+
 def a_catalogue(*pipelines: Pipeline, opted_out: tuple[str, ...] = ()) -> Catalogue:
     """Return a catalogue with three environments."""
     names = ("development", "staging", "production")
     return Catalogue(
-        environments={n: Environment(name=n, requires_release_pipeline=n not in opted_out) for n in names},
+        environments={name: an_environment(name, requires=name not in opted_out) for name in names},
         pipelines={pipeline.id: pipeline for pipeline in pipelines},
     )
 
@@ -96,6 +100,22 @@ def a_release(*phases: Phase) -> Ledger:
     ledger.save(a_gate())
     ledger.save(a_gate(EVERYONE, releasePipelineID="release"))
     return ledger
+
+
+def a_trigger(*phases: Phase, phase: int = 1) -> Trigger:
+    """Return a trigger at a phase, counted from 1; the phases before it were skipped."""
+    ledger = a_release(*phases)
+    for _ in range(phase - 1):
+        ledger.act(SkipPhase)
+    return ledger.trigger
+
+
+def a_feature(*documents: FeatureGate | DynamicConfig) -> Feature:
+    """Return the state of a feature after these versions were saved."""
+    ledger = Ledger()
+    for document in documents or (a_gate(EVERYONE),):
+        ledger.save(document)
+    return ledger.feature
 
 
 def happened(decision: Decision) -> FeatureEvent:

@@ -1,0 +1,51 @@
+"""Law 6: what a region has applied only moves forward, in whatever order documents arrive."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluiceway.client.client import RegionRules
+from sluiceway.contracts import subjects
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.messaging.following import Record
+from sluiceway.pipelines.projection import project
+from sluiceway.pipelines.segments import Place
+from tests.support.builders import NOW, Ledger, a_gate
+
+DEV = Place("development", {})
+
+
+def a_history(name: str, length: int) -> list[FeatureEvent]:
+    """Return the events of a gate whose rule tells its version."""
+    ledger = Ledger()
+    for version in range(1, length + 1):
+        ledger.save(a_gate({"name": f"version-{version}", "conditions": [{"type": "public"}]}, name=name))
+    return ledger.events
+
+
+def a_record(event: FeatureEvent, revision: int, sequence: int) -> Record:
+    document = project(event, revision, DEV)
+    assert document
+    return Record(subjects.rule("dev", event.feature.key), sequence, NOW, document.to_json(), {})
+
+
+@given(data=st.data())
+def test_an_older_document_never_replaces_a_newer_one(data: Any) -> None:
+    histories = {name: a_history(name, data.draw(st.integers(1, 4))) for name in ("one", "two")}
+    places = [(name, revision) for name, log in histories.items() for revision in range(1, len(log) + 1)]
+    arrivals = data.draw(st.permutations(places)) + data.draw(st.lists(st.sampled_from(places)))
+    rules = RegionRules("dev")
+    newest = dict.fromkeys(histories, 0)
+
+    for sequence, (name, revision) in enumerate(arrivals, start=1):
+        record = a_record(histories[name][revision - 1], revision, sequence)
+        change = rules.take(record, "created", is_live=False)
+
+        assert (change is None) == (revision < newest[name])
+        newest[name] = max(newest[name], revision)
+        assert rules.revision(FeatureKey(FeatureKind.GATE, name)) == newest[name]
+        assert rules.gate({"userID": "u"}, name).rule_id == f"version-{newest[name]}"
+
+    assert newest == {name: len(log) for name, log in histories.items()}
