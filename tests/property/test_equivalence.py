@@ -10,7 +10,7 @@ from sluiceway.evaluation.evaluate import RuleSet
 from sluiceway.pipelines.changes import needs_release, touched_environments
 from sluiceway.pipelines.projection import checksum, fields_looked_at, project
 from sluiceway.pipelines.segments import Place, remainder
-from tests.support.builders import Ledger, a_catalogue, a_config, a_gate, a_phase, a_pipeline
+from tests.support.builders import HOST, Ledger, a_catalogue, a_config, a_gate, a_phase, a_pipeline
 
 ENVIRONMENTS = ("development", "staging", "production")
 VALUES = st.sampled_from(("us-west", "eu", "5", "")) | st.integers(-5, 5) | st.booleans()
@@ -44,7 +44,7 @@ def answer(rules: list[dict[str, Any]], place: Place, user: dict[str, Any]) -> o
     ledger.save(a_gate(*named(rules)))
     document = project(ledger.events[-1], 1, place)
     assert document
-    published = RuleSet()
+    published = RuleSet(HOST)
     published.apply(document)
     return published.gate(user, "checkout")[:2]
 
@@ -132,7 +132,7 @@ def test_nobody_gets_another_answer_in_an_environment_that_a_change_does_not_tou
     for name in ENVIRONMENTS:
         answers = []
         for event in (ledger.events[0], ledger.events[-1]):
-            published = RuleSet()
+            published = RuleSet(HOST)
             document = project(event, 1, Place(name, {}))
             assert document
             published.apply(document)

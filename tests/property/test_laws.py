@@ -36,7 +36,7 @@ from sluiceway.evaluation.evaluate import RuleSet
 from sluiceway.pipelines.decide import Catalogue, Unchanged, decide
 from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Place
-from tests.support.builders import a_catalogue
+from tests.support.builders import HOST, a_catalogue
 
 ENVIRONMENTS = ("development", "staging", "production")
 REGIONS = {
@@ -407,7 +407,7 @@ class Releases(RuleBasedStateMachine):
             assert document is None or document.trigger != trigger, "law 2: a trace"
         if book.release and book.release.id in book.taken_back and book.base == book.base_before:
             assert _specs(book.log[-1], place) == book.specs_before[region], "law 2: not the base"
-        rules = RuleSet()
+        rules = RuleSet(HOST)
         if document:
             rules.apply(document)
         for user in USERS:

@@ -8,9 +8,12 @@ from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureGate, Trigger
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from sluiceway.contracts.replies import Refusal
+from sluiceway.evaluation.conditions import Host
 from sluiceway.pipelines.decide import Catalogue, Decision, Unchanged, decide
 
 NOW = 1_000_000
+#: A process in which it is `NOW`.
+HOST = Host(clock=lambda: NOW)
 BAKE = 60_000
 EVERYONE: dict[str, Any] = {"name": "everyone", "conditions": [{"type": "public"}]}
 

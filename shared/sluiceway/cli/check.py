@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ..clock import now_ms
 from ..contracts.catalogue import Environment, Region
 from ..contracts.feature import DynamicConfig, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.pipeline import Pipeline
+from ..evaluation.conditions import Host
 from ..evaluation.evaluate import RuleSet
 from ..pipelines.segments import Extent
 from ..pipelines.simulation import simulate
@@ -39,7 +41,7 @@ async def check(
     """Evaluate a feature for a user, by the rules that a region holds now."""
     asked = _user(user)
     document = await find_rules(session, region, name, is_gate)
-    rules = RuleSet()
+    rules = RuleSet(Host(clock=now_ms))
     rules.apply(document)
     answer = (rules.gate if document.kind is FeatureKind.GATE else rules.config)(asked, name)
     text = (

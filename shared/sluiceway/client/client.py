@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,10 @@ from ..contracts import envelope, subjects
 from ..contracts.applied import CHANGES_MAX, AppliedChange, AppliedReport
 from ..contracts.identifiers import FeatureKey
 from ..contracts.rules import RuleDocument
-from ..evaluation.evaluate import Evaluation, RuleSet
+from ..evaluation.answers import Config, Evaluation
+from ..evaluation.conditions import Host
+from ..evaluation.evaluate import RuleSet
+from ..evaluation.users import AnyUser
 from ..messaging.connection import Connection
 from ..messaging.following import START, Follower, Position, Record
 from ..tasks import end
@@ -28,8 +31,6 @@ log = logging.getLogger(__name__)
 #: A report is written again after this time, well before it would vanish.
 REPORT_EVERY_SECONDS = 20.0
 REPORT_RETRY_SECONDS = 0.5
-
-User = Mapping[str, Any]
 
 
 class RegionRules:
@@ -42,27 +43,27 @@ class RegionRules:
         self.region = region
         self.on_applied: Callable[[AppliedChange], None] = lambda change: None
         self.on_rejected: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
-        self._rules = RuleSet()
+        self._rules = RuleSet(Host(clock=now_ms))
+        self._rules.on_failure = _log_failure
         self._revisions: dict[FeatureKey, int] = {}
         self._cache = Cache(cache_dir / f"{region}.rules") if cache_dir else None
         self._position = START
         if self._cache:
             self._load(self._cache)
 
-    def check_gate(self, user: User, name: str) -> bool:
+    def check_gate(self, user: AnyUser, name: str) -> bool:
         """Return whether a user passes a gate; False where it is not known."""
-        return bool(self._rules.gate(user, name).value)
+        return self._rules.check_gate(user, name)
 
-    def get_config(self, user: User, name: str) -> dict[str, Any]:
+    def get_config(self, user: AnyUser, name: str) -> Config:
         """Return a user's value of a dynamic config; empty where it is not known."""
-        value = self._rules.config(user, name).value
-        return value if isinstance(value, dict) else {}
+        return self._rules.get_config(user, name)
 
-    def gate(self, user: User, name: str) -> Evaluation:
+    def gate(self, user: AnyUser, name: str) -> Evaluation:
         """Return a gate's answer with the rule that gave it."""
         return self._rules.gate(user, name)
 
-    def config(self, user: User, name: str) -> Evaluation:
+    def config(self, user: AnyUser, name: str) -> Evaluation:
         """Return a config's answer with the rule that gave it."""
         return self._rules.config(user, name)
 
@@ -116,7 +117,7 @@ class RegionRules:
             log.warning("%s: revision %s is older than what is applied", key, revision)
             return None
         if document:
-            self._rules.apply(document)
+            self._rules.apply(document, record.data)
             self._revisions[key] = revision
         else:
             self._rules.remove(key)
@@ -134,7 +135,7 @@ class RegionRules:
         for subject, data in cache.documents():
             _, key = subjects.rule_in(subject)
             document = RuleDocument.model_validate_json(data, extra="ignore")
-            self._rules.apply(document)
+            self._rules.apply(document, data)
             self._revisions[key] = document.revision
         self._position = cache.position()
 
@@ -211,6 +212,10 @@ class RegionClient:
             return False
         del self._changes[: len(changes)]
         return True
+
+
+def _log_failure(name: str, error: Exception) -> None:
+    log.error("%s cannot be evaluated for a user: %s", name, str(error) or type(error).__name__)
 
 
 def _parse(record: Record, key: FeatureKey) -> RuleDocument:

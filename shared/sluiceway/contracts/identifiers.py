@@ -11,6 +11,8 @@ NAME_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 RegionName = Name
+#: Stands before the name of a segment in conditions and payloads.
+SEGMENT_PREFIX = "segment:"
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
@@ -19,6 +21,8 @@ class FeatureKind(StrEnum):
 
     GATE = "gate"
     DYNAMIC_CONFIG = "dynamic_config"
+    #: a named set of users, which gates and configs refer to
+    SEGMENT = "segment"
 
 
 class FeatureKey(NamedTuple):
@@ -30,10 +34,15 @@ class FeatureKey(NamedTuple):
     def __str__(self) -> str:
         return f"{self.kind}.{self.name}"
 
+    @property
+    def spec_name(self) -> str:
+        """The name of its spec in a config-spec payload, where segments stand among the gates."""
+        return f"{SEGMENT_PREFIX}{self.name}" if self.kind is FeatureKind.SEGMENT else self.name
+
 
 #: `<kind>.<feature>.<run>`, for example `gate.new_checkout.3`: the third run of that feature.
 TriggerId = Annotated[
-    str, StringConstraints(pattern=r"^(gate|dynamic_config)\.[A-Za-z0-9_-]{1,100}\.[1-9][0-9]{0,8}$")
+    str, StringConstraints(pattern=r"^(gate|dynamic_config|segment)\.[A-Za-z0-9_-]{1,100}\.[1-9][0-9]{0,8}$")
 ]
 
 

@@ -31,6 +31,9 @@ class SpecRule(Recorded):
     conditions: tuple[str, ...]
     id_type: str = "userID"
     salt: str | None = None
+    group_name: str | None = None
+    #: The dynamic config that answers in this rule's place.
+    config_delegate: str | None = None
 
 
 class ConfigSpec(Recorded):
@@ -43,13 +46,15 @@ class ConfigSpec(Recorded):
     default_value: JsonValue
     rules: tuple[SpecRule, ...]
     id_type: str = "userID"
-    version: int
+    version: int | None = None
 
 
 class OverrideReference(Recorded):
     """A reference to an override rule."""
 
     rule_name: str = Field(alias="rule_name")
+    #: From when on it counts, in ms since 1970; absent: at once.
+    start_time: int | None = Field(default=None, alias="start_time")
 
 
 class OverrideMapping(Recorded):
@@ -67,6 +72,9 @@ class SpecSet(Recorded):
     condition_map: dict[str, SpecCondition] = Field(default={}, alias="condition_map")
     override_rules: dict[str, SpecRule] = Field(default={}, alias="override_rules")
     overrides: dict[str, tuple[OverrideMapping, ...]] = Field(default={}, alias="overrides")
+    #: List → keys of its members, each the first 8 characters of base64(SHA-256(member)). Not a part
+    #: of the payload: the SDKs fetch lists on their own.
+    member_lists: dict[str, tuple[str, ...]] = Field(default={}, alias="member_lists")
 
 
 class RuleDocument(Recorded):
@@ -87,3 +95,15 @@ class RuleDocument(Recorded):
     @property
     def key(self) -> FeatureKey:
         return FeatureKey(self.kind, self.name)
+
+    @property
+    def has_spec(self) -> bool:
+        """Whether there is anything to evaluate."""
+        is_config = self.kind is FeatureKind.DYNAMIC_CONFIG
+        named = self.specs.dynamic_configs if is_config else self.specs.feature_gates
+        return self.spec_name in named or self.spec_name in self.specs.overrides
+
+    @property
+    def spec_name(self) -> str:
+        """The name that the feature's own spec has among the specs."""
+        return self.key.spec_name

@@ -1,200 +1,199 @@
-"""Rule document → callables. Everything that can be prepared is prepared here, once."""
+"""Specs → what answers for them. Everything that can be prepared is prepared here, once."""
 
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from pydantic import JsonValue
-
 from ..contracts.identifiers import FeatureKind
-from ..contracts.rules import ConfigSpec, OverrideMapping, RuleDocument, SpecCondition, SpecRule, SpecSet
-from .bucketing import passes
-from .conditions import UnsupportedOperator, compile_test
-from .users import Lookup, User, environment_field, unit_id, user_field
-from .values import user_text
+from ..contracts.rules import ConfigSpec, OverrideMapping, RuleDocument, SpecSet
+from .answers import Reason
+from .conditions import Host, Library
+from .nesting import Entry, Evaluate, Find, Run, TooDeep
+from .rules import Decision, Rule, RuleCompiler, State
+from .users import AnyUser
+from .verdicts import UNRECOGNIZED, Judge, Origin, Verdict
 
 
-class Reason(StrEnum):
-    """Why an answer is what it is."""
+class Compiled(NamedTuple):
+    """What answers by each name."""
 
-    #: a rule matched; its percentage decided
-    RULE = "rule"
-    #: no rule matched
-    DEFAULT = "default"
-    #: the feature is switched off
-    DISABLED = "disabled"
-    #: the rules hold something that this version cannot evaluate
-    UNSUPPORTED = "unsupported"
-    #: there is no such feature here
-    UNRECOGNIZED = "unrecognized"
+    gates: dict[str, Evaluate]
+    configs: dict[str, Evaluate]
+
+    def of(self, kind: FeatureKind) -> dict[str, Evaluate]:
+        """Return what answers for the features of a kind."""
+        return self.configs if kind is FeatureKind.DYNAMIC_CONFIG else self.gates
 
 
-class Answer(NamedTuple):
-    """A value, the id of the rule that gave it, and whether the candidate of a release gave it."""
-
-    value: JsonValue
-    rule_id: str
-    reason: Reason
-    is_override: bool = False
-
-
-#: None where the rule (or spec) does not apply to the user.
-Evaluate = Callable[[User], Answer | None]
-Matches = Callable[[User], bool]
-
-
-class Unsupported(Exception):
-    """A condition that this version does not know."""
-
-
-def compile_document(document: RuleDocument, *, environment: str | None = None) -> Callable[[User], Answer]:
-    """Return what answers for any user; never raises, whatever the user is."""
-    specs = document.specs
-    is_gate = document.kind is FeatureKind.GATE
-    named = specs.feature_gates if is_gate else specs.dynamic_configs
-    unrecognized = Answer(False if is_gate else {}, "", Reason.UNRECOGNIZED)
-    compiled = {name: _spec(spec, specs.condition_map, is_gate, environment) for name, spec in named.items()}
-    own = compiled.get(document.name, lambda user: unrecognized)
-    original = named.get(document.name)
-    salt = original.salt if original else ""
-    override = _overrides(specs.overrides.get(document.name, ()), specs, compiled, salt, environment)
-    return _first(override, own) if override else own
-
-
-def _first(override: Evaluate, own: Callable[[User], Answer]) -> Callable[[User], Answer]:
-    return lambda user: override(user) or own(user)
-
-
-def _overrides(
-    mappings: tuple[OverrideMapping, ...],
-    specs: SpecSet,
-    compiled: Mapping[str, Callable[[User], Answer]],
-    salt: str,
-    environment: str | None,
-) -> Evaluate | None:
-    """Return what answers by another spec for whoever passes an override rule."""
-    steps: list[tuple[Matches, Callable[[User], Answer]]] = []
-    for mapping in mappings:
-        target = compiled.get(mapping.new_config_name)
-        rules = [specs.override_rules.get(reference.rule_name) for reference in mapping.rules]
-        for rule in rules:
-            if rule and target:
-                try:
-                    matches = _matches(rule, specs.condition_map, environment)
-                except Unsupported:
-                    continue
-                steps.append((_within(rule, salt, matches), target))
-    if not steps:
-        return None
-
-    def answer(user: User) -> Answer | None:
-        for matches, target in steps:
-            if matches(user):
-                return target(user)._replace(is_override=True)
-        return None
-
-    return answer
-
-
-def _spec(
-    spec: ConfigSpec, conditions: Mapping[str, SpecCondition], is_gate: bool, environment: str | None
-) -> Callable[[User], Answer]:
-    fallback = _value(spec.default_value, is_gate, is_default=True)
-    otherwise = (
-        Answer(fallback, "default", Reason.DEFAULT)
-        if spec.enabled
-        else Answer(fallback, "disabled", Reason.DISABLED)
+def compile_document(document: RuleDocument, host: Host, library: Library) -> Compiled:
+    """Return what answers for the specs of a rule document."""
+    newest = Origin(document.revision, document.trigger)
+    # A region that is partly released holds the base under the feature's own name.
+    own = Origin(document.revision) if document.specs.overrides else newest
+    return compile_specs(
+        document.specs, host, library, lambda name: own if name == document.spec_name else newest
     )
-    rules: list[Evaluate] = []
-    for rule in spec.rules:
-        try:
-            rules.append(_rule(rule, spec, conditions, is_gate, environment))
-        except Unsupported:
-            rules.append(_always(Answer(False if is_gate else {}, "", Reason.UNSUPPORTED)))
-            break
 
-    def evaluate(user: User) -> Answer:
-        for rule in rules:
-            if answer := rule(user):
-                return answer
+
+def compile_specs(
+    specs: SpecSet, host: Host, library: Library, origin: Callable[[str], Origin] = lambda name: Origin()
+) -> Compiled:
+    """Return what answers for each gate and config of a set. None of it raises, but `TooDeep`."""
+    compiler = _Compiler(specs, host, library, origin)
+    return Compiled(
+        compiler.all(FeatureKind.GATE, specs.feature_gates, library.gates),
+        compiler.all(FeatureKind.DYNAMIC_CONFIG, specs.dynamic_configs, library.configs),
+    )
+
+
+def unrecognized(user: AnyUser, run: Run | None) -> Verdict:
+    """Answer that there is no such feature."""
+    return UNRECOGNIZED
+
+
+class _Mapping(NamedTuple):
+    target: str
+    #: From when on (ms since 1970), and who.
+    references: tuple[tuple[int, Rule], ...]
+
+
+class _Compiler:
+    def __init__(self, specs: SpecSet, host: Host, library: Library, origin: Callable[[str], Origin]) -> None:
+        self._specs = specs
+        self._host = host
+        self._library = library
+        self._origin = origin
+        self._rules = RuleCompiler(specs.condition_map.get, host, library)
+
+    def all(
+        self, kind: FeatureKind, named: Mapping[str, ConfigSpec], others: Mapping[str, Entry]
+    ) -> dict[str, Evaluate]:
+        """Return what answers for the specs of one kind, by their overrides first of all."""
+        compiled = {name: self._spec(spec, Judge(kind, self._origin(name))) for name, spec in named.items()}
+        answering = dict(compiled)
+        find = _finder(answering, others)
+        for name, mappings in self._specs.overrides.items():
+            own = compiled.get(name, unrecognized)
+            salt = named[name].salt if name in named else ""
+            answering[name] = self._overridden(self._mappings(mappings, salt), own, find)
+        return answering
+
+    def _spec(self, spec: ConfigSpec, judge: Judge) -> Evaluate:
+        otherwise = judge.fallback(spec)
+        decisions = tuple(self._decisions(spec, judge))
+        if all(decision.is_plain for decision in decisions):
+            return _plain(decisions, otherwise)
+        return self._walked(decisions, otherwise, judge)
+
+    def _decisions(self, spec: ConfigSpec, judge: Judge) -> Iterable[Decision]:
+        for rule in spec.rules:
+            compiled = self._rules.rule(rule, spec.salt)
+            passed = judge.passed(rule, Reason.SPLIT if compiled.within else Reason.RULE)
+            failed = judge.failed(rule, spec) if compiled.within else passed
+            yield Decision(compiled, passed, failed, rule.config_delegate)
+
+    def _walked(self, decisions: tuple[Decision, ...], otherwise: Verdict, judge: Judge) -> Evaluate:
+        def evaluate(user: AnyUser, run: Run | None) -> Verdict:
+            run = run or Run()
+            state = State()
+            for decision in decisions:
+                if not self._rules.settle(decision.rule, user, run, state):
+                    return judge.unsupported(state.value, state.rule_id)
+                if state.value:
+                    return self._decided(decision, user, run, state)
+            return otherwise
+
+        return evaluate
+
+    def _decided(self, decision: Decision, user: AnyUser, run: Run, state: State) -> Verdict:
+        """Return the delegate's verdict, which goes before any percentage; else the rule's own."""
+        delegate = self._library.configs.get(decision.delegate) if decision.delegate is not None else None
+        if delegate:
+            verdict = run.hop(delegate.evaluate, user)
+            if verdict.evaluation.reason is Reason.UNSUPPORTED and not verdict.evaluation.rule_id:
+                return Verdict(verdict.passes, verdict.evaluation._replace(rule_id=state.rule_id))
+            if verdict.evaluation.reason is not Reason.UNRECOGNIZED:
+                return verdict
+        return decision.passed if decision.rule.lets_in(user) else decision.failed
+
+    def _mappings(self, mappings: Iterable[OverrideMapping], salt: str) -> tuple[_Mapping, ...]:
+        known = self._specs.override_rules
+        return tuple(
+            _Mapping(
+                mapping.new_config_name,
+                tuple(
+                    (reference.start_time or 0, self._rules.rule(known[reference.rule_name], salt))
+                    for reference in mapping.rules
+                    if reference.rule_name in known
+                ),
+            )
+            for mapping in mappings
+        )
+
+    def _overridden(self, mappings: tuple[_Mapping, ...], own: Evaluate, find: Find) -> Evaluate:
+        def evaluate(user: AnyUser, run: Run | None) -> Verdict:
+            run = run or Run()
+            for target, references in mappings:
+                if any(self._is_released(start, rule, user, run) for start, rule in references):
+                    verdict = _answer_of(find(target), user, run)
+                    if verdict is not None:
+                        return verdict
+            return own(user, run)
+
+        return evaluate
+
+    def _is_released(self, start_ms: int, rule: Rule, user: AnyUser, run: Run) -> bool:
+        """Say whether an override rule leads a user to its target."""
+        if start_ms and start_ms > self._host.clock():
+            return False
+        if rule.tests is not None:
+            return all(test(user) for test in rule.tests) and rule.lets_in(user)
+        state = State()
+        try:
+            supported = self._rules.settle(rule, user, run, state)
+        except TooDeep:
+            run.hide_failure()
+            return False
+        return supported and state.value and rule.lets_in(user)
+
+
+def _plain(decisions: tuple[Decision, ...], otherwise: Verdict) -> Evaluate:
+    """Return what goes through rules that are tests alone: the road of nearly every check."""
+    rows = tuple((d.rule.tests or (), d.rule.within, d.passed, d.failed) for d in decisions)
+
+    def evaluate(user: AnyUser, run: Run | None) -> Verdict:
+        for tests, within, passed, failed in rows:
+            for test in tests:
+                if not test(user):
+                    break
+            else:
+                return passed if within is None or within(user) else failed
         return otherwise
 
-    return evaluate
+    if not rows:
+        return lambda user, run: otherwise
+    tests, within, passed, _ = rows[0]
+    return evaluate if tests or within else (lambda user, run: passed)
 
 
-def _always(answer: Answer) -> Evaluate:
-    return lambda user: answer
+def _finder(own: Mapping[str, Evaluate], others: Mapping[str, Entry]) -> Find:
+    """Look among the specs of the same set first: they arrived together."""
+
+    def find(name: str) -> Evaluate | None:
+        if name in own:
+            return own[name]
+        entry = others.get(name)
+        return entry.evaluate if entry else None
+
+    return find
 
 
-def _rule(
-    rule: SpecRule,
-    spec: ConfigSpec,
-    conditions: Mapping[str, SpecCondition],
-    is_gate: bool,
-    environment: str | None,
-) -> Evaluate:
-    matches = _matches(rule, conditions, environment)
-    within = _percentage(rule, spec.salt)
-    passed = Answer(_value(rule.return_value, is_gate), rule.id, Reason.RULE)
-    failed = Answer(_value(spec.default_value, is_gate, is_default=True), rule.id, Reason.RULE)
-
-    def evaluate(user: User) -> Answer | None:
-        if not matches(user):
-            return None
-        return passed if within(user) else failed
-
-    return evaluate
-
-
-def _matches(rule: SpecRule, conditions: Mapping[str, SpecCondition], environment: str | None) -> Matches:
-    tests = [_condition(conditions.get(id_), environment) for id_ in rule.conditions]
-    if not tests:
-        return lambda user: True
-    if len(tests) == 1:
-        return tests[0]
-    return lambda user: all(test(user) for test in tests)
-
-
-def _condition(condition: SpecCondition | None, environment: str | None) -> Matches:
-    if condition is None:
-        raise Unsupported
-    if condition.type == "public":
-        return lambda user: True
-    find = _lookup(condition, environment)
+def _answer_of(target: Evaluate | None, user: AnyUser, run: Run) -> Verdict | None:
+    """Return an override target's verdict; None where there is none."""
+    if target is None:
+        return None
     try:
-        test = compile_test(condition.operator or "", condition.target_value)
-    except UnsupportedOperator as error:
-        raise Unsupported from error
-    return lambda user: test(find(user))
-
-
-def _lookup(condition: SpecCondition, environment: str | None) -> Lookup:
-    match condition.type:
-        case "user_field":
-            return user_field(condition.field)
-        case "environment_field":
-            return environment_field(condition.field, environment)
-        case "unit_id":
-            return unit_id(condition.id_type)
-    raise Unsupported
-
-
-def _within(rule: SpecRule, salt: str, matches: Matches) -> Matches:
-    within = _percentage(rule, salt)
-    return lambda user: matches(user) and within(user)
-
-
-def _percentage(rule: SpecRule, spec_salt: str) -> Matches:
-    percentage = rule.pass_percentage
-    if percentage in (0, 100):
-        return lambda user: percentage == 100
-    salt = f"{spec_salt}.{rule.id if rule.salt is None else rule.salt}"
-    unit = unit_id(rule.id_type)
-    return lambda user: passes(percentage, salt, user_text(unit(user)) or "")
-
-
-def _value(value: JsonValue, is_gate: bool, *, is_default: bool = False) -> JsonValue:
-    """Return a value as a gate or config gives it."""
-    if is_gate:
-        return value is True if is_default else value is not False
-    return value if isinstance(value, dict) else {}
+        verdict = run.hop(target, user)
+    except TooDeep:
+        run.hide_failure()
+        return None
+    return None if verdict.evaluation.reason is Reason.UNRECOGNIZED else verdict

@@ -1,115 +1,162 @@
-"""One function per operator: it prepares the target once, and returns what tests a user's value."""
+"""Condition → what tests a user by it. What can be decided without a user is decided here, once."""
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import ge, gt, le, lt
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
-from .values import distinct_texts, element_text, number, user_text
+from ..contracts.rules import SpecCondition
+from .answers import Reason
+from .bucketing import bucket_of
+from .nesting import Entry, Run, TooDeep
+from .operators import Test, compile_test
+from .users import FIRST, AnyUser, Lookup, environment_field, in_custom, unit_id, user_field
+from .values import distinct_texts, user_text
 
-#: Tests a user's value: None (missing), a bool, number, string, list or mapping.
-Test = Callable[[object], bool]
+#: Characters of the digest that stands for a member of an id list.
+MEMBER_KEY_LENGTH = 8
+TIME_OPERATORS = frozenset({"before", "after", "on"})
+IN_LIST = ("in_segment_list", "not_in_segment_list")
+
+Matches = Callable[[AnyUser], bool]
 
 
-class UnsupportedOperator(ValueError):
-    """There is no such operator."""
+@dataclass(frozen=True)
+class Host:
+    """What a process knows beside the user."""
+
+    #: Returns the time in milliseconds since 1970.
+    clock: Callable[[], int]
+    #: The tier that a user without an environment is in.
+    environment: str | None = None
+    #: Fields that every user has, unless its own `custom` has them.
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+    #: What a `target_app` condition looks at.
+    app: JsonValue = None
 
 
-def compile_test(operator: str, target: JsonValue) -> Test:
-    """Return what tests values against `target`; `UnsupportedOperator` for an unknown operator."""
+@dataclass
+class Library:
+    """Everything that rules may refer to by name, as it is now."""
+
+    gates: dict[str, Entry] = field(default_factory=dict)
+    configs: dict[str, Entry] = field(default_factory=dict)
+    #: List → the keys of its members (`member_key`).
+    id_lists: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+def everyone(user: AnyUser) -> bool:
+    """Test nobody."""
+    return True
+
+
+class UnsupportedCondition(ValueError):
+    """There is no such condition or operator."""
+
+
+class Nested(NamedTuple):
+    """A condition on another gate."""
+
+    gate: str
+    negated: bool
+
+
+class GroupTest(NamedTuple):
+    """A condition on the group that the user gets in an experiment."""
+
+    experiment: str | None
+    test: Test
+
+
+def compile_condition(condition: SpecCondition, host: Host, library: Library) -> Matches | Nested | GroupTest:
+    """Return what tests users; `UnsupportedCondition` for what this version does not know."""
+    match condition.type:
+        case "public":
+            return everyone
+        case "pass_gate" | "fail_gate":
+            name = condition.target_value if isinstance(condition.target_value, str) else ""
+            return Nested(name, condition.type == "fail_gate")
+        case "experiment_group":
+            return GroupTest(condition.field, _test(condition, library))
+    return _tested(condition, host, library)
+
+
+def member_key(text: str) -> str:
+    """Return what stands for a value in an id list."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return base64.b64encode(digest).decode()[:MEMBER_KEY_LENGTH]
+
+
+def group_of(experiment: str | None, library: Library, user: AnyUser, run: Run) -> str | None:
+    """Return the user's group in an experiment; None without one."""
+    entry = library.configs.get(experiment or "")
+    if entry is None:
+        return None
     try:
-        prepare = OPERATORS[operator]
-    except KeyError:
-        raise UnsupportedOperator(f"unknown operator {operator!r}") from None
-    return prepare(target)
+        verdict = run.hop(entry.evaluate, user)
+    except TooDeep:
+        run.hide_failure()
+        return None
+    return None if verdict.evaluation.reason is Reason.UNSUPPORTED else verdict.group
 
 
-def any_of(target: JsonValue) -> Test:
-    """Equality of the text with one of the target's, case aside; a missing text counts as empty."""
-    if isinstance(target, Mapping):
-        keys = frozenset(target)
-    elif isinstance(target, list):
-        keys = frozenset(distinct_texts(target))
-    else:
-        keys = frozenset()
-    return lambda value: (user_text(value) or "").lower() in keys
+def _tested(condition: SpecCondition, host: Host, library: Library) -> Matches:
+    find = _lookup(condition, host)
+    test = _test(condition, library)
+    if condition.type == "user_field" and condition.field and condition.field.lower() not in FIRST:
+        target = condition.target_value
+        keys = None
+        if condition.operator == "any" and isinstance(target, list):
+            keys = frozenset(distinct_texts(target))
+        return in_custom(condition.field, keys, test, find)
+    return lambda user: test(find(user))
 
 
-def any_of_case_sensitive(target: JsonValue) -> Test:
-    """Equality of the exact text with one of the target's."""
-    texts = frozenset(distinct_texts(target).values()) if isinstance(target, list) else frozenset()
-    return lambda value: (user_text(value) or "") in texts
+def _test(condition: SpecCondition, library: Library) -> Test:
+    operator = condition.operator or ""
+    if operator in IN_LIST:
+        return _in_list(condition.target_value, library, wanted=operator == IN_LIST[0])
+    try:
+        return compile_test(operator, condition.target_value)
+    except ValueError as error:
+        raise UnsupportedCondition(str(error)) from error
 
 
-def equal(target: JsonValue) -> Test:
-    """Equality by the kind of the target."""
-    if target is None:
-        return lambda value: value is None
-    if isinstance(target, bool):
-        return lambda value: isinstance(value, bool) and value is target
-    if isinstance(target, int | float):
-        wanted = number(target)
-        return lambda value: (found := number(value)) is not None and found == wanted
-    if isinstance(target, str):
-        return lambda value: user_text(value) == target
-    return _equal_array(target) if isinstance(target, list) else _equal_object(target)
-
-
-def _equal_array(target: Sequence[JsonValue]) -> Test:
-    texts = [element_text(element) for element in target]
+def _in_list(target: JsonValue, library: Library, *, wanted: bool) -> Test:
+    if not isinstance(target, str):
+        return lambda value: not wanted
 
     def test(value: object) -> bool:
-        return (
-            isinstance(value, list | tuple)
-            and len(value) == len(texts)
-            and all(user_text(one) == text for one, text in zip(value, texts, strict=True))
-        )
+        members = library.id_lists.get(target, frozenset())
+        text = user_text(value)
+        return (text is not None and bool(members) and member_key(text) in members) is wanted
 
     return test
 
 
-def _equal_object(target: Mapping[str, JsonValue]) -> Test:
-    texts = {key: element_text(value) for key, value in target.items()}
-
-    def test(value: object) -> bool:
-        return (
-            isinstance(value, Mapping)
-            and len(value) == len(texts)
-            and all(user_text(value.get(key)) == text for key, text in texts.items())
-        )
-
-    return test
-
-
-def _compared(compare: Callable[[float, float], bool]) -> Callable[[JsonValue], Test]:
-    """Return the operator that compares two numbers; numeric strings count, bools never."""
-
-    def prepare(target: JsonValue) -> Test:
-        limit = number(target)
-        if limit is None:
-            return lambda value: False
-        return lambda value: (found := number(value)) is not None and compare(found, limit)
-
-    return prepare
+def _lookup(condition: SpecCondition, host: Host) -> Lookup:
+    match condition.type:
+        case "user_field" | "ip_based" | "ua_based":
+            return user_field(condition.field, host.custom_fields)
+        case "environment_field":
+            return environment_field(condition.field, host.environment)
+        case "unit_id":
+            return unit_id(condition.id_type)
+        case "user_bucket":
+            return _bucket(condition)
+        case "current_time":
+            # The time is no number and has no text: every other operator finds it missing.
+            is_time = condition.operator in TIME_OPERATORS
+            return (lambda user: host.clock()) if is_time else (lambda user: None)
+        case "target_app":
+            return lambda user: host.app
+    raise UnsupportedCondition(f"unknown condition type {condition.type!r}")
 
 
-def _negated(prepare: Callable[[JsonValue], Test]) -> Callable[[JsonValue], Test]:
-    def negated(target: JsonValue) -> Test:
-        test = prepare(target)
-        return lambda value: not test(value)
-
-    return negated
-
-
-OPERATORS: Mapping[str, Callable[[JsonValue], Test]] = {
-    "any": any_of,
-    "none": _negated(any_of),
-    "any_case_sensitive": any_of_case_sensitive,
-    "none_case_sensitive": _negated(any_of_case_sensitive),
-    "eq": equal,
-    "neq": _negated(equal),
-    "gt": _compared(gt),
-    "gte": _compared(ge),
-    "lt": _compared(lt),
-    "lte": _compared(le),
-}
+def _bucket(condition: SpecCondition) -> Lookup:
+    salt = (condition.additional_values or {}).get("salt", "")
+    unit = unit_id(condition.id_type)
+    return lambda user: bucket_of(user_text(unit(user)) or "", salt)

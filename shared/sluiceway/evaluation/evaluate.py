@@ -1,65 +1,110 @@
 """Rules, feature, user → answer."""
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
-
-from pydantic import JsonValue
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..contracts.identifiers import FeatureKey, FeatureKind
 from ..contracts.rules import RuleDocument
-from .compile import Answer, Reason, compile_document
-from .users import User
+from .answers import Config, Evaluation, Reason
+from .compile import compile_document, compile_specs, unrecognized
+from .conditions import Host, Library
+from .nesting import Entry, Evaluate
+from .payload import Payload
+from .users import AnyUser
+from .verdicts import UNRECOGNIZED, Verdict
 
-
-class Evaluation(NamedTuple):
-    """An answer, and where it came from."""
-
-    value: JsonValue
-    #: The rule that decided; `default` or `disabled` where none did.
-    rule_id: str
-    reason: Reason
-    #: Sequence of the event in FEATURES that the rules came from; 0 for an unknown feature.
-    revision: int
-    #: The trigger that released the version that answered.
-    trigger: str | None
-
-
-class _Compiled(NamedTuple):
-    answer: Callable[[User], Answer]
-    revision: int
-    trigger: str | None
-    is_partly_released: bool
+#: What an unknown feature answers, and one whose evaluation failed.
+NO_GATE = Evaluation(False, "", Reason.UNRECOGNIZED)
+NO_CONFIG = Config(UNRECOGNIZED.evaluation)
+FAILED_GATE = Evaluation(False, "", Reason.ERROR)
+FAILED_CONFIG = Config(Evaluation({}, "", Reason.ERROR))
 
 
 class RuleSet:
-    """The compiled rules of many features; any thread may read while one writes."""
+    """The rules of many features; any thread may read while one writes.
 
-    def __init__(self, *, environment: str | None = None) -> None:
-        self._environment = environment
-        # A feature is replaced by one assignment into the dictionary, which is atomic: a reader
-        # sees the old rules or the new ones. What it costs does not depend on the other features.
-        self._features: dict[FeatureKey, _Compiled] = {}
+    A check never raises: where a user or a rule makes it fail, the answer is false or empty, its
+    reason is `ERROR`, and `on_failure` hears of it.
+    """
 
-    def apply(self, document: RuleDocument) -> None:
-        """Compile a document, and put it in place of what was there."""
-        self._features[document.key] = _Compiled(
-            compile_document(document, environment=self._environment),
-            document.revision,
-            document.trigger,
-            bool(document.specs.overrides),
-        )
+    def __init__(self, host: Host) -> None:
+        self.on_failure: Callable[[str, Exception], None] = lambda name, error: None
+        self._host = host
+        self._features: set[FeatureKey] = set()
+        self._use(Library())
+
+    def apply(self, document: RuleDocument, text: bytes | None = None) -> None:
+        """Put a document in place of what was there; it is compiled when it is asked for first.
+
+        `text` is the JSON that it was read from; kept in place of a tree of objects, which most
+        features of a process never need.
+
+        That is one assignment into a dictionary, which is atomic: a reader sees the old rules or
+        the new ones. What it costs does not depend on the other features.
+        """
+        named, name = self._named(document.kind), document.spec_name
+        self._library.id_lists.update(_sets(document.specs.member_lists))
+        self._features.add(document.key)
+        if document.has_spec:
+            named[name] = self._document_entry(text or document.to_json())
+        else:
+            named.pop(name, None)
+
+    def replace(self, payload: Payload, member_lists: Mapping[str, Iterable[str]]) -> None:
+        """Put a whole set in place of everything; a reader sees the old or the new, never a mixture."""
+        library = Library(id_lists=_sets(member_lists))
+        for kind, named in (
+            (FeatureKind.GATE, library.gates),
+            (FeatureKind.DYNAMIC_CONFIG, library.configs),
+        ):
+            for name in payload.names(kind):
+                named[name] = self._payload_entry(payload, FeatureKey(kind, name), library)
+        self._features = {
+            *(FeatureKey(FeatureKind.GATE, name) for name in library.gates),
+            *(FeatureKey(FeatureKind.DYNAMIC_CONFIG, name) for name in library.configs),
+        }
+        self._use(library)
 
     def remove(self, key: FeatureKey) -> None:
         """Forget a feature."""
-        self._features.pop(key, None)
+        self._features.discard(key)
+        self._named(key.kind).pop(key.spec_name, None)
 
-    def gate(self, user: User, name: str) -> Evaluation:
-        """Return a gate's answer; false where it is not known."""
-        return self._evaluate(FeatureKey(FeatureKind.GATE, name), user, False)
+    def check_gate(self, user: AnyUser, name: str) -> bool:
+        """Return whether a user passes a gate; false where it is not known."""
+        entry = self._gates.get(name)
+        if entry is None:
+            return False
+        try:
+            return entry.evaluate(user, None).passes
+        except Exception as error:
+            self.on_failure(name, error)
+            return False
 
-    def config(self, user: User, name: str) -> Evaluation:
-        """Return a dynamic config's answer; empty where it is not known."""
-        return self._evaluate(FeatureKey(FeatureKind.DYNAMIC_CONFIG, name), user, {})
+    def get_config(self, user: AnyUser, name: str) -> Config:
+        """Return a user's value of a dynamic config; empty where it is not known."""
+        entry = self._configs.get(name)
+        if entry is None:
+            return NO_CONFIG
+        try:
+            return entry.evaluate(user, None).config or NO_CONFIG
+        except Exception as error:
+            self.on_failure(name, error)
+            return FAILED_CONFIG
+
+    def gate(self, user: AnyUser, name: str) -> Evaluation:
+        """Return a gate's answer, and where it came from."""
+        entry = self._gates.get(name)
+        if entry is None:
+            return NO_GATE
+        try:
+            return _as_gate(entry.evaluate(user, None))
+        except Exception as error:
+            self.on_failure(name, error)
+            return FAILED_GATE
+
+    def config(self, user: AnyUser, name: str) -> Evaluation:
+        """Return a config's answer, and where it came from."""
+        return self.get_config(user, name).evaluation
 
     def __contains__(self, key: FeatureKey) -> bool:
         return key in self._features
@@ -70,10 +115,36 @@ class RuleSet:
     def __len__(self) -> int:
         return len(self._features)
 
-    def _evaluate(self, key: FeatureKey, user: User, unknown: JsonValue) -> Evaluation:
-        feature = self._features.get(key)
-        if feature is None:
-            return Evaluation(unknown, "", Reason.UNRECOGNIZED, 0, None)
-        value, rule_id, reason, is_override = feature.answer(user)
-        from_base = feature.is_partly_released and not is_override
-        return Evaluation(value, rule_id, reason, feature.revision, None if from_base else feature.trigger)
+    def _use(self, library: Library) -> None:
+        self._library = library
+        self._gates = library.gates
+        self._configs = library.configs
+
+    def _document_entry(self, text: bytes) -> Entry:
+        library = self._library
+
+        def compile_() -> Evaluate:
+            document = RuleDocument.model_validate_json(text, extra="ignore")
+            compiled = compile_document(document, self._host, library)
+            return compiled.of(document.kind)[document.spec_name]
+
+        return Entry(compile_)
+
+    def _payload_entry(self, payload: Payload, key: FeatureKey, library: Library) -> Entry:
+        def compile_() -> Evaluate:
+            compiled = compile_specs(payload.spec_set(*key), self._host, library)
+            return compiled.of(key.kind).get(key.name, unrecognized)
+
+        return Entry(compile_)
+
+    def _named(self, kind: FeatureKind) -> dict[str, Entry]:
+        return self._configs if kind is FeatureKind.DYNAMIC_CONFIG else self._gates
+
+
+def _as_gate(verdict: Verdict) -> Evaluation:
+    answer = verdict.evaluation
+    return answer if answer.value is verdict.passes else answer._replace(value=verdict.passes)
+
+
+def _sets(lists: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
+    return {name: frozenset(members) for name, members in lists.items()}

@@ -20,6 +20,7 @@ PLAIN_MIN, PLAIN_MAX = -5, 16
 _FLOAT = re.compile(
     r"[+-]?(inf|infinity|nan|([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)", re.ASCII | re.IGNORECASE
 )
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
 
 def number(value: object) -> float | None:
@@ -31,6 +32,26 @@ def number(value: object) -> float | None:
     if isinstance(value, str) and _FLOAT.fullmatch(value):
         return float(value)
     return None
+
+
+def integer(value: object) -> int | None:
+    """Return a user's value as a signed 64-bit integer; None where it is none. A bool is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int) and I64_MIN <= value <= I64_MAX:
+        return value
+    if isinstance(value, int | float):
+        return _integral(_finite_double(value))
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return found if I64_MIN <= (found := int(value)) <= I64_MAX else None
+    return None
+
+
+def truncated(value: float) -> int:
+    """Return a number cut toward zero to a signed 64-bit integer; NaN is 0, what is beyond saturates."""
+    if math.isnan(value):
+        return 0
+    return int(min(max(value, -(2.0**63)), 2.0**63)) if value < 2.0**63 else I64_MAX
 
 
 def user_text(value: object) -> str | None:
@@ -111,6 +132,11 @@ def _finite_double(value: float) -> float:
     if math.isnan(double):
         return 0.0
     return double if math.isfinite(double) else math.copysign(2.0**63, double)
+
+
+def _integral(value: float) -> int | None:
+    cut = truncated(value)
+    return cut if float(cut) == value else None
 
 
 def _nearest_double(value: float) -> float:

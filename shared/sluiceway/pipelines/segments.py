@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..contracts.catalogue import Region
 from ..contracts.conditions import Condition, ConditionType, Scalar
 from ..contracts.pipeline import Phase
-from ..evaluation.conditions import compile_test
+from ..evaluation.operators import compile_test
 
 
 class Place(NamedTuple):

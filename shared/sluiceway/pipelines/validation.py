@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from ..contracts.conditions import Condition, ConditionType
 from ..contracts.feature import DynamicConfig, FeatureGate
 from ..contracts.pipeline import Pipeline
-from ..evaluation.conditions import OPERATORS
+from ..evaluation.operators import OPERATORS
 from .projection import rule_id
 
 

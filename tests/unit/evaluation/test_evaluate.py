@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.rules import RuleDocument
-from sluiceway.evaluation.bucketing import hash64, passes
-from sluiceway.evaluation.compile import Reason
+from sluiceway.evaluation.answers import Reason
+from sluiceway.evaluation.bucketing import dealer, hash64
 from sluiceway.evaluation.evaluate import RuleSet
+from sluiceway.evaluation.users import unit_id
+from tests.support.builders import HOST
+
+
+def passes(percentage: float, salt: str, unit: str) -> bool:
+    return dealer(percentage, salt, unit_id("userID"))({"userID": unit})
 
 
 def a_rule(id_: str = "r", *conditions: str, percent: float = 100, value: Any = True) -> dict[str, Any]:
@@ -25,7 +31,7 @@ def a_spec(*rules: dict[str, Any], default: Any = False, enabled: bool = True) -
 
 
 def rules_of(kind: FeatureKind, **specs: Any) -> RuleSet:
-    rules = RuleSet()
+    rules = RuleSet(HOST)
     rules.apply(
         RuleDocument.model_validate(
             {
@@ -75,7 +81,7 @@ def test_what_is_not_known_is_unsupported_and_never_an_exception() -> None:
 
 
 def test_an_unknown_feature_is_off_and_empty() -> None:
-    rules = RuleSet()
+    rules = RuleSet(HOST)
 
     assert rules.gate({}, "f") == (False, "", Reason.UNRECOGNIZED, 0, None)
     assert rules.config({}, "f").value == {}

@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import JsonValue
 
-from sluiceway.evaluation.conditions import compile_test
+from sluiceway.evaluation.operators import compile_test
 
 
 def nested(depth: int) -> list[object]:

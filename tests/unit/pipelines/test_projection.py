@@ -5,7 +5,7 @@ from typing import Any
 from sluiceway.contracts.commands import AbortTrigger, AdvancePhase, RollBackTrigger
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.rules import RuleDocument
-from sluiceway.evaluation.compile import Reason
+from sluiceway.evaluation.answers import Reason
 from sluiceway.evaluation.evaluate import RuleSet
 from sluiceway.pipelines.projection import checksum, project
 from sluiceway.pipelines.segments import Extent, Place
@@ -13,6 +13,7 @@ from sluiceway.pipelines.simulation import simulate
 from tests.support.builders import (
     BAKE,
     EVERYONE,
+    HOST,
     Ledger,
     a_config,
     a_gate,
@@ -65,7 +66,7 @@ def test_a_phase_with_a_region_condition_covers_that_region_alone() -> None:
 
 def test_a_partly_covered_region_holds_both_with_an_override_between_them() -> None:
     ledger = a_release(a_phase("pro", conditions=[PRO]))
-    rules = RuleSet()
+    rules = RuleSet(HOST)
 
     rules.apply(document(ledger.events[-1], DEV))
 
@@ -78,7 +79,7 @@ def test_a_partly_covered_region_holds_both_with_an_override_between_them() -> N
 def test_a_partly_covered_region_without_a_base_gives_others_nothing() -> None:
     ledger = a_release(a_phase("pro", conditions=[PRO]))
     first = ledger.events[-1].model_copy(update={"feature": ledger.feature.changed(base=None)})
-    rules = RuleSet()
+    rules = RuleSet(HOST)
 
     rules.apply(document(first, DEV))
 
@@ -154,7 +155,7 @@ def test_rules_for_other_environments_and_regions_are_left_out() -> None:
 def test_a_disabled_feature_is_served_without_rules() -> None:
     ledger = Ledger()
     ledger.save(a_gate(EVERYONE, isEnabled=False))
-    rules = RuleSet()
+    rules = RuleSet(HOST)
 
     rules.apply(document(ledger.events[-1], DEV))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sluiceway.evaluation.conditions import UnsupportedOperator, compile_test
+from sluiceway.evaluation.operators import UnsupportedOperator, compile_test
 from sluiceway.evaluation.users import unit_id, user_field
 from sluiceway.evaluation.values import json_text, plain_decimal
 

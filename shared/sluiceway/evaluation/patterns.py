@@ -1,0 +1,233 @@
+r"""Patterns of `str_matches`: the dialect of Rust's `fancy-regex`, on the PyPI module `regex`.
+
+Both know look-around, backreferences, atomic groups, possessive quantifiers, `\p{…}` and set
+operations in classes; what they write differently is translated here. A search is unanchored.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import regex
+from pydantic import JsonValue
+
+from .values import user_text
+
+#: A search that takes longer answers false, as one beyond the backtracking limit does in the SDKs.
+SEARCH_SECONDS_MAX = 0.05
+PATTERN_LENGTH_MAX = 1_000
+REPEAT_MAX = 1_000
+
+_ESCAPES = {
+    "z": r"\Z",
+    "Z": r"(?=\n*\Z)",
+    "h": "[0-9A-Fa-f]",
+    "H": "[^0-9A-Fa-f]",
+    "<": r"(?<!\w)(?=\w)",
+    ">": r"(?<=\w)(?!\w)",
+    "e": r"\x1b",
+    "b{start}": r"(?<!\w)(?=\w)",
+    "b{end}": r"(?<=\w)(?!\w)",
+    "b{start-half}": r"(?<!\w)",
+    "b{end-half}": r"(?!\w)",
+}
+_ESCAPES_IN_CLASS = {"h": "0-9A-Fa-f", "e": r"\x1b", "b": r"\x08"}
+_TOKEN = re.compile(
+    r"""
+      \\ (?: [xuU]\{(?P<code>[0-9A-Fa-f]+)\} | k<(?P<name>\w+)> | (?P<group>[1-9][0-9]*)
+           | (?P<escape> b\{[a-z-]+\} | [pP]\{[^}]*\} | .))
+    | (?P<flags> \(\?[a-zA-Z-]+[:)])
+    | (?P<open> \((?:\?(?:P?<\w+>|[:>=!]|<[=!]))?)
+    | (?P<repeat> (?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})[?+]?)
+    | (?P<other> .)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_CLASS_ITEM = re.compile(
+    r"\\(?:[xuU]\{(?P<code>[0-9A-Fa-f]+)\}|(?P<escape>[pP]\{[^}]*\}|.))"
+    r"|(?P<posix>\[:\^?\w+:\])|(?P<operator>&&|--|~~)|(?P<other>.)",
+    re.DOTALL,
+)
+
+
+class InvalidPattern(ValueError):
+    """The pattern is not one of the dialect."""
+
+
+def matches(target: JsonValue) -> Callable[[object], bool]:
+    """Return the operator `str_matches`; what has no text, or is no pattern, matches nothing."""
+    try:
+        search = compile_pattern(target).search if isinstance(target, str) else None
+    except InvalidPattern:
+        search = None
+    if search is None:
+        return lambda value: False
+
+    def test(value: object) -> bool:
+        text = user_text(value)
+        if text is None:
+            return False
+        try:
+            return search(text, timeout=SEARCH_SECONDS_MAX) is not None
+        except TimeoutError:
+            return False
+
+    return test
+
+
+def compile_pattern(pattern: str) -> "regex.Pattern[str]":
+    """Return a pattern of the dialect, compiled; `InvalidPattern` where it is none."""
+    translated = _Translation(pattern).run()
+    try:
+        return regex.compile(f"(?V1-f){translated}")
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise InvalidPattern(f"{pattern!r} is no pattern: {error}") from error
+
+
+def pattern_fault(pattern: str) -> str | None:
+    """Say why a pattern must not be served: it is none, or could take unbounded time; None if it may."""
+    if len(pattern) > PATTERN_LENGTH_MAX:
+        return f"the pattern has {len(pattern)} characters, at most {PATTERN_LENGTH_MAX} are allowed"
+    translation = _Translation(pattern)
+    try:
+        translation.run()
+        compile_pattern(pattern)
+    except InvalidPattern as error:
+        return str(error)
+    return translation.unbounded
+
+
+@dataclass
+class _Group:
+    multiline: bool = False
+    repeats: bool = False
+
+
+class _Translation:
+    """One walk over a pattern; keeps what it sees of repetitions within repetitions."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._groups = [_Group()]
+        self._closed: _Group | None = None
+        #: Why the pattern could take unbounded time.
+        self.unbounded: str | None = None
+
+    def run(self) -> str:
+        parts: list[str] = []
+        at = 0
+        while at < len(self._pattern):
+            if self._pattern[at] == "[":
+                at, text = _character_class(self._pattern, at)
+                self._closed = None
+            else:
+                match = _TOKEN.match(self._pattern, at)
+                if match is None:
+                    raise InvalidPattern(f"{self._pattern!r} ends with a backslash")
+                at, text = match.end(), self._token(match)
+            parts.append(text)
+        return "".join(parts)
+
+    def _token(self, match: "re.Match[str]") -> str:
+        closed, self._closed = self._closed, None
+        kind, text = match.lastgroup, match.group()
+        match kind:
+            case "code":
+                return _character(match["code"])
+            case "name":
+                return f"(?P={match['name']})"
+            case "escape":
+                return _escape(match["escape"])
+            case "flags":
+                return self._flags(text)
+            case "open":
+                self._groups.append(replace(self._groups[-1], repeats=False))
+            case "repeat":
+                self._repeat(text, closed)
+            case "other":
+                return self._other(text)
+        return text
+
+    def _other(self, text: str) -> str:
+        if text == "$":
+            return "$" if self._groups[-1].multiline else r"\Z"
+        if text == ")" and len(self._groups) > 1:
+            self._closed = self._groups.pop()
+            self._groups[-1].repeats |= self._closed.repeats
+        return text
+
+    def _flags(self, text: str) -> str:
+        on, _, off = text[2:-1].partition("-")
+        if set(on + off) - set("imsxuU"):
+            raise InvalidPattern(f"{self._pattern!r}: there are no flags {text!r}")
+        if text.endswith(":"):
+            self._groups.append(replace(self._groups[-1], repeats=False))
+        self._groups[-1].multiline = ("m" in on) or (self._groups[-1].multiline and "m" not in off)
+        on, off = (re.sub("[uU]", "", flags) for flags in (on, off))
+        # Who is greedy does not change whether there is a match.
+        kept = f"{on}-{off}" if off else on
+        return f"(?{kept}{text[-1]}" if kept or text.endswith(":") else ""
+
+    def _repeat(self, text: str, closed: _Group | None) -> None:
+        bounds = [int(number) for number in re.findall("[0-9]+", text)]
+        if any(bound > REPEAT_MAX for bound in bounds):
+            self.unbounded = f"{self._pattern!r} repeats more than {REPEAT_MAX} times"
+        if text[0] in "*+" or re.match(r"\{[0-9]+,\}", text):
+            if closed and closed.repeats:
+                self.unbounded = f"{self._pattern!r} repeats a repetition without a bound"
+            self._groups[-1].repeats = True
+
+
+def _escape(escape: str) -> str:
+    if escape in _ESCAPES:
+        return _ESCAPES[escape]
+    if escape[0] in "0RXGLKNCgk" or (escape.startswith("b{")):
+        raise InvalidPattern(f"there is no escape \\{escape}")
+    return f"\\{escape}"
+
+
+def _character(code: str) -> str:
+    try:
+        return re.escape(chr(int(code, 16)))
+    except (ValueError, OverflowError) as error:
+        raise InvalidPattern(f"there is no character {code}") from error
+
+
+def _character_class(pattern: str, start: int) -> tuple[int, str]:
+    """Return where the class that begins at `start` ends, and its translation."""
+    parts: list[str] = []
+    depth, at, first = 0, start, False
+    while at < len(pattern):
+        match = _CLASS_ITEM.match(pattern, at)
+        if match is None:
+            break
+        at = match.end()
+        text, closes = match.group(), False
+        if match["code"]:
+            text = _character(match["code"])
+        elif match["escape"]:
+            text = _class_escape(match["escape"], pattern[at : at + 2])
+        elif text == "[":
+            depth += 1
+            if pattern[at : at + 1] == "^":
+                text, at = "[^", at + 1
+            first = True
+            parts.append(text)
+            continue
+        elif text == "]" and not first:
+            depth, closes = depth - 1, True
+        elif text in ("]", "|"):
+            text = f"\\{text}"
+        parts.append(text)
+        first = False
+        if closes and depth == 0:
+            return at, "".join(parts)
+    raise InvalidPattern(f"{pattern!r}: a class is not closed")
+
+
+def _class_escape(escape: str, following: str) -> str:
+    if escape[0] in "dDsSwWpPhH" and following[:1] == "-" and following[1:] not in ("]", "-", ""):
+        raise InvalidPattern(f"\\{escape} begins no range")
+    if escape[0] in "0123456789RXGkKZAzBG" or escape == "H":
+        raise InvalidPattern(f"there is no escape \\{escape} in a class")
+    return _ESCAPES_IN_CLASS.get(escape, f"\\{escape}")
