@@ -1,11 +1,12 @@
 """Load, decide, append: the one road from a command to an event."""
 
 import logging
+from dataclasses import replace
 
 from sluiceway.clock import Clock
-from sluiceway.contracts.commands import FeatureCommand, SaveFeature
+from sluiceway.contracts.commands import ArchiveFeature, FeatureCommand, SaveFeature
 from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.replies import Outcome, Refusal, Reply
+from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_log import FeatureLog, Tail
@@ -36,8 +37,10 @@ class Decisions:
         `Unavailable` where the log does not answer; then it may or may not be stored, and the same
         command may be sent again.
         """
-        if isinstance(command, SaveFeature):
+        if isinstance(command, SaveFeature | ArchiveFeature):
             await self._catalogue.reached_end()
+        if isinstance(command, ArchiveFeature):
+            await self._features.reached_end()
         tail = self._remembered(command)
         is_fresh = tail is None
         for _ in range(ATTEMPTS_MAX):
@@ -47,10 +50,16 @@ class Decisions:
                 reply = await self._append(decision, tail)
                 if reply:
                     return reply
-            elif is_fresh:
+            elif is_fresh and not (_is_about_others(decision) and await self._has_news()):
                 return _reply(decision, tail)
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key} is being changed by many at once")
+
+    async def _has_news(self) -> bool:
+        """Catch up with the log; say whether it held something that was not known here."""
+        known = self._features.position
+        await self._features.reached_end()
+        return self._features.position != known
 
     def _remembered(self, command: FeatureCommand) -> Tail | None:
         """Return the state that was followed. It may be old: only an append proves that it is not."""
@@ -59,7 +68,10 @@ class Decisions:
 
     def _decide(self, command: FeatureCommand, tail: Tail) -> Decision:
         state = tail.logged.event.feature if tail.logged else None
-        return decide(state, command, self._clock(), self._catalogue.catalogue())
+        catalogue = self._catalogue.catalogue()
+        if isinstance(command, SaveFeature | ArchiveFeature):
+            catalogue = replace(catalogue, references=self._features.references())
+        return decide(state, command, self._clock(), catalogue)
 
     async def _append(self, event: FeatureEvent, tail: Tail) -> Reply | None:
         """Return the reply once the event is stored; None where another one came before it."""
@@ -71,6 +83,10 @@ class Decisions:
         metrics.EVENTS.labels(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
         return Reply(outcome=Outcome.ACCEPTED, feature=event.feature, revision=sequence)
+
+
+def _is_about_others(decision: Decision) -> bool:
+    return isinstance(decision, Refusal) and decision.code is RefusalCode.UNSAFE_REFERENCE
 
 
 def _reply(decision: Decision, tail: Tail) -> Reply:

@@ -1,6 +1,7 @@
 """One function per kind of command. No rules here: `decide` and `decide_catalogue` hold them."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 from sluiceway.clock import Clock
 from sluiceway.contracts import envelope
@@ -47,7 +48,8 @@ class Handlers:
         for _ in range(ATTEMPTS_MAX):
             await self._features.reached_end()
             await self._catalogue.reached_end()
-            decision = decide_catalogue(command, self._catalogue.catalogue(), self._usage())
+            catalogue = replace(self._catalogue.catalogue(), references=self._features.references())
+            decision = decide_catalogue(command, catalogue, self._usage())
             if isinstance(decision, Refusal):
                 return Reply(outcome=Outcome.REFUSED, refusal=decision)
             if not isinstance(decision, Put):

@@ -14,14 +14,25 @@ from tests.support.builders import HOST, Ledger, a_catalogue, a_config, a_gate, 
 
 ENVIRONMENTS = ("development", "staging", "production")
 VALUES = st.sampled_from(("us-west", "eu", "5", "")) | st.integers(-5, 5) | st.booleans()
-CONDITIONS = st.builds(
-    lambda field, operator, target: {
-        "type": "custom_field", "field": field, "operator": operator, "targetValue": target,
-    },
-    st.sampled_from(("region", "tier")),
-    st.sampled_from(("any", "none", "eq", "neq", "gt", "lte")),
-    VALUES | st.lists(VALUES, max_size=3),
-)  # fmt: skip
+LISTS = st.lists(VALUES, max_size=3, unique_by=str)
+TARGETS = {
+    "any": LISTS,
+    "none": LISTS,
+    "eq": VALUES | LISTS,
+    "neq": VALUES | LISTS,
+    "gt": st.integers(-5, 5) | st.just("5"),
+    "lte": st.integers(-5, 5),
+}
+CONDITIONS = st.sampled_from(sorted(TARGETS)).flatmap(
+    lambda operator: st.fixed_dictionaries(
+        {
+            "type": st.just("custom_field"),
+            "field": st.sampled_from(("region", "tier")),
+            "operator": st.just(operator),
+            "targetValue": TARGETS[operator],
+        }
+    )
+)
 RULES = st.lists(
     st.fixed_dictionaries(
         {

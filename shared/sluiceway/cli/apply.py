@@ -1,6 +1,7 @@
 """Models → commands, one after the other; or what they would do."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..clock import now_ms
@@ -23,6 +24,7 @@ from ..messaging.connection import Connection
 from ..messaging.feature_log import FeatureLog
 from ..pipelines.cataloguing import CatalogueDecision, Put, decide_catalogue
 from ..pipelines.decide import Catalogue, Decision, decide
+from ..pipelines.references import feature_references
 from . import reading
 from .documents import Document
 
@@ -31,6 +33,7 @@ NOUNS: Mapping[str, str] = {
     "Environment": "environment",
     "Region": "region",
     "ReleasePipeline": "pipeline",
+    "Segment": "segment",
     "FeatureGate": "gate",
     "DynamicConfig": "config",
 }
@@ -96,6 +99,7 @@ async def rehearsing(
     """
     feature_log = FeatureLog(connection, "/sluiceway/cli")
     catalogue, usage = await reading.catalogue(connection), await reading.usage(connection)
+    catalogue = replace(catalogue, references=await reading.references(connection))
     states: dict[FeatureKey, Feature | None] = {}
     for document in documents:
         command = command_of(document, actor, None)
@@ -107,6 +111,8 @@ async def rehearsing(
             decision = decide(states[key], command, now_ms(), catalogue)
             if isinstance(decision, FeatureEvent):
                 states[key] = decision.feature
+                known = {**catalogue.references, key.spec_name: feature_references(decision.feature)}
+                catalogue = replace(catalogue, references=known)
             yield _would(document, decision)
         else:
             change = decide_catalogue(command, catalogue, usage)
@@ -186,12 +192,12 @@ def _with(catalogue: Catalogue, change: CatalogueDecision) -> Catalogue:
     match change:
         case Put(document=Environment() as environment):
             environments = {**catalogue.environments, environment.name: environment}
-            return Catalogue(environments, catalogue.regions, catalogue.pipelines)
+            return replace(catalogue, environments=environments)
         case Put(document=Region() as region):
             regions = {**catalogue.regions, region.name: region}
-            return Catalogue(catalogue.environments, regions, catalogue.pipelines)
+            return replace(catalogue, regions=regions)
         case Put(document=Pipeline() as pipeline):
             pipelines = {**catalogue.pipelines, pipeline.id: pipeline}
-            return Catalogue(catalogue.environments, catalogue.regions, pipelines)
+            return replace(catalogue, pipelines=pipelines)
         case _:
             return catalogue

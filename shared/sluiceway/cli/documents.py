@@ -10,17 +10,18 @@ from pydantic import BaseModel, ValidationError
 
 from ..contracts.catalogue import Environment, Region
 from ..contracts.faults import faults_of
-from ..contracts.feature import DynamicConfig, FeatureGate
+from ..contracts.feature import DynamicConfig, FeatureGate, Segment
 from ..contracts.pipeline import Pipeline
 from .session import Failed
 
-Document = Environment | Region | Pipeline | FeatureGate | DynamicConfig
+Document = Environment | Region | Pipeline | Segment | FeatureGate | DynamicConfig
 
 #: In the order in which they are applied: each may refer to those before it.
 MODELS: dict[str, type[BaseModel]] = {
     "Environment": Environment,
     "Region": Region,
     "ReleasePipeline": Pipeline,
+    "Segment": Segment,
     "FeatureGate": FeatureGate,
     "DynamicConfig": DynamicConfig,
 }

@@ -18,6 +18,7 @@ from ..messaging.feature_view import Entry, FeatureView
 from ..messaging.following import Follower, Record
 from ..pipelines.cataloguing import Usage
 from ..pipelines.decide import Catalogue
+from ..pipelines.references import References
 
 READ_SECONDS = 10.0
 NOT_SET_UP = "the broker answers, but holds no Sluiceway streams yet; is a scheduler running?"
@@ -55,6 +56,12 @@ async def usage(connection: Connection) -> Usage:
             if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
                 running[pipeline] += (str(entry.key),)
     return Usage(attached, running)
+
+
+async def references(connection: Connection) -> References:
+    """Return what every feature refers to."""
+    async with feature_view(connection) as view:
+        return view.references()
 
 
 async def rules(connection: Connection, region: str) -> list[RuleDocument]:

@@ -26,6 +26,14 @@ class ConditionType(StrEnum):
     UNIT_ID = "unit_id"
     #: the environment of the region
     ENVIRONMENT_TIER = "environment_tier"
+    #: whoever passes (or fails) the gate that `targetValue` names; takes no operator
+    PASSES_GATE = "passes_gate"
+    FAILS_GATE = "fails_gate"
+    #: whoever is (or is not) in the segment that `targetValue` names; takes no operator
+    PASSES_SEGMENT = "passes_segment"
+    FAILS_SEGMENT = "fails_segment"
+    #: the time of the check
+    TIME = "time"
 
 
 class Condition(Authored):

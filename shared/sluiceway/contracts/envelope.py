@@ -22,6 +22,10 @@ DUE = "Sluiceway-Due"
 PIPELINE = "Sluiceway-Pipeline"
 #: FEATURES: the pipeline of the active trigger.
 RUNNING_PIPELINE = "Sluiceway-Running-Pipeline"
+#: FEATURES: there, where the feature is archived.
+ARCHIVED = "Sluiceway-Archived"
+#: FEATURES: the specs that the feature refers to, with spaces between them.
+REFERENCES = "Sluiceway-References"
 #: RULES: sequence of the event in FEATURES.
 REVISION = "Sluiceway-Revision"
 #: RULES: sequence of the region's document in CATALOG.

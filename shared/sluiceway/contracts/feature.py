@@ -15,6 +15,9 @@ RECENT_COMMANDS_MAX = 32
 #: How many actions a trigger carries; the log holds them all.
 ACTIONS_MAX = 50
 
+#: Members that a segment lists by their id.
+IDS_MAX = 5_000
+
 Percentage = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -78,7 +81,24 @@ class DynamicConfig(_FeatureDocument):
         return FeatureKey(FeatureKind.DYNAMIC_CONFIG, self.name)
 
 
-FeatureDocument = Annotated[FeatureGate | DynamicConfig, Field(discriminator="kind")]
+class Segment(_FeatureDocument):
+    """A named set of users: whoever matches a rule, or has one of the ids."""
+
+    kind: Literal["Segment"] = "Segment"
+    rules: Annotated[tuple[GateRule, ...], Field(max_length=RULES_MAX)] = ()
+    #: Ids of the kind `idType` that are in, whatever the rules say; case counts.
+    ids: Annotated[tuple[Label, ...], Field(max_length=IDS_MAX)] = ()
+
+    @property
+    def key(self) -> FeatureKey:
+        return FeatureKey(FeatureKind.SEGMENT, self.name)
+
+    @property
+    def default_value(self) -> JsonValue:
+        return False
+
+
+FeatureDocument = Annotated[FeatureGate | DynamicConfig | Segment, Field(discriminator="kind")]
 
 
 class Spec(Recorded):
@@ -93,6 +113,8 @@ class Spec(Recorded):
     id_type: str
     default_value: JsonValue
     rules: tuple[GateRule | ConfigRule, ...]
+    #: Members of a segment by their id.
+    ids: tuple[str, ...] = ()
 
 
 class TriggerStatus(StrEnum):

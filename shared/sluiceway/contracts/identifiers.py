@@ -51,10 +51,15 @@ def trigger_id(key: FeatureKey, run: int) -> str:
     return f"{key}.{run}"
 
 
+def feature_key(text: str) -> FeatureKey:
+    """Return the feature that a text such as `gate.new_checkout` names."""
+    kind, name = text.split(".")
+    return FeatureKey(FeatureKind(kind), name)
+
+
 def feature_of(trigger: str) -> FeatureKey:
     """Return the feature that a valid `TriggerId` names."""
-    kind, name, _ = trigger.split(".")
-    return FeatureKey(FeatureKind(kind), name)
+    return feature_key(trigger.rpartition(".")[0])
 
 
 def slug(text: str) -> str:

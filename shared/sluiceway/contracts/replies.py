@@ -27,6 +27,8 @@ class RefusalCode(StrEnum):
     STALE_PHASE = "stale_phase"
     #: the state of the trigger does not allow it
     NOT_POSSIBLE = "not_possible"
+    #: it refers to what is not there, or to itself, or to too much
+    UNSAFE_REFERENCE = "unsafe_reference"
     #: it is still in use
     IN_USE = "in_use"
     #: the bake is not over

@@ -37,6 +37,11 @@ def compared_versions(
     return prepare
 
 
+def is_version(text: str) -> bool:
+    """Say whether every part of a text that counts is an integer."""
+    return None not in _parts(text)
+
+
 def _parts(version: str) -> list[int | None]:
     return [_part(text) for text in version.split("-", 1)[0].split(".")]
 

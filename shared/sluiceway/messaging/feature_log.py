@@ -12,6 +12,7 @@ from ..contracts import envelope, subjects
 from ..contracts.events import FeatureEvent
 from ..contracts.identifiers import FeatureKey
 from ..errors import Conflict, Rejected, Unavailable
+from ..pipelines.references import feature_references
 from .connection import REQUEST_TIMEOUT_SECONDS, Connection
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,10 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
         headers[envelope.STATUS] = feature.trigger.status
     if feature.release_pipeline_id:
         headers[envelope.PIPELINE] = feature.release_pipeline_id
+    if references := feature_references(feature):
+        headers[envelope.REFERENCES] = " ".join(references)
+    if feature.archived:
+        headers[envelope.ARCHIVED] = "true"
     if active := feature.active_trigger:
         headers[envelope.RUNNING_PIPELINE] = active.pipeline.id
         if active.due_ms is not None:

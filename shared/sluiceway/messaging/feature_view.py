@@ -11,7 +11,7 @@ from ..contracts.identifiers import FeatureKey
 from ..errors import Rejected
 from .connection import Connection
 from .feature_log import TYPE_PREFIX, FeatureLog, Logged, Tail, headers_of, parse
-from .following import Follower, Record
+from .following import Follower, Position, Record
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,13 @@ class Entry:
     def is_active(self) -> bool:
         """Whether a trigger is active."""
         return self.status is not None and self.status.is_active
+
+    @property
+    def references(self) -> tuple[str, ...] | None:
+        """The specs that the feature refers to; None where it is archived."""
+        if envelope.ARCHIVED in self.headers:
+            return None
+        return tuple(self.headers.get(envelope.REFERENCES, "").split())
 
     @property
     def due_ms(self) -> int | None:
@@ -123,6 +130,17 @@ class FeatureView:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def position(self) -> Position:
+        """How far the log was followed."""
+        return self.follower.position
+
+    def references(self) -> dict[str, tuple[str, ...]]:
+        """Return every feature that is not archived, by the name of its spec, and what it refers to."""
+        return {
+            entry.key.spec_name: references for entry in self if (references := entry.references) is not None
+        }
 
     def note(self, event: FeatureEvent, sequence: int) -> None:
         """Take an event that this process has just appended, before it comes back."""

@@ -13,9 +13,11 @@ from ..contracts.commands import (
     SavePipeline,
     SaveRegion,
 )
+from ..contracts.identifiers import feature_key
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal, RefusalCode
 from .decide import Catalogue, Unchanged
+from .references import References, reference_fault, references_of
 from .validation import pipeline_faults
 
 
@@ -76,11 +78,29 @@ def _save_pipeline(pipeline: Pipeline, catalogue: Catalogue, usage: Usage) -> Ca
         return _put("pipeline", pipeline.id, pipeline, known)
     if faults := pipeline_faults(pipeline, catalogue.environments):
         return Refusal(code=RefusalCode.INVALID, message="; ".join(faults))
+    if fault := _reference_fault(pipeline, catalogue.references, usage):
+        return Refusal(
+            code=RefusalCode.UNSAFE_REFERENCE,
+            message=f"pipeline {pipeline.id}: {fault}",
+            possible=("save_pipeline",),
+        )
     if running := usage.running.get(pipeline.id):
         return _in_use(
             f"pipeline {pipeline.id} is running for {', '.join(running)}; end that first", ("abort",)
         )
     return _put("pipeline", pipeline.id, pipeline, known)
+
+
+def _reference_fault(pipeline: Pipeline, known: References, usage: Usage) -> str | None:
+    """Say why the features that are attached to a pipeline must not be released by its conditions."""
+    own = references_of(None, pipeline)
+    if not own:
+        return None
+    for attached in usage.attached.get(pipeline.id, ()):
+        name = feature_key(attached).spec_name
+        if fault := reference_fault(name, known.get(name, ()) + own, known):
+            return f"{attached} would not be safe: {fault}"
+    return reference_fault(f"pipeline {pipeline.id}", own, known)
 
 
 def _delete_environment(name: str, catalogue: Catalogue) -> CatalogueDecision:

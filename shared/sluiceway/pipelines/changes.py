@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from ..contracts.catalogue import Environment
-from ..contracts.feature import DynamicConfig, FeatureGate, Spec
+from ..contracts.feature import FeatureDocument, Segment, Spec
 from .projection import rule_id
 from .segments import Place, remainder
 
 
-def spec_of(document: FeatureGate | DynamicConfig, version: int, trigger: str | None) -> Spec:
+def spec_of(document: FeatureDocument, version: int, trigger: str | None) -> Spec:
     """Return what an author wrote as a version of the feature."""
     return Spec(
         version=version,
@@ -21,6 +21,7 @@ def spec_of(document: FeatureGate | DynamicConfig, version: int, trigger: str | 
         id_type=document.id_type,
         default_value=document.default_value,
         rules=document.rules,
+        ids=document.ids if isinstance(document, Segment) else (),
     )
 
 
@@ -51,7 +52,7 @@ def touched_environments(
 def _effect(spec: Spec | None, environment: str) -> str:
     """Return all that decides answers in an environment, as text that can be compared."""
     if spec is None:
-        return _canonical([False, [], "userID"])
+        return _canonical([False, [], "userID", []])
     place = Place(environment, {})
     rules: list[JsonValue] = []
     for rule in spec.rules if spec.is_enabled else ():
@@ -65,7 +66,9 @@ def _effect(spec: Spec | None, environment: str) -> str:
                     [condition.to_jsonable() for condition in open_],
                 ]
             )
-    return _canonical([spec.default_value or False, rules, spec.id_type if rules else "userID"])
+    members: list[JsonValue] = list(spec.ids) if spec.is_enabled else []
+    has_units = rules or members
+    return _canonical([spec.default_value or False, rules, spec.id_type if has_units else "userID", members])
 
 
 def _text(spec: Spec) -> str:

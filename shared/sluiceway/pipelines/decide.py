@@ -34,6 +34,7 @@ from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal, RefusalCode
 from . import transitions
 from .changes import is_same, needs_release, spec_of
+from .references import References, reference_fault, references_of, users_of
 from .validation import feature_faults
 
 
@@ -44,6 +45,8 @@ class Catalogue:
     environments: Mapping[str, Environment] = field(default_factory=dict)
     regions: Mapping[str, Region] = field(default_factory=dict)
     pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+    #: All features that are not archived, and what they refer to.
+    references: References = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogu
         case SaveFeature():
             return _save(state, command, now_ms, catalogue)
         case ArchiveFeature():
-            return _archive(state, command, now_ms)
+            return _archive(state, command, now_ms, catalogue)
         case TriggerCommand():
             return _act(state, command, now_ms)
         case _:
@@ -110,6 +113,9 @@ def _save(state: Feature | None, command: SaveFeature, now_ms: int, catalogue: C
             return Unchanged(f"{feature.key} is so already: no effective change")
         attached = feature.changed(release_pipeline_id=pipeline_id)
         return _event(EventType.FEATURE_CHANGED, attached, command, now_ms)
+    own = references_of(before) + references_of(after, pipeline)
+    if own and (fault := reference_fault(document.key.spec_name, own, catalogue.references)):
+        return _refused(RefusalCode.UNSAFE_REFERENCE, f"{document.key}: {fault}", ("save_feature",))
     feature = feature.changed(
         release_pipeline_id=pipeline_id,
         base=before,
@@ -137,7 +143,7 @@ def _start(feature: Feature, after: Spec, pipeline: Pipeline, command: SaveFeatu
     return _event(EventType.TRIGGER_STARTED, feature, command, now_ms, phase_id=pipeline.phases[0].id)
 
 
-def _archive(state: Feature | None, command: ArchiveFeature, now_ms: int) -> Decision:
+def _archive(state: Feature | None, command: ArchiveFeature, now_ms: int, catalogue: Catalogue) -> Decision:
     if state is None:
         return _refused(RefusalCode.UNKNOWN_FEATURE, f"there is no {command.key}", ("save_feature",))
     if active := state.active_trigger:
@@ -148,7 +154,16 @@ def _archive(state: Feature | None, command: ArchiveFeature, now_ms: int) -> Dec
         )
     if state.archived:
         return Unchanged(f"{state.key} is archived already")
+    if users := _users(state.key.spec_name, catalogue):
+        return _refused(
+            RefusalCode.IN_USE, f"{state.key} is referred to by {', '.join(users)}; change that first"
+        )
     return _event(EventType.FEATURE_ARCHIVED, state.changed(archived=True), command, now_ms)
+
+
+def _users(spec_name: str, catalogue: Catalogue) -> list[str]:
+    pipelines = {f"pipeline {id_}": references_of(None, p) for id_, p in catalogue.pipelines.items()}
+    return users_of(spec_name, {**catalogue.references, **pipelines})
 
 
 def _act(state: Feature | None, command: TriggerCommand, now_ms: int) -> Decision:

@@ -27,8 +27,15 @@ from ..contracts.rules import (
     SpecRule,
     SpecSet,
 )
+from ..evaluation.conditions import member_key
+from .references import GATE_REFERENCES, SEGMENT_REFERENCES, spec_name_in
 from .segments import Coverage, Extent, Place, coverage, remainder
 
+ENTITIES = {
+    FeatureKind.GATE: "feature_gate",
+    FeatureKind.DYNAMIC_CONFIG: "dynamic_config",
+    FeatureKind.SEGMENT: "segment",
+}
 #: Where the SDK finds what an author's condition looks at.
 USER_FIELDS = {
     ConditionType.USER_ID: "userID",
@@ -39,6 +46,9 @@ USER_FIELDS = {
     ConditionType.APP_VERSION: "appVersion",
 }
 CHECKSUM_LENGTH = 16
+PASSING = frozenset({ConditionType.PASSES_GATE, ConditionType.PASSES_SEGMENT})
+#: The rule of a segment that its list of ids stands for.
+IDS_RULE = "ids"
 
 
 def project(event: FeatureEvent, revision: int, place: Place) -> RuleDocument | None:
@@ -102,10 +112,10 @@ def _specs(feature: Feature, covered: Coverage, place: Place) -> tuple[SpecSet, 
     parts = _Parts(feature, place)
     base, candidate = feature.base, feature.candidate
     if candidate and covered.extent is Extent.FULLY:
-        parts.add(feature.name, candidate)
+        parts.add(feature.key.spec_name, candidate)
         return parts.specs(), candidate
     if base:
-        parts.add(feature.name, base)
+        parts.add(feature.key.spec_name, base)
     if candidate and covered.extent is Extent.PARTLY:
         parts.override(candidate, covered)
         return parts.specs(), candidate
@@ -122,22 +132,24 @@ class _Parts:
         self._conditions: dict[str, SpecCondition] = {}
         self._override_rules: dict[str, SpecRule] = {}
         self._overrides: dict[str, tuple[OverrideMapping, ...]] = {}
+        self._member_lists: dict[str, tuple[str, ...]] = {}
 
     def add(self, name: str, spec: Spec) -> None:
-        entity = "feature_gate" if self._feature.kind is FeatureKind.GATE else "dynamic_config"
+        entity = ENTITIES[self._feature.kind]
+        members = self._members(name, spec) if spec.ids else ()
         self._named[name] = ConfigSpec(
-            type=entity,
+            type="dynamic_config" if entity == "dynamic_config" else "feature_gate",
             entity=entity,
             salt=self._feature.salt,
             enabled=spec.is_enabled,
             default_value=spec.default_value,
-            rules=tuple(self._rules(spec)) if spec.is_enabled else (),
+            rules=(*members, *self._rules(spec)) if spec.is_enabled else (),
             id_type=spec.id_type,
             version=spec.version,
         )
 
     def override(self, candidate: Spec, covered: Coverage) -> None:
-        target = f"{self._feature.name}:v{candidate.version}"
+        target = f"{self._feature.key.spec_name}:v{candidate.version}"
         self.add(target, candidate)
         references = []
         for name, conditions in covered.remainders:
@@ -147,16 +159,34 @@ class _Parts:
             )
             references.append(OverrideReference(rule_name=id_))
         mapping = OverrideMapping(new_config_name=target, rules=tuple(references))
-        self._overrides[self._feature.name] = (mapping,)
+        self._overrides[self._feature.key.spec_name] = (mapping,)
 
     def specs(self) -> SpecSet:
-        is_gate = self._feature.kind is FeatureKind.GATE
+        is_config = self._feature.kind is FeatureKind.DYNAMIC_CONFIG
         return SpecSet(
-            feature_gates=self._named if is_gate else {},
-            dynamic_configs={} if is_gate else self._named,
+            feature_gates={} if is_config else self._named,
+            dynamic_configs=self._named if is_config else {},
             condition_map=self._conditions,
             override_rules=self._override_rules,
             overrides=self._overrides,
+            member_lists=self._member_lists,
+        )
+
+    def _members(self, name: str, spec: Spec) -> tuple[SpecRule]:
+        """Return the rule that a list of ids stands for. The list has the name of its version."""
+        self._member_lists[name] = tuple(member_key(id_) for id_ in spec.ids)
+        condition = SpecCondition(
+            type="unit_id", operator="in_segment_list", target_value=name, id_type=spec.id_type
+        )
+        return (
+            SpecRule(
+                name=IDS_RULE,
+                id=IDS_RULE,
+                pass_percentage=100.0,
+                return_value=True,
+                conditions=(self._keep(condition),),
+                id_type=spec.id_type,
+            ),
         )
 
     def _rules(self, spec: Spec) -> Iterable[SpecRule]:
@@ -176,7 +206,9 @@ class _Parts:
         return tuple(self._id(condition) for condition in conditions)
 
     def _id(self, condition: Condition) -> str:
-        translated = sdk_condition(condition)
+        return self._keep(sdk_condition(condition))
+
+    def _keep(self, translated: SpecCondition) -> str:
         id_ = hashlib.sha256(translated.to_json()).hexdigest()[:CHECKSUM_LENGTH]
         self._conditions[id_] = translated
         return id_
@@ -197,6 +229,11 @@ def sdk_condition(condition: Condition) -> SpecCondition:
             target_value=target,
             id_type=condition.custom_id or "userID",
         )
+    if condition.type in GATE_REFERENCES | SEGMENT_REFERENCES:
+        type_ = "pass_gate" if condition.type in PASSING else "fail_gate"
+        return SpecCondition(type=type_, target_value=spec_name_in(condition))
+    if condition.type is ConditionType.TIME:
+        return SpecCondition(type="current_time", operator=condition.operator, target_value=target)
     return SpecCondition(
         type="user_field",
         operator=condition.operator,

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from ..contracts.conditions import Condition, ConditionType
-from ..contracts.feature import DynamicConfig, FeatureGate
+from ..contracts.conditions import Condition
+from ..contracts.feature import FeatureDocument, Segment
 from ..contracts.pipeline import Pipeline
-from ..evaluation.operators import OPERATORS
+from .condition_faults import condition_faults
 from .projection import rule_id
 
 
-def feature_faults(document: FeatureGate | DynamicConfig, environments: Collection[str]) -> list[str]:
+def feature_faults(document: FeatureDocument, environments: Collection[str]) -> list[str]:
     """Return what is wrong with a gate or config; empty where nothing is."""
     faults = [
         f"rule id {id_!r} stands {count} times; give each rule an id of its own"
@@ -19,6 +19,8 @@ def feature_faults(document: FeatureGate | DynamicConfig, environments: Collecti
     ]
     for rule in document.rules:
         faults += _rule_faults(f"rule {rule.name!r}", rule.environments, rule.conditions, environments)
+    if isinstance(document, Segment):
+        faults += _segment_faults(document)
     return faults
 
 
@@ -43,18 +45,14 @@ def _rule_faults(
             known = ", ".join(sorted(environments)) or "none yet"
             yield f"{where}: there is no environment {name!r} (known: {known})"
     for index, condition in enumerate(conditions):
-        for fault in _condition_faults(condition):
+        for fault in condition_faults(condition):
             yield f"{where}, condition {index + 1}: {fault}"
 
 
-def _condition_faults(condition: Condition) -> Iterator[str]:
-    if condition.type is ConditionType.PUBLIC:
-        return
-    if condition.operator is None:
-        yield f"{condition.type} needs an operator, one of {', '.join(sorted(OPERATORS))}"
-    elif condition.operator not in OPERATORS:
-        yield f"unknown operator {condition.operator!r}; use one of {', '.join(sorted(OPERATORS))}"
-    if condition.type is ConditionType.CUSTOM_FIELD and not condition.field:
-        yield "custom_field needs a field"
-    if condition.type is ConditionType.UNIT_ID and not condition.custom_id:
-        yield "unit_id needs a customID"
+def _segment_faults(segment: Segment) -> Iterator[str]:
+    for id_, count in Counter(segment.ids).items():
+        if count > 1:
+            yield f"id {id_!r} stands {count} times"
+    for rule in segment.rules:
+        if not rule.return_value:
+            yield f"rule {rule.name!r}: whoever matches it is in the segment; returnValue must be true"

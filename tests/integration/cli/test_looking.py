@@ -35,7 +35,7 @@ async def test_a_check_tells_the_value_and_where_it_came_from(released: Cli) -> 
 
     assert (candidate.json["value"], candidate.json["rule_id"]) == (True, "everyone")
     assert candidate.json["trigger"] == TRIGGER
-    assert base.out.startswith("false  (rule default, default, revision ")
+    assert base.out.startswith("false  (rule default, static, revision ")
     assert unknown.line == "region dev holds no rules of 'nothing'"
     assert "--user is no JSON" in garbled.line
 

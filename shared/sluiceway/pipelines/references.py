@@ -1,0 +1,134 @@
+"""Which features a feature refers to, and what must never come of it.
+
+A circle of references ends the processes of the official SDKs or keeps them busy for ever; so does a
+ladder, in which every step refers to the next one twice: they evaluate it anew each time.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from ..contracts.conditions import Condition, ConditionType
+from ..contracts.feature import Feature, Spec
+from ..contracts.identifiers import SEGMENT_PREFIX
+from ..contracts.pipeline import Pipeline
+
+#: Levels of features that refer to one another; the SDKs give up at 64.
+LEVELS_MAX = 32
+#: Evaluations that one check may take without a memo.
+EVALUATIONS_MAX = 1_000
+
+GATE_REFERENCES = frozenset({ConditionType.PASSES_GATE, ConditionType.FAILS_GATE})
+SEGMENT_REFERENCES = frozenset({ConditionType.PASSES_SEGMENT, ConditionType.FAILS_SEGMENT})
+
+#: Name of a spec (`new_checkout`, `segment:beta`) → the specs it refers to, as often as it does.
+References = Mapping[str, tuple[str, ...]]
+
+
+def spec_name_in(condition: Condition) -> str | None:
+    """Return the spec that a condition refers to; None where it refers to none."""
+    if not isinstance(condition.target_value, str):
+        return None
+    if condition.type in GATE_REFERENCES:
+        return condition.target_value
+    return f"{SEGMENT_PREFIX}{condition.target_value}" if condition.type in SEGMENT_REFERENCES else None
+
+
+def references_in(conditions: Iterable[Condition]) -> tuple[str, ...]:
+    """Return the specs that conditions refer to."""
+    return tuple(name for condition in conditions if (name := spec_name_in(condition)))
+
+
+def references_of(spec: Spec | None, pipeline: Pipeline | None = None) -> tuple[str, ...]:
+    """Return what a version refers to, and what decides who gets it."""
+    own = [condition for rule in spec.rules for condition in rule.conditions] if spec else []
+    phases = pipeline.phases if pipeline else ()
+    return references_in(own) + references_in(c for p in phases for rule in p.rules for c in rule.conditions)
+
+
+def feature_references(feature: Feature) -> tuple[str, ...]:
+    """Return what a feature refers to, as long as its trigger runs also by its candidate and phases."""
+    if feature.archived:
+        return ()
+    pipeline = feature.trigger.pipeline if feature.trigger and feature.candidate else None
+    return references_of(feature.base) + references_of(feature.candidate, pipeline)
+
+
+def reference_fault(name: str, own: tuple[str, ...], known: References) -> str | None:
+    """Say why a feature must not refer to these; None where it may."""
+    missing = sorted({reference for reference in own if reference not in known})
+    if missing:
+        return f"it refers to {', '.join(missing)}, which is not there; save that first"
+    graph = _Graph({**known, name: own})
+    if circle := graph.circle_from(name):
+        return f"it refers to itself: {' → '.join(circle)}"
+    for root in (name, *graph.ancestors_of(name)):
+        if (levels := graph.levels(root)) > LEVELS_MAX:
+            return f"{root} would take {levels} levels of features, at most {LEVELS_MAX} are allowed"
+        if (count := graph.evaluations(root)) > EVALUATIONS_MAX:
+            return f"a check of {root} would take {count} evaluations, at most {EVALUATIONS_MAX} are allowed"
+    return None
+
+
+def users_of(name: str, known: References) -> list[str]:
+    """Return the specs that refer to one."""
+    return sorted(user for user, references in known.items() if name in references)
+
+
+class _Graph:
+    def __init__(self, edges: References) -> None:
+        self._edges = edges
+        self._levels: dict[str, int] = {}
+        self._evaluations: dict[str, int] = {}
+
+    def circle_from(self, name: str) -> list[str] | None:
+        """Return a way from `name` back to itself."""
+        ways, seen = [[name]], set[str]()
+        while ways:
+            way = ways.pop()
+            for reference in self._edges.get(way[-1], ()):
+                if reference == name:
+                    return [*way, name]
+                if reference not in seen:
+                    seen.add(reference)
+                    ways.append([*way, reference])
+        return None
+
+    def ancestors_of(self, name: str) -> set[str]:
+        """Return everything that refers to `name`, also by way of others."""
+        users: dict[str, set[str]] = {}
+        for user, references in self._edges.items():
+            for reference in references:
+                users.setdefault(reference, set()).add(user)
+        found: set[str] = set()
+        left = [name]
+        while left:
+            new = users.get(left.pop(), set()) - found
+            found |= new
+            left += new
+        return found - {name}
+
+    def levels(self, name: str) -> int:
+        """Return how many levels a check goes down; there must be no circle below."""
+        for each in self._bottom_up(name):
+            below = (self._levels[reference] for reference in self._edges.get(each, ()))
+            self._levels[each] = 1 + max(below, default=0)
+        return self._levels[name]
+
+    def evaluations(self, name: str) -> int:
+        """Return how many evaluations a check takes without a memo; there must be no circle below."""
+        for each in self._bottom_up(name):
+            below = (self._evaluations[reference] for reference in self._edges.get(each, ()))
+            self._evaluations[each] = 1 + sum(below)
+        return self._evaluations[name]
+
+    def _bottom_up(self, name: str) -> list[str]:
+        """Return everything below `name` and itself, each after all that it refers to."""
+        order: dict[str, None] = {}
+        stack = [(name, False)]
+        while stack:
+            each, is_done = stack.pop()
+            if is_done:
+                order[each] = None
+            elif each not in order:
+                stack.append((each, True))
+                stack += [(reference, False) for reference in self._edges.get(each, ())]
+        return list(order)
