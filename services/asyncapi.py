@@ -15,7 +15,7 @@ from pydantic import BaseModel, RootModel
 from sluiceway import __version__
 from sluiceway.contracts import subjects
 from sluiceway.contracts.applied import AppliedReport
-from sluiceway.contracts.catalogue import Environment, Region
+from sluiceway.contracts.catalogue import Environment, Region, SdkKey
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Reply
@@ -28,7 +28,7 @@ from .scheduler import app as scheduler
 from .scheduler.settings import Settings as SchedulerSettings
 
 
-class CatalogueEntry(RootModel[Environment | Region | Pipeline]):
+class CatalogueEntry(RootModel[Environment | Region | Pipeline | SdkKey]):
     """A document of the catalogue."""
 
 
@@ -51,7 +51,7 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "the header KV-Operation: DEL takes it away. Headers: Sluiceway-Revision, Sluiceway-Event-Time.",
     ),
     (
-        "$KV.CATALOG.<environment|region|pipeline>.<id>",
+        "$KV.CATALOG.<environment|region|pipeline|key>.<id>",
         CatalogueEntry,
         "Bucket CATALOG, by the scheduler. Headers: Sluiceway-Actor, Sluiceway-Reason.",
     ),

@@ -18,6 +18,8 @@ from sluiceway.messaging.feature_view import Entry, FeatureView
 from sluiceway.messaging.rule_store import NOTHING, Place, RuleStore, Version, Write
 from sluiceway.pipelines import segments
 from sluiceway.pipelines.projection import checksum, fields_looked_at, project
+from sluiceway.pipelines.references import feature_references
+from sluiceway.pipelines.serving import document_faults, feature_faults_now
 from sluiceway.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -124,12 +126,22 @@ class FanOut:
             return 0
         try:
             event = entry.event
+            writes = list(self._writes(event, entry.sequence, regions))
+            self._check_references(event)
         except Rejected as error:
-            log.error("%s is left as it is: %s", key, error)
+            log.error("%s is left as it is in every region: %s", key, error)
+            metrics.RULES_REFUSED.inc()
             return entry.sequence
-        if await self._write(self._writes(event, entry.sequence, regions)):
+        if await self._write(writes):
             metrics.FAN_OUT_SECONDS.observe(max(0, now_ms() - event.time_ms) / 1_000)
         return entry.sequence
+
+    def _check_references(self, event: FeatureEvent) -> None:
+        """Raise `Rejected` where two changes at once made a circle, which each alone was not."""
+        if feature_references(event.feature) and (
+            faults := feature_faults_now(event.feature, self._features.references())
+        ):
+            raise Rejected(f"it would harm whoever evaluates it: {'; '.join(faults)}")
 
     async def _write(self, writes: Iterable[Write]) -> bool:
         """Write until nothing is due any more; say whether anything was."""
@@ -178,4 +190,6 @@ class FanOut:
 
 def _rules(event: FeatureEvent, revision: int, region: Region) -> Rules:
     document = project(event, revision, segments.Place.of(region))
+    if document and (faults := document_faults(document)):
+        raise Rejected(f"it would harm whoever evaluates it: {'; '.join(faults)}")
     return Rules(checksum(document), document.to_json()) if document else Rules(NOTHING, None)

@@ -45,27 +45,19 @@ class RegionRules:
         self.on_rejected: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
         self._rules = RuleSet(Host(clock=now_ms))
         self._rules.on_failure = _log_failure
+        # The very methods of the rules: a check takes no detour.
+        #: Says whether a user passes a gate; False where it is not known.
+        self.check_gate: Callable[[AnyUser, str], bool] = self._rules.check_gate
+        #: Returns a user's value of a dynamic config; empty where it is not known.
+        self.get_config: Callable[[AnyUser, str], Config] = self._rules.get_config
+        #: Return a gate's or config's answer with the rule that gave it.
+        self.gate: Callable[[AnyUser, str], Evaluation] = self._rules.gate
+        self.config: Callable[[AnyUser, str], Evaluation] = self._rules.config
         self._revisions: dict[FeatureKey, int] = {}
         self._cache = Cache(cache_dir / f"{region}.rules") if cache_dir else None
         self._position = START
         if self._cache:
             self._load(self._cache)
-
-    def check_gate(self, user: AnyUser, name: str) -> bool:
-        """Return whether a user passes a gate; False where it is not known."""
-        return self._rules.check_gate(user, name)
-
-    def get_config(self, user: AnyUser, name: str) -> Config:
-        """Return a user's value of a dynamic config; empty where it is not known."""
-        return self._rules.get_config(user, name)
-
-    def gate(self, user: AnyUser, name: str) -> Evaluation:
-        """Return a gate's answer with the rule that gave it."""
-        return self._rules.gate(user, name)
-
-    def config(self, user: AnyUser, name: str) -> Evaluation:
-        """Return a config's answer with the rule that gave it."""
-        return self._rules.config(user, name)
 
     def revision(self, key: FeatureKey) -> int | None:
         """Return the FEATURES sequence that the rules of a feature came from; None without rules."""

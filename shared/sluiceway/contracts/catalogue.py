@@ -1,8 +1,8 @@
-"""Environments and regions: where features are evaluated."""
+"""Environments, regions and their keys: where features are evaluated."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .conditions import Scalar
 from .identifiers import Name, RegionName
@@ -28,3 +28,22 @@ class Region(Authored):
     name: RegionName
     environment: Name
     attributes: Annotated[dict[str, Scalar], Field(max_length=ATTRIBUTES_MAX)] = {}
+
+
+class SdkKey(Authored):
+    """What a process must show to read the rules of a region, or of every region of an environment."""
+
+    kind: Literal["SdkKey"] = "SdkKey"
+    #: The public part of the key.
+    id: Name
+    region: RegionName | None = None
+    environment: Name | None = None
+    #: SHA-256 of the whole key, in hex.
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    created_ms: int
+
+    @model_validator(mode="after")
+    def _is_for_one_place(self) -> Self:
+        if (self.region is None) == (self.environment is None):
+            raise ValueError("a key is for one region or for one environment: give one of them")
+        return self

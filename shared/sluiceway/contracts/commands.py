@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from .catalogue import Environment, Region
+from .catalogue import Environment, Region, SdkKey
 from .feature import FeatureDocument
 from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId, feature_of
 from .model import Authored
@@ -168,8 +168,29 @@ class DeleteRegion(Command):
     name: RegionName
 
 
+class CreateKey(Command):
+    """Let whoever holds a new key read the rules of a region or environment."""
+
+    verb = "create_key"
+    key: SdkKey
+
+
+class RevokeKey(Command):
+    """Refuse a key from now on, in every region."""
+
+    verb = "revoke_key"
+    key_id: Name
+
+
 CatalogueCommand = (
-    SavePipeline | DeletePipeline | SaveEnvironment | DeleteEnvironment | SaveRegion | DeleteRegion
+    SavePipeline
+    | DeletePipeline
+    | SaveEnvironment
+    | DeleteEnvironment
+    | SaveRegion
+    | DeleteRegion
+    | CreateKey
+    | RevokeKey
 )
 
 #: Every command that has a subject.
@@ -189,4 +210,6 @@ PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     DeleteEnvironment,
     SaveRegion,
     DeleteRegion,
+    CreateKey,
+    RevokeKey,
 )

@@ -19,6 +19,7 @@ class RefusalCode(StrEnum):
     UNKNOWN_PIPELINE = "unknown_pipeline"
     UNKNOWN_ENVIRONMENT = "unknown_environment"
     UNKNOWN_REGION = "unknown_region"
+    UNKNOWN_KEY = "unknown_key"
     #: the feature has an active trigger
     TRIGGER_ACTIVE = "trigger_active"
     #: the trigger has ended

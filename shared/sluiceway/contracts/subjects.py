@@ -5,7 +5,7 @@ sluiceway.commands.<verb>              request-reply, queue group `scheduler`
 sluiceway.features.<kind>.<name>       stream FEATURES: the log of each feature
 sluiceway.alerts.<source>              stream ALERTS
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
-$KV.CATALOG.<environment|region|pipeline>.<id>
+$KV.CATALOG.<environment|region|pipeline|key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.APPLIED.<region>.<instance>
 ```
@@ -68,7 +68,7 @@ def dead_letters(service: str) -> str:
 
 
 def catalogue(kind: str, id_: str) -> str:
-    """Return the subject of a document in CATALOG; `kind` is environment, region or pipeline."""
+    """Return the subject of a document in CATALOG; `kind` is environment, region, pipeline or key."""
     return f"$KV.{CATALOG_BUCKET}.{kind}.{id_}"
 
 
@@ -76,6 +76,11 @@ def catalogue_in(subject: str) -> tuple[str, str]:
     """Return kind and id of the document that a subject of CATALOG holds."""
     _, _, kind, id_ = subject.split(".", 3)
     return kind, id_
+
+
+def catalogue_of(kind: str) -> str:
+    """Return the subjects of all documents of a kind in CATALOG."""
+    return f"$KV.{CATALOG_BUCKET}.{kind}.>"
 
 
 def rules_of(region: str) -> str:

@@ -9,6 +9,8 @@ from .values import user_text
 
 BUCKETS = 10_000
 USER_BUCKETS = 1_000
+#: Units whose answer a rule keeps; at most some 30 KB for each rule with a percentage.
+UNITS_REMEMBERED = 256
 
 _first_64_bits = struct.Struct(">Q").unpack_from
 
@@ -36,17 +38,25 @@ def dealer(percentage: float, salt: str, unit: Lookup) -> Callable[[AnyUser], bo
     salted = sha256(_bytes(f"{salt}.")).copy
     limit = percentage * 100.0
     first_64_bits = _first_64_bits
+    # A request asks about its user many times, and the digest is most of what an answer costs.
+    remembered: dict[str, bool] = {}
 
     def within(user: AnyUser) -> bool:
         id_ = unit(user)
         text = id_ if id_.__class__ is str else user_text(id_) or ""
+        passes = remembered.get(text)
+        if passes is not None:
+            return passes
         digest = salted()
         try:
             digest.update(text.encode())
         except UnicodeEncodeError:
             digest.update(_bytes(text))
         number: int = first_64_bits(digest.digest())[0]
-        return number % BUCKETS < limit
+        if len(remembered) >= UNITS_REMEMBERED:
+            remembered.clear()
+        remembered[text] = passes = number % BUCKETS < limit
+        return passes
 
     return within
 

@@ -1,4 +1,4 @@
-"""Environments, regions and pipelines: small documents in the bucket CATALOG."""
+"""Environments, regions, pipelines and keys: small documents in the bucket CATALOG."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -10,10 +10,11 @@ from nats.js.errors import APIError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
-from ..contracts.catalogue import Environment, Region
+from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import Command
 from ..contracts.pipeline import Pipeline
 from ..errors import Conflict, Unavailable
+from ..pipelines.cataloguing import CatalogueDocument
 from ..pipelines.decide import Catalogue
 from .connection import Connection
 from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
@@ -21,12 +22,12 @@ from .following import KV_OPERATION, Follower, Record
 
 log = logging.getLogger(__name__)
 
-CatalogueDocument = Environment | Region | Pipeline
-Model = TypeVar("Model", Environment, Region, Pipeline)
+Model = TypeVar("Model", Environment, Region, Pipeline, SdkKey)
 MODELS: Mapping[str, type[CatalogueDocument]] = {
     "environment": Environment,
     "region": Region,
     "pipeline": Pipeline,
+    "key": SdkKey,
 }
 CATCH_UP_SECONDS = 5.0
 
@@ -92,6 +93,7 @@ class CatalogueView:
             environments=self._by_id("environment", Environment),
             regions=self._by_id("region", Region),
             pipelines=self._by_id("pipeline", Pipeline),
+            keys=self._by_id("key", SdkKey),
         )
 
     def _by_id(self, kind: str, model: type[Model]) -> dict[str, Model]:

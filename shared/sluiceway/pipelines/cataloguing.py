@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..contracts.catalogue import Environment, Region
+from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import (
     Command,
+    CreateKey,
     DeleteEnvironment,
     DeletePipeline,
     DeleteRegion,
+    RevokeKey,
     SaveEnvironment,
     SavePipeline,
     SaveRegion,
@@ -29,13 +31,16 @@ class Usage:
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+CatalogueDocument = Environment | Region | Pipeline | SdkKey
+
+
 @dataclass(frozen=True, slots=True)
 class Put:
     """Write this document; None deletes it."""
 
     kind: str
     id: str
-    document: Environment | Region | Pipeline | None
+    document: CatalogueDocument | None
 
 
 CatalogueDecision = Put | Unchanged | Refusal
@@ -57,6 +62,10 @@ def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> Ca
             return _delete("region", name, catalogue.regions, RefusalCode.UNKNOWN_REGION)
         case DeletePipeline(pipeline_id=id_):
             return _delete_pipeline(id_, catalogue, usage)
+        case CreateKey(key=key):
+            return _create_key(key, catalogue)
+        case RevokeKey(key_id=id_):
+            return _delete("key", id_, catalogue.keys, RefusalCode.UNKNOWN_KEY)
         case _:
             raise TypeError(f"{type(command).__name__} is no command of the catalogue")
 
@@ -70,6 +79,21 @@ def _save_region(region: Region, catalogue: Catalogue) -> CatalogueDecision:
             possible=("save_environment",),
         )
     return _put("region", region.name, region, catalogue.regions.get(region.name))
+
+
+def _create_key(key: SdkKey, catalogue: Catalogue) -> CatalogueDecision:
+    if key.region is not None and key.region not in catalogue.regions:
+        known = ", ".join(sorted(catalogue.regions)) or "none"
+        message = f"there is no region {key.region!r} (known: {known})"
+        return Refusal(code=RefusalCode.UNKNOWN_REGION, message=message, possible=("save_region",))
+    if key.environment is not None and key.environment not in catalogue.environments:
+        known = ", ".join(sorted(catalogue.environments)) or "none"
+        message = f"there is no environment {key.environment!r} (known: {known})"
+        return Refusal(code=RefusalCode.UNKNOWN_ENVIRONMENT, message=message, possible=("save_environment",))
+    other = catalogue.keys.get(key.id)
+    if other and other.digest != key.digest:
+        return _in_use(f"there is another key with the id {key.id}; make a new one", ("create_key",))
+    return _put("key", key.id, key, other)
 
 
 def _save_pipeline(pipeline: Pipeline, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
@@ -121,8 +145,8 @@ def _delete_pipeline(id_: str, catalogue: Catalogue, usage: Usage) -> CatalogueD
 def _put(
     kind: str,
     id_: str,
-    document: Environment | Region | Pipeline,
-    known: Environment | Region | Pipeline | None,
+    document: CatalogueDocument,
+    known: CatalogueDocument | None,
 ) -> CatalogueDecision:
     if known == document:
         return Unchanged(f"{kind} {id_} is so already")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..contracts.catalogue import Environment, Region
+from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import (
     AbortTrigger,
     AdvancePhase,
@@ -45,6 +45,7 @@ class Catalogue:
     environments: Mapping[str, Environment] = field(default_factory=dict)
     regions: Mapping[str, Region] = field(default_factory=dict)
     pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+    keys: Mapping[str, SdkKey] = field(default_factory=dict)
     #: All features that are not archived, and what they refer to.
     references: References = field(default_factory=dict)
 

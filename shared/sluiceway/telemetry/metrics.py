@@ -27,6 +27,9 @@ RULE_DOCUMENTS = Counter(
     "Rule documents written into RULES, by region and by what was done (published, deleted).",
     ("region", "action"),
 )
+RULES_REFUSED = Counter(
+    "sluiceway_rules_refused_total", "Events whose rules were not published, since they would do harm."
+)
 FAN_OUT_SECONDS = Histogram(
     "sluiceway_fan_out_seconds", "From an event to its rules stored for the last region.", buckets=SECONDS
 )
