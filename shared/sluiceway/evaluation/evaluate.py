@@ -45,19 +45,24 @@ class RuleSet:
         self._library.id_lists.update(_sets(document.specs.member_lists))
         self._features.add(document.key)
         if document.has_spec:
-            named[name] = self._document_entry(text or document.to_json())
+            named[name] = Entry(self._compiled, text or document.to_json())
         else:
             named.pop(name, None)
 
     def replace(self, payload: Payload, member_lists: Mapping[str, Iterable[str]]) -> None:
         """Put a whole set in place of everything; a reader sees the old or the new, never a mixture."""
         library = Library(id_lists=_sets(member_lists))
+
+        def compiled(key: FeatureKey) -> Evaluate:
+            specs = compile_specs(payload.spec_set(*key), self._host, library)
+            return specs.of(key.kind).get(key.name, unrecognized)
+
         for kind, named in (
             (FeatureKind.GATE, library.gates),
             (FeatureKind.DYNAMIC_CONFIG, library.configs),
         ):
             for name in payload.names(kind):
-                named[name] = self._payload_entry(payload, FeatureKey(kind, name), library)
+                named[name] = Entry(compiled, FeatureKey(kind, name))
         self._features = {
             *(FeatureKey(FeatureKind.GATE, name) for name in library.gates),
             *(FeatureKey(FeatureKind.DYNAMIC_CONFIG, name) for name in library.configs),
@@ -120,22 +125,10 @@ class RuleSet:
         self._gates = library.gates
         self._configs = library.configs
 
-    def _document_entry(self, text: bytes) -> Entry:
-        library = self._library
-
-        def compile_() -> Evaluate:
-            document = RuleDocument.model_validate_json(text, extra="ignore")
-            compiled = compile_document(document, self._host, library)
-            return compiled.of(document.kind)[document.spec_name]
-
-        return Entry(compile_)
-
-    def _payload_entry(self, payload: Payload, key: FeatureKey, library: Library) -> Entry:
-        def compile_() -> Evaluate:
-            compiled = compile_specs(payload.spec_set(*key), self._host, library)
-            return compiled.of(key.kind).get(key.name, unrecognized)
-
-        return Entry(compile_)
+    def _compiled(self, text: bytes) -> Evaluate:
+        document = RuleDocument.model_validate_json(text, extra="ignore")
+        compiled = compile_document(document, self._host, self._library)
+        return compiled.of(document.kind)[document.spec_name]
 
     def _named(self, kind: FeatureKind) -> dict[str, Entry]:
         return self._configs if kind is FeatureKind.DYNAMIC_CONFIG else self._gates

@@ -1,7 +1,7 @@
 """Evaluations inside an evaluation: how deep they may go, and each gate only once."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from .users import AnyUser
 from .verdicts import Verdict
@@ -81,17 +81,20 @@ class Run:
 class Entry:
     """A feature's place among the others: what answers now, compiled when it is asked for first."""
 
-    __slots__ = ("evaluate",)
+    __slots__ = ("_compile", "_source", "evaluate")
 
     evaluate: Evaluate
 
-    def __init__(self, compile_: Callable[[], Evaluate]) -> None:
-        def first(user: AnyUser, run: Run | None) -> Verdict:
-            # Two threads may both compile; they come to the same, and either may stay.
-            self.evaluate = evaluate = compile_()
-            return evaluate(user, run)
+    def __init__(self, compile_: Callable[[Any], Evaluate], source: object) -> None:
+        self._compile = compile_
+        self._source = source
 
-        self.evaluate = first
+    def __getattr__(self, name: str) -> Evaluate:
+        """Fill `evaluate`. Two threads may both do so; they come to the same, and either may stay."""
+        if name != "evaluate":
+            raise AttributeError(name)
+        self.evaluate = evaluate = self._compile(self._source)
+        return evaluate
 
 
 #: Name → what answers by it, now.
