@@ -2,26 +2,40 @@
 
 from contextlib import AsyncExitStack
 
+from sluiceway.client.cache import Cache
 from sluiceway.client.client import RegionClient, RegionRules
 from sluiceway.contracts.applied import AppliedChange
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.service import Service
+from sluiceway.service import Service, running
 from sluiceway.telemetry import metrics
 
+from .keys import Keys
+from .ofrep import OfrepRoutes
+from .pages import pages
+from .polls import Polls
 from .settings import Settings
+from .specs import SpecFeed
+from .statsig import StatsigRoutes
 
 
 class Edge(Service):
-    """The running edge of one region."""
+    """The running edge of one region: it answers from the first moment, with what the disk held."""
 
     name = "edge"
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.instance = settings.instance
-        self.rules = RegionRules(settings.region, settings.snapshot_dir / settings.instance)
+        folder = settings.snapshot_dir / settings.instance
+        self.rules = RegionRules(settings.region, folder)
         self.rules.on_applied = self._count
+        self.keys = Keys(settings.region, Cache(folder / f"{settings.region}.keys"))
+        self.feed = SpecFeed(self.rules)
+        self.polls = Polls(settings.region)
+        statsig = StatsigRoutes(self.feed, self.keys, self.polls)
+        ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale)
+        self.pages = pages([*statsig.routes(), *ofrep.routes()])
         metrics.FEATURES_HELD.labels(settings.region).set_function(lambda: len(self.rules))
         metrics.APPLIED_REVISION.labels(settings.region).set_function(lambda: self.rules.position.sequence)
 
@@ -29,14 +43,23 @@ class Edge(Service):
         """Follow the region."""
         self.missing = {"rules": "nothing heard of RULES yet; is a scheduler running?"}
         stack.callback(self.rules.close)
+        stack.callback(self.keys.close)
         self.rules.on_rejected = DeadLetters(connection, self.name).keep_soon
         client = RegionClient(connection, self.rules, instance=self.instance)
+        self.feed.is_complete = client.is_complete
         await stack.enter_async_context(client)
+        keys = await stack.enter_async_context(self.keys.follow(connection))
         await client.caught_up()
+        await keys.follower.caught_up()
+        await stack.enter_async_context(running(self.polls.report(connection), "report polls"))
 
     async def readiness(self) -> dict[str, str]:
         """Return what is not ready: an edge is ready as soon as it has rules, from wherever."""
         return {} if len(self.rules) else self.missing
+
+    def is_stale(self) -> bool:
+        """Say whether the rules may be old, since the broker is away."""
+        return self._connection is None or not self._connection.client.is_connected
 
     def _count(self, change: AppliedChange) -> None:
         metrics.PROPAGATION_SECONDS.labels(self.rules.region).observe(change.after_ms / 1_000)

@@ -16,7 +16,7 @@ from .settings import ServiceSettings
 from .tasks import end
 from .telemetry import metrics
 from .telemetry.logging import set_up_logging
-from .telemetry.serving import run_service
+from .telemetry.serving import App, run_service
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ class Service(ABC):
     """A process; an async context manager that runs while its block does."""
 
     name: ClassVar[str]
+    #: What is served beside the health pages.
+    pages: App | None = None
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
@@ -68,7 +70,7 @@ def run(service: Service) -> None:
     settings = service.settings
     set_up_logging(service.name, form=settings.log_format, level=settings.log_level)
     try:
-        asyncio.run(run_service(settings, service, service.readiness))
+        asyncio.run(run_service(settings, service, service.readiness, service.pages))
     except Misconfigured as error:
         log.error("%s", error)
         sys.exit(EXIT_MISCONFIGURED)

@@ -42,6 +42,8 @@ class RegionRules:
     def __init__(self, region: str, cache_dir: Path | None = None) -> None:
         self.region = region
         self.on_applied: Callable[[AppliedChange], None] = lambda change: None
+        #: Called after each change, live or not.
+        self.on_change: Callable[[], None] = lambda: None
         self.on_rejected: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
         self._rules = RuleSet(Host(clock=now_ms))
         self._rules.on_failure = _log_failure
@@ -54,6 +56,7 @@ class RegionRules:
         self.gate: Callable[[AnyUser, str], Evaluation] = self._rules.gate
         self.config: Callable[[AnyUser, str], Evaluation] = self._rules.config
         self._revisions: dict[FeatureKey, int] = {}
+        self._texts: dict[FeatureKey, bytes] = {}
         self._cache = Cache(cache_dir / f"{region}.rules") if cache_dir else None
         self._position = START
         if self._cache:
@@ -62,6 +65,10 @@ class RegionRules:
     def revision(self, key: FeatureKey) -> int | None:
         """Return the FEATURES sequence that the rules of a feature came from; None without rules."""
         return self._revisions.get(key)
+
+    def texts(self) -> dict[FeatureKey, bytes]:
+        """Return the document of every feature, as it came."""
+        return dict(self._texts)
 
     @property
     def position(self) -> Position:
@@ -86,6 +93,7 @@ class RegionRules:
         self._position = Position(created, record.sequence)
         if self._cache:
             self._cache.put(record.subject, record.data if document else None, self._position)
+        self.on_change()
         if is_live:
             self.on_applied(change)
         return change
@@ -95,6 +103,7 @@ class RegionRules:
         for key in tuple(self._revisions):
             self._rules.remove(key)
         self._revisions.clear()
+        self._texts.clear()
         self._position = START
         if self._cache:
             self._cache.clear()
@@ -111,9 +120,11 @@ class RegionRules:
         if document:
             self._rules.apply(document, record.data)
             self._revisions[key] = revision
+            self._texts[key] = record.data
         else:
             self._rules.remove(key)
             self._revisions.pop(key, None)
+            self._texts.pop(key, None)
         happened = int(record.headers.get(envelope.EVENT_TIME, record.time_ms))
         return AppliedChange(
             kind=key.kind,
@@ -129,6 +140,7 @@ class RegionRules:
             document = RuleDocument.model_validate_json(data, extra="ignore")
             self._rules.apply(document, data)
             self._revisions[key] = document.revision
+            self._texts[key] = data
         self._position = cache.position()
 
 
@@ -151,6 +163,7 @@ class RegionClient:
             [subjects.rules_of(rules.region)],
             self._on_record,
             on_reset=rules.reset,
+            on_caught_up=lambda: rules.on_change(),
             after=rules.position,
         )
 
@@ -168,6 +181,10 @@ class RegionClient:
     async def caught_up(self) -> None:
         """Return once everything that the region holds is applied."""
         await self._follower.caught_up()
+
+    def is_complete(self) -> bool:
+        """Say whether the rules are a whole state of the region, not one on its way."""
+        return self._follower.is_caught_up
 
     def _on_record(self, record: Record) -> None:
         is_live = self._follower.is_caught_up

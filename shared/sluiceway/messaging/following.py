@@ -63,7 +63,8 @@ class Follower:
     """Hands every record to `on_record`, in order, each once, while the block runs.
 
     `on_record` is called on the event loop and must be quick. `on_reset` is called where the
-    stream was made anew, so that all that was handed over is void; a snapshot follows.
+    stream was made anew, so that all that was handed over is void; a snapshot follows. At the end
+    of every snapshot `on_caught_up` is called.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Follower:
         on_record: Callable[[Record], None],
         *,
         on_reset: Callable[[], None] = lambda: None,
+        on_caught_up: Callable[[], None] = lambda: None,
         after: Position = START,
     ) -> None:
         self.position = after
@@ -82,6 +84,7 @@ class Follower:
         self._subjects = list(subjects)
         self._on_record = on_record
         self._on_reset = on_reset
+        self._on_caught_up = on_caught_up
         self._caught_up = asyncio.Event()
         self._moved = asyncio.Event()
         self._broken = asyncio.Event()
@@ -111,6 +114,11 @@ class Follower:
     async def caught_up(self) -> None:
         """Return once the snapshot is complete."""
         await self._caught_up.wait()
+
+    def _complete(self) -> None:
+        if not self._caught_up.is_set():
+            self._caught_up.set()
+            self._on_caught_up()
 
     async def reached_end(self, timeout: float) -> None:
         """Return once everything that the stream holds now has been handed over.
@@ -153,7 +161,7 @@ class Follower:
         try:
             info = await self._connection.js.add_consumer(self._stream, self._config(name, inbox))
             if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
-                self._caught_up.set()
+                self._complete()
             self._heard = asyncio.get_running_loop().time()
             yield
         finally:
@@ -241,7 +249,7 @@ class Follower:
             log.exception("could not take record %s of %s", record.sequence, self._stream)
         self.position = Position(self.position.created, record.sequence)
         if not place.pending:
-            self._caught_up.set()
+            self._complete()
         self._moved.set()
 
     def _lost(self, why: str) -> None:

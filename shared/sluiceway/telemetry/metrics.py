@@ -43,6 +43,10 @@ APPLIED_REVISION = Gauge(
     "sluiceway_applied_revision", "Newest sequence of RULES that this region has applied.", ("region",)
 )
 FEATURES_HELD = Gauge("sluiceway_features", "Features whose rules this region holds.", ("region",))
+SDK_EVENTS = Counter("sluiceway_sdk_events_total", "Events that official SDKs sent; they are not kept.")
+CHECKS = Counter(
+    "sluiceway_ofrep_evaluations_total", "Flags evaluated over OFREP, by what became of it.", ("outcome",)
+)
 ALERTS = Counter(
     "sluiceway_alerts_total",
     "Alerts, by what became of them (received, matched, unmatched, resolved, rolled_back, refused).",

@@ -19,38 +19,47 @@ from ..tasks import end
 #: Returns what is not ready yet, and why; empty once the process is ready.
 Readiness = Callable[[], Awaitable[dict[str, str]]]
 
+#: An ASGI application.
+App = Callable[..., Awaitable[None]]
+
 READINESS_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_TIMEOUT_SECONDS = 5
 
 
 async def run_service(
-    settings: ServiceSettings, service: AbstractAsyncContextManager[Any], readiness: Readiness
+    settings: ServiceSettings,
+    service: AbstractAsyncContextManager[Any],
+    readiness: Readiness,
+    pages: App | None = None,
 ) -> None:
     """Serve the health pages, run `service` inside, and return after SIGTERM or SIGINT.
 
-    The pages answer from the first moment, so that a process that waits for its broker can be
-    told from a dead one.
+    `pages` answers every other path, on the same port. The health pages answer from the first
+    moment, so that a process that waits for its broker can be told from a dead one.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with health_server(settings, readiness):
+    async with health_server(settings, readiness, pages):
         await _hold(service, stop)
 
 
 @contextlib.asynccontextmanager
-async def health_server(settings: ServiceSettings, readiness: Readiness) -> AsyncIterator[str]:
-    """Serve the health pages while the block runs; gives their URL."""
+async def health_server(
+    settings: ServiceSettings, readiness: Readiness, pages: App | None = None
+) -> AsyncIterator[str]:
+    """Serve the health pages, and `pages`, while the block runs; gives their URL."""
     listener = socket.create_server((settings.http_host, settings.http_port))
     host, port = listener.getsockname()[:2]
     url = f"http://{host}:{port}"
     server = _Server(
         uvicorn.Config(
-            _pages(readiness),
+            _pages(readiness, pages or _nothing_else),
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
+            server_header=False,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -90,7 +99,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _pages(readiness: Readiness) -> Callable[..., Awaitable[None]]:
+async def _nothing_else(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    await _answer(send, 404, {"message": "try /metrics, /healthz or /readyz"})
+
+
+def _pages(readiness: Readiness, others: App) -> App:
     metrics = make_asgi_app(REGISTRY)
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -104,7 +117,7 @@ def _pages(readiness: Readiness) -> Callable[..., Awaitable[None]]:
                 status = "waiting" if missing else "ready"
                 await _answer(send, 503 if missing else 200, {"status": status, "missing": missing})
             case _:
-                await _answer(send, 404, {"message": "try /metrics, /healthz or /readyz"})
+                await others(scope, receive, send)
 
     return app
 

@@ -1,0 +1,53 @@
+"""What one caller may take of an edge, so that there is enough for the others."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.requests import Request
+
+#: Bytes of a user or context.
+CONTEXT_BYTES_MAX = 64 * 1024
+#: Bytes of a batch of SDK events, as sent.
+EVENTS_BYTES_MAX = 8 * 1024 * 1024
+#: Requests that may wait for a change at a time.
+WAITING_MAX = 10_000
+#: Requests that may be worked on at a time.
+WORKING_MAX = 1_000
+
+
+class TooLarge(Exception):
+    """The body has more bytes than allowed."""
+
+
+class Busy(Exception):
+    """As many requests as allowed are being served."""
+
+
+async def body_of(request: Request, bytes_max: int) -> bytes:
+    """Return the body; `TooLarge` as soon as it has more bytes than allowed."""
+    if int(request.headers.get("content-length") or 0) > bytes_max:
+        raise TooLarge(f"the body may have {bytes_max} bytes")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > bytes_max:
+            raise TooLarge(f"the body may have {bytes_max} bytes")
+    return bytes(body)
+
+
+class Places:
+    """A number of places; who finds none is sent away at once."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Take a place for the block; `Busy` where none is free."""
+        if self._free <= 0:
+            raise Busy
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1

@@ -1,0 +1,194 @@
+"""OpenFeature Remote Evaluation Protocol: single and bulk evaluation, and notice of changes.
+
+https://github.com/open-feature/protocol (0.3.0). Any OpenFeature SDK speaks it.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from sluiceway.client.client import RegionRules
+from sluiceway.client.contexts import user_of
+from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata_of, variant_of
+from sluiceway.clock import now_ms
+from sluiceway.contracts.identifiers import FeatureKind
+from sluiceway.evaluation.answers import Evaluation, Reason
+from sluiceway.telemetry import metrics
+
+from .keys import Keys
+from .limits import CONTEXT_BYTES_MAX, WAITING_MAX, Busy, Places, TooLarge, body_of
+from .specs import SpecFeed
+
+#: How long the address of an event stream is good for, before its client must ask anew.
+TOKEN_SECONDS = 3_600
+#: A stream says something at least this often, so that proxies let it live.
+KEEP_ALIVE_SECONDS = 25.0
+SSE_INACTIVITY_SECONDS = 120
+
+STATUS = {"FLAG_NOT_FOUND": 404, "GENERAL": 500}
+
+
+class InvalidContext(ValueError):
+    """The request holds no evaluation context."""
+
+    def __init__(self, code: str, details: str) -> None:
+        super().__init__(details)
+        self.code = code
+
+
+class OfrepRoutes:
+    """The routes of OpenFeature's clients."""
+
+    def __init__(self, rules: RegionRules, feed: SpecFeed, keys: Keys, is_stale: Any) -> None:
+        self._rules = rules
+        self._feed = feed
+        self._keys = keys
+        self._is_stale = is_stale
+        self._listening = Places(WAITING_MAX)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/ofrep/v1/evaluate/flags/{key}", self.evaluate, methods=["POST"]),
+            Route("/ofrep/v1/evaluate/flags", self.evaluate_all, methods=["POST"]),
+            Route("/ofrep/v1/events", self.events, methods=["GET"]),
+        ]
+
+    async def evaluate(self, request: Request) -> Response:
+        """Answer with one flag."""
+        if not self._may(request):
+            return _json({"errorDetails": "unauthorized"}, 401)
+        key = request.path_params["key"]
+        try:
+            context = await _context(request)
+            item = self._item(key, context)
+        except InvalidContext as error:
+            item = {"key": key, "errorCode": error.code, "errorDetails": str(error)}
+        code = item.get("errorCode")
+        metrics.CHECKS.labels(code or "answered").inc()
+        return _json(item, STATUS.get(code, 400) if code else 200)
+
+    async def evaluate_all(self, request: Request) -> Response:
+        """Answer with every flag; with 304 where the client has these answers already."""
+        if not self._may(request):
+            return _json({"errorDetails": "unauthorized"}, 401)
+        try:
+            context = await _context(request)
+        except InvalidContext as error:
+            return _json({"errorCode": error.code, "errorDetails": str(error)}, 400)
+        etag = self._etag(context)
+        headers = {"etag": etag}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        keys = [key for key in self._rules.texts() if key.kind is not FeatureKind.SEGMENT]
+        flags = [self._item(name, context) for name in sorted({key.name for key in keys})]
+        metrics.CHECKS.labels("answered").inc(len(flags))
+        expires = now_ms() // 1_000 + TOKEN_SECONDS
+        stream = {
+            "type": "sse",
+            "endpoint": {"requestUri": f"/ofrep/v1/events?expires={expires}&token={self._token(expires)}"},
+            "inactivityDelaySec": SSE_INACTIVITY_SECONDS,
+        }
+        return _json({"flags": flags, "metadata": {}, "eventStreams": [stream]}, 200, headers)
+
+    async def events(self, request: Request) -> Response:
+        """Stream one event for every change; its address holds the credential, as browsers want it."""
+        expires = request.query_params.get("expires", "")
+        is_number = expires.isascii() and expires.isdigit() and len(expires) < 15
+        token = self._token(int(expires)) if is_number else ""
+        if not hmac.compare_digest(token, request.query_params.get("token", "")) or not token:
+            return _json({"errorDetails": "unauthorized"}, 401)
+        if int(expires) * 1_000 < now_ms():
+            return _json({"errorDetails": "this address has expired; evaluate all flags again"}, 401)
+        headers = {"cache-control": "no-store"}
+        return StreamingResponse(self._changes(), headers=headers, media_type="text/event-stream")
+
+    async def _changes(self) -> AsyncIterator[bytes]:
+        try:
+            with self._listening.one():
+                yield b": listening\n\n"
+                known = await self._feed.current()
+                while True:
+                    newer = await self._feed.newer(known.time, known.checksum, KEEP_ALIVE_SECONDS)
+                    if newer is None:
+                        yield b": still here\n\n"
+                        continue
+                    known = newer
+                    notice = {
+                        "type": "refetchEvaluation",
+                        "etag": f'"{newer.checksum}"',
+                        "lastModified": now_ms() // 1_000,
+                    }
+                    text = f"id: {newer.time}\nevent: message\ndata: {json.dumps(notice)}\n\n"
+                    yield text.encode()
+        except Busy:
+            yield b"event: error\ndata: too many listeners\n\n"
+
+    def _item(self, key: str, context: Mapping[str, Any]) -> dict[str, Any]:
+        answer = evaluate_flag(self._rules, user_of(context), key)
+        if answer.reason in ERROR_CODES:
+            return {
+                "key": key,
+                "errorCode": ERROR_CODES[answer.reason],
+                "errorDetails": f"{key}: {answer.reason}",
+            }
+        if answer.reason is Reason.SPLIT and not context.get("targetingKey"):
+            return {
+                "key": key,
+                "errorCode": "TARGETING_KEY_MISSING",
+                "errorDetails": f"{key} is dealt by percentage: give a targetingKey",
+            }
+        return {
+            "key": key,
+            "value": answer.value,
+            "reason": "STALE" if self._is_stale() else REASONS[answer.reason],
+            "variant": variant_of(answer),
+            "metadata": self._metadata(answer),
+        }
+
+    def _metadata(self, answer: Evaluation) -> dict[str, Any]:
+        return {**metadata_of(answer), "region": self._rules.region}
+
+    def _etag(self, context: Mapping[str, Any]) -> str:
+        published = self._feed.now()
+        said = json.dumps(
+            [context, self._is_stale(), published.checksum if published else ""], sort_keys=True
+        )
+        return f'"{hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]}"'
+
+    def _token(self, expires: int) -> str:
+        return self._keys.token(f"events {self._rules.region} {expires}")
+
+    def _may(self, request: Request) -> bool:
+        """Say whether some credential was presented, and every one that was is good."""
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        presented = [bearer.strip() if scheme.lower() == "bearer" else scheme] if scheme else []
+        presented += request.headers.getlist("x-api-key")
+        return bool(presented) and all(self._keys.lets_in(key) for key in presented)
+
+
+async def _context(request: Request) -> dict[str, Any]:
+    try:
+        body = msgspec.json.decode(await body_of(request, CONTEXT_BYTES_MAX))
+    except TooLarge as error:
+        raise InvalidContext("INVALID_CONTEXT", str(error)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidContext("PARSE_ERROR", f"the body is no JSON: {error}") from error
+    except RecursionError as error:
+        raise InvalidContext("PARSE_ERROR", "the body is nested too deeply") from error
+    context = body.get("context") if isinstance(body, dict) else None
+    if not isinstance(context, dict):
+        raise InvalidContext("INVALID_CONTEXT", 'send {"context": {"targetingKey": …, …}}')
+    if not isinstance(context.get("targetingKey", ""), str):
+        raise InvalidContext("INVALID_CONTEXT", "targetingKey is a string")
+    return context
+
+
+def _json(body: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")

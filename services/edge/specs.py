@@ -1,0 +1,161 @@
+"""The rules of a region as one config-spec payload (`dcs-v2`), for the official SDKs."""
+
+import asyncio
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from sluiceway.client.client import RegionRules
+from sluiceway.messaging.following import Position
+
+CHECKSUM_LENGTH = 32
+COMPRESSION_LEVEL = 6
+#: How long somebody may wait for a payload that is not there yet.
+FIRST_WAIT_SECONDS = 2.0
+
+
+class _Specs(msgspec.Struct):
+    """What the documents hold, each part left as text."""
+
+    feature_gates: dict[str, msgspec.Raw] = {}
+    dynamic_configs: dict[str, msgspec.Raw] = {}
+    condition_map: dict[str, msgspec.Raw] = {}
+    override_rules: dict[str, msgspec.Raw] = {}
+    overrides: dict[str, msgspec.Raw] = {}
+    member_lists: dict[str, tuple[str, ...]] = {}
+
+
+class _Document(msgspec.Struct):
+    revision: int
+    specs: _Specs
+
+
+PARTS = ("feature_gates", "dynamic_configs", "condition_map", "override_rules", "overrides")
+
+
+class MemberList(NamedTuple):
+    """An id list, in the form that the SDKs download."""
+
+    file_id: str
+    created: int
+    content: bytes
+
+
+class Published:
+    """A payload, from one state of the rules."""
+
+    def __init__(self, position: Position, documents: Iterable[bytes]) -> None:
+        parts: dict[str, dict[str, msgspec.Raw]] = {name: {} for name in PARTS}
+        self.member_lists: dict[str, MemberList] = {}
+        for text in documents:
+            document = msgspec.json.decode(text, type=_Document)
+            for name in PARTS:
+                parts[name].update(getattr(document.specs, name))
+            for name, members in document.specs.member_lists.items():
+                self.member_lists[name] = _member_list(document.revision, members)
+        content = b",".join(b'"%s":%s' % (name.encode(), _object(part)) for name, part in parts.items())
+        self.sequence = position.sequence
+        self.epoch = created_ms(position)
+        #: The version stamp: it grows with every change, also after the broker lost its data.
+        self.time = self.epoch + position.sequence
+        #: Letters and digits only: the SDKs escape it twice in their requests.
+        self.checksum = hashlib.sha256(content).hexdigest()[:CHECKSUM_LENGTH]
+        self.text = (
+            b'{"has_updates":true,"time":%d,"checksum":"%s","layer_configs":{},"experiment_to_layer":{},'
+            b'"id_lists":%s,%s}'
+            % (
+                self.time,
+                self.checksum.encode(),
+                json.dumps(dict.fromkeys(self.member_lists, True)).encode(),
+                content,
+            )
+        )
+        self._compressed: bytes | None = None
+
+    async def compressed(self) -> bytes:
+        """Return the payload in gzip; computed once, beside the event loop."""
+        if self._compressed is None:
+            self._compressed = await asyncio.to_thread(gzip.compress, self.text, COMPRESSION_LEVEL)
+        return self._compressed
+
+    def is_news_to(self, time: int, checksum: str | None) -> bool:
+        """Say whether an SDK that holds this set would take the payload, and find something else in it."""
+        if checksum:
+            return checksum != self.checksum and self.time >= time
+        return self.time > time
+
+
+class SpecFeed:
+    """Gives the payload of now, and waits for a newer one.
+
+    `is_complete` says whether the rules are a whole state: while a region is read anew, what was
+    published before stays.
+    """
+
+    def __init__(self, rules: RegionRules, is_complete: Callable[[], bool] = lambda: True) -> None:
+        self._rules = rules
+        self.is_complete = is_complete
+        self._published: Published | None = None
+        self._changed = asyncio.Event()
+        rules.on_change = self._note
+
+    def now(self) -> Published | None:
+        """Return what is to be served now; None while there is nothing."""
+        position = self._rules.position
+        if not position.created:
+            return self._published
+        is_old = self._published is None or self._published.sequence != position.sequence
+        if is_old and (self._published is None or self.is_complete()):
+            self._published = Published(position, self._rules.texts().values())
+        return self._published
+
+    async def current(self) -> Published:
+        """Return what is to be served; waits until there is something."""
+        while (published := self.now()) is None:
+            await self._changed.wait()
+        return published
+
+    async def first(self, within_seconds: float) -> Published | None:
+        """Return what is to be served; None where there is nothing in time."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                return await self.current()
+        except TimeoutError:
+            return None
+
+    async def newer(self, time: int, checksum: str | None, within_seconds: float) -> Published | None:
+        """Return a payload that is news to whoever holds this one; None where none came in time."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                while True:
+                    changed = self._changed
+                    published = self.now()
+                    if published and published.is_news_to(time, checksum):
+                        return published
+                    await changed.wait()
+        except TimeoutError:
+            return None
+
+    def _note(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def created_ms(position: Position) -> int:
+    """Return when the followed stream was made, in ms since 1970."""
+    return round(datetime.fromisoformat(position.created).timestamp() * 1_000)
+
+
+def _object(members: Mapping[str, msgspec.Raw]) -> bytes:
+    ordered = sorted(members.items())
+    return b"{" + b",".join(json.dumps(name).encode() + b":" + bytes(text) for name, text in ordered) + b"}"
+
+
+def _member_list(revision: int, members: tuple[str, ...]) -> MemberList:
+    content = b"".join(b"+%s\n" % member.encode() for member in members)
+    return MemberList(hashlib.sha256(content).hexdigest()[:CHECKSUM_LENGTH], revision, content)

@@ -1,0 +1,64 @@
+"""Features as OpenFeature sees them: one namespace of flags, with its reasons and error codes.
+
+https://openfeature.dev/specification/types
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..contracts.identifiers import FeatureKind
+from ..evaluation.answers import Evaluation, Reason
+from ..evaluation.users import AnyUser
+
+#: Why an answer is what it is → OpenFeature's word for it.
+REASONS: Mapping[Reason, str] = {
+    Reason.RULE: "TARGETING_MATCH",
+    Reason.SPLIT: "SPLIT",
+    Reason.DEFAULT: "DEFAULT",
+    Reason.STATIC: "STATIC",
+    Reason.DISABLED: "DISABLED",
+    Reason.OVERRIDE: "STATIC",
+}
+#: Why there is no answer → OpenFeature's error code.
+ERROR_CODES: Mapping[Reason, str] = {
+    Reason.UNRECOGNIZED: "FLAG_NOT_FOUND",
+    Reason.UNSUPPORTED: "PARSE_ERROR",
+    Reason.ERROR: "GENERAL",
+}
+
+
+class Features(Protocol):
+    """What answers for gates and configs."""
+
+    def gate(self, user: AnyUser, name: str, /) -> Evaluation:
+        """Return a gate's answer."""
+
+    def config(self, user: AnyUser, name: str, /) -> Evaluation:
+        """Return a dynamic config's answer."""
+
+
+def evaluate_flag(features: Features, user: AnyUser, key: str) -> Evaluation:
+    """Return the answer of the gate of this name; without one, of the dynamic config.
+
+    Where both are there, `gate.<name>` and `dynamic_config.<name>` tell them apart.
+    """
+    kind, dot, name = key.partition(".")
+    if dot and kind == FeatureKind.GATE:
+        return features.gate(user, name)
+    if dot and kind == FeatureKind.DYNAMIC_CONFIG:
+        return features.config(user, name)
+    answer = features.gate(user, key)
+    return answer if answer.reason is not Reason.UNRECOGNIZED else features.config(user, key)
+
+
+def variant_of(answer: Evaluation) -> str:
+    """Return the name of what was chosen: the rule that decided."""
+    return answer.rule_id or "default"
+
+
+def metadata_of(answer: Evaluation) -> dict[str, str | int | float | bool]:
+    """Return where an answer came from."""
+    known: dict[str, str | int | float | bool] = {"ruleID": answer.rule_id, "revision": answer.revision}
+    if answer.trigger:
+        known["triggerID"] = answer.trigger
+    return known
