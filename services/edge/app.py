@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 
 from sluiceway.client.cache import Cache
-from sluiceway.client.client import RegionClient, RegionRules
+from sluiceway.client.region import RegionClient, RegionRules
 from sluiceway.contracts.applied import AppliedChange
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sluiceway.client.client import RegionRules
+from sluiceway.client.region import RegionRules
 from sluiceway.client.contexts import user_of
 from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata_of, variant_of
 from sluiceway.clock import now_ms

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluiceway.client.client import RegionRules
+from sluiceway.client.region import RegionRules
 from sluiceway.messaging.following import Position
 
 CHECKSUM_LENGTH = 32

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from sluiceway.client.client import RegionRules
+from sluiceway.client.region import RegionRules
 from sluiceway.evaluation.answers import Config
 from sluiceway.messaging.following import Record
 from tests.benchmarks.peers.peer import MODULES, OURS, Peer, prepare

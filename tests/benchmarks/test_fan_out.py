@@ -16,7 +16,7 @@ import pytest
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 
-from sluiceway.client.client import RegionClient, RegionRules
+from sluiceway.client.region import RegionClient, RegionRules
 from sluiceway.contracts.commands import (
     AbortTrigger,
     ApprovePhase,

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.client.client import RegionRules
+from sluiceway.client.region import RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind

@@ -10,7 +10,7 @@ from services.monitor.app import Monitor
 from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings as SchedulerSettings
-from sluiceway.client.client import RegionClient, RegionRules
+from sluiceway.client.region import RegionClient, RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.applied import AppliedChange

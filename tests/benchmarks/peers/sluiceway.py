@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sluiceway.client.client import RegionRules
+from sluiceway.client.region import RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.rules import RuleDocument
 from sluiceway.evaluation.answers import Config

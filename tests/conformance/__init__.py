@@ -1,0 +1,1 @@
+"""What the official SDK does with rule sets, shown by running it."""
