@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sluiceway.client.region import RegionRules
 from sluiceway.client.contexts import user_of
 from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata_of, variant_of
+from sluiceway.client.region import RegionRules
 from sluiceway.clock import now_ms
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.evaluation.answers import Evaluation, Reason

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ class MemberList(NamedTuple):
 class Published:
     """A payload, from one state of the rules."""
 
-    def __init__(self, position: Position, documents: Iterable[bytes]) -> None:
+    def __init__(self, position: Position, documents: Collection[bytes]) -> None:
         parts: dict[str, dict[str, msgspec.Raw]] = {name: {} for name in PARTS}
         self.member_lists: dict[str, MemberList] = {}
         for text in documents:
@@ -75,13 +75,21 @@ class Published:
                 content,
             )
         )
-        self._compressed: bytes | None = None
+        #: The rule documents themselves, for our own client.
+        self.documents = b'{"has_updates":true,"time":%d,"checksum":"%s","created":"%s","sequence":%d,' % (
+            self.time,
+            self.checksum.encode(),
+            position.created.encode(),
+            position.sequence,
+        )
+        self.documents += b'"documents":[%s]}' % b",".join(documents)
+        self._compressed: dict[bytes, bytes] = {}
 
-    async def compressed(self) -> bytes:
-        """Return the payload in gzip; computed once, beside the event loop."""
-        if self._compressed is None:
-            self._compressed = await asyncio.to_thread(gzip.compress, self.text, COMPRESSION_LEVEL)
-        return self._compressed
+    async def compressed(self, text: bytes) -> bytes:
+        """Return one of the texts in gzip; computed once, beside the event loop."""
+        if text not in self._compressed:
+            self._compressed[text] = await asyncio.to_thread(gzip.compress, text, COMPRESSION_LEVEL)
+        return self._compressed[text]
 
     def is_news_to(self, time: int, checksum: str | None) -> bool:
         """Say whether an SDK that holds this set would take the payload, and find something else in it."""
@@ -111,7 +119,7 @@ class SpecFeed:
             return self._published
         is_old = self._published is None or self._published.sequence != position.sequence
         if is_old and (self._published is None or self.is_complete()):
-            self._published = Published(position, self._rules.texts().values())
+            self._published = Published(position, list(self._rules.texts().values()))
         return self._published
 
     async def current(self) -> Published:

@@ -4,6 +4,7 @@ Point their `specs_url` to `/v2/download_config_specs`, their `id_lists_url` to 
 their `log_event_url` to `/v1/log_event`.
 """
 
+from collections.abc import Callable
 from urllib.parse import quote, unquote
 
 from starlette.requests import Request
@@ -23,6 +24,9 @@ NOTHING_NEW = b'{"has_updates":false}'
 #: Below this, compression costs more than it saves.
 COMPRESSED_FROM_BYTES = 1_000
 
+#: Which of its texts a payload is asked for.
+Form = Callable[[Published], bytes]
+
 
 class StatsigRoutes:
     """The routes of the official SDKs."""
@@ -38,6 +42,7 @@ class StatsigRoutes:
         return [
             *(Route(f"/v{n}/{specs}/{{key:path}}", self.specs, methods=["GET"]) for n in (1, 2)),
             *(Route(f"/v{n}/{specs}", self.specs, methods=["GET"]) for n in (1, 2)),
+            Route("/sluiceway/v1/rules", self.documents, methods=["GET"]),
             Route("/v1/get_id_lists", self.lists, methods=["GET", "POST"]),
             Route("/v1/id_lists/{name}", self.members, methods=["GET"]),
             Route("/v1/log_event", self.events, methods=["POST"]),
@@ -46,6 +51,13 @@ class StatsigRoutes:
 
     async def specs(self, request: Request) -> Response:
         """Answer with the whole set; where the SDK has it already, wait for a change first."""
+        return await self._answer(request, lambda published: published.text)
+
+    async def documents(self, request: Request) -> Response:
+        """Answer our own client likewise, with the rule documents as they were published."""
+        return await self._answer(request, lambda published: published.documents)
+
+    async def _answer(self, request: Request, form: Form) -> Response:
         if not self._may(request):
             return _unauthorized()
         query = request.query_params
@@ -61,8 +73,8 @@ class StatsigRoutes:
         if time:
             self._acknowledge(request, time, checksum, published)
             if not published.is_news_to(time, checksum):
-                return await self._held(request, time, checksum)
-        return await _full(request, published)
+                return await self._held(request, form, time, checksum)
+        return await _full(request, published, form(published))
 
     async def lists(self, request: Request) -> Response:
         """Answer with the manifest of the id lists."""
@@ -106,13 +118,17 @@ class StatsigRoutes:
         metrics.SDK_EVENTS.inc(int(count) if count.isascii() and count.isdigit() else 1)
         return JSONResponse({"success": True}, status_code=202)
 
-    async def _held(self, request: Request, time: int, checksum: str | None) -> Response:
+    async def _held(self, request: Request, form: Form, time: int, checksum: str | None) -> Response:
         try:
             with self._waiting.one():
                 newer = await self._feed.newer(time, checksum, HOLD_SECONDS)
         except Busy:
             newer = None
-        return await _full(request, newer) if newer else Response(NOTHING_NEW, media_type="application/json")
+        return (
+            await _full(request, newer, form(newer))
+            if newer
+            else Response(NOTHING_NEW, media_type="application/json")
+        )
 
     def _acknowledge(self, request: Request, time: int, checksum: str | None, published: Published) -> None:
         """Report what the process says that it holds; a set that says the same counts as the newest."""
@@ -127,13 +143,11 @@ class StatsigRoutes:
         return self._keys.lets_in(key.removesuffix(".json"))
 
 
-async def _full(request: Request, published: Published) -> Response:
-    if len(published.text) < COMPRESSED_FROM_BYTES or "gzip" not in request.headers.get(
-        "accept-encoding", ""
-    ):
-        return Response(published.text, media_type="application/json")
+async def _full(request: Request, published: Published, text: bytes) -> Response:
+    if len(text) < COMPRESSED_FROM_BYTES or "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(text, media_type="application/json")
     headers = {"content-encoding": "gzip", "vary": "accept-encoding"}
-    return Response(await published.compressed(), headers=headers, media_type="application/json")
+    return Response(await published.compressed(text), headers=headers, media_type="application/json")
 
 
 def _range_start(header: str) -> int:

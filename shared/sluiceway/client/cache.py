@@ -60,7 +60,8 @@ class Cache:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path)
+    # Made by the thread that starts the client, written by the one that follows the rules.
+    database = sqlite3.connect(path, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -98,6 +98,23 @@ class RegionRules:
             self.on_applied(change)
         return change
 
+    def replace(self, texts: Iterable[bytes], position: Position) -> None:
+        """Put a whole set of documents in place of what there is."""
+        documents = {document.key: (document, text) for document, text in map(_document, texts)}
+        for key in self._texts.keys() - documents.keys():
+            self._forget(key, position)
+        for key, (document, text) in documents.items():
+            if self._texts.get(key) != text:
+                self._hold(document, text)
+                if self._cache:
+                    self._cache.put(subjects.rule(self.region, key), text, position)
+        self._position = position
+        self.on_change()
+
+    def abandon_cache(self) -> None:
+        """Leave the file to the process that this one was forked from."""
+        self._cache = None
+
     def reset(self) -> None:
         """Begin anew: the broker lost its data, and what it says now counts."""
         for key in tuple(self._revisions):
@@ -118,13 +135,9 @@ class RegionRules:
             log.warning("%s: revision %s is older than what is applied", key, revision)
             return None
         if document:
-            self._rules.apply(document, record.data)
-            self._revisions[key] = revision
-            self._texts[key] = record.data
+            self._hold(document, record.data)
         else:
-            self._rules.remove(key)
-            self._revisions.pop(key, None)
-            self._texts.pop(key, None)
+            self._drop(key)
         happened = int(record.headers.get(envelope.EVENT_TIME, record.time_ms))
         return AppliedChange(
             kind=key.kind,
@@ -134,13 +147,24 @@ class RegionRules:
             present=document is not None,
         )
 
+    def _hold(self, document: RuleDocument, text: bytes) -> None:
+        self._rules.apply(document, text)
+        self._revisions[document.key] = document.revision
+        self._texts[document.key] = text
+
+    def _drop(self, key: FeatureKey) -> None:
+        self._rules.remove(key)
+        self._revisions.pop(key, None)
+        self._texts.pop(key, None)
+
+    def _forget(self, key: FeatureKey, position: Position) -> None:
+        self._drop(key)
+        if self._cache:
+            self._cache.put(subjects.rule(self.region, key), None, position)
+
     def _load(self, cache: Cache) -> None:
-        for subject, data in cache.documents():
-            _, key = subjects.rule_in(subject)
-            document = RuleDocument.model_validate_json(data, extra="ignore")
-            self._rules.apply(document, data)
-            self._revisions[key] = document.revision
-            self._texts[key] = data
+        for _, data in cache.documents():
+            self._hold(*_document(data))
         self._position = cache.position()
 
 
@@ -225,6 +249,10 @@ class RegionClient:
 
 def _log_failure(name: str, error: Exception) -> None:
     log.error("%s cannot be evaluated for a user: %s", name, str(error) or type(error).__name__)
+
+
+def _document(text: bytes) -> tuple[RuleDocument, bytes]:
+    return RuleDocument.model_validate_json(text, extra="ignore"), text
 
 
 def _parse(record: Record, key: FeatureKey) -> RuleDocument:

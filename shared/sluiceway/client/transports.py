@@ -1,0 +1,120 @@
+"""The two roads on which rules reach an application: NATS itself, or the HTTP of a region's edge."""
+
+import http.client
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+from pydantic import ValidationError
+
+from ..errors import Misconfigured
+from ..messaging.following import START, Position
+from .region import RegionRules
+
+log = logging.getLogger(__name__)
+
+#: An edge holds a request for 8 s; whatever is silent for longer is gone.
+ANSWER_SECONDS = 12.0
+RETRY_MIN_SECONDS = 0.2
+RETRY_MAX_SECONDS = 5.0
+PATH = "/sluiceway/v1/rules"
+
+
+class Transport(Protocol):
+    """Keeps rules new, in a thread of its own, until it is stopped."""
+
+    def follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
+        """Follow until `stop` is called; `ready` once all that the region holds now is applied."""
+
+    def stop(self) -> None:
+        """End `follow`; may be called from any thread."""
+
+
+class Unauthorized(Exception):
+    """The edge does not accept the key."""
+
+
+class _Answer(msgspec.Struct):
+    has_updates: bool
+    time: int = 0
+    checksum: str = ""
+    created: str = ""
+    sequence: int = 0
+    documents: list[msgspec.Raw] = []
+
+
+class EdgeTransport:
+    """Long polls of an edge: a change arrives within milliseconds, through any proxy."""
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Misconfigured(f"{url!r} is no address of an edge; give http(s)://host:port")
+        self._parts = parts
+        self._key = key
+        self._instance = uuid.uuid4().hex
+        self._stopped = threading.Event()
+        self._connection: http.client.HTTPConnection | None = None
+        self._time, self._checksum = 0, ""
+
+    def follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
+        wait = RETRY_MIN_SECONDS
+        while not self._stopped.is_set():
+            try:
+                answer = self._ask()
+                if answer.has_updates:
+                    self._take(rules, answer)
+                ready()
+                wait = RETRY_MIN_SECONDS
+            except Unauthorized:
+                log.error("the edge at %s does not accept the key", self._parts.netloc)
+                self._pause(RETRY_MAX_SECONDS)
+            except (OSError, http.client.HTTPException, msgspec.MsgspecError, ValidationError) as error:
+                if not self._stopped.is_set():
+                    log.warning("the edge at %s does not answer: %s", self._parts.netloc, error)
+                self._pause(wait)
+                wait = min(2 * wait, RETRY_MAX_SECONDS)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        connection = self._connection
+        if connection and connection.sock:
+            # Wakes whoever waits for the answer.
+            connection.sock.close()
+
+    def _ask(self) -> _Answer:
+        if self._connection is None:
+            secure = self._parts.scheme == "https"
+            connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+            self._connection = connect(self._parts.hostname or "", self._parts.port, timeout=ANSWER_SECONDS)
+        query = {"sinceTime": self._time, "checksum": self._checksum} if self._time else {}
+        headers = {"statsig-api-key": self._key, "statsig-server-session-id": self._instance}
+        path = f"{self._parts.path.rstrip('/')}{PATH}?{urlencode(query)}"
+        self._connection.request("GET", path, headers=headers)
+        response = self._connection.getresponse()
+        body = response.read()
+        if response.status == http.client.UNAUTHORIZED:
+            raise Unauthorized
+        if response.status != http.client.OK:
+            raise http.client.HTTPException(f"{response.status} {body[:200]!r}")
+        return msgspec.json.decode(body, type=_Answer)
+
+    def _take(self, rules: RegionRules, answer: _Answer) -> None:
+        if answer.time < self._time:
+            return
+        position = Position(answer.created, answer.sequence)
+        held = rules.position
+        # What the disk held may be newer than what a replica that lags behind knows.
+        if held is START or held.created != position.created or held.sequence <= position.sequence:
+            rules.replace(map(bytes, answer.documents), position)
+        self._time, self._checksum = answer.time, answer.checksum
+
+    def _pause(self, seconds: float) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+        self._stopped.wait(seconds)
