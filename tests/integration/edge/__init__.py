@@ -1,0 +1,1 @@
+"""The edge over HTTP, on a real broker."""

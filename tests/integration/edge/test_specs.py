@@ -1,0 +1,242 @@
+"""What official SDKs download: payloads, long polls, id lists, the event sink."""
+
+import asyncio
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from services.edge.app import Edge
+from services.edge.settings import Settings
+from sluiceway import keys
+from sluiceway.cli import reading
+from sluiceway.contracts.commands import RevokeKey, SaveFeature
+from sluiceway.evaluation.conditions import member_key
+from sluiceway.telemetry.serving import health_server
+from tests.support.brokers import Broker
+from tests.support.catalogues import apply_catalogue
+from tests.support.edges import RunningEdge, create_key, running_edge
+from tests.support.system import EVERYONE, Driver, driving, services
+from tests.support.waiting import eventually
+
+SPECS = "/v2/download_config_specs"
+
+
+async def specs(edge: RunningEdge, **query: Any) -> dict[str, Any]:
+    answer = await edge.http.get(SPECS, params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def holding(edge: RunningEdge, gate: str) -> dict[str, Any]:
+    """Return the payload once it holds a gate."""
+
+    async def look() -> dict[str, Any] | None:
+        answer = await edge.http.get(SPECS)
+        found = answer.json() if answer.status_code == 200 else {}
+        return found if gate in found.get("feature_gates", {}) else None
+
+    return await eventually(look, f"the payload holds {gate}")
+
+
+async def save_segment(driver: Driver, name: str, **fields: Any) -> None:
+    await driver.accepted(SaveFeature, feature={"kind": "Segment", "name": name, **fields})
+
+
+async def test_a_held_request_is_answered_as_soon_as_something_changes(
+    broker: Broker, tmp_path: Path
+) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        await driver.save_gate("checkout")
+        key = await create_key(driver, region="dev")
+        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
+            before = await holding(edge, "checkout")
+            held = asyncio.create_task(specs(edge, sinceTime=before["time"], checksum=before["checksum"]))
+
+            await driver.save_gate("checkout", EVERYONE)
+            after = await held
+
+            assert after["feature_gates"]["checkout"]["rules"]
+            assert after["time"] > before["time"]
+            assert after["checksum"] != before["checksum"]
+            assert re.fullmatch("[a-z0-9]+", after["checksum"])
+
+
+async def test_an_sdk_that_holds_the_newest_is_told_so_when_nothing_comes(
+    broker: Broker, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("services.edge.statsig.HOLD_SECONDS", 0.05)
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        await driver.save_gate("checkout")
+        key = await create_key(driver, environment="development")
+        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
+            newest = await holding(edge, "checkout")
+
+            by_checksum = await specs(edge, sinceTime=1, checksum=newest["checksum"])
+            by_time = await specs(edge, sinceTime=newest["time"])
+            older = await specs(edge, sinceTime=newest["time"] - 1)
+            ahead = await specs(edge, sinceTime=newest["time"] + 10_000, checksum="other")
+
+            assert by_checksum == by_time == ahead == {"has_updates": False}
+            assert older["checksum"] == newest["checksum"]
+
+
+async def test_a_large_payload_is_compressed_for_who_takes_gzip(broker: Broker, tmp_path: Path) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        for number in range(10):
+            await driver.save_gate(f"gate{number}", EVERYONE)
+        key = await create_key(driver, region="dev")
+        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
+            await holding(edge, "gate9")
+
+            plain = await edge.http.get(SPECS, headers={"accept-encoding": "identity"})
+            async with edge.http.stream("GET", SPECS, headers={"accept-encoding": "gzip, br"}) as packed:
+                raw = b"".join([chunk async for chunk in packed.aiter_raw()])
+
+            assert packed.headers["content-encoding"] == "gzip"
+            assert json.loads(gzip.decompress(raw)) == plain.json()
+            assert len(raw) < len(plain.content) / 2
+
+
+async def test_without_a_key_of_the_region_there_is_no_answer_and_no_hint(
+    broker: Broker, tmp_path: Path
+) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        await driver.save_gate("checkout")
+        right = await create_key(driver, region="dev")
+        elsewhere = await create_key(driver, region="staging")
+        async with running_edge(broker.url, "dev", tmp_path, right) as edge:
+            await holding(edge, "checkout")
+            async with httpx.AsyncClient(base_url=edge.url) as stranger:
+                answers = [
+                    await stranger.get(SPECS),
+                    *[
+                        await stranger.get(f"{SPECS}/{key}.json")
+                        for key in ("secret-x", elsewhere, right[:-1])
+                    ],
+                    await stranger.post("/v1/get_id_lists", headers={"statsig-api-key": elsewhere}),
+                    await stranger.get("/v1/id_lists/x"),
+                    await stranger.post("/v1/log_event", content=b"{}"),
+                    await stranger.get("/sluiceway/v1/rules"),
+                    await stranger.post("/ofrep/v1/evaluate/flags/checkout", json={"context": {}}),
+                    await stranger.post("/ofrep/v1/evaluate/flags", json={"context": {}}),
+                    await stranger.get("/ofrep/v1/events?expires=99999999999&token=abc"),
+                ]
+                opened = await stranger.get(f"{SPECS}/{right}.json")
+
+            assert {answer.status_code for answer in answers} == {401}
+            assert {tuple(answer.json().values()) for answer in answers} == {("unauthorized",)}
+            assert opened.status_code == 200
+
+
+async def test_a_revoked_key_is_refused_at_once(broker: Broker, tmp_path: Path) -> None:
+
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        await driver.save_gate("checkout")
+        key = await create_key(driver, region="dev")
+        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
+            await holding(edge, "checkout")
+
+            await driver.accepted(RevokeKey, keyID=keys.key_id(key))
+
+            async def refused() -> bool:
+                return (await edge.http.get(SPECS)).status_code == 401
+
+            await eventually(refused, "the key is refused")
+
+
+async def test_a_segments_ids_are_an_id_list_that_is_read_from_where_one_stopped(
+    broker: Broker, tmp_path: Path
+) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        await save_segment(driver, "beta", ids=["ada", "bob"])
+        condition = {"type": "passes_segment", "targetValue": "beta"}
+        await driver.save_gate("checkout", {"name": "beta", "conditions": [condition]})
+        key = await create_key(driver, region="dev")
+        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
+            payload = await holding(edge, "segment:beta")
+            manifest = (await edge.http.post("/v1/get_id_lists")).json()
+
+            entry = manifest["segment:beta"]
+            whole = await edge.http.get(entry["url"])
+            tail = await edge.http.get(entry["url"], headers={"range": "bytes=10-"})
+
+            assert payload["id_lists"] == {"segment:beta": True}
+            assert whole.text == f"+{member_key('ada')}\n+{member_key('bob')}\n"
+            assert entry["size"] == len(whole.content)
+            assert (tail.status_code, tail.text) == (206, whole.text[10:])
+            assert (await edge.flag("checkout", targetingKey="ada"))["value"] is True
+            assert (await edge.flag("checkout", targetingKey="eve"))["value"] is False
+
+
+async def test_events_are_taken_counted_and_answered_as_the_sdks_want_it(
+    broker: Broker, tmp_path: Path
+) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        key = await create_key(driver, region="dev")
+        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
+            zstd = {"content-encoding": "zstd", "statsig-event-count": "7"}
+            taken = await edge.http.post("/v1/log_event", content=b"\x28\xb5\x2f\xfd", headers=zstd)
+            large = await edge.http.post("/v1/log_event", content=b"x" * (8 * 1024 * 1024 + 1))
+
+            assert (taken.status_code, taken.json()) == (202, {"success": True})
+            assert large.status_code == 413
+
+
+async def test_a_poll_that_says_what_it_holds_is_reported_as_applied(broker: Broker, tmp_path: Path) -> None:
+
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        await driver.save_gate("checkout")
+        key = await create_key(driver, region="dev")
+        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
+            before = await holding(edge, "checkout")
+            session = {"statsig-server-session-id": "0b7e-session"}
+            await driver.save_gate("checkout", EVERYONE)
+            query = {"sinceTime": before["time"], "checksum": before["checksum"]}
+            await edge.http.get(SPECS, params=query, headers=session)
+
+            async def reported() -> bool:
+                reports = (await reading.reports(driver.connection)).get("dev", [])
+                return any(report.instance == "0b7e-session" and report.sequence for report in reports)
+
+            await eventually(reported, "the session is reported")
+
+
+async def test_an_edge_alone_serves_its_last_rules_and_keys_after_its_own_restart(
+    broker: Broker, tmp_path: Path
+) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        await driver.save_gate("checkout", EVERYONE)
+        key = await create_key(driver, region="dev")
+        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
+            served = await holding(edge, "checkout")
+    broker.kill()
+
+    settings = Settings(nats_url=broker.url, region="dev", snapshot_dir=tmp_path)
+    alone = Edge(settings)
+    async with (
+        health_server(settings, alone.readiness, alone.pages) as url,
+        httpx.AsyncClient(base_url=url, headers={"statsig-api-key": key, "x-api-key": key}) as http,
+    ):
+        again = (await http.get(SPECS)).json()
+        flag = await http.post("/ofrep/v1/evaluate/flags/checkout", json={"context": {"targetingKey": "u"}})
+        ready = await http.get("/readyz")
+
+    assert again == served
+    assert (flag.json()["value"], flag.json()["reason"]) == (True, "STALE")
+    assert ready.status_code == 200
+    alone.rules.close()
+    alone.keys.close()

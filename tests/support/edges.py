@@ -1,0 +1,59 @@
+"""An edge inside the test's process, with its HTTP on a free port."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from services.edge.app import Edge
+from services.edge.settings import Settings
+from sluiceway import keys
+from sluiceway.contracts.catalogue import SdkKey
+from sluiceway.contracts.commands import CreateKey
+from sluiceway.telemetry.serving import health_server
+
+from .system import Driver
+from .waiting import eventually
+
+
+class RunningEdge(NamedTuple):
+    """An edge, and somebody who asks it with a key of its region."""
+
+    edge: Edge
+    url: str
+    http: httpx.AsyncClient
+
+    async def flag(self, key: str, **context: Any) -> dict[str, Any]:
+        answer = await self.http.post(f"/ofrep/v1/evaluate/flags/{key}", json={"context": context})
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+async def create_key(driver: Driver, **place: str) -> str:
+    """Return a key for a region or an environment."""
+    key = keys.mint()
+    stored = SdkKey.model_validate(
+        {"id": keys.key_id(key), "digest": keys.digest(key), "createdMs": 0, **place}
+    )
+    await driver.accepted(CreateKey, key=stored.to_jsonable())
+    return key
+
+
+@asynccontextmanager
+async def running_edge(
+    nats_url: str, region: str, folder: Path, key: str = "", *, instance: str = "edge"
+) -> AsyncIterator[RunningEdge]:
+    """Run an edge until the block ends; `key`, where given, is accepted when the block begins."""
+    settings = Settings(nats_url=nats_url, region=region, snapshot_dir=folder, instance=instance)
+    edge = Edge(settings)
+    headers = {"x-api-key": key, "statsig-api-key": key} if key else {}
+    async with (
+        health_server(settings, edge.readiness, edge.pages) as url,
+        edge,
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=15) as http,
+    ):
+        if key:
+            await eventually(lambda: edge.keys.lets_in(key), "the key is known")
+        yield RunningEdge(edge, url, http)
