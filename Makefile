@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo up test check bench test-containers asyncapi format clean
+.PHONY: help demo up test check bench conformance test-containers asyncapi format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -32,8 +32,12 @@ check: .venv/installed ## Format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed ## Print latencies against raw nats-py, measured in the same run
+bench: .venv/installed ## Print figures against raw nats-py and other libraries, measured in the same run
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	$(BIN)/pytest -m benchmark -s -q tests/benchmarks $(ARGS)
+
+conformance: .venv/installed ## Compare our answers with the official SDK's (ARGS="--seed 7 --evaluations 1000000")
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 test-containers: .venv/installed ## Run the integration tests against a broker in Docker
 	$(BIN)/pytest --broker=container tests/integration $(ARGS)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..contracts.identifiers import FeatureKind
-from ..contracts.rules import ConfigSpec, OverrideMapping, RuleDocument, SpecSet
+from ..contracts.rules import ConfigSpec, OverrideMapping, RuleDocument, SpecRule, SpecSet
 from .answers import Reason
 from .conditions import Host, Library
 from .nesting import Entry, Evaluate, Find, Run, TooDeep
@@ -89,7 +89,12 @@ class _Compiler:
             compiled = self._rules.rule(rule, spec.salt)
             passed = judge.passed(rule, Reason.SPLIT if compiled.within else Reason.RULE)
             failed = judge.failed(rule, spec) if compiled.within else passed
-            yield Decision(compiled, passed, failed, rule.config_delegate)
+            yield Decision(compiled, passed, failed, self._delegate(rule))
+
+    def _delegate(self, rule: SpecRule) -> str | None:
+        """Return the config that answers in a rule's place; None where there is no such spec."""
+        name, is_config = rule.config_delegate, self._library.is_config
+        return name if name is not None and (is_config is None or is_config(name)) else None
 
     def _walked(self, decisions: tuple[Decision, ...], otherwise: Verdict, judge: Judge) -> Evaluate:
         def evaluate(user: AnyUser, run: Run | None) -> Verdict:
@@ -108,8 +113,11 @@ class _Compiler:
         """Return the delegate's verdict, which goes before any percentage; else the rule's own."""
         delegate = self._library.configs.get(decision.delegate) if decision.delegate is not None else None
         if delegate:
+            resets = run.resets
             verdict = run.hop(delegate.evaluate, user)
-            if verdict.evaluation.reason is Reason.UNSUPPORTED and not verdict.evaluation.rule_id:
+            # What is not supported shows the newest rule id; overrides that were tried wiped it out.
+            keeps_id = not verdict.evaluation.rule_id and run.resets == resets
+            if verdict.evaluation.reason is Reason.UNSUPPORTED and keeps_id:
                 return Verdict(verdict.passes, verdict.evaluation._replace(rule_id=state.rule_id))
             if verdict.evaluation.reason is not Reason.UNRECOGNIZED:
                 return verdict
@@ -145,6 +153,7 @@ class _Compiler:
         """Say whether an override rule leads a user to its target."""
         if start_ms and start_ms > self._host.clock():
             return False
+        run.resets += 1
         if rule.tests is not None:
             return all(test(user) for test in rule.tests) and rule.lets_in(user)
         state = State()

@@ -45,7 +45,7 @@ def load(
     payload = Payload(specs_json)
     host = Host(
         clock=now_ms,
-        environment=environment or payload.default_environment,
+        environment=payload.default_environment if environment is None else environment,
         custom_fields=global_custom_fields or {},
         app=payload.app,
     )

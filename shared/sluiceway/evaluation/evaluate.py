@@ -51,7 +51,7 @@ class RuleSet:
 
     def replace(self, payload: Payload, member_lists: Mapping[str, Iterable[str]]) -> None:
         """Put a whole set in place of everything; a reader sees the old or the new, never a mixture."""
-        library = Library(id_lists=_sets(member_lists))
+        library = Library(is_config=payload.is_config, id_lists=_sets(member_lists))
 
         def compiled(key: FeatureKey) -> Evaluate:
             specs = compile_specs(payload.spec_set(*key), self._host, library)

@@ -27,9 +27,11 @@ class Evaluate(Protocol):
 class Run:
     """One check, from the top to its end."""
 
-    __slots__ = ("_depth", "_hops", "_known", "_nested", "_peak")
+    __slots__ = ("_depth", "_hops", "_known", "_nested", "_peak", "resets")
 
     def __init__(self) -> None:
+        #: Override rules that were asked so far, on this level of nesting.
+        self.resets = 0
         self._depth = self._peak = self._hops = self._nested = 0
         # Gate → its verdict, and how many levels it took below itself. None: nothing may be kept
         # any more, since a verdict hid that it went too deep, and would be another one elsewhere.
@@ -66,7 +68,7 @@ class Run:
         self._nested += 1
         if self._depth >= DEPTH_MAX or self._nested > NESTED_MAX:
             raise TooDeep
-        outer_peak = self._peak
+        outer_peak, resets = self._peak, self.resets
         self._depth += 1
         self._peak = self._depth
         try:
@@ -75,6 +77,7 @@ class Run:
         finally:
             self._depth -= 1
             self._peak = max(outer_peak, self._peak)
+            self.resets = resets
         return verdict, height
 
 

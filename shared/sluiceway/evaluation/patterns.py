@@ -53,6 +53,8 @@ _POSIX = {
     "xdigit": "0-9A-Fa-f",
 }
 #: Python takes all of these for one letter where case does not count; Rust only the first two.
+#: Their names may begin with a digit, those of Python may not.
+GROUP_PREFIX = "_"
 DOTTED = {"i": "[iI]", "I": "[iI]", "İ": "İ", "ı": "ı"}
 _TOKEN = re.compile(
     r"""
@@ -168,7 +170,7 @@ class _Translation:
             case "code":
                 return _character(match["code"])
             case "name" | "again":
-                return f"(?P={match['name'] or match['again']})"
+                return f"(?P={GROUP_PREFIX}{match['name'] or match['again']})"
             case "comment":
                 return ""
             case "number":
@@ -181,10 +183,11 @@ class _Translation:
             case "quoted":
                 self._open()
                 self._captures += 1
-                return f"(?P<{match['quoted']}>"
+                return f"(?P<{GROUP_PREFIX}{match['quoted']}>"
             case "open":
                 self._open()
                 self._captures += text == "(" or text.startswith(("(?<", "(?P<"))
+                return re.sub(r"<(\w+)>", rf"<{GROUP_PREFIX}\1>", text)
             case "around":
                 self._open(is_around=True)
             case "repeat":
@@ -210,7 +213,7 @@ class _Translation:
 
     def _flags(self, text: str) -> str:
         on, _, off = text[2:-1].partition("-")
-        if set(on + off) - set("imsxuU"):
+        if set(on + off) - set("imsxuU") or "u" in off:
             raise InvalidPattern(f"{self._pattern!r}: there are no flags {text!r}")
         if text.endswith(":"):
             self._open()

@@ -80,6 +80,10 @@ class Payload:
         """Return all names that could have an answer."""
         return {*self._specs(kind), *self._overrides}
 
+    def is_config(self, name: str) -> bool:
+        """Say whether there is a dynamic config of this name, with a spec that is well formed."""
+        return _parsed(self._text.dynamic_configs.get(name)) is not None
+
     def spec_set(self, kind: FeatureKind, name: str) -> SpecSet:
         """Return one spec with all that it refers to by id; without the spec, where that is malformed."""
         spec = _parsed(self._specs(kind).get(name))

@@ -20,7 +20,7 @@ PLAIN_MIN, PLAIN_MAX = -5, 16
 _FLOAT = re.compile(
     r"[+-]?(inf|infinity|nan|([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)", re.ASCII | re.IGNORECASE
 )
-_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
+_INTEGER = re.compile(r"([+-]?)0*([0-9]{1,40})")
 
 
 def number(value: object) -> float | None:
@@ -42,9 +42,8 @@ def integer(value: object) -> int | None:
         return value
     if isinstance(value, int | float):
         return _integral(_finite_double(value))
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
-        return found if I64_MIN <= (found := int(value)) <= I64_MAX else None
-    return None
+    found = parse_integer(value) if isinstance(value, str) else None
+    return found if found is not None and I64_MIN <= found <= I64_MAX else None
 
 
 def truncated(value: float) -> int:
@@ -95,6 +94,26 @@ def json_text(value: object, *, integer_max: int = U64_MAX) -> str:
     if isinstance(value, Sequence):
         return "[" + ",".join(json_text(element, integer_max=integer_max) for element in value) + "]"
     return "null"
+
+
+def representable(value: JsonValue) -> JsonValue:
+    """Return a value as every SDK can hold it: integers beyond 64 bits as floats."""
+    if isinstance(value, dict):
+        return {key: representable(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [representable(element) for element in value]
+    if isinstance(value, int) and not isinstance(value, bool) and not I64_MIN <= value <= U64_MAX:
+        return _nearest_double(value)
+    return value
+
+
+def parse_integer(text: str) -> int | None:
+    """Return the integer that ASCII digits with an optional sign spell; None for any other text.
+
+    Beyond 40 digits that count it is None as well.
+    """
+    match = _INTEGER.fullmatch(text)
+    return int(match[1] + match[2]) if match else None
 
 
 def element_text(value: object) -> str:

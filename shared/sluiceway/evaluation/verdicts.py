@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from ..contracts.identifiers import FeatureKind
 from ..contracts.rules import ConfigSpec, SpecRule
 from .answers import Config, Evaluation, Reason
+from .values import representable
 
 
 class Verdict:
@@ -62,8 +63,9 @@ class Judge(NamedTuple):
     def _verdict(
         self, passes: bool, value: JsonValue, rule_id: str, reason: Reason, group: str | None = None
     ) -> Verdict:
+        shown: JsonValue
         if self.kind is FeatureKind.DYNAMIC_CONFIG:
-            shown: JsonValue = value if isinstance(value, dict) else {}
+            shown = representable(value) if isinstance(value, dict) else {}
         else:
             shown = passes
         return Verdict(passes, Evaluation(shown, rule_id, reason, *self.origin), group)

@@ -7,10 +7,10 @@ from itertools import zip_longest
 from pydantic import JsonValue
 
 from .times import SPACE
-from .values import user_text
+from .values import parse_integer, user_text
 
 I128 = range(-(2**127), 2**127)
-_PART = re.compile(rf"{SPACE}([+-]?[0-9]{{1,60}}){SPACE}")
+_PART = re.compile(rf"{SPACE}([+-]?[0-9]+){SPACE}")
 
 
 def compared_versions(
@@ -48,7 +48,8 @@ def _parts(version: str) -> list[int | None]:
 
 def _part(text: str) -> int | None:
     match = _PART.fullmatch(text)
-    return found if match and (found := int(match[1])) in I128 else None
+    found = parse_integer(match[1]) if match else None
+    return found if found is not None and found in I128 else None
 
 
 def _order(one: list[int | None], other: list[int | None]) -> int | None:

@@ -107,28 +107,33 @@ class _Graph:
         return found - {name}
 
     def levels(self, name: str) -> int:
-        """Return how many levels a check goes down; there must be no circle below."""
+        """Return how many levels a check goes down."""
         for each in self._bottom_up(name):
-            below = (self._levels[reference] for reference in self._edges.get(each, ()))
+            below = (self._levels.get(reference, 0) for reference in self._edges.get(each, ()))
             self._levels[each] = 1 + max(below, default=0)
         return self._levels[name]
 
     def evaluations(self, name: str) -> int:
-        """Return how many evaluations a check takes without a memo; there must be no circle below."""
+        """Return how many evaluations a check takes without a memo."""
         for each in self._bottom_up(name):
-            below = (self._evaluations[reference] for reference in self._edges.get(each, ()))
+            below = (self._evaluations.get(reference, 0) for reference in self._edges.get(each, ()))
             self._evaluations[each] = 1 + sum(below)
         return self._evaluations[name]
 
     def _bottom_up(self, name: str) -> list[str]:
-        """Return everything below `name` and itself, each after all that it refers to."""
-        order: dict[str, None] = {}
+        """Return everything below `name` and itself, each after all that it refers to.
+
+        A circle that others made is gone through once.
+        """
+        order: list[str] = []
+        seen: set[str] = set()
         stack = [(name, False)]
         while stack:
             each, is_done = stack.pop()
             if is_done:
-                order[each] = None
-            elif each not in order:
+                order.append(each)
+            elif each not in seen:
+                seen.add(each)
                 stack.append((each, True))
                 stack += [(reference, False) for reference in self._edges.get(each, ())]
-        return list(order)
+        return order
