@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from sluiceway.client.cache import Cache
 from sluiceway.client.region import RegionClient, RegionRules
 from sluiceway.contracts.applied import AppliedChange
+from sluiceway.errors import Misconfigured
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.service import Service, running
@@ -23,6 +24,9 @@ class Edge(Service):
     """The running edge of one region: it answers from the first moment, with what the disk held."""
 
     name = "edge"
+    settings: Settings
+    #: Where the gRPC stream is served.
+    grpc_port: int | None = None
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -51,7 +55,20 @@ class Edge(Service):
         keys = await stack.enter_async_context(self.keys.follow(connection))
         await client.caught_up()
         await keys.follower.caught_up()
+        await self._serve_grpc(stack)
         await stack.enter_async_context(running(self.polls.report(connection), "report polls"))
+
+    async def _serve_grpc(self, stack: AsyncExitStack) -> None:
+        if self.settings.grpc_port is None:
+            return
+        try:
+            from .grpc_stream import grpc_server
+        except ImportError as error:
+            raise Misconfigured("SLUICEWAY_GRPC_PORT needs grpcio: pip install 'sluiceway[grpc]'") from error
+        server = grpc_server(
+            self.feed, self.keys.lets_in, host=self.settings.http_host, port=self.settings.grpc_port
+        )
+        self.grpc_port = await stack.enter_async_context(server)
 
     async def readiness(self) -> dict[str, str]:
         """Return what is not ready: an edge is ready as soon as it has rules, from wherever."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -82,6 +83,10 @@ class System:
         answers = zip(looks, await asyncio.gather(*looks.values()), strict=True)
         return {name: why for name, why in answers if why}
 
+    def edges(self) -> dict[str, str]:
+        """Return the address of every edge, by its name."""
+        return {name: p.http or "" for name, p in self.processes.items() if name.startswith("edge-")}
+
     def note_region(self, kind: str, name: str, stored: Stored | None) -> None:
         """Take a region that came or went: its edge does too."""
         if kind == "region":
@@ -114,7 +119,14 @@ class System:
             for replica in _replicas(f"edge-{name}", self._options.scale):
                 if is_there and replica not in self.processes:
                     snapshots = str(self.data_dir / "edges")
-                    settings = {"REGION": name, "INSTANCE": replica, "SNAPSHOT_DIR": snapshots}
+                    # SDKs find an edge that was started again where it was.
+                    port = str(_free_port())
+                    settings = {
+                        "REGION": name,
+                        "INSTANCE": replica,
+                        "SNAPSHOT_DIR": snapshots,
+                        "HTTP_PORT": port,
+                    }
                     await self._start(replica, "services.edge", settings)
                 elif not is_there and replica in self.processes:
                     await self.processes.pop(replica).stop()
@@ -237,3 +249,9 @@ def _why_not_ready(http: str | None) -> str | None:
             return None
     except OSError as error:
         return str(error)
+
+
+def _free_port() -> int:
+    """Return a port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

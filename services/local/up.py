@@ -75,6 +75,7 @@ async def apply_first(nats_url: str, directory: Path) -> bool:
 
 
 def _what_next(system: System) -> str:
+    edges = "\n".join(f"  {name.removeprefix('edge-'):14} {url}" for name, url in system.edges().items())
     return f"""
 NATS is at {system.nats_url}; what runs is in {system.data_dir / "system.json"}. Try, in another terminal:
 
@@ -84,5 +85,9 @@ NATS is at {system.nats_url}; what runs is in {system.data_dir / "system.json"}.
   sluiceway watch                                    # and, once it waits for review:
   sluiceway trigger approve gate.new_checkout.1
   sluiceway alert fire CheckoutErrors --label gate=new_checkout
+
+Edges, for SDKs with a key (sluiceway key create --region dev):
+
+{edges}
 
 Ctrl-C stops everything."""

@@ -43,10 +43,10 @@ async def create_key(driver: Driver, **place: str) -> str:
 
 @asynccontextmanager
 async def running_edge(
-    nats_url: str, region: str, folder: Path, key: str = "", *, instance: str = "edge"
+    nats_url: str, region: str, folder: Path, key: str = "", **settings_: Any
 ) -> AsyncIterator[RunningEdge]:
     """Run an edge until the block ends; `key`, where given, is accepted when the block begins."""
-    settings = Settings(nats_url=nats_url, region=region, snapshot_dir=folder, instance=instance)
+    settings = Settings(nats_url=nats_url, region=region, snapshot_dir=folder, **settings_)
     edge = Edge(settings)
     headers = {"x-api-key": key, "statsig-api-key": key} if key else {}
     async with (

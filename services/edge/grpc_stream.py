@@ -1,0 +1,137 @@
+"""The gRPC stream of config specs that official SDKs can follow in place of HTTP (`sluiceway[grpc]`).
+
+`statsig_forward_proxy.StatsigForwardProxy`: the SDKs' adapter is called `network_grpc_websocket`, but
+it is plain gRPC. Its messages have three or four fields each, declared below as protobuf does it.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from .limits import Busy, Places
+from .specs import Published, SpecFeed
+
+log = logging.getLogger(__name__)
+
+SERVICE = "statsig_forward_proxy.StatsigForwardProxy"
+NOTHING_NEW = '{"has_updates":false}'
+#: What the SDKs take in one message.
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+STREAMS_MAX = 10_000
+#: How long a stream waits for a change before it looks around; clients see nothing of it.
+WAIT_SECONDS = 60.0
+STOP_SECONDS = 2.0
+OPTIONS = [
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # The SDKs ping every 30 s on a silent stream; by default that counts as an attack.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+_STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
+_UINT64 = descriptor_pb2.FieldDescriptorProto.TYPE_UINT64
+_OPTIONAL = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
+_FIELDS = {
+    "ConfigSpecRequest": (("sdkKey", 1, _STRING), ("zstdDictId", 4, _STRING), ("sinceTime", 12, _UINT64)),
+    "ConfigSpecResponse": (("spec", 1, _STRING), ("lastUpdated", 2, _UINT64), ("zstdDictId", 3, _STRING)),
+}
+
+
+def _messages() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(
+        name="sluiceway/statsig_forward_proxy.proto", package="statsig_forward_proxy", syntax="proto3"
+    )
+    for name, fields in _FIELDS.items():
+        message = file.message_type.add(name=name)
+        for field, number, type_ in fields:
+            message.field.add(
+                name=field,
+                number=number,
+                type=type_,
+                label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL,
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}"))
+        for name in _FIELDS
+    }
+
+
+MESSAGES = _messages()
+Request, Response = MESSAGES["ConfigSpecRequest"], MESSAGES["ConfigSpecResponse"]
+
+
+@asynccontextmanager
+async def grpc_server(
+    feed: SpecFeed, lets_in: Callable[[str], bool], *, host: str, port: int
+) -> AsyncIterator[int]:
+    """Serve the stream while the block runs; gives the port, which is a free one where `port` is 0."""
+    server = grpc.aio.server(options=OPTIONS)
+    server.add_generic_rpc_handlers((_Handler(feed, lets_in).generic(),))
+    bound = server.add_insecure_port(f"{host}:{port}")
+    await server.start()
+    try:
+        yield bound
+    finally:
+        await server.stop(STOP_SECONDS)
+
+
+class _Handler:
+    def __init__(self, feed: SpecFeed, lets_in: Callable[[str], bool]) -> None:
+        self._feed = feed
+        self._lets_in = lets_in
+        self._streams = Places(STREAMS_MAX)
+
+    def generic(self) -> Any:
+        """Return both methods, for `add_generic_rpc_handlers`."""
+        forms = {
+            "request_deserializer": Request.FromString,
+            "response_serializer": Response.SerializeToString,
+        }
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "StreamConfigSpec": grpc.unary_stream_rpc_method_handler(self.stream, **forms),
+                "getConfigSpec": grpc.unary_unary_rpc_method_handler(self.get, **forms),
+            },
+        )
+
+    async def get(self, request: Any, context: Any) -> Any:
+        """Answer with the whole set."""
+        await self._check(request, context)
+        return await self._full(await self._feed.current(), context)
+
+    async def stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """Answer with the whole set at once, and after each change."""
+        await self._check(request, context)
+        try:
+            with self._streams.one():
+                published = await self._feed.current()
+                if published.is_news_to(request.sinceTime, None):
+                    yield await self._full(published, context)
+                else:
+                    yield Response(spec=NOTHING_NEW, lastUpdated=published.time)
+                while True:
+                    newer = await self._feed.newer(published.time, published.checksum, WAIT_SECONDS)
+                    if newer is not None:
+                        published = newer
+                        yield await self._full(published, context)
+        except Busy:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
+
+    async def _check(self, request: Any, context: Any) -> None:
+        if not self._lets_in(request.sdkKey):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
+
+    async def _full(self, published: Published, context: Any) -> Any:
+        if len(published.text) >= MESSAGE_BYTES_MAX:
+            log.error("%s bytes of specs are more than a gRPC message holds; use HTTP", len(published.text))
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "the specs are larger than a message; use HTTP"
+            )
+        return Response(spec=published.text.decode(), lastUpdated=published.time)
