@@ -70,8 +70,15 @@ def user_text(value: object) -> str | None:
 
 
 def plain_decimal(value: float) -> str:
-    """Return the shortest digits that give `value` back, never with an exponent or `.0`."""
-    text = format(Decimal(repr(value)), "f")
+    """Return the shortest digits that give `value` back, never with an exponent or `.0`.
+
+    Where two are as near, Python takes the even one, and this the larger one, as Rust does.
+    """
+    digits = Decimal(repr(value))
+    step = Decimal((0, (1,), int(digits.as_tuple().exponent))).copy_sign(digits)
+    if (Decimal(value) - digits) * 2 == step and float(digits + step) == value:
+        digits += step
+    text = format(digits, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
