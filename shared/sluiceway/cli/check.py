@@ -23,7 +23,7 @@ from .session import Failed, Session
 
 MARKS = {Extent.FULLY: "fully", Extent.PARTLY: "partly", Extent.NONE: "·"}
 
-NameArgument = Annotated[str, typer.Argument(help="The gate or config.")]
+NameArgument = Annotated[str, typer.Argument(help="The gate, config or segment.")]
 RegionOption = Annotated[str, typer.Option("--region", help="Where.")]
 UserOption = Annotated[str, typer.Option("--user", help="The user as JSON, with the fields of the SDKs.")]
 FileOption = Annotated[
@@ -42,8 +42,10 @@ async def check(
     asked = _user(user)
     document = await find_rules(session, region, name, is_gate)
     rules = RuleSet(Host(clock=now_ms))
-    rules.apply(document)
-    answer = (rules.gate if document.kind is FeatureKind.GATE else rules.config)(asked, name)
+    for one in await reading.rules(session.connection, region):
+        rules.apply(one)
+    is_config = document.kind is FeatureKind.DYNAMIC_CONFIG
+    answer = (rules.config if is_config else rules.gate)(asked, document.spec_name)
     text = (
         f"{json.dumps(answer.value)}  (rule {answer.rule_id}, {answer.reason}, revision {answer.revision}"
         + (f", released by {answer.trigger})" if answer.trigger else ")")

@@ -12,9 +12,13 @@ from . import reading
 from .apply import summary
 from .edits import document_of, json_object, kept, segment, with_rule
 from .session import Failed, Reason, Session, checked_name, command
+from .views import NOUNS
 
 gates = typer.Typer(help="Change a gate.", no_args_is_help=True)
 configs = typer.Typer(help="Change a dynamic config.", no_args_is_help=True)
+segments = typer.Typer(
+    help="Change a segment; a file (`sluiceway apply -f`) creates one.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(help="Letters, digits, - and _.")]
 Environments = Annotated[list[str] | None, typer.Option("--environment", help="Only there; may be repeated.")]
@@ -108,9 +112,14 @@ async def archive_config(session: Session, name: Name, reason: Reason = None) ->
     await _archive(session, FeatureKind.DYNAMIC_CONFIG, name, reason)
 
 
+@command(segments, "archive", "sluiceway segment archive beta")
+async def archive_segment(session: Session, name: Name, reason: Reason = None) -> None:
+    """Take a segment out of every region, at once; nothing may refer to it any more."""
+    await _archive(session, FeatureKind.SEGMENT, name, reason)
+
+
 async def _now(session: Session, kind: FeatureKind, name: str) -> Feature | None:
-    noun = "gate" if kind is FeatureKind.GATE else "config"
-    return await reading.feature(session.connection, kind, checked_name(noun, name))
+    return await reading.feature(session.connection, kind, checked_name(NOUNS[kind], name))
 
 
 async def _save(

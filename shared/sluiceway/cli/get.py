@@ -16,7 +16,7 @@ from ..contracts.rules import RuleDocument
 from ..messaging.feature_log import FeatureLog
 from . import reading
 from .session import Failed, Session, command
-from .views import feature_view, status_of, trigger_view
+from .views import NOUNS, feature_view, status_of, trigger_view
 
 app = typer.Typer(help="Show what there is.", no_args_is_help=True)
 
@@ -95,6 +95,12 @@ async def configs(session: Session, name: Named = None) -> None:
     await _features(session, FeatureKind.DYNAMIC_CONFIG, name)
 
 
+@command(app, "segments", "sluiceway get segments;  sluiceway get segments beta --json")
+async def segments(session: Session, name: Named = None) -> None:
+    """Show the segments."""
+    await _features(session, FeatureKind.SEGMENT, name)
+
+
 @command(app, "triggers", "sluiceway get triggers;  sluiceway get triggers gate.new_checkout.1 --json")
 async def triggers(session: Session, name: Named = None) -> None:
     """Show the newest trigger of each feature; with an id, also an older one."""
@@ -169,7 +175,7 @@ async def _features(session: Session, kind: FeatureKind, name: str | None) -> No
         )
         for f in found
     ]
-    noun = "gate" if kind is FeatureKind.GATE else "config"
+    noun = NOUNS[kind]
     columns = (noun, "status", "version", "pipeline", "trigger")
     _show(session, noun, name, {f.name: feature_view(f) for f in found}, columns, rows)
 

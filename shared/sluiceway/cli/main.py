@@ -20,6 +20,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(get.app, name="get")
 app.add_typer(features.gates, name="gate")
 app.add_typer(features.configs, name="config")
+app.add_typer(features.segments, name="segment")
 app.add_typer(triggers.app, name="trigger")
 app.add_typer(alerts.app, name="alert")
 app.add_typer(keys.app, name="key")

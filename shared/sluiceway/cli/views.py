@@ -8,6 +8,14 @@ from ..contracts.identifiers import FeatureKind
 #: Our actions that the Console API knows by another name.
 CONSOLE_ACTIONS = {ActionType.COMPLETED: "CLEANED_UP"}
 
+#: What people call a feature of a kind, and the field that holds its name.
+NOUNS = {FeatureKind.GATE: "gate", FeatureKind.DYNAMIC_CONFIG: "config", FeatureKind.SEGMENT: "segment"}
+ID_FIELDS = {
+    FeatureKind.GATE: "gateID",
+    FeatureKind.DYNAMIC_CONFIG: "dynamicConfigID",
+    FeatureKind.SEGMENT: "segmentID",
+}
+
 
 def feature_view(feature: Feature) -> dict[str, Any]:
     """Return a gate or config."""
@@ -25,6 +33,8 @@ def feature_view(feature: Feature) -> dict[str, Any]:
         "triggerID": feature.active_trigger.id if feature.active_trigger else None,
         "candidate": feature.candidate.to_jsonable() if feature.candidate else None,
     }
+    if feature.kind is FeatureKind.SEGMENT:
+        view["ids"] = list(feature.base.ids) if feature.base else []
     if feature.kind is FeatureKind.DYNAMIC_CONFIG:
         view["defaultValue"] = feature.base.default_value if feature.base else {}
     return view
@@ -44,7 +54,7 @@ def trigger_view(feature: Feature, trigger: Trigger) -> dict[str, Any]:
     last = trigger.actions[-1]
     is_active = trigger.status.is_active
     current = trigger.current_run.phase
-    named = "gateID" if feature.kind is FeatureKind.GATE else "dynamicConfigID"
+    named = ID_FIELDS[feature.kind]
     return {
         "id": trigger.id,
         "releasePipelineID": trigger.pipeline.id,

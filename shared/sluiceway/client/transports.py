@@ -1,7 +1,9 @@
 """The two roads on which rules reach an application: NATS itself, or the HTTP of a region's edge."""
 
+import contextlib
 import http.client
 import logging
+import socket
 import threading
 import uuid
 from collections.abc import Callable
@@ -83,8 +85,9 @@ class EdgeTransport:
         self._stopped.set()
         connection = self._connection
         if connection and connection.sock:
-            # Wakes whoever waits for the answer.
-            connection.sock.close()
+            # Wakes the thread that waits for the answer.
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _ask(self) -> _Answer:
         if self._connection is None:
