@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.brokers import Broker
-from tests.support.catalogues import apply_catalogue
-from tests.support.edges import RunningEdge, create_key, running_edge
-from tests.support.system import EVERYONE, driving, services
+from tests.integration.edge.conftest import Served
+from tests.support.edges import RunningEdge
+from tests.support.system import EVERYONE
 from tests.support.waiting import eventually
 
 grpc = pytest.importorskip("grpc")
@@ -33,50 +31,40 @@ def streaming(channel: Any, key: str, since: int = 0) -> Any:
     return call(Request(sdkKey=key, sinceTime=since))
 
 
-async def test_the_stream_begins_with_the_whole_set_and_goes_on_with_each_change(
-    broker: Broker, tmp_path: Path
-) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await driver.save_gate("checkout")
-        key = await create_key(driver, region="dev")
-        async with (
-            running_edge(broker.url, "dev", tmp_path, key, grpc_port=0) as edge,
-            grpc.aio.insecure_channel(f"127.0.0.1:{edge.edge.grpc_port}") as channel,
-        ):
-            await serves(edge, "checkout")
-            stream = streaming(channel, key)
+async def test_the_stream_begins_with_the_whole_set_and_goes_on_with_each_change(dev: Served) -> None:
+    driver, edge, key = dev
+    await driver.save_gate("checkout")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{edge.edge.grpc_port}") as channel:
+        await serves(edge, "checkout")
+        stream = streaming(channel, key)
 
-            first = await stream.read()
-            await driver.save_gate("checkout", EVERYONE)
-            second = await stream.read()
-            current = await streaming(channel, key, since=second.lastUpdated).read()
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await streaming(channel, "secret-wrong").read()
+        first = await stream.read()
+        await driver.save_gate("checkout", EVERYONE)
+        second = await stream.read()
+        current = await streaming(channel, key, since=second.lastUpdated).read()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await streaming(channel, "secret-wrong").read()
 
-            assert json.loads(first.spec)["feature_gates"]["checkout"]["rules"] == []
-            assert json.loads(second.spec)["feature_gates"]["checkout"]["rules"]
-            assert second.lastUpdated > first.lastUpdated
-            assert json.loads(current.spec) == {"has_updates": False}
-            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert json.loads(first.spec)["feature_gates"]["checkout"]["rules"] == []
+        assert json.loads(second.spec)["feature_gates"]["checkout"]["rules"]
+        assert second.lastUpdated > first.lastUpdated
+        assert json.loads(current.spec) == {"has_updates": False}
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_the_official_sdk_follows_the_stream(broker: Broker, tmp_path: Path) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await driver.save_gate("checkout")
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key, grpc_port=0) as edge:
-            await serves(edge, "checkout")
-            sdk = await asyncio.to_thread(_start, f"http://127.0.0.1:{edge.edge.grpc_port}", key)
-            try:
-                before = _ask(sdk)
-                await driver.save_gate("checkout", EVERYONE)
-                await eventually(lambda: _ask(sdk).value, "the SDK has the change")
-            finally:
-                await asyncio.to_thread(_stop, sdk)
+async def test_the_official_sdk_follows_the_stream(dev: Served) -> None:
+    driver, edge, key = dev
+    await driver.save_gate("checkout")
+    await serves(edge, "checkout")
+    sdk = await asyncio.to_thread(_start, f"http://127.0.0.1:{edge.edge.grpc_port}", key)
+    try:
+        before = _ask(sdk)
+        await driver.save_gate("checkout", EVERYONE)
+        await eventually(lambda: _ask(sdk).value, "the SDK has the change")
+    finally:
+        await asyncio.to_thread(_stop, sdk)
 
-            assert (before.value, before.details.reason) == (False, "Adapter(GRPC):Recognized")
+    assert (before.value, before.details.reason) == (False, "Adapter(GRPC):Recognized")
 
 
 def _start(url: str, key: str) -> Any:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -13,10 +12,9 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 
 from sluiceway.contracts.commands import SaveFeature
-from tests.support.brokers import Broker
-from tests.support.catalogues import apply_catalogue
-from tests.support.edges import RunningEdge, create_key, running_edge
-from tests.support.system import EVERYONE, Driver, driving, services
+from tests.integration.edge.conftest import Served
+from tests.support.edges import RunningEdge
+from tests.support.system import EVERYONE, Driver
 from tests.support.waiting import eventually
 
 FLAGS = "/ofrep/v1/evaluate/flags"
@@ -43,115 +41,101 @@ async def serving(edge: RunningEdge) -> None:
     await eventually(look, "the edge serves the newest feature")
 
 
-async def test_each_answer_says_why_and_each_failure_names_its_code(broker: Broker, tmp_path: Path) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await save_features(driver)
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            await serving(edge)
+async def test_each_answer_says_why_and_each_failure_names_its_code(dev: Served) -> None:
+    driver, edge, _ = dev
+    await save_features(driver)
+    await serving(edge)
 
-            everyone = await edge.flag("everyone", targetingKey="u")
-            reasons = {
-                "pro": (await edge.flag("pro", targetingKey="u", plan="pro"))["reason"],
-                "not pro": (await edge.flag("pro", targetingKey="u", plan="free"))["reason"],
-                "half": (await edge.flag("half", targetingKey="u"))["reason"],
-                "off": (await edge.flag("off", targetingKey="u"))["reason"],
-                "limits": (await edge.flag("limits"))["reason"],
-            }
-            bad = {
-                "unknown": await edge.http.post(f"{FLAGS}/nothing", json={"context": {}}),
-                "no key": await edge.http.post(f"{FLAGS}/half", json={"context": {}}),
-                "no json": await edge.http.post(f"{FLAGS}/half", content=b"{"),
-                "no context": await edge.http.post(f"{FLAGS}/half", json=[]),
-                "deep": await edge.http.post(f"{FLAGS}/half", content=b"[" * 60_000),
-                "large": await edge.http.post(f"{FLAGS}/half", content=b"x" * 1_000_000),
-                "key": await edge.http.post(f"{FLAGS}/half", json={"context": {"targetingKey": 5}}),
-            }
+    everyone = await edge.flag("everyone", targetingKey="u")
+    reasons = {
+        "pro": (await edge.flag("pro", targetingKey="u", plan="pro"))["reason"],
+        "not pro": (await edge.flag("pro", targetingKey="u", plan="free"))["reason"],
+        "half": (await edge.flag("half", targetingKey="u"))["reason"],
+        "off": (await edge.flag("off", targetingKey="u"))["reason"],
+        "limits": (await edge.flag("limits"))["reason"],
+    }
+    bad = {
+        "unknown": await edge.http.post(f"{FLAGS}/nothing", json={"context": {}}),
+        "no key": await edge.http.post(f"{FLAGS}/half", json={"context": {}}),
+        "no json": await edge.http.post(f"{FLAGS}/half", content=b"{"),
+        "no context": await edge.http.post(f"{FLAGS}/half", json=[]),
+        "deep": await edge.http.post(f"{FLAGS}/half", content=b"[" * 60_000),
+        "large": await edge.http.post(f"{FLAGS}/half", content=b"x" * 1_000_000),
+        "key": await edge.http.post(f"{FLAGS}/half", json={"context": {"targetingKey": 5}}),
+    }
 
-            assert everyone["value"] is True
-            assert (everyone["variant"], everyone["reason"]) == ("everyone", "TARGETING_MATCH")
-            assert everyone["metadata"]["region"] == "dev"
-            assert reasons == {
-                "pro": "TARGETING_MATCH",
-                "not pro": "DEFAULT",
-                "half": "SPLIT",
-                "off": "DISABLED",
-                "limits": "STATIC",
-            }
-            assert {name: (a.status_code, a.json()["errorCode"]) for name, a in bad.items()} == {
-                "unknown": (404, "FLAG_NOT_FOUND"),
-                "no key": (400, "TARGETING_KEY_MISSING"),
-                "no json": (400, "PARSE_ERROR"),
-                "no context": (400, "INVALID_CONTEXT"),
-                "deep": (400, "PARSE_ERROR"),
-                "large": (400, "INVALID_CONTEXT"),
-                "key": (400, "INVALID_CONTEXT"),
-            }
-            assert all(a.json()["key"] and a.json()["errorDetails"] for a in bad.values())
-            assert (await edge.http.get(f"{FLAGS}/half")).status_code == 405
+    assert everyone["value"] is True
+    assert (everyone["variant"], everyone["reason"]) == ("everyone", "TARGETING_MATCH")
+    assert everyone["metadata"]["region"] == "dev"
+    assert reasons == {
+        "pro": "TARGETING_MATCH",
+        "not pro": "DEFAULT",
+        "half": "SPLIT",
+        "off": "DISABLED",
+        "limits": "STATIC",
+    }
+    assert {name: (a.status_code, a.json()["errorCode"]) for name, a in bad.items()} == {
+        "unknown": (404, "FLAG_NOT_FOUND"),
+        "no key": (400, "TARGETING_KEY_MISSING"),
+        "no json": (400, "PARSE_ERROR"),
+        "no context": (400, "INVALID_CONTEXT"),
+        "deep": (400, "PARSE_ERROR"),
+        "large": (400, "INVALID_CONTEXT"),
+        "key": (400, "INVALID_CONTEXT"),
+    }
+    assert all(a.json()["key"] and a.json()["errorDetails"] for a in bad.values())
+    assert (await edge.http.get(f"{FLAGS}/half")).status_code == 405
 
 
-async def test_all_flags_carry_a_tag_that_covers_context_and_rules(broker: Broker, tmp_path: Path) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await save_features(driver)
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            await serving(edge)
-            body = {"context": {"targetingKey": "u"}}
+async def test_all_flags_carry_a_tag_that_covers_context_and_rules(dev: Served) -> None:
+    driver, edge, _ = dev
+    await save_features(driver)
+    await serving(edge)
+    body = {"context": {"targetingKey": "u"}}
 
-            first = await edge.http.post(FLAGS, json=body)
-            tag = {"if-none-match": first.headers["etag"]}
-            same = await edge.http.post(FLAGS, json=body, headers=tag)
-            other = await edge.http.post(FLAGS, json={"context": {"targetingKey": "v"}}, headers=tag)
-            await driver.save_gate("everyone")
+    first = await edge.http.post(FLAGS, json=body)
+    tag = {"if-none-match": first.headers["etag"]}
+    same = await edge.http.post(FLAGS, json=body, headers=tag)
+    other = await edge.http.post(FLAGS, json={"context": {"targetingKey": "v"}}, headers=tag)
+    await driver.save_gate("everyone")
 
-            async def changed() -> bool:
-                return (await edge.http.post(FLAGS, json=body, headers=tag)).status_code == 200
+    async def changed() -> bool:
+        return (await edge.http.post(FLAGS, json=body, headers=tag)).status_code == 200
 
-            await eventually(changed, "the tag is another one")
+    await eventually(changed, "the tag is another one")
 
-            assert [flag["key"] for flag in first.json()["flags"]] == [
-                "everyone", "half", "limits", "off", "pro",
-            ]  # fmt: skip
-            assert (same.status_code, same.content) == (304, b"")
-            assert other.status_code == 200
+    assert [flag["key"] for flag in first.json()["flags"]] == [
+        "everyone", "half", "limits", "off", "pro",
+    ]  # fmt: skip
+    assert (same.status_code, same.content) == (304, b"")
+    assert other.status_code == 200
 
 
-async def test_a_listener_is_told_of_each_change(broker: Broker, tmp_path: Path) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await save_features(driver)
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            await serving(edge)
-            bulk = (await edge.http.post(FLAGS, json={"context": {"targetingKey": "u"}})).json()
-            address = bulk["eventStreams"][0]["endpoint"]["requestUri"]
+async def test_a_listener_is_told_of_each_change(dev: Served) -> None:
+    driver, edge, key = dev
+    await save_features(driver)
+    await serving(edge)
+    bulk = (await edge.http.post(FLAGS, json={"context": {"targetingKey": "u"}})).json()
+    address = bulk["eventStreams"][0]["endpoint"]["requestUri"]
 
-            async with edge.http.stream("GET", address, headers={"x-api-key": ""}) as stream:
-                lines = stream.aiter_lines()
-                assert (await anext(lines)).startswith(":")
-                await driver.save_gate("everyone")
-                async with asyncio.timeout(10):
-                    while not (data := await anext(lines)).startswith("data:"):
-                        pass
+    async with edge.http.stream("GET", address, headers={"x-api-key": ""}) as stream:
+        lines = stream.aiter_lines()
+        assert (await anext(lines)).startswith(":")
+        await driver.save_gate("everyone")
+        async with asyncio.timeout(10):
+            while not (data := await anext(lines)).startswith("data:"):
+                pass
 
-            assert json.loads(data.removeprefix("data:"))["type"] == "refetchEvaluation"
-            assert key not in address
+    assert json.loads(data.removeprefix("data:"))["type"] == "refetchEvaluation"
+    assert key not in address
 
 
-async def test_the_official_openfeature_provider_gets_the_same_answers(
-    broker: Broker, tmp_path: Path
-) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await save_features(driver)
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            await serving(edge)
+async def test_the_official_openfeature_provider_gets_the_same_answers(dev: Served) -> None:
+    driver, edge, key = dev
+    await save_features(driver)
+    await serving(edge)
 
-            found = await asyncio.to_thread(_ask_by_openfeature, edge.url, key)
+    found = await asyncio.to_thread(_ask_by_openfeature, edge.url, key)
 
     assert found["everyone"].value is True
     assert found["pro"].value is True
@@ -193,23 +177,18 @@ PATHS = st.text(min_size=1, max_size=20) | st.sampled_from(["everyone", "half", 
 BODIES = st.binary(max_size=200) | JSON.map(lambda value: json.dumps({"context": value}).encode())
 
 
-async def test_whatever_is_sent_gets_one_answer_and_the_next_one_is_served(
-    broker: Broker, tmp_path: Path
-) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await save_features(driver)
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            await serving(edge)
-            loop = asyncio.get_running_loop()
+async def test_whatever_is_sent_gets_one_answer_and_the_next_one_is_served(dev: Served) -> None:
+    driver, edge, _ = dev
+    await save_features(driver)
+    await serving(edge)
+    loop = asyncio.get_running_loop()
 
-            @given(path=PATHS, body=BODIES)
-            @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-            def fuzz(path: str, body: bytes) -> None:
-                asyncio.run_coroutine_threadsafe(_answers(edge, path, body), loop).result(30)
+    @given(path=PATHS, body=BODIES)
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    def fuzz(path: str, body: bytes) -> None:
+        asyncio.run_coroutine_threadsafe(_answers(edge, path, body), loop).result(30)
 
-            await asyncio.to_thread(fuzz)
+    await asyncio.to_thread(fuzz)
 
 
 async def _answers(edge: RunningEdge, path: str, body: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from services.edge.app import Edge
 from services.edge.settings import Settings
@@ -16,6 +17,7 @@ from sluiceway.cli import reading
 from sluiceway.contracts.commands import RevokeKey, SaveFeature
 from sluiceway.evaluation.conditions import member_key
 from sluiceway.telemetry.serving import health_server
+from tests.integration.edge.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
 from tests.support.edges import RunningEdge, create_key, running_edge
@@ -47,62 +49,51 @@ async def save_segment(driver: Driver, name: str, **fields: Any) -> None:
     await driver.accepted(SaveFeature, feature={"kind": "Segment", "name": name, **fields})
 
 
-async def test_a_held_request_is_answered_as_soon_as_something_changes(
-    broker: Broker, tmp_path: Path
-) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await driver.save_gate("checkout")
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            before = await holding(edge, "checkout")
-            held = asyncio.create_task(specs(edge, sinceTime=before["time"], checksum=before["checksum"]))
+async def test_a_held_request_is_answered_as_soon_as_something_changes(dev: Served) -> None:
+    driver, edge, _ = dev
+    await driver.save_gate("checkout")
+    before = await holding(edge, "checkout")
+    held = asyncio.create_task(specs(edge, sinceTime=before["time"], checksum=before["checksum"]))
 
-            await driver.save_gate("checkout", EVERYONE)
-            after = await held
+    await driver.save_gate("checkout", EVERYONE)
+    after = await held
 
-            assert after["feature_gates"]["checkout"]["rules"]
-            assert after["time"] > before["time"]
-            assert after["checksum"] != before["checksum"]
-            assert re.fullmatch("[a-z0-9]+", after["checksum"])
+    assert after["feature_gates"]["checkout"]["rules"]
+    assert after["time"] > before["time"]
+    assert after["checksum"] != before["checksum"]
+    assert re.fullmatch("[a-z0-9]+", after["checksum"])
 
 
 async def test_an_sdk_that_holds_the_newest_is_told_so_when_nothing_comes(
-    broker: Broker, tmp_path: Path, monkeypatch: Any
+    dev: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.statsig.HOLD_SECONDS", 0.05)
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await driver.save_gate("checkout")
-        key = await create_key(driver, environment="development")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            newest = await holding(edge, "checkout")
+    driver, edge, _ = dev
+    await driver.save_gate("checkout")
+    newest = await holding(edge, "checkout")
 
-            by_checksum = await specs(edge, sinceTime=1, checksum=newest["checksum"])
-            by_time = await specs(edge, sinceTime=newest["time"])
-            older = await specs(edge, sinceTime=newest["time"] - 1)
-            ahead = await specs(edge, sinceTime=newest["time"] + 10_000, checksum="other")
+    by_checksum = await specs(edge, sinceTime=1, checksum=newest["checksum"])
+    by_time = await specs(edge, sinceTime=newest["time"])
+    older = await specs(edge, sinceTime=newest["time"] - 1)
+    ahead = await specs(edge, sinceTime=newest["time"] + 10_000, checksum="other")
 
-            assert by_checksum == by_time == ahead == {"has_updates": False}
-            assert older["checksum"] == newest["checksum"]
+    assert by_checksum == by_time == ahead == {"has_updates": False}
+    assert older["checksum"] == newest["checksum"]
 
 
-async def test_a_large_payload_is_compressed_for_who_takes_gzip(broker: Broker, tmp_path: Path) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        for number in range(10):
-            await driver.save_gate(f"gate{number}", EVERYONE)
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            await holding(edge, "gate9")
+async def test_a_large_payload_is_compressed_for_who_takes_gzip(dev: Served) -> None:
+    driver, edge, _ = dev
+    for number in range(10):
+        await driver.save_gate(f"gate{number}", EVERYONE)
+    await holding(edge, "gate9")
 
-            plain = await edge.http.get(SPECS, headers={"accept-encoding": "identity"})
-            async with edge.http.stream("GET", SPECS, headers={"accept-encoding": "gzip, br"}) as packed:
-                raw = b"".join([chunk async for chunk in packed.aiter_raw()])
+    plain = await edge.http.get(SPECS, headers={"accept-encoding": "identity"})
+    async with edge.http.stream("GET", SPECS, headers={"accept-encoding": "gzip, br"}) as packed:
+        raw = b"".join([chunk async for chunk in packed.aiter_raw()])
 
-            assert packed.headers["content-encoding"] == "gzip"
-            assert json.loads(gzip.decompress(raw)) == plain.json()
-            assert len(raw) < len(plain.content) / 2
+    assert packed.headers["content-encoding"] == "gzip"
+    assert json.loads(gzip.decompress(raw)) == plain.json()
+    assert len(raw) < len(plain.content) / 2
 
 
 async def test_without_a_key_of_the_region_there_is_no_answer_and_no_hint(
@@ -137,81 +128,65 @@ async def test_without_a_key_of_the_region_there_is_no_answer_and_no_hint(
             assert opened.status_code == 200
 
 
-async def test_a_revoked_key_is_refused_at_once(broker: Broker, tmp_path: Path) -> None:
+async def test_a_revoked_key_is_refused_at_once(dev: Served) -> None:
 
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await driver.save_gate("checkout")
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            await holding(edge, "checkout")
+    driver, edge, key = dev
+    await driver.save_gate("checkout")
+    await holding(edge, "checkout")
 
-            await driver.accepted(RevokeKey, keyID=keys.key_id(key))
+    await driver.accepted(RevokeKey, keyID=keys.key_id(key))
 
-            async def refused() -> bool:
-                return (await edge.http.get(SPECS)).status_code == 401
+    async def refused() -> bool:
+        return (await edge.http.get(SPECS)).status_code == 401
 
-            await eventually(refused, "the key is refused")
+    await eventually(refused, "the key is refused")
 
 
-async def test_a_segments_ids_are_an_id_list_that_is_read_from_where_one_stopped(
-    broker: Broker, tmp_path: Path
-) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await save_segment(driver, "beta", ids=["ada", "bob"])
-        condition = {"type": "passes_segment", "targetValue": "beta"}
-        await driver.save_gate("checkout", {"name": "beta", "conditions": [condition]})
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            payload = await holding(edge, "segment:beta")
-            manifest = (await edge.http.post("/v1/get_id_lists")).json()
+async def test_a_segments_ids_are_an_id_list_that_is_read_from_where_one_stopped(dev: Served) -> None:
+    driver, edge, _ = dev
+    await save_segment(driver, "beta", ids=["ada", "bob"])
+    condition = {"type": "passes_segment", "targetValue": "beta"}
+    await driver.save_gate("checkout", {"name": "beta", "conditions": [condition]})
+    payload = await holding(edge, "segment:beta")
+    manifest = (await edge.http.post("/v1/get_id_lists")).json()
 
-            entry = manifest["segment:beta"]
-            whole = await edge.http.get(entry["url"])
-            tail = await edge.http.get(entry["url"], headers={"range": "bytes=10-"})
+    entry = manifest["segment:beta"]
+    whole = await edge.http.get(entry["url"])
+    tail = await edge.http.get(entry["url"], headers={"range": "bytes=10-"})
 
-            assert payload["id_lists"] == {"segment:beta": True}
-            assert whole.text == f"+{member_key('ada')}\n+{member_key('bob')}\n"
-            assert entry["size"] == len(whole.content)
-            assert (tail.status_code, tail.text) == (206, whole.text[10:])
-            assert (await edge.flag("checkout", targetingKey="ada"))["value"] is True
-            assert (await edge.flag("checkout", targetingKey="eve"))["value"] is False
+    assert payload["id_lists"] == {"segment:beta": True}
+    assert whole.text == f"+{member_key('ada')}\n+{member_key('bob')}\n"
+    assert entry["size"] == len(whole.content)
+    assert (tail.status_code, tail.text) == (206, whole.text[10:])
+    assert (await edge.flag("checkout", targetingKey="ada"))["value"] is True
+    assert (await edge.flag("checkout", targetingKey="eve"))["value"] is False
 
 
-async def test_events_are_taken_counted_and_answered_as_the_sdks_want_it(
-    broker: Broker, tmp_path: Path
-) -> None:
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            zstd = {"content-encoding": "zstd", "statsig-event-count": "7"}
-            taken = await edge.http.post("/v1/log_event", content=b"\x28\xb5\x2f\xfd", headers=zstd)
-            large = await edge.http.post("/v1/log_event", content=b"x" * (8 * 1024 * 1024 + 1))
+async def test_events_are_taken_counted_and_answered_as_the_sdks_want_it(dev: Served) -> None:
+    _, edge, _ = dev
+    zstd = {"content-encoding": "zstd", "statsig-event-count": "7"}
+    taken = await edge.http.post("/v1/log_event", content=b"\x28\xb5\x2f\xfd", headers=zstd)
+    large = await edge.http.post("/v1/log_event", content=b"x" * (8 * 1024 * 1024 + 1))
 
-            assert (taken.status_code, taken.json()) == (202, {"success": True})
-            assert large.status_code == 413
+    assert (taken.status_code, taken.json()) == (202, {"success": True})
+    assert large.status_code == 413
 
 
-async def test_a_poll_that_says_what_it_holds_is_reported_as_applied(broker: Broker, tmp_path: Path) -> None:
+async def test_a_poll_that_says_what_it_holds_is_reported_as_applied(dev: Served) -> None:
 
-    async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver)
-        await driver.save_gate("checkout")
-        key = await create_key(driver, region="dev")
-        async with running_edge(broker.url, "dev", tmp_path, key) as edge:
-            before = await holding(edge, "checkout")
-            session = {"statsig-server-session-id": "0b7e-session"}
-            await driver.save_gate("checkout", EVERYONE)
-            query = {"sinceTime": before["time"], "checksum": before["checksum"]}
-            await edge.http.get(SPECS, params=query, headers=session)
+    driver, edge, _ = dev
+    await driver.save_gate("checkout")
+    before = await holding(edge, "checkout")
+    session = {"statsig-server-session-id": "0b7e-session"}
+    await driver.save_gate("checkout", EVERYONE)
+    query = {"sinceTime": before["time"], "checksum": before["checksum"]}
+    await edge.http.get(SPECS, params=query, headers=session)
 
-            async def reported() -> bool:
-                reports = (await reading.reports(driver.connection)).get("dev", [])
-                return any(report.instance == "0b7e-session" and report.sequence for report in reports)
+    async def reported() -> bool:
+        reports = (await reading.reports(driver.connection)).get("dev", [])
+        return any(report.instance == "0b7e-session" and report.sequence for report in reports)
 
-            await eventually(reported, "the session is reported")
+    await eventually(reported, "the session is reported")
 
 
 async def test_an_edge_alone_serves_its_last_rules_and_keys_after_its_own_restart(
