@@ -5,14 +5,17 @@ import json
 import random
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.conformance.compare import Coverage, Disagreement, compare
 from tests.conformance.shrink import shrink
 
 #: Disagreements that are shrunk and printed in full; the others are only counted.
 SHOWN_MAX = 10
+STACK_BYTES = 512 * 1024 * 1024
 
 
 def main() -> int:
@@ -78,4 +81,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # The official SDK goes down as deep as rules are nested, on the stack of whoever asks.
+    threading.stack_size(STACK_BYTES)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        sys.exit(pool.submit(main).result())
