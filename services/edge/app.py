@@ -56,6 +56,7 @@ class Edge(Service):
         await client.caught_up()
         await keys.follower.caught_up()
         await self._serve_grpc(stack)
+        stack.callback(self.feed.close)
         await stack.enter_async_context(running(self.polls.report(connection), "report polls"))
 
     async def _serve_grpc(self, stack: AsyncExitStack) -> None:

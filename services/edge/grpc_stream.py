@@ -116,7 +116,7 @@ class _Handler:
                     yield await self._full(published, context)
                 else:
                     yield Response(spec=NOTHING_NEW, lastUpdated=published.time)
-                while True:
+                while not self._feed.is_closed:
                     newer = await self._feed.newer(published.time, published.checksum, WAIT_SECONDS)
                     if newer is not None:
                         published = newer

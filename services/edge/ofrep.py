@@ -114,7 +114,7 @@ class OfrepRoutes:
             with self._listening.one():
                 yield b": listening\n\n"
                 known = await self._feed.current()
-                while True:
+                while not self._feed.is_closed:
                     newer = await self._feed.newer(known.time, known.checksum, KEEP_ALIVE_SECONDS)
                     if newer is None:
                         yield b": still here\n\n"

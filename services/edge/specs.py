@@ -110,7 +110,13 @@ class SpecFeed:
         self.is_complete = is_complete
         self._published: Published | None = None
         self._changed = asyncio.Event()
+        self.is_closed = False
         rules.on_change = self._note
+
+    def close(self) -> None:
+        """Send everybody away who waits."""
+        self.is_closed = True
+        self._note()
 
     def now(self) -> Published | None:
         """Return what is to be served now; None while there is nothing."""
@@ -137,17 +143,18 @@ class SpecFeed:
             return None
 
     async def newer(self, time: int, checksum: str | None, within_seconds: float) -> Published | None:
-        """Return a payload that is news to whoever holds this one; None where none came in time."""
+        """Return a payload that is news to whoever holds this one; None where none comes in time."""
         try:
             async with asyncio.timeout(within_seconds):
-                while True:
+                while not self.is_closed:
                     changed = self._changed
                     published = self.now()
                     if published and published.is_news_to(time, checksum):
                         return published
                     await changed.wait()
         except TimeoutError:
-            return None
+            pass
+        return None
 
     def _note(self) -> None:
         self._changed.set()

@@ -148,7 +148,8 @@ class _Builder:
             rule["groupName"] = rng.choice(GROUPS)
         cost = 1 + sum(self._costs["?" + each] for each in identifiers)
         if rng.random() < 0.12:
-            rule["configDelegate"] = rng.choice((None, "", "no such config", *self._configs, *self._names))
+            # Never "", which may be the very spec at hand: a circle of delegates can end the process.
+            rule["configDelegate"] = rng.choice((None, "no such config", *self._configs, *self._names))
             cost += self._costs[rule["configDelegate"] or ""]
         return rule, cost
 

@@ -137,10 +137,23 @@ _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
 _left_behind: list[object] = []
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    """Halt our threads: a lock that one holds in the midst of work would never be freed in the child."""
+    for client in tuple(_clients):
+        client._transport.pause()
+
+
+def _after_fork_in_parent() -> None:
+    for client in tuple(_clients):
+        client._transport.resume()
+
+
+def _after_fork_in_child() -> None:
     for client in tuple(_clients):
         client._forked()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

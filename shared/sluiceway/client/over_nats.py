@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..messaging.connection import connected
 from ..settings import BrokerSettings
 from .region import RegionClient, RegionRules
+from .transports import PAUSE_SECONDS
 
 #: For leaving in good order; while no broker answers there is none.
 STOP_SECONDS = 2.0
@@ -20,6 +21,7 @@ class NatsTransport:
         self._stopped = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._may_go_on = threading.Event()
 
     def follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
         asyncio.run(self._follow(rules, ready))
@@ -28,6 +30,22 @@ class NatsTransport:
         self._stopped.set()
         if self._loop and self._stop:
             self._loop.call_soon_threadsafe(self._stop.set)
+
+    def pause(self) -> None:
+        stands = threading.Event()
+        self._may_go_on = threading.Event()
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stand_still, stands, self._may_go_on)
+            stands.wait(PAUSE_SECONDS)
+
+    def resume(self) -> None:
+        self._may_go_on.set()
+
+    @staticmethod
+    def _stand_still(stands: threading.Event, may_go_on: threading.Event) -> None:
+        """Hold up the event loop between two callbacks: no library is in the midst of anything there."""
+        stands.set()
+        may_go_on.wait(PAUSE_SECONDS)
 
     async def _follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

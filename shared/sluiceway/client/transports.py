@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 ANSWER_SECONDS = 12.0
 RETRY_MIN_SECONDS = 0.2
 RETRY_MAX_SECONDS = 5.0
+#: For a transport to come to a halt before a fork.
+PAUSE_SECONDS = 2.0
 PATH = "/sluiceway/v1/rules"
 
 
@@ -34,6 +36,12 @@ class Transport(Protocol):
 
     def stop(self) -> None:
         """End `follow`; may be called from any thread."""
+
+    def pause(self) -> None:
+        """Let `follow` stand still where it holds no lock, so that the process may fork; waits for it."""
+
+    def resume(self) -> None:
+        """Let `follow` go on."""
 
 
 class Unauthorized(Exception):
@@ -62,14 +70,17 @@ class EdgeTransport:
         self._stopped = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
         self._time, self._checksum = 0, ""
+        # Held but for the waits: whoever has it may fork, for no lock of a library is held then.
+        self._working = threading.Lock()
+        self._is_paused = False
 
     def follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
         wait = RETRY_MIN_SECONDS
         while not self._stopped.is_set():
             try:
-                answer = self._ask()
-                if answer.has_updates:
-                    self._take(rules, answer)
+                status, body = self._ask()
+                with self._working:
+                    self._take(rules, _answer(status, body))
                 ready()
                 wait = RETRY_MIN_SECONDS
             except Unauthorized:
@@ -89,7 +100,15 @@ class EdgeTransport:
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
-    def _ask(self) -> _Answer:
+    def pause(self) -> None:
+        self._is_paused = self._working.acquire(timeout=PAUSE_SECONDS)
+
+    def resume(self) -> None:
+        if self._is_paused:
+            self._working.release()
+            self._is_paused = False
+
+    def _ask(self) -> tuple[int, bytes]:
         if self._connection is None:
             secure = self._parts.scheme == "https"
             connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -99,15 +118,10 @@ class EdgeTransport:
         path = f"{self._parts.path.rstrip('/')}{PATH}?{urlencode(query)}"
         self._connection.request("GET", path, headers=headers)
         response = self._connection.getresponse()
-        body = response.read()
-        if response.status == http.client.UNAUTHORIZED:
-            raise Unauthorized
-        if response.status != http.client.OK:
-            raise http.client.HTTPException(f"{response.status} {body[:200]!r}")
-        return msgspec.json.decode(body, type=_Answer)
+        return response.status, response.read()
 
     def _take(self, rules: RegionRules, answer: _Answer) -> None:
-        if answer.time < self._time:
+        if not answer.has_updates or answer.time < self._time:
             return
         position = Position(answer.created, answer.sequence)
         held = rules.position
@@ -121,3 +135,11 @@ class EdgeTransport:
             self._connection.close()
             self._connection = None
         self._stopped.wait(seconds)
+
+
+def _answer(status: int, body: bytes) -> _Answer:
+    if status == http.client.UNAUTHORIZED:
+        raise Unauthorized
+    if status != http.client.OK:
+        raise http.client.HTTPException(f"{status} {body[:200]!r}")
+    return msgspec.json.decode(body, type=_Answer)

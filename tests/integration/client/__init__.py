@@ -1,0 +1,1 @@
+"""The client of applications, on a real broker and a real edge."""
