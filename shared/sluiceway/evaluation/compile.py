@@ -102,7 +102,8 @@ class _Compiler:
             state = State()
             for decision in decisions:
                 if not self._rules.settle(decision.rule, user, run, state):
-                    return judge.unsupported(state.value, state.rule_id)
+                    run.interim_id = state.rule_id
+                    return judge.unsupported(state.value, state.rule_id or "")
                 if state.value:
                     return self._decided(decision, user, run, state)
             return otherwise
@@ -116,9 +117,10 @@ class _Compiler:
             resets = run.resets
             verdict = run.hop(delegate.evaluate, user)
             # What is not supported shows the newest rule id; overrides that were tried wiped it out.
-            keeps_id = not verdict.evaluation.rule_id and run.resets == resets
+            keeps_id = run.interim_id is None and run.resets == resets
             if verdict.evaluation.reason is Reason.UNSUPPORTED and keeps_id:
-                return Verdict(verdict.passes, verdict.evaluation._replace(rule_id=state.rule_id))
+                run.interim_id = state.rule_id
+                return Verdict(verdict.passes, verdict.evaluation._replace(rule_id=state.rule_id or ""))
             if verdict.evaluation.reason is not Reason.UNRECOGNIZED:
                 return verdict
         return decision.passed if decision.rule.lets_in(user) else decision.failed

@@ -27,11 +27,13 @@ class Evaluate(Protocol):
 class Run:
     """One check, from the top to its end."""
 
-    __slots__ = ("_depth", "_hops", "_known", "_nested", "_peak", "resets")
+    __slots__ = ("_depth", "_hops", "_known", "_nested", "_peak", "interim_id", "resets")
 
     def __init__(self) -> None:
         #: Override rules that were asked so far, on this level of nesting.
         self.resets = 0
+        #: What the newest unsupported verdict has for a rule; None: no nested gate gave it one.
+        self.interim_id: str | None = None
         self._depth = self._peak = self._hops = self._nested = 0
         # Gate → its verdict, and how many levels it took below itself. None: nothing may be kept
         # any more, since a verdict hid that it went too deep, and would be another one elsewhere.

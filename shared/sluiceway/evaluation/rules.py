@@ -49,7 +49,8 @@ class State:
     """How far a walk came: the last condition's result, and the rule of the last nested gate."""
 
     value: bool = False
-    rule_id: str = ""
+    #: None: there was no nested gate yet.
+    rule_id: str | None = None
 
 
 class Rule(NamedTuple):
