@@ -5,7 +5,7 @@ from typing import Any
 from sluiceway.contracts.catalogue import Environment, Region
 from sluiceway.contracts.commands import FeatureCommand, SaveFeature, SkipPhase, TriggerCommand
 from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureGate, Trigger
+from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureDocument, FeatureGate, Trigger
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from sluiceway.contracts.replies import Refusal
 from sluiceway.evaluation.conditions import Host
@@ -87,7 +87,7 @@ class Ledger:
             self.events.append(decision)
         return decision
 
-    def save(self, document: FeatureGate | DynamicConfig, **fields: Any) -> Decision:
+    def save(self, document: FeatureDocument, **fields: Any) -> Decision:
         return self.decide(SaveFeature(actor="ada", feature=document, **fields))
 
     def act(self, model: type[TriggerCommand], *, after_ms: int = 0, **fields: Any) -> Decision:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from ..messaging.connection import connected
 from ..settings import BrokerSettings
@@ -28,18 +29,26 @@ class NatsTransport:
 
     def stop(self) -> None:
         self._stopped.set()
-        if self._loop and self._stop:
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._stop:
+            self._soon(self._stop.set)
 
     def pause(self) -> None:
         stands = threading.Event()
         self._may_go_on = threading.Event()
-        if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stand_still, stands, self._may_go_on)
+        if self._soon(partial(self._stand_still, stands, self._may_go_on)):
             stands.wait(PAUSE_SECONDS)
 
     def resume(self) -> None:
         self._may_go_on.set()
+
+    def _soon(self, call: Callable[[], None]) -> bool:
+        """Have the event loop call something; say whether there is one that still runs."""
+        try:
+            if self._loop:
+                self._loop.call_soon_threadsafe(call)
+        except RuntimeError:  # it was closed since
+            return False
+        return self._loop is not None
 
     @staticmethod
     def _stand_still(stands: threading.Event, may_go_on: threading.Event) -> None:

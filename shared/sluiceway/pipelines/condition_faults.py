@@ -80,11 +80,12 @@ def _equality(operator: str, target: JsonValue) -> Iterator[str]:
 def _colliding(operator: str, target: list[JsonValue]) -> Iterator[str]:
     seen: dict[str, str] = {}
     for text in map(element_text, target):
-        other = seen.setdefault(text.lower(), text)
-        if other != text:
+        other = seen.get(text.lower())
+        if other is not None and other != text:
             yield f"`{operator}`: {other!r} and {text!r} differ only in case; SDKs keep but one of them"
-    if len(seen) < len(target) and operator in ("eq", "neq"):
-        yield f"`{operator}`: an element stands twice, which ends the processes of official SDKs"
+        elif other is not None and operator in ("eq", "neq"):
+            yield f"`{operator}`: {text!r} stands twice, which ends the processes of official SDKs"
+        seen[text.lower()] = text
 
 
 def _number(operator: str, target: JsonValue) -> Iterator[str]:
