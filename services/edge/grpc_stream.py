@@ -27,6 +27,8 @@ WAIT_SECONDS = 60.0
 STOP_SECONDS = 2.0
 OPTIONS = [
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # Else a second server on a taken port starts as well, and gets some of the connections.
+    ("grpc.so_reuseport", 0),
     # The SDKs ping every 30 s on a silent stream; by default that counts as an attack.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -52,7 +54,7 @@ def _messages() -> dict[str, Any]:
                 name=field,
                 number=number,
                 type=type_,
-                label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL,
+                label=_OPTIONAL,
             )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
@@ -86,6 +88,8 @@ class _Handler:
         self._feed = feed
         self._lets_in = lets_in
         self._streams = Places(STREAMS_MAX)
+        #: The set last found too large, which is said once.
+        self._too_large: str | None = None
 
     def generic(self) -> Any:
         """Return both methods, for `add_generic_rpc_handlers`."""
@@ -104,7 +108,11 @@ class _Handler:
     async def get(self, request: Any, context: Any) -> Any:
         """Answer with the whole set."""
         await self._check(request, context)
-        return await self._full(await self._feed.current(), context)
+        try:
+            with self._streams.one():
+                return await self._full(await self._feed.current(), context)
+        except Busy:
+            return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
 
     async def stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Answer with the whole set at once, and after each change."""
@@ -118,6 +126,7 @@ class _Handler:
                     yield Response(spec=NOTHING_NEW, lastUpdated=published.time)
                 while not self._feed.is_closed:
                     newer = await self._feed.newer(published.time, published.checksum, WAIT_SECONDS)
+                    await self._check(request, context)
                     if newer is not None:
                         published = newer
                         yield await self._full(published, context)
@@ -129,9 +138,13 @@ class _Handler:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
 
     async def _full(self, published: Published, context: Any) -> Any:
-        if len(published.text) >= MESSAGE_BYTES_MAX:
-            log.error("%s bytes of specs are more than a gRPC message holds; use HTTP", len(published.text))
+        response = Response(spec=published.text.decode(), lastUpdated=published.time)
+        size = response.ByteSize()
+        if size > MESSAGE_BYTES_MAX:
+            if self._too_large != published.checksum:
+                self._too_large = published.checksum
+                log.error("%s bytes of specs are more than a gRPC message holds; use HTTP", size)
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "the specs are larger than a message; use HTTP"
             )
-        return Response(spec=published.text.decode(), lastUpdated=published.time)
+        return response

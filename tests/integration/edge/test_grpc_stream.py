@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sluiceway import keys
+from sluiceway.contracts.commands import RevokeKey
 from tests.integration.edge.conftest import Served
 from tests.support.edges import RunningEdge
 from tests.support.system import EVERYONE
@@ -49,6 +51,23 @@ async def test_the_stream_begins_with_the_whole_set_and_goes_on_with_each_change
         assert json.loads(second.spec)["feature_gates"]["checkout"]["rules"]
         assert second.lastUpdated > first.lastUpdated
         assert json.loads(current.spec) == {"has_updates": False}
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_revoked_key_ends_its_stream_at_the_next_change(dev: Served) -> None:
+    driver, edge, key = dev
+    await driver.save_gate("checkout")
+    await serves(edge, "checkout")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{edge.edge.grpc_port}") as channel:
+        stream = streaming(channel, key)
+        await stream.read()
+
+        await driver.accepted(RevokeKey, keyID=keys.key_id(key))
+        await eventually(lambda: not edge.edge.keys.lets_in(key), "the edge knows it")
+        await driver.save_gate("checkout", EVERYONE)
+
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stream.read()
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
