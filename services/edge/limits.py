@@ -11,8 +11,6 @@ CONTEXT_BYTES_MAX = 64 * 1024
 EVENTS_BYTES_MAX = 8 * 1024 * 1024
 #: Requests that may wait for a change at a time.
 WAITING_MAX = 10_000
-#: Requests that may be worked on at a time.
-WORKING_MAX = 1_000
 
 
 class TooLarge(Exception):

@@ -6,7 +6,7 @@ https://github.com/open-feature/protocol (0.3.0). Any OpenFeature SDK speaks it.
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ class InvalidContext(ValueError):
 class OfrepRoutes:
     """The routes of OpenFeature's clients."""
 
-    def __init__(self, rules: RegionRules, feed: SpecFeed, keys: Keys, is_stale: Any) -> None:
+    def __init__(self, rules: RegionRules, feed: SpecFeed, keys: Keys, is_stale: Callable[[], bool]) -> None:
         self._rules = rules
         self._feed = feed
         self._keys = keys

@@ -30,6 +30,7 @@ class RuleSet:
         self.on_failure: Callable[[str, Exception], None] = lambda name, error: None
         self._host = host
         self._features: set[FeatureKey] = set()
+        self._listed: dict[FeatureKey, frozenset[str]] = {}
         self._use(Library())
 
     def apply(self, document: RuleDocument, text: bytes | None = None) -> None:
@@ -42,7 +43,7 @@ class RuleSet:
         the new ones. What it costs does not depend on the other features.
         """
         named, name = self._named(document.kind), document.spec_name
-        self._library.id_lists.update(_sets(document.specs.member_lists))
+        self._list(document.key, _sets(document.specs.member_lists))
         self._features.add(document.key)
         if document.has_spec:
             named[name] = Entry(self._compiled, text or document.to_json())
@@ -72,6 +73,7 @@ class RuleSet:
     def remove(self, key: FeatureKey) -> None:
         """Forget a feature."""
         self._features.discard(key)
+        self._list(key, {})
         self._named(key.kind).pop(key.spec_name, None)
 
     def check_gate(self, user: AnyUser, name: str) -> bool:
@@ -124,6 +126,14 @@ class RuleSet:
         self._library = library
         self._gates = library.gates
         self._configs = library.configs
+
+    def _list(self, key: FeatureKey, lists: dict[str, frozenset[str]]) -> None:
+        """Put the id lists of a feature in place of those that it had."""
+        self._library.id_lists.update(lists)
+        for name in self._listed.pop(key, frozenset()) - lists.keys():
+            self._library.id_lists.pop(name, None)
+        if lists:
+            self._listed[key] = frozenset(lists)
 
     def _compiled(self, text: bytes) -> Evaluate:
         document = RuleDocument.model_validate_json(text, extra="ignore")

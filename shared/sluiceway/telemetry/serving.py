@@ -24,6 +24,8 @@ App = Callable[..., Awaitable[None]]
 
 READINESS_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_TIMEOUT_SECONDS = 5
+#: Connections and requests at a time; whoever comes beyond it is told 503 at once.
+CONNECTIONS_MAX = 15_000
 
 
 async def run_service(
@@ -60,6 +62,7 @@ async def health_server(
             lifespan="off",
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
             server_header=False,
+            limit_concurrency=CONNECTIONS_MAX,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
