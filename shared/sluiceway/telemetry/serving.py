@@ -52,6 +52,9 @@ async def health_server(
 ) -> AsyncIterator[str]:
     """Serve the health pages, and `pages`, while the block runs; gives their URL."""
     listener = socket.create_server((settings.http_host, settings.http_port))
+    # asyncio sets this only on sockets that say they are TCP, which these do not: every answer to a
+    # kept connection would wait 40 ms for an acknowledgement. Accepted sockets inherit it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listener.getsockname()[:2]
     url = f"http://{host}:{port}"
     server = _Server(
