@@ -138,7 +138,8 @@ class OfrepRoutes:
                 "errorCode": ERROR_CODES[answer.reason],
                 "errorDetails": f"{key}: {answer.reason}",
             }
-        if answer.reason is Reason.SPLIT and not context.get("targetingKey"):
+        has_id = context.get("targetingKey") or context.get("customIDs")
+        if answer.reason is Reason.SPLIT and not has_id:
             return {
                 "key": key,
                 "errorCode": "TARGETING_KEY_MISSING",

@@ -55,6 +55,7 @@ class Client:
         self._transport = self._new_transport()
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
+        self._is_closed = False
         #: Says whether a user passes a gate; False where it is not known.
         self.check_gate = self._rules.check_gate
         #: Returns a user's value of a dynamic config; empty where it is not known.
@@ -72,6 +73,10 @@ class Client:
 
     def start(self) -> Self:
         """Begin to follow; returns at once."""
+        if self._is_closed:
+            self._transport, self._ready = self._new_transport(), threading.Event()
+            self._rules.reopen()
+            self._is_closed = False
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sluiceway", daemon=True)
             self._thread.start()
@@ -88,6 +93,7 @@ class Client:
             self._thread.join(STOP_SECONDS)
             self._thread = None
         self._rules.close()
+        self._is_closed = True
 
     def __enter__(self) -> Self:
         self.start().wait_until_ready()

@@ -5,6 +5,7 @@ api.set_provider_and_wait(SluicewayProvider(Client("prod-eu")))
 ```
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from openfeature.exception import (
 from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.provider import AbstractProvider, Metadata
 
+from ..contracts.identifiers import FeatureKey, FeatureKind
 from ..evaluation.answers import Evaluation, Reason
 from .client import READY_SECONDS, Client
 from .contexts import user_of
@@ -38,6 +40,8 @@ class SluicewayProvider(AbstractProvider):
         super().__init__()
         self._client = client
         self._ready_seconds = ready_seconds
+        self._known: dict[FeatureKey, bytes] = {}
+        self._is_late = False
 
     def get_metadata(self) -> Metadata:
         return Metadata(name="sluiceway")
@@ -45,9 +49,11 @@ class SluicewayProvider(AbstractProvider):
     def initialize(self, evaluation_context: EvaluationContext) -> None:
         """Return once the region's rules are here; old ones from the disk do as well."""
         is_new = self._client.start().wait_until_ready(self._ready_seconds)
-        if not is_new and not len(self._client.rules):
-            raise ProviderNotReadyError(f"no rules within {self._ready_seconds} s")
+        self._known = self._client.rules.texts()
+        self._is_late = not is_new and not self._known
         self._client.rules.on_change = self._changed
+        if self._is_late:
+            raise ProviderNotReadyError(f"no rules within {self._ready_seconds} s")
 
     def shutdown(self) -> None:
         self._client.close()
@@ -90,7 +96,8 @@ class SluicewayProvider(AbstractProvider):
         answer = evaluate_flag(self._client.rules, user_of(described), name)
         if answer.reason in _ERRORS:
             _ERRORS[answer.reason](key)
-        if answer.reason is Reason.SPLIT and not described.get("targetingKey"):
+        has_id = described.get("targetingKey") or described.get("customIDs")
+        if answer.reason is Reason.SPLIT and not has_id:
             raise TargetingKeyMissingError(f"{key} is dealt by percentage: give a targeting key")
         return FlagResolutionDetails(
             value=_typed(key, _value(key, answer, member), wanted),
@@ -100,16 +107,25 @@ class SluicewayProvider(AbstractProvider):
         )
 
     def _changed(self) -> None:
-        names = sorted({key.name for key in self._client.rules.texts()})
-        self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=names))
+        before, self._known = self._known, self._client.rules.texts()
+        if self._is_late:
+            self._is_late = False
+            self.emit_provider_ready(ProviderEventDetails())
+            return
+        changed = {key for key, _ in before.items() ^ self._known.items()}
+        # Which flags a segment stands behind is not known here.
+        is_known = not any(key.kind is FeatureKind.SEGMENT for key in changed)
+        names = sorted({key.name for key in changed}) if is_known else None
+        if changed:
+            self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=names))
 
 
 def _value(key: str, answer: Evaluation, member: str) -> Any:
     if not member:
-        return answer.value
+        return copy.deepcopy(answer.value)
     if not isinstance(answer.value, dict) or member not in answer.value:
         raise FlagNotFoundError(f"{key}: there is no such member")
-    return answer.value[member]
+    return copy.deepcopy(answer.value[member])
 
 
 def _typed(key: str, value: Any, wanted: type | tuple[type, ...]) -> Any:

@@ -57,7 +57,8 @@ class RegionRules:
         self.config: Callable[[AnyUser, str], Evaluation] = self._rules.config
         self._revisions: dict[FeatureKey, int] = {}
         self._texts: dict[FeatureKey, bytes] = {}
-        self._cache = Cache(cache_dir / f"{region}.rules") if cache_dir else None
+        self._cache_path = cache_dir / f"{region}.rules" if cache_dir else None
+        self._cache = Cache(self._cache_path) if self._cache_path else None
         self._position = START
         if self._cache:
             self._load(self._cache)
@@ -113,7 +114,12 @@ class RegionRules:
 
     def abandon_cache(self) -> None:
         """Leave the file to the process that this one was forked from."""
-        self._cache = None
+        self._cache = self._cache_path = None
+
+    def reopen(self) -> None:
+        """Go on writing the file after `close`."""
+        if self._cache_path:
+            self._cache = Cache(self._cache_path)
 
     def reset(self) -> None:
         """Begin anew: the broker lost its data, and what it says now counts."""

@@ -75,6 +75,12 @@ class EdgeTransport:
         self._is_paused = False
 
     def follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
+        try:
+            self._follow(rules, ready)
+        finally:
+            self._disconnect()
+
+    def _follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
         wait = RETRY_MIN_SECONDS
         while not self._stopped.is_set():
             try:
@@ -113,6 +119,11 @@ class EdgeTransport:
             secure = self._parts.scheme == "https"
             connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
             self._connection = connect(self._parts.hostname or "", self._parts.port, timeout=ANSWER_SECONDS)
+        if self._connection.sock is None:
+            self._connection.connect()
+            # `stop` found no socket yet that it could have shut down.
+            if self._stopped.is_set():
+                raise ConnectionAbortedError("stopped")
         query = {"sinceTime": self._time, "checksum": self._checksum} if self._time else {}
         headers = {"statsig-api-key": self._key, "statsig-server-session-id": self._instance}
         path = f"{self._parts.path.rstrip('/')}{PATH}?{urlencode(query)}"
@@ -131,10 +142,13 @@ class EdgeTransport:
         self._time, self._checksum = answer.time, answer.checksum
 
     def _pause(self, seconds: float) -> None:
+        self._disconnect()
+        self._stopped.wait(seconds)
+
+    def _disconnect(self) -> None:
         if self._connection:
             self._connection.close()
             self._connection = None
-        self._stopped.wait(seconds)
 
 
 def _answer(status: int, body: bytes) -> _Answer:

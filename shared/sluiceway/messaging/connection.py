@@ -77,6 +77,10 @@ async def connected(
     try:
         async with asyncio.timeout(None if patient else IMPATIENT_SECONDS):
             await client.connect(**options)
+    except asyncio.CancelledError:
+        # It may hold a socket already.
+        await client.close()
+        raise
     except (OSError, TimeoutError, NatsError) as error:
         why = client.last_error or error
         raise Unavailable(
