@@ -27,6 +27,7 @@ async def serve(url_file: Path, answer: bytes) -> None:
         return Response(answer, media_type="application/json")
 
     listener = socket.create_server(("127.0.0.1", 0))
+    # Head and body are two writes: without this, the second waits for the caller to acknowledge the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     app = Starlette(routes=[Route(ROUTE, constant, methods=["POST"])])
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)

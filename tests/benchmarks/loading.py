@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import cycle, islice
+from itertools import cycle, takewhile
 
 from .measuring import Samples
 
@@ -70,8 +70,8 @@ def ask(url: str, request: bytes) -> bytes:
         return answer
 
 
-def put_load(load: Load, url: str, requests: Sequence[bytes], count: int, connections: int) -> None:
-    """Send `count` requests, as fast as the answers come; each must be a 200."""
+def put_load(load: Load, url: str, requests: Sequence[bytes], connections: int, for_seconds: float) -> None:
+    """Send requests as fast as the answers come; each must be a 200. The last are waited for."""
     with ExitStack() as stack, select.epoll() as poll:
         callers: dict[int, _Caller] = {}
         for _ in range(connections):
@@ -79,19 +79,23 @@ def put_load(load: Load, url: str, requests: Sequence[bytes], count: int, connec
             stack.enter_context(caller.socket)
             callers[caller.socket.fileno()] = caller
             poll.register(caller.socket, select.EPOLLIN)
-        coming = islice(cycle(requests), count)
         begin, busy = time.perf_counter(), time.process_time()
-        for caller, request in zip(callers.values(), islice(coming, connections), strict=True):
+        coming = _until(begin + for_seconds, requests)
+        for caller, request in zip(callers.values(), coming, strict=False):
             caller.send(request)
-        _answer_all(load.latencies, poll, callers, coming, count)
+        _answer_all(load.latencies, poll, callers, coming)
         load.seconds += time.perf_counter() - begin
         load.busy_seconds += time.process_time() - busy
 
 
+def _until(end: float, requests: Sequence[bytes]) -> Iterator[bytes]:
+    return takewhile(lambda _: time.perf_counter() < end, cycle(requests))
+
+
 def _answer_all(
-    latencies: Samples, poll: select.epoll, callers: dict[int, _Caller], coming: Iterator[bytes], count: int
+    latencies: Samples, poll: select.epoll, callers: dict[int, _Caller], coming: Iterator[bytes]
 ) -> None:
-    missing = count
+    missing = len(callers)
     while missing:
         ready = poll.poll(ANSWER_SECONDS_MAX)
         assert ready, f"{missing} answers did not come within {ANSWER_SECONDS_MAX:g} s"
@@ -101,9 +105,10 @@ def _answer_all(
                 continue
             latencies.milliseconds.append(caller.milliseconds())
             assert answer.startswith(OK), answer
-            missing -= 1
             if request := next(coming, None):
                 caller.send(request)
+            else:
+                missing -= 1
 
 
 def _is_whole(answer: bytes) -> bool:
