@@ -13,6 +13,7 @@ from nats.js import JetStreamContext
 
 from ..errors import Unavailable
 from ..settings import BrokerSettings
+from ..tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ async def connected(
             await client.connect(**options)
     except asyncio.CancelledError:
         # It may hold a socket already.
-        await client.close()
+        await _close(client)
         raise
     except (OSError, TimeoutError, NatsError) as error:
         why = client.last_error or error
@@ -90,7 +91,21 @@ async def connected(
     try:
         yield connection
     finally:
-        await client.close()
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    """Close a client for good, also one that is about to reconnect.
+
+    Its reconnection may miss that it is cancelled (asyncio.wait_for in Python 3.11), and would then
+    open a connection after all, which nobody closes any more.
+    """
+    await client.close()
+    reconnecting = client._reconnection_task
+    if reconnecting and not reconnecting.done():
+        await end(reconnecting)
+    if client._transport:
+        client._transport.close()  # type: ignore[no-untyped-call]
 
 
 def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
