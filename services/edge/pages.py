@@ -1,6 +1,7 @@
 """Everything that an edge answers over HTTP, beside the health pages."""
 
 import logging
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,11 +11,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
+from sluiceway.telemetry.serving import App
+
 log = logging.getLogger(__name__)
 
 
-def pages(routes: list[BaseRoute]) -> Starlette:
-    """Return the application. Browsers of any origin may ask, with a key."""
+def pages(routes: list[BaseRoute]) -> App:
+    """Return the application. Browsers of any origin may ask, with a key.
+
+    Nothing is redirected. A second slash in front is overlooked: OpenFeature's JavaScript clients put
+    one there where their address ends with one.
+    """
     cors = Middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -23,7 +30,15 @@ def pages(routes: list[BaseRoute]) -> Starlette:
         expose_headers=["ETag", "Retry-After"],
     )
     handlers = {HTTPException: _refused, Exception: _failed}
-    return Starlette(routes=routes, middleware=[cors], exception_handlers=handlers)
+    starlette = Starlette(routes=routes, middleware=[cors], exception_handlers=handlers)
+    starlette.router.redirect_slashes = False
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"].startswith("//"):
+            scope = {**scope, "path": "/" + scope["path"].lstrip("/")}
+        await starlette(scope, receive, send)
+
+    return app
 
 
 async def _refused(request: Request, error: Exception) -> Response:

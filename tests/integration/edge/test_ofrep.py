@@ -85,6 +85,8 @@ async def test_each_answer_says_why_and_each_failure_names_its_code(dev: Served)
     }
     assert all(a.json()["key"] and a.json()["errorDetails"] for a in bad.values())
     assert (await edge.http.get(f"{FLAGS}/half")).status_code == 405
+    assert (await edge.http.post(f"{FLAGS}/%2f", json={"context": {}})).status_code == 404
+    assert (await edge.http.post(f"{edge.url}/{FLAGS}/everyone", json={"context": {}})).status_code == 200
 
 
 async def test_all_flags_carry_a_tag_that_covers_context_and_rules(dev: Served) -> None:
