@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +13,13 @@ from sluiceway.contracts.commands import (
     ApprovePhase,
     DeleteRegion,
     RollOutTrigger,
+    SaveFeature,
     SaveRegion,
     SkipPhase,
 )
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.contracts.replies import Reply
-from sluiceway.errors import Unavailable
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, REGIONS, apply_catalogue, phase, region
 from tests.support.system import EVERYONE, Driver, Follower, driving, following, services
@@ -210,7 +208,7 @@ async def test_a_region_keeps_its_rules_while_the_broker_is_away_and_across_its_
         restarted.rules.close()
         broker.start()
         async with following(broker.url, "dev", cache) as dev:
-            await eventually(lambda: _answers(driver.act(AbortTrigger, trigger)), "the abort is answered")
+            await eventually(lambda: driver.answered(AbortTrigger, trigger=trigger), "the abort is answered")
             await eventually(lambda: not dev.passes("checkout"), "dev follows again")
 
 
@@ -301,13 +299,5 @@ async def _alerts_are_done(driver: Driver) -> bool:
 
 
 async def _saves(driver: Driver, name: str) -> bool:
-    return await _answers(driver.save_gate(name, EVERYONE))
-
-
-async def _answers(command: Awaitable[Reply]) -> bool:
-    """Send a command; say whether somebody answered it."""
-    try:
-        await command
-    except Unavailable:
-        return False
-    return True
+    document = {"kind": "FeatureGate", "name": name, "rules": [EVERYONE]}
+    return await driver.answered(SaveFeature, feature=document)

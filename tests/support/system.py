@@ -18,6 +18,7 @@ from sluiceway.contracts.commands import Command, PhaseCommand, SaveFeature, Tri
 from sluiceway.contracts.feature import Feature, Trigger, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.replies import Outcome, Refusal, Reply
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.commanding import Commander
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.feature_log import FeatureLog, Logged
@@ -61,6 +62,14 @@ class Driver:
         reply = await self.send(model, **fields)
         assert reply.refusal, reply
         return reply.refusal
+
+    async def answered(self, model: type[Command], **fields: Any) -> bool:
+        """Say whether somebody answers a command, whatever the answer: the broker may be away."""
+        try:
+            await self.send(model, **fields)
+        except Unavailable:
+            return False
+        return True
 
     async def save_gate(self, name: str, *rules: dict[str, Any], **fields: Any) -> Reply:
         document = {"kind": "FeatureGate", "name": name, "rules": list(rules), **fields}

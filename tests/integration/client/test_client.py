@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -121,36 +120,6 @@ async def test_a_client_begins_with_what_the_disk_holds(broker: Broker, tmp_path
 
     assert again.check_gate(ADA, "checkout")
     again.close()
-
-
-async def test_threads_check_while_rules_change_and_see_one_set_or_the_other(broker: Broker) -> None:
-    async with system(broker) as driver, Client("dev", url=broker.url) as client:
-        stop = threading.Event()
-        seen: set[tuple[object, str]] = set()
-        failures: list[BaseException] = []
-
-        def check() -> None:
-            try:
-                while not stop.is_set():
-                    answer = client.evaluate(ADA, "checkout")
-                    seen.add((answer.value, answer.rule_id))
-            except BaseException as error:  # whatever it is, the test must hear of it
-                failures.append(error)
-
-        threads = [threading.Thread(target=check) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for number in range(10):
-            rule = {**EVERYONE, "name": f"rule{number}"}
-            await driver.save_gate("checkout", rule)
-        await eventually(lambda: client.evaluate(ADA, "checkout").rule_id == "rule9", "the last is applied")
-        stop.set()
-        for thread in threads:
-            await asyncio.to_thread(thread.join)
-
-        assert not failures
-        assert seen <= {(False, "default"), *((True, f"rule{number}") for number in range(10))}
-        assert (True, "rule9") in seen
 
 
 def test_what_is_missing_is_named() -> None:

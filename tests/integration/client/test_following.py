@@ -14,7 +14,6 @@ import pytest
 from sluiceway.cli import reading
 from sluiceway.client import Client, Reason, User
 from sluiceway.contracts.commands import ArchiveFeature, RollOutTrigger, SaveFeature
-from sluiceway.errors import Unavailable
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.edges import RunningEdge, create_key, running_edge
@@ -301,8 +300,5 @@ async def _is_reported(driver: Driver, *, instances: int) -> bool:
 
 
 async def _is_saved(driver: Driver) -> bool:
-    try:
-        await driver.save_gate("checkout")
-    except Unavailable:
-        return False
-    return True
+    document = {"kind": "FeatureGate", "name": "checkout", "rules": []}
+    return await driver.answered(SaveFeature, feature=document)

@@ -46,7 +46,7 @@ async def checking(look: Callable[[], Any]) -> AsyncIterator[list[Any]]:
         except BaseException as error:  # whatever it is, the test must hear of it
             failures.append(error)
 
-    threads = [threading.Thread(target=check) for _ in range(THREADS)]
+    threads = [threading.Thread(target=check, daemon=True) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     try:
@@ -92,7 +92,7 @@ async def test_an_answer_is_the_base_or_the_candidate_and_never_a_mixture(
         known = {(False, "default", None)} | {
             (True, f"candidate{number}", trigger) for number, trigger in enumerate(triggers)
         }
-        assert {(answer.value, answer.rule_id, answer.trigger) for answer in seen} == known
+        assert {(answer.value, answer.rule_id, answer.trigger) for answer in seen} <= known
 
 
 async def test_the_members_of_a_config_are_of_one_version(broker: Broker) -> None:
