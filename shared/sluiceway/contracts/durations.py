@@ -1,6 +1,7 @@
 """Durations as people write them: `30m`, `1h30m`, `500ms`."""
 
 import re
+from typing import Any
 
 MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -15,6 +16,26 @@ def milliseconds(text: str) -> int:
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         raise ValueError(f"{text!r} is not a duration; write for example 30m, 1h30m or 500ms")
     return round(sum(float(number) * MILLISECONDS[unit] for number, unit in parts))
+
+
+def in_milliseconds(data: Any, *fields: str) -> Any:
+    """Return a document with `timeInterval: 30m` as `timeIntervalMs: 1800000`, for each of these fields.
+
+    `ValueError` where both forms stand, or the text is no duration.
+    """
+    if not isinstance(data, dict):
+        return data
+    changed = dict(data)
+    for field in fields:
+        if field in changed:
+            if f"{field}Ms" in changed or _snake(field) in changed:
+                raise ValueError(f"give {field} or {field}Ms, not both")
+            changed[f"{field}Ms"] = milliseconds(str(changed.pop(field)))
+    return changed
+
+
+def _snake(field: str) -> str:
+    return re.sub(r"([A-Z])", lambda match: f"_{match[0].lower()}", field) + "_ms"
 
 
 def spoken(length_ms: int) -> str:

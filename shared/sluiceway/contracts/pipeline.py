@@ -1,11 +1,15 @@
 """Pipeline and phase: the ordered plan that an author writes."""
 
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from .conditions import Condition
-from .durations import milliseconds
+from .durations import in_milliseconds
+from .guardrails import GUARDRAILS_MAX, Guardrail
 from .identifiers import Label, Name, slug
 from .model import Authored
 
@@ -25,6 +29,15 @@ class PhaseRule(Authored):
     conditions: tuple[Condition, ...] = ()
 
 
+class RollbackScope(StrEnum):
+    """How far a roll-back goes."""
+
+    #: the candidate is taken back everywhere, and the trigger has ended
+    TRIGGER = "trigger"
+    #: only the newest phase is taken back, and the trigger stands paused
+    PHASE = "phase"
+
+
 class Phase(Authored):
     """A release segment: whoever matches one of its rules receives the candidate once it starts.
 
@@ -36,12 +49,20 @@ class Phase(Authored):
     #: How long the phase bakes before the next one may start, counted from its start.
     time_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
     required_review: bool = False
+    #: What watches the phase from its start until the trigger is over and observed.
+    guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=GUARDRAILS_MAX)] = ()
     rules: Annotated[tuple[PhaseRule, ...], Field(min_length=1, max_length=RULES_MAX)]
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        return _with_interval(_with_id(data)) if isinstance(data, dict) else data
+        return in_milliseconds(_with_id(data), "timeInterval")
+
+    @model_validator(mode="after")
+    def _guardrails_are_distinct(self) -> Self:
+        if twice := _twice(guardrail.name for guardrail in self.guardrails):
+            raise ValueError(f"guardrail {twice!r} stands twice; give each one a name of its own")
+        return self
 
 
 class Pipeline(Authored):
@@ -53,31 +74,28 @@ class Pipeline(Authored):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=PHASES_MAX)]
     #: Shown to whoever is about to start a release.
     trigger_notice: Annotated[str, Field(max_length=1_000)] | None = None
+    #: How long guardrails and alerts may still take a completed release back. YAML: `observeFor: 1h`.
+    observe_for_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
+    rollback_scope: RollbackScope = RollbackScope.TRIGGER
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        return _with_id(data) if isinstance(data, dict) else data
+        return in_milliseconds(_with_id(data), "observeFor")
 
     @model_validator(mode="after")
     def _phases_are_distinct(self) -> Self:
-        ids = [phase.id for phase in self.phases]
-        twice = sorted({id_ for id_ in ids if ids.count(id_) > 1})
-        if twice:
-            raise ValueError(f"phase id {twice[0]!r} stands twice; give each phase an id of its own")
+        if twice := _twice(phase.id for phase in self.phases):
+            raise ValueError(f"phase id {twice!r} stands twice; give each phase an id of its own")
         return self
 
 
-def _with_id(data: dict[str, Any]) -> dict[str, Any]:
-    if data.get("id") is None and isinstance(data.get("name"), str):
+def _twice(names: Iterable[str]) -> str | None:
+    """Return the first name that stands twice."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def _with_id(data: Any) -> Any:
+    if isinstance(data, dict) and data.get("id") is None and isinstance(data.get("name"), str):
         return {**data, "id": slug(data["name"])}
     return data
-
-
-def _with_interval(data: dict[str, Any]) -> dict[str, Any]:
-    if "timeInterval" not in data:
-        return data
-    if "timeIntervalMs" in data or "time_interval_ms" in data:
-        raise ValueError("give timeInterval or timeIntervalMs, not both")
-    rest = {key: value for key, value in data.items() if key != "timeInterval"}
-    return {**rest, "timeIntervalMs": milliseconds(str(data["timeInterval"]))}

@@ -4,8 +4,11 @@
 sluiceway.commands.<verb>              request-reply, queue group `scheduler`
 sluiceway.features.<kind>.<name>       stream FEATURES: the log of each feature
 sluiceway.alerts.<source>              stream ALERTS
+sluiceway.clearance                    request-reply, queue group `monitor`: may a phase be left?
+sluiceway.measurements.<trigger>.<phase>.<guardrail>   stream MEASUREMENTS: what the monitor saw
+sluiceway.verdicts.<trigger>           stream VERDICTS: what guardrails made of it, where that changed
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
-$KV.CATALOG.<environment|region|pipeline|key>.<id>
+$KV.CATALOG.<environment|region|pipeline|freeze|key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.APPLIED.<region>.<instance>
 ```
@@ -24,6 +27,15 @@ FEATURES = f"{PREFIX}.features.*.*"
 ALERTS_STREAM = "ALERTS"
 ALERTS = f"{PREFIX}.alerts.>"
 MONITOR_DURABLE = "monitor"
+
+CLEARANCE = f"{PREFIX}.clearance"
+MONITOR_QUEUE = "monitor"
+
+MEASUREMENTS_STREAM = "MEASUREMENTS"
+MEASUREMENTS = f"{PREFIX}.measurements.>"
+
+VERDICTS_STREAM = "VERDICTS"
+VERDICTS = f"{PREFIX}.verdicts.>"
 
 DEAD_LETTERS_STREAM = "DEAD_LETTERS"
 DEAD_LETTERS = f"{PREFIX}.dead_letters.*"
@@ -62,13 +74,28 @@ def alert(source: str) -> str:
     return f"{PREFIX}.alerts.{source}"
 
 
+def measurements(trigger: str, phase: str, guardrail: str) -> str:
+    """Return the subject of the rounds of one guardrail."""
+    return f"{PREFIX}.measurements.{trigger}.{phase}.{guardrail}"
+
+
+def measurements_of(trigger: str) -> str:
+    """Return the subjects of all rounds of a trigger."""
+    return f"{PREFIX}.measurements.{trigger}.>"
+
+
+def verdicts(trigger: str) -> str:
+    """Return the subject of a trigger's verdicts."""
+    return f"{PREFIX}.verdicts.{trigger}"
+
+
 def dead_letters(service: str) -> str:
     """Return the subject of what a service rejected."""
     return f"{PREFIX}.dead_letters.{service}"
 
 
 def catalogue(kind: str, id_: str) -> str:
-    """Return the subject of a document in CATALOG; `kind` is environment, region, pipeline or key."""
+    """Return the subject of a document in CATALOG; `kind` is environment, region, pipeline, freeze or key."""
     return f"$KV.{CATALOG_BUCKET}.{kind}.{id_}"
 
 

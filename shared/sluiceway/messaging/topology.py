@@ -18,6 +18,8 @@ APPLIED_LIFETIME_SECONDS = 60
 #: Reports kept of each instance, so that a reader misses none of a burst.
 APPLIED_HISTORY = 64
 CATALOG_HISTORY = 64
+#: Rounds kept of each guardrail of a trigger.
+ROUNDS_KEPT = 200
 RETRY_SECONDS = 0.5
 
 
@@ -37,6 +39,22 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
             subjects=[subjects.ALERTS],
             num_replicas=replicas,
             max_age=7 * DAY_SECONDS,
+            max_bytes=256 * 2**20,
+        ),
+        StreamConfig(
+            name=subjects.MEASUREMENTS_STREAM,
+            subjects=[subjects.MEASUREMENTS],
+            num_replicas=replicas,
+            max_age=7 * DAY_SECONDS,
+            max_bytes=2 * 2**30,
+            max_msgs_per_subject=ROUNDS_KEPT,
+            allow_direct=True,
+        ),
+        StreamConfig(
+            name=subjects.VERDICTS_STREAM,
+            subjects=[subjects.VERDICTS],
+            num_replicas=replicas,
+            max_age=30 * DAY_SECONDS,
             max_bytes=256 * 2**20,
         ),
         StreamConfig(

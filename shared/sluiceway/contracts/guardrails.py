@@ -1,0 +1,140 @@
+"""Guardrails: what watches a phase while it is out, and what follows when one trips."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from .durations import in_milliseconds
+from .identifiers import Label, Name
+from .model import Authored
+
+GUARDRAILS_MAX = 20
+QUERY_MAX = 4_000
+LABELS_MAX = 20
+DAY_MS = 86_400_000
+
+Query = Annotated[str, Field(min_length=1, max_length=QUERY_MAX)]
+#: `> 0.02`, `>= 1 and < 5`, `< 10 or > 90`; the grammar is that of `pipelines.thresholds`.
+ConditionText = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class OnFailure(StrEnum):
+    """What a failed guardrail, or a matching alert, does."""
+
+    ROLLBACK = "rollback"
+    PAUSE = "pause"
+    NOTIFY = "notify"
+
+
+class OnInconclusive(StrEnum):
+    """What happens where a guardrail cannot say yes or no when the bake is over.
+
+    None of these makes a pass of an error or of missing data: those hold under `pass` as well.
+    """
+
+    HOLD = "hold"
+    #: too few samples, or neither condition: go on
+    PASS = "pass"  # noqa: S105 (no password)
+    ROLLBACK = "rollback"
+    PAUSE = "pause"
+
+
+class Reducer(StrEnum):
+    """How several series of one answer become one value, or one verdict (`all`, `any`)."""
+
+    MAX = "max"
+    MIN = "min"
+    AVG = "avg"
+    ALL = "all"
+    ANY = "any"
+
+
+class Comparison(StrEnum):
+    """How a released region's value is compared with the baseline."""
+
+    #: value ÷ baseline
+    RATIO = "ratio"
+    #: value - baseline
+    DIFFERENCE = "difference"
+
+
+class MinSamples(Authored):
+    """Below so many samples a measurement is inconclusive."""
+
+    query: Query
+    at_least: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Baseline(Authored):
+    """The same query over the regions that do not have the candidate yet, as their mean."""
+
+    compare: Comparison
+    #: Compare only with regions of these environments; absent: with all.
+    environments: tuple[Name, ...] | None = None
+
+
+class MetricGuardrail(Authored):
+    """A Prometheus query, measured while the phase is out.
+
+    Text in `{{ }}` is filled in: region, regions (`a|b`, for `=~`), environment, region.<attribute>,
+    feature, pipeline, phase, trigger. A query that names a region is measured in each one that the
+    phase covers. YAML may write `interval: 30s` in place of `intervalMs`, `initialDelay` likewise.
+    """
+
+    name: Name
+    query: Query
+    #: A measurement that meets this one has failed; it goes first where both are met.
+    failure_condition: ConditionText | None = None
+    #: A measurement that meets this one has succeeded. With both: neither met is inconclusive.
+    success_condition: ConditionText | None = None
+    interval_ms: Annotated[int, Field(ge=100, le=DAY_MS)] = 30_000
+    #: From the start of the phase to the first measurement.
+    initial_delay_ms: Annotated[int, Field(ge=0, le=DAY_MS)] = 0
+    #: So many failed measurements of a region are borne; one more trips the guardrail.
+    failure_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
+    #: So many errors in a row are borne; one more makes the guardrail inconclusive.
+    consecutive_error_limit: Annotated[int, Field(ge=0, le=10_000)] = 4
+    min_samples: MinSamples | None = None
+    #: Without one, an answer of several series is an error.
+    reducer: Reducer | None = None
+    baseline: Baseline | None = None
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    on_inconclusive: OnInconclusive = OnInconclusive.HOLD
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        return in_milliseconds(data, "interval", "initialDelay")
+
+    @model_validator(mode="after")
+    def _can_tell(self) -> Self:
+        if not (self.failure_condition or self.success_condition):
+            raise ValueError("give failureCondition or successCondition, else nothing can be told")
+        if self.baseline and self.reducer in (Reducer.ALL, Reducer.ANY):
+            raise ValueError(f"a baseline needs one value: use max, min or avg in place of {self.reducer}")
+        return self
+
+
+class AlertMatch(Authored):
+    """Labels that an alert must have, with these very values; `alertname` is its name."""
+
+    match_labels: Annotated[dict[Label, str], Field(min_length=1, max_length=LABELS_MAX)]
+
+
+class AlertGuardrail(Authored):
+    """Alerts that concern the phase while it is out, though they name no feature."""
+
+    name: Name
+    alert: AlertMatch
+    on_failure: OnFailure = OnFailure.ROLLBACK
+
+
+def _kind(data: Any) -> str:
+    is_alert = "alert" in data if isinstance(data, dict) else isinstance(data, AlertGuardrail)
+    return "alert" if is_alert else "metric"
+
+
+Guardrail = Annotated[
+    Annotated[MetricGuardrail, Tag("metric")] | Annotated[AlertGuardrail, Tag("alert")], Discriminator(_kind)
+]
