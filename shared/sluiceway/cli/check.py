@@ -61,7 +61,9 @@ async def show_simulation(session: Session, file: FileOption) -> None:
     pipelines = {**catalogue.pipelines, **{d.id: d for d in documents if isinstance(d, Pipeline)}}
     wanted = _pipelines(documents, pipelines)
     environments = {*catalogue.environments, *(d.name for d in documents if isinstance(d, Environment))}
-    if faults := [fault for pipeline in wanted for fault in pipeline_faults(pipeline, environments)]:
+    if faults := [
+        fault for pipeline in wanted for fault in pipeline_faults(pipeline, environments, regions.values())
+    ]:
         raise Failed("; ".join(faults))
     if not regions:
         raise Failed("there are no regions yet; apply some, or name them in the file")

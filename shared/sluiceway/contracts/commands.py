@@ -82,9 +82,13 @@ class ApprovePhase(PhaseCommand):
 
 
 class PauseTrigger(PhaseCommand):
-    """Stop the bake timer; what is released stays released."""
+    """Stop the bake timer; what is released stays released.
+
+    A guardrail may also stop a release that waits for its review.
+    """
 
     verb = "pause"
+    guardrail: dict[str, Any] = {}
 
 
 class UnpauseTrigger(PhaseCommand):
@@ -112,10 +116,15 @@ class RollOutTrigger(TriggerCommand):
 
 
 class RollBackTrigger(TriggerCommand):
-    """Take the candidate back everywhere, because of an alert."""
+    """Take the candidate back, because of an alert or a guardrail.
+
+    Everywhere; where the pipeline says so, from the newest phase only. Of a release that is observed
+    after its completion, what was live before is restored.
+    """
 
     verb = "roll_back"
     alert: dict[str, Any] = {}
+    guardrail: dict[str, Any] = {}
 
 
 class AdvancePhase(PhaseCommand):

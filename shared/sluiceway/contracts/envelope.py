@@ -18,6 +18,8 @@ CONTENT_TYPE = "content-type"
 STATUS = "Sluiceway-Status"
 #: FEATURES: when the bake of the current phase ends, in ms; absent while nothing bakes.
 DUE = "Sluiceway-Due"
+#: FEATURES: until when a completed release may still be rolled back, in ms.
+OBSERVED = "Sluiceway-Observed-Until"
 #: FEATURES: the pipeline that the feature is attached to.
 PIPELINE = "Sluiceway-Pipeline"
 #: FEATURES: the pipeline of the active trigger.

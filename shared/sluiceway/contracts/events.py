@@ -28,7 +28,10 @@ class EventType(StrEnum):
     #: the candidate became the base everywhere, by a person's decision
     TRIGGER_ROLLED_OUT = "trigger_rolled_out"
     TRIGGER_ABORTED = "trigger_aborted"
+    #: the monitor took the candidate back; or, of a completed release, restored what was before it
     TRIGGER_ROLLED_BACK = "trigger_rolled_back"
+    #: the monitor took the newest phase back; the trigger stands paused
+    PHASE_ROLLED_BACK = "phase_rolled_back"
 
 
 class FeatureEvent(Recorded):
@@ -45,3 +48,5 @@ class FeatureEvent(Recorded):
     feature: Feature
     #: The alert that a roll-back answers.
     alert: dict[str, Any] = {}
+    #: The guardrail that a roll-back or a pause answers: query, value, limit, region.
+    guardrail: dict[str, Any] = {}

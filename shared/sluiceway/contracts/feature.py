@@ -154,6 +154,8 @@ class ActionType(StrEnum):
     COMPLETED = "COMPLETED"
     ABORTED = "ABORTED"
     ROLLED_BACK = "ROLLED_BACK"
+    #: the newest phase was taken back, the trigger stands paused before it
+    PHASE_ROLLED_BACK = "PHASE_ROLLED_BACK"
 
 
 class Action(Recorded):
@@ -188,13 +190,15 @@ class Trigger(Recorded):
     current: int
     #: When the bake of the current phase ends; absent while nothing bakes.
     due_ms: int | None = None
-    #: What was left of the bake when it was paused.
+    #: What was left of the bake when it was paused; absent where the phase had not started.
     remaining_ms: int | None = None
     #: Why a phase that is due may not be left.
     held: tuple[str, ...] = ()
     creator_id: str
     created_ms: int
     ended_ms: int | None = None
+    #: Until when a completed release may still be rolled back.
+    observed_until_ms: int | None = None
     description: str | None = None
     actions: tuple[Action, ...]
 
@@ -207,6 +211,10 @@ class Trigger(Recorded):
         """The phases whose segment has received the candidate."""
         return tuple(run.phase for run in self.phases if run.started_ms is not None)
 
+    def is_observed(self, now_ms: int) -> bool:
+        """Say whether it has completed so lately that it may still be rolled back."""
+        return self.observed_until_ms is not None and now_ms < self.observed_until_ms
+
 
 class Feature(Recorded):
     """The whole state of a feature."""
@@ -218,6 +226,8 @@ class Feature(Recorded):
     release_pipeline_id: str | None = None
     #: What is live outside the release; absent before the first version is live.
     base: Spec | None = None
+    #: What was the base before the release that is observed; absent where nothing was.
+    previous: Spec | None = None
     #: What the active trigger releases.
     candidate: Spec | None = None
     #: The newest run, active or ended.

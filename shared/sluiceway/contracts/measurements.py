@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 
 class Measurement(Recorded):
-    """One query in one region, once. A number that there is not is absent; an infinite one is text in JSON."""
+    """One query in one region, once. A number that is not there is absent, an infinite one text in JSON."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 

@@ -122,6 +122,8 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
     )
     if feature.trigger:
         headers[envelope.STATUS] = feature.trigger.status
+        if feature.trigger.observed_until_ms is not None:
+            headers[envelope.OBSERVED] = str(feature.trigger.observed_until_ms)
     if feature.release_pipeline_id:
         headers[envelope.PIPELINE] = feature.release_pipeline_id
     if references := feature_references(feature):

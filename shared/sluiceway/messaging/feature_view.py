@@ -64,6 +64,11 @@ class Entry:
         return self.status is not None and self.status.is_active
 
     @property
+    def observed_until_ms(self) -> int:
+        """Until when its completed release may still be rolled back; 0 where it may not."""
+        return int(self.headers.get(envelope.OBSERVED, "0"))
+
+    @property
     def references(self) -> tuple[str, ...] | None:
         """The specs that the feature refers to; None where it is archived."""
         if envelope.ARCHIVED in self.headers:

@@ -100,7 +100,7 @@ def _save_pipeline(pipeline: Pipeline, catalogue: Catalogue, usage: Usage) -> Ca
     known = catalogue.pipelines.get(pipeline.id)
     if known == pipeline:
         return _put("pipeline", pipeline.id, pipeline, known)
-    if faults := pipeline_faults(pipeline, catalogue.environments):
+    if faults := pipeline_faults(pipeline, catalogue.environments, catalogue.regions.values()):
         return Refusal(code=RefusalCode.INVALID, message="; ".join(faults))
     if fault := _reference_fault(pipeline, catalogue.references, usage):
         return Refusal(

@@ -30,7 +30,7 @@ from ..contracts.feature import (
     TriggerStatus,
 )
 from ..contracts.identifiers import trigger_id
-from ..contracts.pipeline import Pipeline
+from ..contracts.pipeline import Pipeline, RollbackScope
 from ..contracts.replies import Refusal, RefusalCode
 from . import transitions
 from .changes import is_same, needs_release, spec_of
@@ -120,6 +120,7 @@ def _save(state: Feature | None, command: SaveFeature, now_ms: int, catalogue: C
     feature = feature.changed(
         release_pipeline_id=pipeline_id,
         base=before,
+        previous=None,
         candidate=None,
         versions=after.version,
         archived=False,
@@ -174,6 +175,8 @@ def _act(state: Feature | None, command: TriggerCommand, now_ms: int) -> Decisio
     if trigger.id != command.trigger:
         return _not_the_newest(command.trigger, state.runs, trigger)
     if not trigger.status.is_active:
+        if isinstance(command, RollBackTrigger) and _is_observed(state, now_ms):
+            return _restore(state, trigger, command, now_ms)
         return _refused(
             RefusalCode.TRIGGER_ENDED,
             f"{trigger.id} has ended ({trigger.status}); a new change starts a new trigger",
@@ -197,7 +200,10 @@ def _apply(state: Feature, trigger: Trigger, command: TriggerCommand, now_ms: in
         case ApprovePhase(), TriggerStatus.WAITING_FOR_REVIEW:
             moved = transitions.baking(trigger, now_ms)
             return _moved(EventType.PHASE_APPROVED, ActionType.APPROVED_FOR, state, moved, command, now_ms)
-        case PauseTrigger(), TriggerStatus.IN_PROGRESS:
+        case (PauseTrigger(), TriggerStatus.IN_PROGRESS) | (
+            PauseTrigger(guardrail={"name": _}),
+            TriggerStatus.WAITING_FOR_REVIEW,
+        ):
             moved = transitions.paused(trigger, now_ms)
             return _moved(EventType.TRIGGER_PAUSED, ActionType.PAUSED, state, moved, command, now_ms)
         case UnpauseTrigger(), TriggerStatus.PAUSED:
@@ -209,6 +215,13 @@ def _apply(state: Feature, trigger: Trigger, command: TriggerCommand, now_ms: in
         case AbortTrigger(), _:
             moved = transitions.ended(trigger, TriggerStatus.ABORTED, now_ms)
             return _moved(EventType.TRIGGER_ABORTED, ActionType.ABORTED, state, moved, command, now_ms)
+        case RollBackTrigger(), _ if (
+            trigger.pipeline.rollback_scope is RollbackScope.PHASE and trigger.released
+        ):
+            moved = transitions.without_newest_phase(trigger)
+            return _moved(
+                EventType.PHASE_ROLLED_BACK, ActionType.PHASE_ROLLED_BACK, state, moved, command, now_ms
+            )
         case RollBackTrigger(), _:
             moved = transitions.ended(trigger, TriggerStatus.ROLLED_BACK, now_ms)
             return _moved(
@@ -239,6 +252,29 @@ def _advance(state: Feature, trigger: Trigger, command: AdvancePhase, now_ms: in
     return _moved(EventType.PHASE_ADVANCED, ActionType.ADVANCED, state, moved, command, now_ms)
 
 
+def _is_observed(state: Feature, now_ms: int) -> bool:
+    """Say whether the newest release is observed, and is still what is live."""
+    trigger, base = state.trigger, state.base
+    return bool(
+        trigger and base and base.trigger == trigger.id and trigger.is_observed(now_ms) and not state.archived
+    )
+
+
+def _restore(state: Feature, trigger: Trigger, command: RollBackTrigger, now_ms: int) -> Decision:
+    """Return the event that makes what was live before a completed release the base again."""
+    version = state.versions + 1
+    previous = state.previous and state.previous.model_copy(update={"version": version, "trigger": None})
+    over = transitions.ended(trigger, TriggerStatus.ROLLED_BACK, now_ms)
+    return _moved(
+        EventType.TRIGGER_ROLLED_BACK,
+        ActionType.ROLLED_BACK,
+        state.changed(base=previous, previous=None, versions=version),
+        over.model_copy(update={"observed_until_ms": None}),
+        command,
+        now_ms,
+    )
+
+
 def _moved(
     type_: EventType,
     action: ActionType,
@@ -256,11 +292,18 @@ def _moved(
     )
     feature = state.changed(trigger=transitions.acted(trigger, record))
     if trigger.status is TriggerStatus.COMPLETED:
-        feature = feature.changed(base=state.candidate, candidate=None)
+        before = state.base if trigger.is_observed(now_ms) else None
+        feature = feature.changed(base=state.candidate, previous=before, candidate=None)
     elif not trigger.status.is_active:
         feature = feature.changed(candidate=None)
-    alert = command.alert if isinstance(command, RollBackTrigger) else {}
-    return _event(type_, feature, command, now_ms, phase_id=phase_id, reason=reason, alert=alert)
+    event = _event(type_, feature, command, now_ms, phase_id=phase_id, reason=reason)
+    match command:
+        case RollBackTrigger():
+            return event.model_copy(update={"alert": command.alert, "guardrail": command.guardrail})
+        case PauseTrigger():
+            return event.model_copy(update={"guardrail": command.guardrail})
+        case _:
+            return event
 
 
 def _event(
@@ -271,7 +314,6 @@ def _event(
     *,
     phase_id: str | None = None,
     reason: str | None = None,
-    alert: dict[str, object] | None = None,
 ) -> FeatureEvent:
     recent = (*feature.recent_commands, command.id)[-RECENT_COMMANDS_MAX:]
     return FeatureEvent(
@@ -281,7 +323,6 @@ def _event(
         reason=reason or command.reason,
         command_id=command.id,
         phase_id=phase_id,
-        alert=alert or {},
         feature=feature.changed(recent_commands=recent),
     )
 

@@ -54,21 +54,17 @@ def left(trigger: Trigger, now_ms: int) -> Trigger:
 
 
 def paused(trigger: Trigger, now_ms: int) -> Trigger:
-    """Return the trigger with its bake timer stopped."""
-    assert trigger.due_ms is not None
+    """Return the trigger with its bake timer stopped; it may be waiting for a review, too."""
+    remaining = None if trigger.due_ms is None else max(0, trigger.due_ms - now_ms)
     return trigger.model_copy(
-        update={
-            "status": TriggerStatus.PAUSED,
-            "due_ms": None,
-            "remaining_ms": max(0, trigger.due_ms - now_ms),
-            "held": (),
-        }
+        update={"status": TriggerStatus.PAUSED, "due_ms": None, "remaining_ms": remaining, "held": ()}
     )
 
 
 def unpaused(trigger: Trigger, now_ms: int) -> Trigger:
-    """Return the trigger with the rest of its bake running on."""
-    assert trigger.remaining_ms is not None
+    """Return the trigger with the rest of its bake running on; a phase that has not started is entered."""
+    if trigger.remaining_ms is None:
+        return entered(trigger, trigger.current, now_ms)
     return trigger.model_copy(
         update={
             "status": TriggerStatus.IN_PROGRESS,
@@ -83,10 +79,29 @@ def ended(trigger: Trigger, status: TriggerStatus, now_ms: int) -> Trigger:
     run = trigger.current_run
     if run.started_ms is not None and run.ended_ms is None:
         trigger = _with_run(trigger, run.model_copy(update={"ended_ms": now_ms}))
+    is_completed = status is TriggerStatus.COMPLETED
+    observe_ms = trigger.pipeline.observe_for_ms if is_completed else 0
     return trigger.model_copy(
         update={
             "status": status,
             "ended_ms": now_ms,
+            "observed_until_ms": now_ms + observe_ms if observe_ms else None,
+            "due_ms": None,
+            "remaining_ms": None,
+            "held": (),
+        }
+    )
+
+
+def without_newest_phase(trigger: Trigger) -> Trigger:
+    """Return the trigger paused before its newest released phase, which it has not released any more."""
+    newest = max(index for index, run in enumerate(trigger.phases) if run.started_ms is not None)
+    later = tuple(PhaseRun(phase=run.phase) for run in trigger.phases[newest:])
+    return trigger.model_copy(
+        update={
+            "status": TriggerStatus.PAUSED,
+            "phases": (*trigger.phases[:newest], *later),
+            "current": newest,
             "due_ms": None,
             "remaining_ms": None,
             "held": (),

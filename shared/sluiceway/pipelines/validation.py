@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
+from ..contracts.catalogue import Region
 from ..contracts.conditions import Condition
 from ..contracts.feature import FeatureDocument, Segment
 from ..contracts.pipeline import Pipeline
 from .condition_faults import condition_faults
+from .guardrail_faults import guardrail_faults
 from .projection import rule_id
 
 
@@ -24,14 +26,19 @@ def feature_faults(document: FeatureDocument, environments: Collection[str]) -> 
     return faults
 
 
-def pipeline_faults(pipeline: Pipeline, environments: Collection[str]) -> list[str]:
-    """Return what is wrong with a pipeline; empty where nothing is."""
+def pipeline_faults(
+    pipeline: Pipeline, environments: Collection[str], regions: Collection[Region] = ()
+) -> list[str]:
+    """Return what is wrong with a pipeline; empty where nothing is.
+
+    `regions` are those that a guardrail may have to be compared with.
+    """
     faults: list[str] = []
     for phase in pipeline.phases:
         for rule in phase.rules:
             where = f"phase {phase.id!r}, rule {rule.name!r}"
             faults += _rule_faults(where, rule.environments, rule.conditions, environments)
-    return faults
+    return [*faults, *guardrail_faults(pipeline, regions)]
 
 
 def _rule_faults(

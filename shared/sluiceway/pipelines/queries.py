@@ -1,0 +1,176 @@
+"""A guardrail's queries: checked when they are saved, filled in for a region when they are asked."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import promql_parser
+
+from ..contracts.catalogue import Region
+from ..contracts.feature import Trigger
+from ..contracts.guardrails import MetricGuardrail
+from ..contracts.identifiers import feature_of
+from ..contracts.measurements import EVERYWHERE
+from ..contracts.pipeline import Phase
+from .segments import Extent, Place, coverage
+
+#: What may stand in `{{ }}`; `region.<attribute>` as well.
+WORDS = ("region", "regions", "environment", "feature", "pipeline", "phase", "trigger")
+ATTRIBUTE = "region."
+#: Regions of one guardrail, and of one baseline; of more, the first by name are asked.
+REGIONS_MAX = 200
+_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+
+
+class Unfillable(Exception):
+    """A region has no such attribute."""
+
+
+class Ask(NamedTuple):
+    """What to ask about one region."""
+
+    region: str
+    query: str
+    samples: str | None = None
+    #: Their mean is the baseline; None where there is nothing to compare with.
+    baseline: tuple[str, ...] | None = None
+    #: Why nothing can be asked.
+    fault: str | None = None
+
+
+def query_faults(query: str) -> list[str]:
+    """Return what is wrong with a query; empty where nothing is."""
+    unknown = [
+        word for word in _PLACEHOLDER.findall(query) if word not in WORDS and not word.startswith(ATTRIBUTE)
+    ]
+    if unknown:
+        known = ", ".join((*WORDS, f"{ATTRIBUTE}<attribute>"))
+        return [f"there is no {{{{ {unknown[0]} }}}}; there are {known}"]
+    try:
+        expression = promql_parser.parse(_PLACEHOLDER.sub("x", query))
+    except ValueError as error:
+        return [f"no PromQL: {error}"]
+    while isinstance(expression, promql_parser.ParenExpr):
+        expression = expression.expr
+    if isinstance(expression, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
+        return ["it gives a range of values, not one: use a function over it, such as avg_over_time"]
+    if isinstance(expression, promql_parser.StringLiteral):
+        return ["it gives text, not a number"]
+    return []
+
+
+@lru_cache(maxsize=4_096)
+def words_of(query: str) -> frozenset[str]:
+    """Return what stands in `{{ }}` in a query."""
+    return frozenset(_PLACEHOLDER.findall(query))
+
+
+def names_each_region(query: str) -> bool:
+    """Say whether a query is about one region at a time."""
+    return any(word in ("region", "environment") or word.startswith(ATTRIBUTE) for word in words_of(query))
+
+
+def names_regions(query: str) -> bool:
+    """Say whether a query can be asked of some regions and not of others."""
+    return names_each_region(query) or "regions" in words_of(query)
+
+
+def asks(
+    guardrail: MetricGuardrail, trigger: Trigger, phase: Phase, regions: Iterable[Region]
+) -> tuple[Ask, ...]:
+    """Return what to ask: for each region that the phase covers, where the query is about one.
+
+    Empty where the phase covers no region that could be asked about.
+    """
+    known = sorted(regions, key=lambda region: region.name)
+    covered = [region for region in known if _reaches((phase,), region)]
+    words = _words(trigger, phase)
+    baseline = _baseline_regions(guardrail, trigger, known)
+    if not names_regions(guardrail.query):
+        return (_ask(guardrail, EVERYWHERE, words, covered, baseline),)
+    if not covered:
+        return ()
+    if not names_each_region(guardrail.query):
+        return (_ask(guardrail, EVERYWHERE, words, covered, baseline),)
+    return tuple(_ask(guardrail, region.name, words, [region], baseline) for region in covered[:REGIONS_MAX])
+
+
+def uncovered(phases: Iterable[Phase], regions: Iterable[Region]) -> list[Region]:
+    """Return the regions that no part of these phases reaches."""
+    listed = tuple(phases)
+    return [region for region in regions if not _reaches(listed, region)]
+
+
+def _reaches(phases: tuple[Phase, ...], region: Region) -> bool:
+    return coverage(phases, Place.of(region)).extent is not Extent.NONE
+
+
+def _baseline_regions(
+    guardrail: MetricGuardrail, trigger: Trigger, regions: list[Region]
+) -> list[Region] | None:
+    if guardrail.baseline is None:
+        return None
+    wanted = guardrail.baseline.environments
+    left = uncovered(trigger.released, regions)
+    return [region for region in left if not wanted or region.environment in wanted][:REGIONS_MAX]
+
+
+def _ask(
+    guardrail: MetricGuardrail,
+    name: str,
+    words: Mapping[str, str],
+    covered: list[Region],
+    baseline: list[Region] | None,
+) -> Ask:
+    try:
+        query = _filled(guardrail.query, words, covered)
+        samples = _filled(guardrail.min_samples.query, words, covered) if guardrail.min_samples else None
+        compared = None if not baseline else _compared(guardrail.query, words, baseline)
+    except Unfillable as error:
+        return Ask(name, guardrail.query, fault=str(error))
+    return Ask(name, query, samples, compared)
+
+
+def _compared(query: str, words: Mapping[str, str], baseline: list[Region]) -> tuple[str, ...]:
+    if names_each_region(query):
+        return tuple(dict.fromkeys(_filled(query, words, [region]) for region in baseline))
+    return (_filled(query, words, baseline),)
+
+
+def _words(trigger: Trigger, phase: Phase) -> dict[str, str]:
+    return {
+        "feature": feature_of(trigger.id).name,
+        "pipeline": trigger.pipeline.id,
+        "phase": phase.id,
+        "trigger": trigger.id,
+    }
+
+
+def _filled(query: str, words: Mapping[str, str], regions: list[Region]) -> str:
+    """Return the query with its placeholders filled in, each fit to stand inside quotes."""
+
+    def fill(match: re.Match[str]) -> str:
+        return _quoted(_value(match[1], words, regions))
+
+    return _PLACEHOLDER.sub(fill, query)
+
+
+def _value(word: str, words: Mapping[str, str], regions: list[Region]) -> str:
+    if word in words:
+        return words[word]
+    if word == "regions":
+        return "|".join(region.name for region in regions[:REGIONS_MAX])
+    region = regions[0]
+    if word == "region":
+        return region.name
+    if word == "environment":
+        return region.environment
+    attribute = word.removeprefix(ATTRIBUTE)
+    if attribute not in region.attributes:
+        raise Unfillable(f"region {region.name} has no attribute {attribute!r}")
+    return str(region.attributes[attribute])
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'").replace("\n", "\\n")
