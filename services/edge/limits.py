@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from starlette.requests import Request
-
 #: Bytes of a user or context.
 CONTEXT_BYTES_MAX = 64 * 1024
 #: Bytes of a batch of SDK events, as sent.
@@ -13,24 +11,8 @@ EVENTS_BYTES_MAX = 8 * 1024 * 1024
 WAITING_MAX = 10_000
 
 
-class TooLarge(Exception):
-    """The body has more bytes than allowed."""
-
-
 class Busy(Exception):
     """As many requests as allowed are being served."""
-
-
-async def body_of(request: Request, bytes_max: int) -> bytes:
-    """Return the body; `TooLarge` as soon as it has more bytes than allowed."""
-    if int(request.headers.get("content-length") or 0) > bytes_max:
-        raise TooLarge(f"the body may have {bytes_max} bytes")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > bytes_max:
-            raise TooLarge(f"the body may have {bytes_max} bytes")
-    return bytes(body)
 
 
 class Places:

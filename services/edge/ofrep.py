@@ -21,9 +21,10 @@ from sluiceway.clock import now_ms
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.evaluation.answers import Evaluation, Reason
 from sluiceway.telemetry import metrics
+from sluiceway.telemetry.bodies import TooLarge, body_of
 
 from .keys import Keys
-from .limits import CONTEXT_BYTES_MAX, WAITING_MAX, Busy, Places, TooLarge, body_of
+from .limits import CONTEXT_BYTES_MAX, WAITING_MAX, Busy, Places
 from .specs import SpecFeed
 
 #: How long the address of an event stream is good for, before its client must ask anew.

@@ -12,9 +12,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sluiceway.telemetry import metrics
+from sluiceway.telemetry.bodies import TooLarge, body_of
 
 from .keys import Keys
-from .limits import EVENTS_BYTES_MAX, WAITING_MAX, Busy, Places, TooLarge, body_of
+from .limits import EVENTS_BYTES_MAX, WAITING_MAX, Busy, Places
 from .polls import Polls
 from .specs import FIRST_WAIT_SECONDS, Published, SpecFeed
 

@@ -6,9 +6,12 @@ from contextlib import AsyncExitStack
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.js.api import ConsumerConfig
+from prometheus_client import REGISTRY
 
+from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.alerts import Alert
+from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
+from sluiceway.contracts.measurements import Clearance, ClearanceRequest
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.commanding import Commander
 from sluiceway.messaging.connection import Connection, connect_options
@@ -16,18 +19,26 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import decoder, redelivering, stop
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.service import Service
+from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
+from sluiceway.pipelines.judging import Answer
+from sluiceway.service import Service, running
+from sluiceway.telemetry.prometheus import prometheus
 
+from .acting import Actions
+from .alertmanager import Intake
+from .clearing import Clearing
+from .exported import Releases
 from .handlers import Handlers
 from .settings import Settings
+from .watching import AskPrometheus, Watching
 
 SOURCE = "/sluiceway/monitor"
-ALERT_MAX_BYTES = 64 * 1024
 #: An alert that a monitor took with it when it died is delivered again after this time.
 ACK_WAIT_SECONDS = 5.0
 #: A long fetch would stand still for as long when the broker restarts.
 PULL_SECONDS = 1.0
 
+Clear = Callable[[ClearanceRequest], Awaitable[Clearance]]
 Receive = Callable[[Alert, str, int, int], Awaitable[None]]
 
 
@@ -39,19 +50,52 @@ class Monitor(Service):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._settings = settings
+        token = settings.alertmanager_token
+        self._intake = Intake(token.get_secret_value() if token else None)
+        self.pages = self._intake.pages
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
-        """Know every release first, then take alerts."""
+        """Know every release and what was measured of it, then watch, take alerts, and clear phases."""
         features = FeatureView(connection, FeatureLog(connection, SOURCE))
         catalogue = CatalogueView(connection)
-        for name, view in (("log", features), ("catalogue", catalogue)):
+        measurements = MeasurementView(connection)
+        for name, view in (("log", features), ("catalogue", catalogue), ("measurements", measurements)):
             self.missing = {name: "not read to its end yet; is a scheduler running?"}
             await stack.enter_async_context(view)
             await view.caught_up()
-        handlers = Handlers(features, catalogue, Commander(connection))
-        broker = build_broker(self._settings, handlers.receive, DeadLetters(connection, self.name))
-        stack.push_async_callback(stop, broker)
-        await broker.start()
+        commander, store = Commander(connection), MeasurementStore(connection, SOURCE)
+        actions = Actions(commander, store, self._settings.prometheus_url)
+        watching = Watching(
+            features,
+            catalogue,
+            measurements,
+            store,
+            await self._prometheus(stack),
+            actions,
+            now_ms,
+            self._settings.guardrail_workers,
+        )
+        features.on_change, catalogue.on_change = watching.note, watching.note_catalogue
+        watching.note_all()
+        await stack.enter_async_context(running(watching.run(), "watching"))
+        _export(Releases(features, watching, now_ms), stack)
+        dead_letters = DeadLetters(connection, self.name)
+        clearing = Clearing(features, measurements, watching, actions, now_ms)
+        handlers = Handlers(features, catalogue, commander, store, now_ms)
+        for broker in (
+            build_broker(self._settings, handlers.receive, dead_letters),
+            build_clearance_broker(self._settings, clearing.clear),
+        ):
+            stack.push_async_callback(stop, broker)
+            await broker.start()
+        self._intake.open(connection, dead_letters)
+
+    async def _prometheus(self, stack: AsyncExitStack) -> AskPrometheus:
+        url = self._settings.prometheus_url
+        if url is None:
+            return _no_prometheus
+        asked = await stack.enter_async_context(prometheus(url, now_ms))
+        return asked.ask
 
 
 def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters) -> NatsBroker:
@@ -69,7 +113,7 @@ def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters
         pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
         config=ConsumerConfig(ack_wait=ACK_WAIT_SECONDS, max_ack_pending=settings.alerts_in_flight),
         ack_policy=AckPolicy.NACK_ON_ERROR,
-        decoder=decoder(Alert, ALERT_MAX_BYTES),
+        decoder=decoder(Alert, ALERT_BYTES_MAX),
         title="sluiceway.alerts.<source>",
         description="Anyone may publish here that something is firing, with its labels.",
     )
@@ -81,3 +125,33 @@ def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters
         await receive(alert, raw.subject, raw.metadata.sequence.stream, time_ms)
 
     return broker
+
+
+def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
+    """Return the FastStream broker with the subscriber that schedulers ask.
+
+    A request that is none, or a fault of ours, gets no answer: that holds the phase.
+    """
+    broker = NatsBroker(**connect_options(settings, "monitor-clearance"), logger=None)
+
+    @broker.subscriber(
+        subjects.CLEARANCE,
+        queue=subjects.MONITOR_QUEUE,
+        max_workers=settings.guardrail_workers,
+        title=subjects.CLEARANCE,
+        description="Request-reply: may this trigger leave this phase? No answer is no clearance.",
+    )
+    async def answer(request: ClearanceRequest) -> Clearance:
+        """Say what holds a phase."""
+        return await clear(request)
+
+    return broker
+
+
+async def _no_prometheus(query: str, *, not_before_ms: int) -> Answer:
+    return Answer(error="the monitor knows no Prometheus: set SLUICEWAY_PROMETHEUS_URL")
+
+
+def _export(collector: Releases, stack: AsyncExitStack) -> None:
+    REGISTRY.register(collector)
+    stack.callback(REGISTRY.unregister, collector)

@@ -1,40 +1,54 @@
-"""One alert → the roll-back of every release that it is about."""
+"""One alert → what it does to every release that it is about."""
 
 import asyncio
 import logging
 import re
 from typing import Any
 
+from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert, AlertStatus
-from sluiceway.contracts.commands import RollBackTrigger
-from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand
+from sluiceway.contracts.guardrails import OnFailure
 from sluiceway.contracts.identifiers import NAME_PATTERN
+from sluiceway.contracts.measurements import Verdict, VerdictChanged
 from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
 from sluiceway.errors import Rejected, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.commanding import Commander
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.pipelines.matching import matches
+from sluiceway.messaging.measurement_store import MeasurementStore
+from sluiceway.pipelines.matching import Match, match
 from sluiceway.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
 ACTOR = "monitor"
-#: An alert that is older than a trigger by more than this cannot be about it; clocks differ.
+#: An alert that arrived before a trigger began by more than this cannot be about it; clocks differ.
 CLOCKS_DIFFER_MS = 5_000
+#: What an action is called once it is done.
+DONE = {OnFailure.ROLLBACK: "rolled_back", OnFailure.PAUSE: "paused", OnFailure.NOTIFY: "notified"}
 
 
 class Handlers:
-    """Answers alerts with roll-backs."""
+    """Answers alerts."""
 
-    def __init__(self, features: FeatureView, catalogue: CatalogueView, commander: Commander) -> None:
+    def __init__(
+        self,
+        features: FeatureView,
+        catalogue: CatalogueView,
+        commander: Commander,
+        store: MeasurementStore,
+        clock: Clock,
+    ) -> None:
         self._features = features
         self._catalogue = catalogue
         self._commander = commander
+        self._store = store
+        self._clock = clock
 
     async def receive(self, alert: Alert, subject: str, sequence: int, time_ms: int) -> None:
-        """Roll back what an alert is about; `RetryLater` until each command is answered.
+        """Roll back, or pause, what an alert is about; `RetryLater` until each command is answered.
 
         `sequence` and `time_ms` are those of its message in ALERTS.
         """
@@ -43,38 +57,62 @@ class Handlers:
         if alert.status is AlertStatus.RESOLVED:
             metrics.ALERTS.labels("resolved").inc()
             return
-        triggers = await self._matching(alert, time_ms)
-        if not triggers:
-            metrics.ALERTS.labels("unmatched").inc()
-            log.info("alert %s from %s matches no active trigger: %s", alert.name, source, alert.labels)
+        found = await self._matching(alert)
+        matches = [one for one in found if one.trigger.created_ms <= time_ms + CLOCKS_DIFFER_MS]
+        if not matches:
+            metrics.ALERTS.labels("before_release" if found else "unmatched").inc()
+            log.info("alert %s from %s matches no release that is out: %s", alert.name, source, alert.labels)
             return
         metrics.ALERTS.labels("matched").inc()
-        await asyncio.gather(*(self._roll_back(trigger, alert, source, sequence) for trigger in triggers))
+        evidence = {**alert.to_jsonable(), "source": source, "sequence": sequence}
+        await asyncio.gather(*(self._follow(one, alert, evidence, time_ms) for one in matches))
 
-    async def _matching(self, alert: Alert, time_ms: int) -> list[Trigger]:
+    async def _matching(self, alert: Alert) -> list[Match]:
         await asyncio.gather(self._features.reached_end(), self._catalogue.reached_end())
-        regions = self._catalogue.catalogue().regions
-        features = [entry.event.feature for entry in self._features if entry.is_active]
-        return [
-            feature.trigger
-            for feature in features
-            if feature.trigger
-            and feature.trigger.created_ms <= time_ms + CLOCKS_DIFFER_MS
-            and matches(alert, feature, regions)
+        regions, now_ms = self._catalogue.catalogue().regions, self._clock()
+        features = [
+            entry.event.feature
+            for entry in self._features
+            if entry.is_active or entry.observed_until_ms > now_ms
         ]
+        return [one for feature in features if (one := match(alert, feature, regions, now_ms))]
 
-    async def _roll_back(self, trigger: Trigger, alert: Alert, source: str, sequence: int) -> None:
-        command = RollBackTrigger(
-            id=f"alert-{sequence}-{trigger.id}",
-            actor=ACTOR,
-            reason=_reason(alert, source),
-            trigger=trigger.id,
-            alert={**_evidence(alert), "source": source, "sequence": sequence},
-        )
-        reply = await self._commander.send(command)
-        if reply.refusal and reply.refusal.code is RefusalCode.UNAVAILABLE:
-            raise Unavailable(reply.refusal.message)
-        _count(reply, trigger)
+    async def _follow(self, found: Match, alert: Alert, evidence: dict[str, Any], time_ms: int) -> None:
+        command = _command(found, alert, evidence)
+        if command:
+            reply = await self._commander.send(command)
+            if reply.refusal and reply.refusal.code is RefusalCode.UNAVAILABLE:
+                raise Unavailable(reply.refusal.message)
+            _count(reply, found)
+        else:
+            metrics.ALERTS.labels(DONE[found.action]).inc()
+        if found.guardrail and found.phase:
+            metrics.GUARDRAIL_ACTIONS.labels(found.action).inc()
+            await self._store.store_verdict(_verdict(found, alert, evidence, time_ms))
+
+
+def _command(found: Match, alert: Alert, evidence: dict[str, Any]) -> TriggerCommand | None:
+    said: dict[str, Any] = {
+        "id": f"alert-{_identity(alert, evidence)}-{found.trigger.id}"[:200],
+        "actor": ACTOR,
+        "reason": _reason(found, alert, evidence["source"]),
+        "trigger": found.trigger.id,
+    }
+    match found.action:
+        case OnFailure.ROLLBACK:
+            return RollBackTrigger(**said, alert=evidence)
+        case OnFailure.PAUSE:
+            about = {"name": found.guardrail, "phase": found.phase, "alert": evidence}
+            return PauseTrigger(**said, phase_id=found.trigger.current_run.phase.id, guardrail=about)
+        case OnFailure.NOTIFY:
+            return None
+
+
+def _identity(alert: Alert, evidence: dict[str, Any]) -> str:
+    """Return what tells this firing from others: an alert that is repeated is the same one."""
+    if alert.fingerprint is None:
+        return str(evidence["sequence"])
+    return f"{alert.fingerprint}-{alert.starts_at}"
 
 
 def _source(subject: str) -> str:
@@ -84,19 +122,34 @@ def _source(subject: str) -> str:
     return source
 
 
-def _reason(alert: Alert, source: str) -> str:
+def _reason(found: Match, alert: Alert, source: str) -> str:
     about = ", ".join(f"{key}={value}" for key, value in sorted(alert.labels.items()))
-    return f"alert {alert.name} from {source} is firing ({about})"[:2_000]
+    guardrail = f"guardrail {found.guardrail} of phase {found.phase}: " if found.guardrail else ""
+    link = f", see {alert.url}" if alert.url else ""
+    return f"{guardrail}alert {alert.name} from {source} is firing ({about}){link}"[:2_000]
 
 
-def _evidence(alert: Alert) -> dict[str, Any]:
-    return alert.to_jsonable()
+def _verdict(found: Match, alert: Alert, evidence: dict[str, Any], time_ms: int) -> VerdictChanged:
+    assert found.guardrail
+    assert found.phase
+    return VerdictChanged(
+        trigger=found.trigger.id,
+        phase_id=found.phase,
+        guardrail=found.guardrail,
+        time_ms=time_ms,
+        before=Verdict.PENDING,
+        verdict=Verdict.FAILED,
+        action=found.action,
+        reason=_reason(found, alert, evidence["source"]),
+        url=alert.url,
+        alert=evidence,
+    )
 
 
-def _count(reply: Reply, trigger: Trigger) -> None:
+def _count(reply: Reply, found: Match) -> None:
     if reply.outcome is Outcome.REFUSED and reply.refusal:
         metrics.ALERTS.labels("refused").inc()
-        log.info("%s was not rolled back: %s", trigger.id, reply.refusal.message)
+        log.info("%s: nothing was done: %s", found.trigger.id, reply.refusal.message)
         return
-    metrics.ALERTS.labels("rolled_back").inc()
-    log.warning("%s is rolled back", trigger.id)
+    metrics.ALERTS.labels(DONE[found.action]).inc()
+    log.warning("%s is %s", found.trigger.id, DONE[found.action].replace("_", " "))

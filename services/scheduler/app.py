@@ -53,7 +53,7 @@ class Scheduler(Service):
         features = FeatureView(connection, feature_log)
         features.on_garbage = dead_letters.keep_soon
         decisions = Decisions(feature_log, features, catalogue, now_ms)
-        ticker = Ticker(decisions, features, Clearance(), now_ms, self._settings.ticker_workers)
+        ticker = Ticker(decisions, features, Clearance(connection), now_ms, self._settings.ticker_workers)
         features.on_change = ticker.note
         for view in (features, catalogue):
             await stack.enter_async_context(view)

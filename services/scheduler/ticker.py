@@ -1,19 +1,18 @@
-"""The heap of deadlines: what is due is decided, by whichever replica comes first."""
+"""The deadlines of all bakes: what is due is decided, by whichever replica comes first."""
 
-import asyncio
-import contextlib
-import heapq
 import logging
 from typing import NamedTuple
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.commands import AdvancePhase
+from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import Outcome
 from sluiceway.errors import Rejected, RetryLater
 from sluiceway.messaging.feature_view import Entry, FeatureView
 from sluiceway.telemetry import metrics
+from sluiceway.timers import Timers
 
 from .clearance import Clearance
 from .decisions import Decisions
@@ -21,20 +20,19 @@ from .decisions import Decisions
 log = logging.getLogger(__name__)
 
 ACTOR = "scheduler"
-#: A phase that is held is asked about again after this time.
+#: A phase that is held is asked about again after this time, doubled each time it is held still.
 HELD_RETRY_MS = 500
+HELD_RETRY_MAX_MS = 4_000
 #: A decision that could not be stored is tried again after this time.
 FAILED_RETRY_MS = 200
-#: The clock is looked at at least so often, should it jump.
-LOOK_AGAIN_SECONDS = 1.0
 
 
 class Deadline(NamedTuple):
-    """When to look at a feature, and the event that set the deadline."""
+    """A feature to look at, the event that set the deadline, and when it is asked again if held."""
 
-    at_ms: int
     key: FeatureKey
     sequence: int
+    retry_ms: int = HELD_RETRY_MS
 
 
 class Ticker:
@@ -47,47 +45,25 @@ class Ticker:
         self._features = features
         self._clearance = clearance
         self._clock = clock
-        self._heap: list[Deadline] = []
-        self._earlier = asyncio.Event()
-        self._free = asyncio.Semaphore(workers)
-        self._running: set[asyncio.Task[None]] = set()
+        self._timers = Timers(self._meet, clock, workers)
+        metrics.PHASE_OVERDUE_SECONDS.set_function(self._overdue_seconds)
+        metrics.HELD_TRIGGERS.set_function(lambda: len(self._held))
+        self._held: set[FeatureKey] = set()
 
     def note(self, entry: Entry) -> None:
         """Take the deadline of a feature's newest event."""
-        if entry.due_ms is not None:
-            self._push(Deadline(entry.due_ms, entry.key, entry.sequence))
+        self._held.discard(entry.key)
+        if entry.due_ms is None:
+            return
+        at_ms = entry.due_ms
+        if entry.type is EventType.PHASE_HELD:
+            self._held.add(entry.key)
+            at_ms = self._clock() + HELD_RETRY_MS
+        self._timers.push(at_ms, Deadline(entry.key, entry.sequence))
 
     async def run(self) -> None:
         """Tick until cancelled."""
-        try:
-            while True:
-                await self._until_due()
-                while self._heap and self._heap[0].at_ms <= self._clock():
-                    await self._free.acquire()
-                    self._start(heapq.heappop(self._heap))
-        finally:
-            for task in self._running:
-                task.cancel()
-
-    async def _until_due(self) -> None:
-        self._earlier.clear()
-        wait = LOOK_AGAIN_SECONDS
-        if self._heap:
-            wait = min(wait, max(0, self._heap[0].at_ms - self._clock()) / 1_000)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                await self._earlier.wait()
-
-    def _push(self, deadline: Deadline) -> None:
-        heapq.heappush(self._heap, deadline)
-        if self._heap[0] is deadline:
-            self._earlier.set()
-
-    def _start(self, deadline: Deadline) -> None:
-        task = asyncio.create_task(self._meet(deadline))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        task.add_done_callback(lambda _: self._free.release())
+        await self._timers.run()
 
     async def _meet(self, deadline: Deadline) -> None:
         entry = self._features.get(deadline.key)
@@ -99,12 +75,12 @@ class Ticker:
                 await self._advance(trigger, deadline)
         except RetryLater as error:
             log.warning("%s cannot be advanced now: %s", deadline.key, error)
-            self._push(deadline._replace(at_ms=self._clock() + FAILED_RETRY_MS))
+            self._timers.push(self._clock() + FAILED_RETRY_MS, deadline)
         except Rejected as error:
             log.error("%s cannot be advanced: %s", deadline.key, error)
 
     async def _advance(self, trigger: Trigger, deadline: Deadline) -> None:
-        holds = await self._clearance.holds(deadline.key, trigger)
+        holds = await self._clearance.holds(trigger, deadline.sequence)
         command = AdvancePhase(
             id=f"advance-{trigger.id}-{deadline.sequence}-{'held' if holds else 'left'}",
             actor=ACTOR,
@@ -113,7 +89,13 @@ class Ticker:
             holds=holds,
         )
         reply = await self._decisions.settle(command)
-        if holds:
-            self._push(deadline._replace(at_ms=self._clock() + HELD_RETRY_MS))
-        elif reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
+        if holds and reply.outcome is Outcome.UNCHANGED:
+            again = deadline._replace(retry_ms=min(2 * deadline.retry_ms, HELD_RETRY_MAX_MS))
+            self._timers.push(self._clock() + deadline.retry_ms, again)
+        elif not holds and reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
             metrics.PHASE_LATE_SECONDS.observe((self._clock() - trigger.due_ms) / 1_000)
+
+    def _overdue_seconds(self) -> float:
+        """Return how long the longest overdue phase has been due."""
+        due = [entry.due_ms for entry in self._features if entry.is_active and entry.due_ms is not None]
+        return max(0, self._clock() - min(due)) / 1_000 if due else 0.0

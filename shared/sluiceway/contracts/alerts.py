@@ -8,6 +8,9 @@ from pydantic import Field, JsonValue
 from .identifiers import Label
 from .model import Recorded
 
+#: Bytes of one alert; a larger one is rejected.
+ALERT_BYTES_MAX = 64 * 1024
+
 
 class AlertStatus(StrEnum):
     """Only a firing alert rolls back; a resolved one proves nothing."""
@@ -26,7 +29,9 @@ class Alert(Recorded):
     status: AlertStatus = AlertStatus.FIRING
     labels: Annotated[dict[str, str], Field(max_length=100)] = {}
     annotations: Annotated[dict[str, str], Field(max_length=100)] = {}
-    #: As the source states them; not read.
+    #: Since when it fires, as the source states it.
     starts_at: JsonValue = None
+    #: With `startsAt` it tells one firing from another; absent: each message is a firing of its own.
+    fingerprint: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     #: Where one can look at it.
     url: str | None = None

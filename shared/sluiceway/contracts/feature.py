@@ -246,6 +246,14 @@ class Feature(Recorded):
     def active_trigger(self) -> Trigger | None:
         return self.trigger if self.trigger and self.trigger.status.is_active else None
 
+    def watched_trigger(self, now_ms: int) -> Trigger | None:
+        """The release that alerts and guardrails are about: under way, or live and still observed."""
+        trigger = self.trigger
+        if trigger is None or trigger.status.is_active:
+            return trigger
+        is_live = self.base is not None and self.base.trigger == trigger.id and not self.archived
+        return trigger if is_live and trigger.is_observed(now_ms) else None
+
     def changed(self, **fields: Any) -> "Feature":
         """Return a copy with these fields; the values must be valid already."""
         return self.model_copy(update=fields)

@@ -83,6 +83,8 @@ class Round(Recorded):
     measurements: tuple[Measurement, ...]
     tallies: dict[str, Tally]
     verdict: Verdict
+    #: The region that the verdict is due to, and why.
+    region: str
     why: str
 
 
@@ -113,6 +115,8 @@ class ClearanceRequest(Recorded):
 
 
 class Clearance(Recorded):
-    """Why the trigger may not leave its phase; empty where it may."""
+    """Why the trigger may not leave its phase; empty where it may. All fields are needed: silence is none."""
 
-    holds: tuple[str, ...] = ()
+    trigger: TriggerId
+    phase_id: Name
+    holds: tuple[str, ...]

@@ -84,6 +84,11 @@ def measurements_of(trigger: str) -> str:
     return f"{PREFIX}.measurements.{trigger}.>"
 
 
+def measured_trigger(subject: str) -> str:
+    """Return the trigger that a subject of MEASUREMENTS is about."""
+    return ".".join(subject.split(".")[2:5])
+
+
 def verdicts(trigger: str) -> str:
     """Return the subject of a trigger's verdicts."""
     return f"{PREFIX}.verdicts.{trigger}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from ..contracts import envelope, subjects
-from ..contracts.events import FeatureEvent
+from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import TriggerStatus
 from ..contracts.identifiers import FeatureKey
 from ..errors import Rejected
@@ -51,6 +51,15 @@ class Entry:
     @property
     def logged(self) -> Tail:
         return Tail(Logged(self.sequence, self.event), self.tail)
+
+    @property
+    def type(self) -> EventType | None:
+        """What happened; None where this version does not know the word."""
+        text = self.headers.get(envelope.CE_TYPE, "").removeprefix(TYPE_PREFIX)
+        try:
+            return EventType(text)
+        except ValueError:
+            return None
 
     @property
     def status(self) -> TriggerStatus | None:

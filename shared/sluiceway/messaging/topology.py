@@ -18,6 +18,8 @@ APPLIED_LIFETIME_SECONDS = 60
 #: Reports kept of each instance, so that a reader misses none of a burst.
 APPLIED_HISTORY = 64
 CATALOG_HISTORY = 64
+#: An Alertmanager repeats an alert as long as it fires; within this time that is the same alert.
+ALERT_REPEATS_SECONDS = DAY_SECONDS
 #: Rounds kept of each guardrail of a trigger.
 ROUNDS_KEPT = 200
 RETRY_SECONDS = 0.5
@@ -40,6 +42,7 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
             num_replicas=replicas,
             max_age=7 * DAY_SECONDS,
             max_bytes=256 * 2**20,
+            duplicate_window=ALERT_REPEATS_SECONDS,
         ),
         StreamConfig(
             name=subjects.MEASUREMENTS_STREAM,

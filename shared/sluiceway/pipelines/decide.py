@@ -175,7 +175,7 @@ def _act(state: Feature | None, command: TriggerCommand, now_ms: int) -> Decisio
     if trigger.id != command.trigger:
         return _not_the_newest(command.trigger, state.runs, trigger)
     if not trigger.status.is_active:
-        if isinstance(command, RollBackTrigger) and _is_observed(state, now_ms):
+        if isinstance(command, RollBackTrigger) and state.watched_trigger(now_ms):
             return _restore(state, trigger, command, now_ms)
         return _refused(
             RefusalCode.TRIGGER_ENDED,
@@ -250,14 +250,6 @@ def _advance(state: Feature, trigger: Trigger, command: AdvancePhase, now_ms: in
     if moved.status is TriggerStatus.COMPLETED:
         return _moved(EventType.TRIGGER_COMPLETED, ActionType.COMPLETED, state, moved, command, now_ms)
     return _moved(EventType.PHASE_ADVANCED, ActionType.ADVANCED, state, moved, command, now_ms)
-
-
-def _is_observed(state: Feature, now_ms: int) -> bool:
-    """Say whether the newest release is observed, and is still what is live."""
-    trigger, base = state.trigger, state.base
-    return bool(
-        trigger and base and base.trigger == trigger.id and trigger.is_observed(now_ms) and not state.archived
-    )
 
 
 def _restore(state: Feature, trigger: Trigger, command: RollBackTrigger, now_ms: int) -> Decision:

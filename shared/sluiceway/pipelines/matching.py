@@ -1,37 +1,78 @@
-"""Which active trigger an alert is about."""
+"""Which release an alert is about, and what it shall do to it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from ..contracts.alerts import Alert
 from ..contracts.catalogue import Region
-from ..contracts.feature import Feature
+from ..contracts.feature import Feature, Trigger, TriggerStatus
+from ..contracts.guardrails import AlertGuardrail, OnFailure
 from .segments import Extent, Place, coverage
 
-#: Labels that name a feature, a pipeline, a place.
-GATE, DYNAMIC_CONFIG, PIPELINE, REGION = "gate", "dynamic_config", "pipeline", "region"
+#: Labels that name a feature, a pipeline, a place; and the alert itself, for guardrails.
+GATE, DYNAMIC_CONFIG, PIPELINE, REGION, ALERT_NAME = (
+    "gate",
+    "dynamic_config",
+    "pipeline",
+    "region",
+    "alertname",
+)
+#: From the action that goes furthest.
+FURTHEST = (OnFailure.ROLLBACK, OnFailure.PAUSE, OnFailure.NOTIFY)
 
 
-def matches(alert: Alert, feature: Feature, regions: Mapping[str, Region]) -> bool:
-    """Say whether an alert is about the active trigger of a feature.
+class Match(NamedTuple):
+    """An alert is about a release: what follows, and by which guardrail, if by one."""
 
-    It must name the feature or the pipeline; each label that it has must agree; and its region,
-    where it names one, must lie in a segment that is released already.
+    trigger: Trigger
+    action: OnFailure = OnFailure.ROLLBACK
+    phase: str | None = None
+    guardrail: str | None = None
+
+
+def match(alert: Alert, feature: Feature, regions: Mapping[str, Region], now_ms: int) -> Match | None:
+    """Return what an alert does to the release of a feature that is under way, or observed.
+
+    It must name the feature or the pipeline, or have the labels that a guardrail of a released phase
+    asks for. Each label that names something must agree; its region must lie in a segment that is
+    released already. Of several guardrails, the one that goes furthest counts.
     """
-    trigger = feature.active_trigger
+    trigger = feature.watched_trigger(now_ms)
     if trigger is None or not trigger.released:
-        return False
-    labels = alert.labels
+        return None
+    if not (_agrees(alert.labels, feature, trigger) and _is_released(alert.labels, trigger, regions)):
+        return None
+    if any(label in alert.labels for label in (GATE, DYNAMIC_CONFIG, PIPELINE)):
+        return Match(trigger)
+    return min(_guarded(alert, trigger), key=lambda one: FURTHEST.index(one.action), default=None)
+
+
+def _agrees(labels: Mapping[str, str], feature: Feature, trigger: Trigger) -> bool:
+    """Say whether no label names another feature or pipeline."""
     named = {label: labels[label] for label in (GATE, DYNAMIC_CONFIG) if label in labels}
-    if not named and PIPELINE not in labels:
-        return False
     if named and named.get(feature.kind) != feature.name:
         return False
-    if PIPELINE in labels and labels[PIPELINE] not in (trigger.pipeline.id, trigger.pipeline.name):
-        return False
-    return REGION not in labels or any(
-        coverage(trigger.released, Place.of(region)).extent is not Extent.NONE
-        for region in _named(labels[REGION], regions.values())
-    )
+    return PIPELINE not in labels or labels[PIPELINE] in (trigger.pipeline.id, trigger.pipeline.name)
+
+
+def _is_released(labels: Mapping[str, str], trigger: Trigger, regions: Mapping[str, Region]) -> bool:
+    """Say whether the region that is named, if one is, has the candidate."""
+    if REGION not in labels:
+        return True
+    named = _named(labels[REGION], regions.values())
+    if trigger.status is TriggerStatus.COMPLETED:
+        return bool(named)
+    return any(coverage(trigger.released, Place.of(r)).extent is not Extent.NONE for r in named)
+
+
+def _guarded(alert: Alert, trigger: Trigger) -> Iterator[Match]:
+    labels = {ALERT_NAME: alert.name, **alert.labels}
+    for phase in trigger.released:
+        for guardrail in phase.guardrails:
+            if isinstance(guardrail, AlertGuardrail):
+                wanted = guardrail.alert.match_labels
+                if all(labels.get(label) == value for label, value in wanted.items()):
+                    yield Match(trigger, guardrail.on_failure, phase.id, guardrail.name)
 
 
 def _named(label: str, regions: Iterable[Region]) -> list[Region]:

@@ -96,6 +96,12 @@ def asks(
     return tuple(_ask(guardrail, region.name, words, [region], baseline) for region in covered[:REGIONS_MAX])
 
 
+def without_regions(query: str, trigger: Trigger, phase: Phase) -> str:
+    """Return a query with all filled in but what depends on the region."""
+    words = _words(trigger, phase)
+    return _PLACEHOLDER.sub(lambda match: words.get(match[1], match[0]), query)
+
+
 def uncovered(phases: Iterable[Phase], regions: Iterable[Region]) -> list[Region]:
     """Return the regions that no part of these phases reaches."""
     listed = tuple(phases)

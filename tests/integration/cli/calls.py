@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -33,6 +34,11 @@ class Call:
         """The one line on stderr, after a refusal."""
         assert self.error.count("\n") == 1, self.error
         return self.error.removeprefix("sluiceway: ").rstrip()
+
+
+def _hear_ctrl_c() -> None:
+    """A suite that runs in the background of a shell was started deaf to it, and so would be its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Cli:
@@ -69,6 +75,7 @@ class Cli:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            preexec_fn=_hear_ctrl_c,
         )
         try:
             yield process

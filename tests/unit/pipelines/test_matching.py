@@ -4,9 +4,10 @@ import pytest
 
 from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.commands import AbortTrigger
-from sluiceway.pipelines.matching import matches
+from sluiceway.pipelines.matching import match
 from tests.support.builders import a_phase, a_region, a_release
 
+NOW = 0
 REGIONS = {
     region.name: region
     for region in (
@@ -36,14 +37,14 @@ REGIONS = {
 def test_all_labels_must_agree(labels: dict[str, str], expected: bool) -> None:
     feature = a_release(a_phase("dev"), a_phase("prod", environments=["production"])).feature
 
-    assert matches(Alert(name="x", labels=labels), feature, REGIONS) is expected
+    assert bool(match(Alert(name="x", labels=labels), feature, REGIONS, NOW)) is expected
 
 
 def test_a_region_is_known_by_its_name_and_by_its_attribute() -> None:
     feature = a_release(a_phase("prod", environments=["production"])).feature
 
     for label in ("prod-us-west", "us-west"):
-        assert matches(Alert(name="x", labels={"gate": "checkout", "region": label}), feature, REGIONS)
+        assert match(Alert(name="x", labels={"gate": "checkout", "region": label}), feature, REGIONS, NOW)
 
 
 def test_nothing_released_and_nothing_active_match_no_alert() -> None:
@@ -52,4 +53,4 @@ def test_nothing_released_and_nothing_active_match_no_alert() -> None:
     aborted.act(AbortTrigger)
 
     for ledger in (waiting, aborted):
-        assert not matches(Alert(name="x", labels={"gate": "checkout"}), ledger.feature, REGIONS)
+        assert not match(Alert(name="x", labels={"gate": "checkout"}), ledger.feature, REGIONS, NOW)

@@ -1,0 +1,202 @@
+"""Measures every guardrail of every release that is out, each at its interval; replicas share the work."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from sluiceway.clock import Clock
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.identifiers import FeatureKey, feature_of
+from sluiceway.contracts.measurements import Round, Verdict
+from sluiceway.errors import Conflict, Rejected, RetryLater
+from sluiceway.messaging.catalogue_store import CatalogueView, Stored
+from sluiceway.messaging.feature_view import Entry, FeatureView
+from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
+from sluiceway.pipelines.judging import Answer, judge
+from sluiceway.pipelines.queries import Ask, asks
+from sluiceway.pipelines.watching import Watch, WatchKey, next_ms, round_of, watches
+from sluiceway.telemetry import metrics
+from sluiceway.timers import Timers
+
+from .acting import Actions
+
+log = logging.getLogger(__name__)
+
+#: What could not be stored or done is tried again after this time.
+RETRY_MS = 500
+
+
+class AskPrometheus(Protocol):
+    """Answers a query, asked at this time (ms since the epoch) or later; never raises."""
+
+    async def __call__(self, query: str, *, not_before_ms: int) -> Answer: ...
+
+
+class Turn(NamedTuple):
+    """A guardrail's next measurement, of those that count from `since_ms`."""
+
+    key: WatchKey
+    since_ms: int
+
+
+class Watching:
+    """Knows what is watched, and measures it."""
+
+    def __init__(
+        self,
+        features: FeatureView,
+        catalogue: CatalogueView,
+        measurements: MeasurementView,
+        store: MeasurementStore,
+        ask: AskPrometheus,
+        actions: Actions,
+        clock: Clock,
+        workers: int,
+    ) -> None:
+        self._features = features
+        self._catalogue = catalogue
+        self._measurements = measurements
+        self._store = store
+        self._ask = ask
+        self._actions = actions
+        self._clock = clock
+        self._timers = Timers(self._meet, clock, workers)
+        self._turns: set[Turn] = set()
+        self._regions: tuple[Region, ...] | None = None
+        #: What to ask, as long as neither the release nor a region changes.
+        self._asks: dict[WatchKey, tuple[int, tuple[Ask, ...]]] = {}
+
+    def note(self, entry: Entry) -> None:
+        """Take a feature's newest event: what it brings out is watched from now on."""
+        for watch in self.watches(entry.key):
+            self._plan(watch)
+
+    def note_catalogue(self, kind: str, id_: str, stored: Stored | None) -> None:
+        """Take a change of the regions."""
+        if kind == "region":
+            self._regions = None
+            self._asks.clear()
+
+    def note_all(self) -> None:
+        """Watch what was out before this process began, and forget what is over."""
+        self._measurements.forget(lambda trigger: self._is_over(trigger))
+        for entry in self._features:
+            self.note(entry)
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        await self._timers.run()
+
+    def watches(self, key: FeatureKey) -> Iterator[Watch]:
+        """Give what is watched of a feature now."""
+        entry, now_ms = self._features.get(key), self._clock()
+        if entry is None or not (entry.is_active or entry.observed_until_ms > now_ms):
+            return
+        try:
+            trigger = entry.event.feature.watched_trigger(now_ms)
+        except Rejected as error:
+            log.error("%s cannot be watched: %s", key, error)
+            return
+        if trigger:
+            yield from watches(trigger)
+
+    def asks(self, watch: Watch) -> tuple[Ask, ...]:
+        """Return what to ask for a guardrail, region by region; empty where its phase covers none."""
+        entry = self._features.get(feature_of(watch.trigger.id))
+        sequence = entry.sequence if entry else 0
+        known = self._asks.get(watch.key)
+        if known is None or known[0] != sequence:
+            known = sequence, asks(watch.guardrail, watch.trigger, watch.phase, self.regions)
+            self._asks[watch.key] = known
+        return known[1]
+
+    def last(self, watch: Watch) -> Round | None:
+        """Return the newest look at a guardrail, of those that count."""
+        stored = self._measurements.get(*watch.key)
+        return stored.round if stored and stored.round.since_ms == watch.since_ms else None
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        if self._regions is None:
+            documents = [stored.document for stored in self._catalogue.all("region")]
+            self._regions = tuple(region for region in documents if isinstance(region, Region))
+        return self._regions
+
+    def _is_over(self, trigger: str) -> bool:
+        entry = self._features.get(feature_of(trigger))
+        return entry is None or not any(
+            watch.trigger.id == trigger for watch in self.watches(feature_of(trigger))
+        )
+
+    def _plan(self, watch: Watch) -> None:
+        turn = Turn(watch.key, watch.since_ms)
+        if turn not in self._turns:
+            self._turns.add(turn)
+            self._push(watch, turn)
+
+    def _push(self, watch: Watch, turn: Turn) -> None:
+        last = self.last(watch)
+        self._timers.push(next_ms(watch, last.time_ms if last else None), turn)
+
+    async def _meet(self, turn: Turn) -> None:
+        watch = self._find(turn)
+        if watch is None:
+            self._turns.discard(turn)
+            self._asks.pop(turn.key, None)
+            if self._is_over(turn.key.trigger):
+                self._measurements.forget(turn.key.trigger.__eq__)
+            return
+        last = self.last(watch)
+        if last and next_ms(watch, last.time_ms) > self._clock():
+            self._push(watch, turn)  # another replica has measured
+            return
+        try:
+            round_ = await self._measure(watch, last)
+            if round_:
+                await self._actions.follow(watch, round_, last.verdict if last else Verdict.PENDING)
+            self._push_behind(watch, turn)
+        except RetryLater as error:
+            log.warning("%s cannot be measured now: %s", ".".join(turn.key), error)
+            self._timers.push(self._clock() + RETRY_MS, turn)
+        except Exception:
+            log.exception("a fault of ours with the guardrail %s", ".".join(turn.key))
+            self._timers.push(self._clock() + watch.guardrail.interval_ms, turn)
+
+    def _push_behind(self, watch: Watch, turn: Turn) -> None:
+        """Plan the next turn, also where nothing could be asked or the view has not seen the round yet."""
+        self._timers.push(next_ms(watch, self._clock()), turn)
+
+    def _find(self, turn: Turn) -> Watch | None:
+        found = self.watches(feature_of(turn.key.trigger))
+        return next((w for w in found if w.key == turn.key and w.since_ms == turn.since_ms), None)
+
+    async def _measure(self, watch: Watch, last: Round | None) -> Round | None:
+        """Measure once and store it; None where there is nothing to ask, or another replica was first."""
+        asked = self.asks(watch)
+        if not asked:
+            return None
+        now_ms = self._clock()
+        answers = await self._answers(watch, asked, now_ms)
+        round_ = round_of(watch, last, [judge(watch.guardrail, ask, answers) for ask in asked], now_ms)
+        try:
+            await self._store.store_round(round_, self._measurements.tail(*watch.key))
+        except Conflict:
+            return None
+        metrics.GUARDRAIL_ROUNDS.labels(round_.verdict).inc()
+        return round_
+
+    async def _answers(self, watch: Watch, asked: tuple[Ask, ...], now_ms: int) -> dict[str, Answer]:
+        queries = list(dict.fromkeys(query for ask in asked for query in _queries(ask)))
+        fresh_ms = now_ms - watch.guardrail.interval_ms // 2
+        not_before_ms = max(fresh_ms, watch.since_ms + watch.guardrail.initial_delay_ms)
+        found = await asyncio.gather(*(self._ask(query, not_before_ms=not_before_ms) for query in queries))
+        return dict(zip(queries, found, strict=True))
+
+
+def _queries(ask: Ask) -> Iterator[str]:
+    if ask.fault is None:
+        yield ask.query
+        if ask.samples:
+            yield ask.samples
+        yield from ask.baseline or ()

@@ -1,0 +1,155 @@
+"""What the monitor saw: each guardrail's rounds, and the verdicts that changed."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError, NotFoundError
+from pydantic import ValidationError
+
+from ..contracts import envelope, subjects
+from ..contracts.measurements import Round, VerdictChanged
+from ..errors import Conflict, Unavailable
+from .connection import Connection
+from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
+from .following import Follower, Record
+
+log = logging.getLogger(__name__)
+
+MSG_ID = "Nats-Msg-Id"
+CATCH_UP_SECONDS = 5.0
+
+
+class Stored(NamedTuple):
+    """A round, and its sequence in MEASUREMENTS."""
+
+    round: Round
+    sequence: int
+
+
+class MeasurementView:
+    """The newest round of every guardrail, followed while the block runs.
+
+    `on_round` is called with each one that comes, also with those that this process has stored.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._records: dict[str, Record] = {}
+        self.on_round: Callable[[Stored], None] = lambda stored: None
+        self.follower = Follower(
+            connection,
+            subjects.MEASUREMENTS_STREAM,
+            [subjects.MEASUREMENTS],
+            self._take,
+            on_reset=self._records.clear,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.follower.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self.follower.__aexit__(*details)
+
+    async def caught_up(self) -> None:
+        """Return once the newest rounds are in the view."""
+        await self.follower.caught_up()
+
+    async def reached_end(self) -> None:
+        """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
+        await self.follower.reached_end(CATCH_UP_SECONDS)
+
+    def get(self, trigger: str, phase: str, guardrail: str) -> Stored | None:
+        """Return the newest round of a guardrail."""
+        record = self._records.get(subjects.measurements(trigger, phase, guardrail))
+        return parse_round(record) if record else None
+
+    def tail(self, trigger: str, phase: str, guardrail: str) -> int:
+        """Return what the next round must expect as the last sequence of its subject."""
+        record = self._records.get(subjects.measurements(trigger, phase, guardrail))
+        return record.sequence if record else 0
+
+    def forget(self, is_over: Callable[[str], bool]) -> None:
+        """Drop the rounds of triggers that are over."""
+        for subject in [subject for subject in self._records if is_over(subjects.measured_trigger(subject))]:
+            del self._records[subject]
+
+    def _take(self, record: Record) -> None:
+        known = self._records.get(record.subject)
+        if known and known.sequence >= record.sequence:
+            return
+        self._records[record.subject] = record
+        if self.follower.is_caught_up and (stored := parse_round(record)):
+            self.on_round(stored)
+
+
+class MeasurementStore:
+    """Writes MEASUREMENTS and VERDICTS."""
+
+    def __init__(self, connection: Connection, source: str) -> None:
+        self._js = connection.js
+        self._source = source
+
+    async def store_round(self, round_: Round, expected: int) -> int:
+        """Store a round behind the sequence `expected` of its subject; return the new one.
+
+        `Conflict` where another replica has measured, too: that one counts, and this one does not.
+        """
+        subject = subjects.measurements(round_.trigger, round_.phase_id, round_.guardrail)
+        headers = {
+            **envelope.cloud_event(
+                "sluiceway.guardrail_measured",
+                id_=f"{subject}-{round_.time_ms}",
+                time_ms=round_.time_ms,
+                source=self._source,
+                subject=round_.trigger,
+            ),
+            EXPECTED_LAST: str(expected),
+        }
+        try:
+            return (await self._js.publish(subject, round_.to_json(), headers=headers)).seq
+        except APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE:
+                raise Conflict(f"{subject} was measured by another monitor") from error
+            raise Unavailable(f"MEASUREMENTS did not take the round: {error.description}") from error
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("MEASUREMENTS does not answer now") from error
+
+    async def store_verdict(self, change: VerdictChanged) -> None:
+        """Store a verdict that changed; the same one twice is stored once."""
+        id_ = f"{change.trigger}-{change.phase_id}-{change.guardrail}-{change.time_ms}-{change.verdict}"
+        headers = {
+            **envelope.cloud_event(
+                "sluiceway.guardrail_verdict",
+                id_=id_,
+                time_ms=change.time_ms,
+                source=self._source,
+                subject=change.trigger,
+            ),
+            MSG_ID: envelope.header_safe(id_),
+        }
+        try:
+            await self._js.publish(subjects.verdicts(change.trigger), change.to_json(), headers=headers)
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("VERDICTS does not answer now") from error
+
+    async def tail(self, trigger: str, phase: str, guardrail: str) -> Stored | None:
+        """Return the newest round of a guardrail, from the stream itself."""
+        subject = subjects.measurements(trigger, phase, guardrail)
+        try:
+            message = await self._js.get_last_msg(subjects.MEASUREMENTS_STREAM, subject, direct=True)
+        except NotFoundError:
+            return None
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("MEASUREMENTS does not answer now") from error
+        return parse_round(Record(subject, message.seq or 0, 0, message.data or b"", {}))
+
+
+def parse_round(record: Record) -> Stored | None:
+    """Return the round in a message; None, told in the log, where it is none."""
+    try:
+        return Stored(Round.model_validate_json(record.data, extra="ignore"), record.sequence)
+    except ValidationError as error:
+        log.warning("%s: message %s is no round: %s", record.subject, record.sequence, error)
+        return None

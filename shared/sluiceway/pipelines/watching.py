@@ -1,0 +1,88 @@
+"""Which guardrails of a release are to be measured, when, and what the measurements amount to."""
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..contracts.feature import ActionType, PhaseRun, Trigger, TriggerStatus
+from ..contracts.guardrails import MetricGuardrail
+from ..contracts.measurements import Measurement, Round, Tally
+from ..contracts.pipeline import Phase
+from .guardrails import GRAVITY, counted, gravest, verdict_of
+from .queries import without_regions
+
+
+class WatchKey(NamedTuple):
+    """Names a guardrail of a release."""
+
+    trigger: str
+    phase: str
+    guardrail: str
+
+
+class Watch(NamedTuple):
+    """A guardrail to be measured, from `since_ms` on."""
+
+    trigger: Trigger
+    phase: Phase
+    guardrail: MetricGuardrail
+    since_ms: int
+
+    @property
+    def key(self) -> WatchKey:
+        return WatchKey(self.trigger.id, self.phase.id, self.guardrail.name)
+
+
+def watches(trigger: Trigger) -> Iterator[Watch]:
+    """Give the guardrails of every phase that is out, also while the next one waits, or all stand paused.
+
+    Measurements count from the start of the phase; whoever unpauses a release lets them count anew.
+    """
+    resumed_ms = max((a.time_ms for a in trigger.actions if a.type is ActionType.UNPAUSED), default=0)
+    for run in trigger.phases:
+        started_ms = _out_since(trigger, run)
+        if started_ms is not None:
+            for guardrail in run.phase.guardrails:
+                if isinstance(guardrail, MetricGuardrail):
+                    yield Watch(trigger, run.phase, guardrail, max(started_ms, resumed_ms))
+
+
+def next_ms(watch: Watch, last_ms: int | None) -> int:
+    """Return when to measure next, after a measurement at `last_ms`.
+
+    The first one comes after `initialDelay`. Later ones stand on a grid of the interval, at a place
+    that depends on the query: equal queries are asked together, others are spread.
+    """
+    interval = watch.guardrail.interval_ms
+    if last_ms is None:
+        return watch.since_ms + watch.guardrail.initial_delay_ms
+    earliest = last_ms + interval // 2
+    place = zlib.crc32(without_regions(watch.guardrail.query, watch.trigger, watch.phase).encode())
+    return earliest + (place - earliest) % interval
+
+
+def round_of(watch: Watch, last: Round | None, measured: list[Measurement], now_ms: int) -> Round:
+    """Return a look at a guardrail, counted on from the last one."""
+    before = last.tallies if last else {}
+    tallies = {one.region: counted(before.get(one.region, Tally()), one.judgement) for one in measured}
+    verdicts = {region: verdict_of(tally, watch.guardrail) for region, tally in tallies.items()}
+    worst = min(measured, key=lambda one: GRAVITY.index(verdicts[one.region]))
+    return Round(
+        trigger=watch.trigger.id,
+        phase_id=watch.phase.id,
+        guardrail=watch.guardrail.name,
+        since_ms=watch.since_ms,
+        time_ms=now_ms,
+        measurements=tuple(measured),
+        tallies=tallies,
+        verdict=gravest(verdicts.values()),
+        region=worst.region,
+        why=worst.why,
+    )
+
+
+def _out_since(trigger: Trigger, run: PhaseRun) -> int | None:
+    """Return since when a phase has the candidate; a completed release has given it to all of them."""
+    if run.started_ms is None and trigger.status is TriggerStatus.COMPLETED:
+        return trigger.ended_ms
+    return run.started_ms

@@ -1,0 +1,109 @@
+"""Reads metrics: instant queries of a Prometheus.
+
+HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import httpx
+
+from ..clock import Clock
+from ..pipelines.judging import Answer
+from . import metrics
+
+log = logging.getLogger(__name__)
+
+QUERY_TIMEOUT_SECONDS = 10.0
+#: Queries under way at once, so that a large system does not flood its Prometheus.
+QUERIES_MAX = 16
+#: Series of one answer that are read.
+SERIES_MAX = 1_000
+#: Answers remembered for those who ask the same; the oldest go first.
+ANSWERS_MAX = 20_000
+UNREACHABLE = "Prometheus cannot be reached"
+
+
+class _Asked(NamedTuple):
+    at_ms: int
+    answer: "asyncio.Task[Answer]"
+
+
+class Prometheus:
+    """Asks queries; who asks the same at about the same time gets the same answer."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str, clock: Clock) -> None:
+        self._client = client
+        self._url = f"{url.rstrip('/')}/api/v1/query"
+        self._clock = clock
+        self._free = asyncio.Semaphore(QUERIES_MAX)
+        self._asked: dict[str, _Asked] = {}
+
+    async def ask(self, query: str, *, not_before_ms: int) -> Answer:
+        """Return the answer to a query, asked at this time (ms since the epoch) or later. Never raises."""
+        known = self._asked.get(query)
+        if known is None or known.at_ms < not_before_ms:
+            self._asked.pop(query, None)
+            known = _Asked(self._clock(), asyncio.create_task(self._bounded(query)))
+            self._asked[query] = known
+            while len(self._asked) > ANSWERS_MAX:
+                del self._asked[next(iter(self._asked))]
+        return await asyncio.shield(known.answer)
+
+    async def _bounded(self, query: str) -> Answer:
+        async with self._free:
+            with metrics.QUERY_SECONDS.time():
+                return await self._send(query)
+
+    async def _send(self, query: str) -> Answer:
+        try:
+            response = await self._client.post(self._url, data={"query": query})
+            body = _json(response)
+        except httpx.HTTPError as error:
+            log.warning("%s does not answer: %s", self._url, error or type(error).__name__)
+            return _counted("unreachable", Answer(error=UNREACHABLE))
+        if response.status_code != 200 or body.get("status") != "success":
+            is_refused = body.get("errorType") in ("bad_data", "execution")
+            why = f"{body.get('errorType', 'error')}: {body['error']}" if "error" in body else ""
+            text = f"Prometheus answered {response.status_code} {why}".rstrip()
+            return _counted("refused" if is_refused else "unreachable", Answer(error=text))
+        answer = _answer(body.get("data"))
+        return _counted("answered" if answer.values or answer.error else "no_data", answer)
+
+
+@contextlib.asynccontextmanager
+async def prometheus(url: str, clock: Clock) -> AsyncIterator[Prometheus]:
+    """Give a Prometheus to ask while the block runs. Nothing is sent yet."""
+    limits = httpx.Limits(max_connections=QUERIES_MAX, max_keepalive_connections=QUERIES_MAX)
+    async with httpx.AsyncClient(timeout=QUERY_TIMEOUT_SECONDS, limits=limits, trust_env=False) as client:
+        yield Prometheus(client, url, clock)
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    """Return the body; empty where it is no JSON object, as on a proxy's error page."""
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _answer(data: Any) -> Answer:
+    try:
+        kind, result = data["resultType"], data["result"]
+        if kind == "scalar":
+            return Answer((float(result[1]),))
+        if kind == "vector":
+            return Answer(tuple(float(series["value"][1]) for series in result[:SERIES_MAX]))
+    except (KeyError, IndexError, TypeError, ValueError):
+        return Answer(error="the answer of Prometheus cannot be read")
+    return Answer(error=f"the query gives a {kind}, not one value for each series")
+
+
+def _counted(outcome: str, answer: Answer) -> Answer:
+    metrics.QUERIES.labels(outcome).inc()
+    metrics.PROMETHEUS_UP.set(0 if outcome == "unreachable" else 1)
+    return answer

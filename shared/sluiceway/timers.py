@@ -1,0 +1,64 @@
+"""A heap of times: each item is met when its time has come, so many at once."""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from .clock import Clock
+
+T = TypeVar("T")
+
+#: The clock is looked at at least so often, should it jump.
+LOOK_AGAIN_SECONDS = 1.0
+
+
+class Timers(Generic[T]):
+    """Calls `meet` with each item that was pushed, at its time or soon after."""
+
+    def __init__(self, meet: Callable[[T], Awaitable[None]], clock: Clock, workers: int) -> None:
+        self._meet = meet
+        self._clock = clock
+        self._heap: list[tuple[int, int, T]] = []
+        self._order = itertools.count()
+        self._earlier = asyncio.Event()
+        self._free = asyncio.Semaphore(workers)
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, at_ms: int, item: T) -> None:
+        """Meet an item at this time, in milliseconds since the epoch."""
+        heapq.heappush(self._heap, (at_ms, next(self._order), item))
+        if self._heap[0][2] is item:
+            self._earlier.set()
+
+    async def run(self) -> None:
+        """Meet what is due until cancelled. An item that raises ends it: `meet` must not."""
+        try:
+            while True:
+                await self._until_due()
+                while self._heap and self._heap[0][0] <= self._clock():
+                    await self._free.acquire()
+                    self._start(heapq.heappop(self._heap)[2])
+        finally:
+            for task in self._running:
+                task.cancel()
+
+    async def _until_due(self) -> None:
+        self._earlier.clear()
+        wait = LOOK_AGAIN_SECONDS
+        if self._heap:
+            wait = min(wait, max(0, self._heap[0][0] - self._clock()) / 1_000)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._earlier.wait()
+
+    def _start(self, item: T) -> None:
+        task = asyncio.ensure_future(self._meet(item))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: self._free.release())
