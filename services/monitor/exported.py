@@ -43,6 +43,10 @@ class Releases(Collector):
             families[gauge.name].add_metric(labels, value)
         yield from families.values()
 
+    def describe(self) -> tuple[GaugeMetricFamily, ...]:
+        """Name nothing in advance: a name would be refused to a second monitor in the same process."""
+        return ()
+
     def _samples(self) -> Iterator[Sample]:
         """Give what is to be shown, newest releases first."""
         for trigger in sorted(self._triggers(), key=lambda one: one.created_ms, reverse=True):
