@@ -25,7 +25,7 @@ def region(name: str, environment: str | None = None) -> dict[str, Any]:
     }
 
 
-def phase(name: str, *, bake_ms: int = 50, review: bool = False) -> dict[str, Any]:
+def phase(name: str, *, bake_ms: int = 50, review: bool = False, **fields: Any) -> dict[str, Any]:
     """Return the phase that covers the region of the same name."""
     where = [
         {
@@ -36,17 +36,17 @@ def phase(name: str, *, bake_ms: int = 50, review: bool = False) -> dict[str, An
         }
     ]
     rule = {"name": name, "environments": [REGIONS[name]], "conditions": where}
-    return {"name": name, "timeIntervalMs": bake_ms, "requiredReview": review, "rules": [rule]}
+    return {"name": name, "timeIntervalMs": bake_ms, "requiredReview": review, "rules": [rule], **fields}
 
 
-def pipeline(*phases: dict[str, Any], name: str = PIPELINE) -> dict[str, Any]:
-    return {"name": name, "phases": list(phases) or [phase(region_name) for region_name in REGIONS]}
+def pipeline(*phases: dict[str, Any], name: str = PIPELINE, **fields: Any) -> dict[str, Any]:
+    return {**fields, "name": name, "phases": list(phases) or [phase(region_name) for region_name in REGIONS]}
 
 
-async def apply_catalogue(driver: Driver, *phases: dict[str, Any]) -> None:
+async def apply_catalogue(driver: Driver, *phases: dict[str, Any], **fields: Any) -> None:
     """Save environments, regions and the pipeline."""
     for environment in dict.fromkeys(REGIONS.values()):
         await driver.accepted(SaveEnvironment, environment={"name": environment})
     for name in REGIONS:
         await driver.accepted(SaveRegion, region=region(name))
-    await driver.accepted(SavePipeline, pipeline=pipeline(*phases))
+    await driver.accepted(SavePipeline, pipeline=pipeline(*phases, **fields))

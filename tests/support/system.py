@@ -119,7 +119,12 @@ async def driving(url: str) -> AsyncIterator[Driver]:
 
 @asynccontextmanager
 async def services(
-    url: str, *, schedulers: int = 1, publishers: int = 1, monitors: int = 1
+    url: str,
+    *,
+    schedulers: int = 1,
+    publishers: int = 1,
+    monitors: int = 1,
+    prometheus_url: str | None = None,
 ) -> AsyncIterator[None]:
     """Run so many replicas of each service."""
     async with AsyncExitStack() as stack:
@@ -128,7 +133,9 @@ async def services(
         for _ in range(publishers):
             await stack.enter_async_context(EvaluatorPublisher(ServiceSettings(nats_url=url)))
         for _ in range(monitors):
-            await stack.enter_async_context(Monitor(MonitorSettings(nats_url=url)))
+            await stack.enter_async_context(
+                Monitor(MonitorSettings(nats_url=url, prometheus_url=prometheus_url))
+            )
         yield
 
 

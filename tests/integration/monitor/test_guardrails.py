@@ -1,0 +1,298 @@
+"""Guardrails on a running system, by a Prometheus that answers as told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import pytest
+
+from sluiceway.contracts.commands import ApprovePhase, PauseTrigger, UnpauseTrigger
+from sluiceway.contracts.events import EventType
+from sluiceway.contracts.feature import Trigger, TriggerStatus
+from sluiceway.contracts.measurements import EVERYWHERE, Judgement, Verdict
+from sluiceway.messaging.measurement_store import MeasurementStore, Stored
+from tests.support.brokers import Broker
+from tests.support.catalogues import PIPELINE, apply_catalogue, phase
+from tests.support.prometheus import StubPrometheus, broken, stub_prometheus
+from tests.support.system import EVERYONE, Driver, driving, services
+from tests.support.waiting import eventually
+
+LONG_MS = 3_600_000
+ERRORS = {
+    "name": "errors",
+    "query": 'errors{region="{{ region }}"}',
+    "failureCondition": "> 0.02",
+    "interval": "100ms",
+}
+
+
+class Running(NamedTuple):
+    """A system with its Prometheus."""
+
+    driver: Driver
+    prometheus: StubPrometheus
+
+    async def release(self, *phases: dict[str, Any], **fields: Any) -> str:
+        """Start to release a gate along these phases; return the trigger."""
+        await apply_catalogue(self.driver, *phases, **fields)
+        await self.driver.save_gate("checkout")
+        reply = await self.driver.save_gate("checkout", EVERYONE, releasePipelineID=PIPELINE)
+        assert reply.feature
+        assert reply.feature.trigger
+        return reply.feature.trigger.id
+
+    async def round(self, trigger: str, phase_id: str, guardrail: str = "errors") -> Stored:
+        """Return the newest round of a guardrail, once there is one."""
+        store = MeasurementStore(self.driver.connection, "/tests")
+        return await eventually(lambda: store.tail(trigger, phase_id, guardrail), "it is measured")
+
+    async def held(self, trigger: str) -> Trigger:
+        async def look() -> Trigger | None:
+            found = await self.driver.trigger(trigger)
+            return found if found.held else None
+
+        return await eventually(look, f"{trigger} is held")
+
+
+@asynccontextmanager
+async def running(broker: Broker, *, monitors: int = 1) -> AsyncIterator[Running]:
+    async with (
+        stub_prometheus() as prometheus,
+        services(broker.url, monitors=monitors, prometheus_url=prometheus.url),
+        driving(broker.url) as driver,
+    ):
+        yield Running(driver, prometheus)
+
+
+async def test_a_release_that_does_well_goes_on_by_itself(broker: Broker) -> None:
+    async with running(broker) as system:
+        trigger = await system.release(phase("dev", guardrails=[ERRORS]), phase("prod-eu"))
+
+        await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
+
+        assert set(system.prometheus.asked) == {'errors{region="dev"}'}
+        assert (await system.round(trigger, "dev")).round.verdict is Verdict.PASSING
+
+
+@pytest.mark.parametrize("monitors", [1, 2])
+async def test_the_failure_beyond_the_limit_rolls_back_and_says_why(broker: Broker, monitors: int) -> None:
+    async with running(broker, monitors=monitors) as system:
+        system.prometheus.says = lambda query: 0.05
+        trigger = await system.release(
+            phase("dev", bake_ms=LONG_MS, guardrails=[{**ERRORS, "failureLimit": 2}])
+        )
+
+        ended = await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+
+        reason = ended.actions[-1].reason or ""
+        for part in ("guardrail errors", "dev", "0.05", "> 0.02", 'errors{region="dev"}'):
+            assert part in reason
+        event = (await system.driver.history("checkout"))[-1].event
+        assert event.type is EventType.TRIGGER_ROLLED_BACK
+        assert event.guardrail["tally"]["failures"] == 3
+        assert event.guardrail["url"].startswith(system.prometheus.url)
+
+
+async def test_one_bad_region_is_enough(broker: Broker) -> None:
+    async with running(broker) as system:
+        system.prometheus.says = lambda query: 0.5 if "us-west" in query else 0.0
+        everywhere = {**phase("dev"), "guardrails": [ERRORS], "timeIntervalMs": LONG_MS}
+        everywhere["rules"] = [{"name": "all"}]
+        trigger = await system.release(everywhere)
+
+        ended = await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+
+        assert "in region prod-us-west" in (ended.actions[-1].reason or "")
+
+
+@pytest.mark.parametrize("said", [None, float("nan"), [1.0, 2.0], broken(500), broken(404)])
+async def test_what_is_not_seen_holds_and_rolls_nothing_back(broker: Broker, said: Any) -> None:
+    async with running(broker) as system:
+        system.prometheus.says = lambda query: said
+        guardrail = {**ERRORS, "consecutiveErrorLimit": 1, "onInconclusive": "hold"}
+        trigger = await system.release(phase("dev", guardrails=[guardrail]), phase("prod-eu"))
+
+        held = await system.held(trigger)
+
+        assert "guardrail errors of phase dev" in held.held[0]
+        await eventually(lambda: len(system.prometheus.asked) > 4, "it is measured on and on")
+        assert (await system.driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
+        system.prometheus.says = lambda query: 0.0
+        await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
+
+
+async def test_a_guardrail_goes_on_while_the_next_phase_waits_for_its_review(broker: Broker) -> None:
+    async with running(broker) as system:
+        trigger = await system.release(
+            phase("dev", guardrails=[ERRORS]), phase("prod-eu", review=True, bake_ms=LONG_MS)
+        )
+        await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
+
+        system.prometheus.says = lambda query: 1.0
+
+        await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+
+
+async def test_a_guardrail_goes_on_while_the_release_is_paused(broker: Broker) -> None:
+    async with running(broker) as system:
+        trigger = await system.release(phase("dev", bake_ms=LONG_MS, guardrails=[ERRORS]))
+        await system.driver.act(PauseTrigger, trigger)
+
+        system.prometheus.says = lambda query: 1.0
+
+        await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+
+
+async def test_a_completed_release_is_observed_and_what_was_live_before_comes_back(broker: Broker) -> None:
+    async with running(broker) as system:
+        trigger = await system.release(phase("dev", guardrails=[ERRORS]), observeFor="1h")
+        await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
+        completed = await system.driver.feature("checkout")
+
+        system.prometheus.says = lambda query: 1.0
+
+        await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+        restored = await system.driver.feature("checkout")
+        assert completed.base
+        assert completed.base.rules
+        assert restored.base
+        assert restored.base.rules == ()
+        assert restored.base.version == completed.base.version + 1
+
+
+async def test_only_the_newest_phase_is_taken_back_where_the_pipeline_says_so(broker: Broker) -> None:
+    async with running(broker) as system:
+        bad = {**ERRORS, "query": 'errors{region="{{ region }}", phase="{{ phase }}"}'}
+        system.prometheus.says = lambda query: 1.0 if "prod-eu" in query else 0.0
+        trigger = await system.release(
+            phase("dev", guardrails=[bad]),
+            phase("prod-eu", bake_ms=LONG_MS, guardrails=[bad]),
+            rollbackScope="phase",
+        )
+
+        paused = await system.driver.reaches(trigger, TriggerStatus.PAUSED, "prod-eu")
+
+        assert [released.id for released in paused.released] == ["dev"]
+        system.prometheus.says = lambda query: 0.0
+        await system.driver.act(UnpauseTrigger, trigger)
+        baking = await system.driver.reaches(trigger, TriggerStatus.IN_PROGRESS, "prod-eu")
+        assert [released.id for released in baking.released] == ["dev", "prod-eu"]
+
+
+async def test_a_guardrail_may_pause_and_counts_anew_after_a_person_goes_on(broker: Broker) -> None:
+    async with running(broker) as system:
+        system.prometheus.says = lambda query: 1.0
+        trigger = await system.release(
+            phase("dev", bake_ms=LONG_MS, guardrails=[{**ERRORS, "onFailure": "pause"}])
+        )
+        paused = await system.driver.reaches(trigger, TriggerStatus.PAUSED)
+        assert paused.actions[-1].actor_id == "monitor"
+
+        system.prometheus.says = lambda query: 0.0
+        await system.driver.act(UnpauseTrigger, trigger)
+
+        async def passes() -> bool:
+            return (await system.round(trigger, "dev")).round.verdict is Verdict.PASSING
+
+        await eventually(passes, "it has passed since")
+        assert (await system.driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
+
+
+async def test_a_pause_also_stops_a_release_that_waits_for_its_review(broker: Broker) -> None:
+    async with running(broker) as system:
+        trigger = await system.release(
+            phase("dev", guardrails=[{**ERRORS, "onFailure": "pause"}]), phase("prod-eu", review=True)
+        )
+        await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
+
+        system.prometheus.says = lambda query: 1.0
+
+        await system.driver.reaches(trigger, TriggerStatus.PAUSED, "prod-eu")
+        await system.driver.act(UnpauseTrigger, trigger)
+        await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW, "prod-eu")
+
+
+async def test_too_few_samples_hold_until_there_are_enough(broker: Broker) -> None:
+    async with running(broker) as system:
+        samples = {"count": 3.0}
+        system.prometheus.says = lambda query: samples["count"] if query == "requests" else 1.0
+        guardrail = {**ERRORS, "minSamples": {"query": "requests", "atLeast": 100}, "onFailure": "notify"}
+        trigger = await system.release(phase("dev", guardrails=[guardrail]), phase("prod-eu"))
+
+        held = await system.held(trigger)
+        assert "inconclusive" in held.held[0]
+
+        samples["count"] = 100.0
+        await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
+
+
+async def test_a_global_incident_takes_no_innocent_change_back(broker: Broker) -> None:
+    async with running(broker) as system:
+        system.prometheus.says = lambda query: 0.5
+        guardrail = {**ERRORS, "failureCondition": "> 1.5", "baseline": {"compare": "ratio"}}
+        trigger = await system.release(
+            phase("dev", bake_ms=LONG_MS, guardrails=[guardrail]), phase("prod-eu")
+        )
+        measured = (await system.round(trigger, "dev")).round.measurements[0]
+        assert (measured.judgement, measured.value, measured.baseline) == (Judgement.SUCCESS, 1.0, 0.5)
+
+        system.prometheus.says = lambda query: 5.0 if '"dev"' in query else 0.5
+
+        ended = await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+        assert "against a baseline of 0.5" in (ended.actions[-1].reason or "")
+
+
+async def test_a_query_that_names_no_region_is_asked_once(broker: Broker) -> None:
+    async with running(broker) as system:
+        guardrail = {**ERRORS, "query": 'errors{regions=~"{{ regions }}", gate="{{ feature }}"}'}
+        everywhere = {**phase("dev", guardrails=[guardrail]), "rules": [{"name": "all"}]}
+        trigger = await system.release(everywhere)
+        await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
+
+        regions = "dev|prod-eu|prod-us-east|prod-us-west|staging"
+        assert set(system.prometheus.asked) == {f'errors{{regions=~"{regions}", gate="checkout"}}'}
+        measured = (await system.round(trigger, "dev")).round.measurements
+        assert [one.region for one in measured] == [EVERYWHERE]
+
+
+async def test_a_dead_monitor_holds_and_a_new_one_goes_on_counting(broker: Broker) -> None:
+    async with (
+        stub_prometheus() as prometheus,
+        services(broker.url, monitors=0),
+        driving(broker.url) as driver,
+    ):
+        system = Running(driver, prometheus)
+        prometheus.says = lambda query: 1.0
+        guardrail = {**ERRORS, "failureLimit": 1_000}
+        trigger = await system.release(phase("dev", guardrails=[guardrail]), phase("prod-eu", review=True))
+        held = await system.held(trigger)
+        assert "no monitor runs" in held.held[0]
+
+        async with services(broker.url, schedulers=0, publishers=0, prometheus_url=prometheus.url):
+            before = (await system.round(trigger, "dev")).round.tallies["dev"]
+        prometheus.says = lambda query: 0.0
+        async with services(broker.url, schedulers=0, publishers=0, prometheus_url=prometheus.url):
+            await driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
+
+        after = (await system.round(trigger, "dev")).round.tallies["dev"]
+        assert after.failures >= before.failures >= 1
+        assert after.successes >= 1
+
+
+async def test_a_later_phase_waits_for_the_guardrails_of_all_that_are_out(broker: Broker) -> None:
+    async with running(broker) as system:
+        trigger = await system.release(
+            phase("dev", guardrails=[ERRORS]),
+            phase("staging", review=True, bake_ms=0),
+            phase("prod-eu", bake_ms=LONG_MS),
+        )
+        await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
+        system.prometheus.says = lambda query: None
+
+        async def is_blind() -> bool:
+            return (await system.round(trigger, "dev")).round.verdict is Verdict.BLIND
+
+        await eventually(is_blind, "the guardrail sees nothing")
+        await system.driver.act(ApprovePhase, trigger)
+
+        assert "phase dev" in (await system.held(trigger)).held[0]
