@@ -1,5 +1,6 @@
 """Builders of models; each hides what does not matter to the test that calls it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sluiceway.contracts.catalogue import Environment, Region
@@ -18,16 +19,30 @@ BAKE = 60_000
 EVERYONE: dict[str, Any] = {"name": "everyone", "conditions": [{"type": "public"}]}
 
 
-def a_phase(name: str = "dev", *, bake_ms: int = BAKE, review: bool = False, **rule: Any) -> Phase:
+def a_phase(
+    name: str = "dev",
+    *,
+    bake_ms: int = BAKE,
+    review: bool = False,
+    guardrails: Sequence[dict[str, Any]] = (),
+    **rule: Any,
+) -> Phase:
     """Return a phase of one rule; without more, it covers everybody in development."""
     rule = {"name": name, "environments": ["development"], **rule}
     return Phase.model_validate(
-        {"name": name, "timeIntervalMs": bake_ms, "requiredReview": review, "rules": [rule]}
+        {
+            "name": name,
+            "timeIntervalMs": bake_ms,
+            "requiredReview": review,
+            "guardrails": guardrails,
+            "rules": [rule],
+        }
     )
 
 
-def a_pipeline(*phases: Phase) -> Pipeline:
-    return Pipeline(id="release", name="release", phases=phases or (a_phase("dev"), a_phase("prod")))
+def a_pipeline(*phases: Phase, **fields: Any) -> Pipeline:
+    phases = phases or (a_phase("dev"), a_phase("prod"))
+    return Pipeline(id="release", name="release", phases=phases, **fields)
 
 
 def a_gate(*rules: dict[str, Any], name: str = "checkout", **fields: Any) -> FeatureGate:
@@ -97,9 +112,9 @@ class Ledger:
         return self.decide(model(actor="ada", trigger=self.trigger.id, **fields), after_ms=after_ms)
 
 
-def a_release(*phases: Phase) -> Ledger:
+def a_release(*phases: Phase, **fields: Any) -> Ledger:
     """Return a gate that was off, and is being released to everyone along these phases."""
-    ledger = Ledger(a_catalogue(a_pipeline(*phases)))
+    ledger = Ledger(a_catalogue(a_pipeline(*phases, **fields)))
     ledger.save(a_gate())
     ledger.save(a_gate(EVERYONE, releasePipelineID="release"))
     return ledger
