@@ -8,7 +8,7 @@ import typer
 
 from ..contracts.replies import Outcome, RefusalCode
 from ..errors import Unavailable
-from . import alerts, catalogue, features, get, keys, triggers
+from . import alerts, catalogue, features, get, guardrails, keys, triggers
 from .apply import Applied, applying, rehearsing
 from .check import check, show_simulation
 from .documents import read
@@ -23,6 +23,7 @@ app.add_typer(features.configs, name="config")
 app.add_typer(features.segments, name="segment")
 app.add_typer(triggers.app, name="trigger")
 app.add_typer(alerts.app, name="alert")
+app.add_typer(guardrails.app, name="guardrails")
 app.add_typer(keys.app, name="key")
 app.add_typer(catalogue.pipelines, name="pipeline")
 app.add_typer(catalogue.regions, name="region")

@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -72,11 +72,23 @@ class Session:
         else:
             self.console.print(text if isinstance(text, str) else text())
 
-    async def run(self, work: Callable[..., Awaitable[None]], arguments: dict[str, Any]) -> None:
-        """Run a command with a connection."""
+    def note(self, text: str) -> None:
+        """Say something beside the answer, on standard error."""
+        sys.stderr.write(f"sluiceway: {' '.join(text.split())}\n")
+
+    async def run(
+        self, work: Callable[..., Awaitable[None]], arguments: dict[str, Any], *, needs_broker: bool
+    ) -> None:
+        """Run a command, with a connection where it needs one."""
+        async with self.connecting() if needs_broker else contextlib.nullcontext():
+            await work(self, **arguments)
+
+    @contextlib.asynccontextmanager
+    async def connecting(self) -> AsyncIterator[None]:
+        """Hold a connection while the block runs; `Unavailable` where no broker answers soon."""
         async with connected(self.settings, "cli", patient=False, error_cb=_quiet) as connection:
             self._connection = connection
-            await work(self, **arguments)
+            yield
 
 
 # Only the options in front of the command look at the environment: one that stands anywhere in the
@@ -98,8 +110,13 @@ def _console() -> Console:
     return Console(width=width, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
-def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., Awaitable[None]]], Any]:
-    """Register an async function of a `Session` as a command, with the options that all commands have."""
+def command(
+    app: typer.Typer, name: str, examples: str, *, needs_broker: bool = True
+) -> Callable[[Callable[..., Awaitable[None]]], Any]:
+    """Register an async function of a `Session` as a command, with the options that all commands have.
+
+    One that needs no broker connects by itself, where it wants to.
+    """
 
     def register(work: Callable[..., Awaitable[None]]) -> Any:
         @functools.wraps(work)
@@ -111,7 +128,7 @@ def command(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..
             with _told(as_json):
                 settings = _settings(nats_url or before.get("nats_url"))
                 session = Session(settings, as_json, actor or before.get("actor") or _os_user())
-                asyncio.run(session.run(work, arguments))
+                asyncio.run(session.run(work, arguments, needs_broker=needs_broker))
 
         parameters = [p for p in inspect.signature(work).parameters.values() if p.name != "session"]
         common = [

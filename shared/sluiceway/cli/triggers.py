@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 
 from ..contracts.commands import (
     AbortTrigger,
@@ -16,10 +17,13 @@ from ..contracts.commands import (
 )
 from ..contracts.envelope import rfc3339
 from ..contracts.identifiers import feature_of
+from ..contracts.measurements import Round, VerdictChanged
 from ..contracts.replies import Outcome
 from ..messaging.feature_log import FeatureLog
+from ..messaging.measurement_store import MeasurementStore
 from .apply import summary
 from .get import find_trigger, table
+from .guardrail_table import guardrail_table, newest
 from .session import Reason, Session, command
 from .views import trigger_view
 
@@ -30,6 +34,12 @@ PhaseId = Annotated[
     str | None,
     typer.Option("--phase", help="The phase you mean; the current one, as read now, where absent."),
 ]
+Measurements = Annotated[
+    bool, typer.Option("--measurements", help="Every measurement that is kept, not only the newest.")
+]
+#: Entries that stand beside the events of the log.
+VERDICT, MEASURED = "guardrail_verdict", "guardrail_measured"
+MONITOR = "monitor"
 
 
 def _action(name: str, model: type[TriggerCommand]) -> None:
@@ -64,19 +74,44 @@ _action("rollout", RollOutTrigger)
 @command(
     app, "log", "sluiceway trigger log gate.new_checkout.1;  sluiceway trigger log gate.new_checkout.1 --json"
 )
-async def log(session: Session, trigger: Id) -> None:
-    """Show everything that happened to a trigger: when, what, by whom, and why."""
+async def log(session: Session, trigger: Id, measurements: Measurements = False) -> None:
+    """Show what happened to a trigger, when, by whom and why, and what its guardrails say."""
     await find_trigger(session, trigger)
-    entries: list[dict[str, Any]] = []
-    for sequence, event in await FeatureLog(session.connection, "").history(feature_of(trigger)):
-        about = event.feature.trigger
-        if event.phase_id is not None and about and about.id == trigger:
-            entries.append({"revision": sequence, **event.model_dump(mode="json", exclude={"feature"})})
+    store = MeasurementStore(session.connection, "")
+    rounds = await store.rounds(trigger)
+    entries = sorted(
+        [
+            *await _events(session, trigger),
+            *(_verdict_entry(change) for change in await store.verdicts(trigger)),
+            *(_round_entry(round_) for round_ in (rounds if measurements else newest(rounds))),
+        ],
+        key=lambda entry: entry["timeMs"],
+    )
     rows = [
         (rfc3339(e["timeMs"]), e["type"], e["phaseID"] or "", e["actorID"], e["reason"] or "")
         for e in entries
+        if measurements or e["type"] != MEASURED
     ]
-    session.show(entries, lambda: table(("time", "event", "phase", "by", "reason"), rows))
+    happened = table(("time", "event", "phase", "by", "reason"), rows)
+    session.show(entries, lambda: Group(happened, "", guardrail_table(rounds)) if rounds else happened)
+
+
+async def _events(session: Session, trigger: str) -> list[dict[str, Any]]:
+    found = []
+    for sequence, event in await FeatureLog(session.connection, "").history(feature_of(trigger)):
+        about = event.feature.trigger
+        if event.phase_id is not None and about and about.id == trigger:
+            found.append({"revision": sequence, **event.model_dump(mode="json", exclude={"feature"})})
+    return found
+
+
+def _verdict_entry(change: VerdictChanged) -> dict[str, Any]:
+    return {"type": VERDICT, "actorID": MONITOR, **change.to_jsonable()}
+
+
+def _round_entry(round_: Round) -> dict[str, Any]:
+    said = f"{round_.guardrail} {round_.verdict} in {round_.region}: {round_.why}"
+    return {"type": MEASURED, "actorID": MONITOR, "reason": said, **round_.to_jsonable()}
 
 
 async def _act(

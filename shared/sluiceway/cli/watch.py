@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 from contextlib import AsyncExitStack
 from typing import Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
@@ -19,11 +20,15 @@ from ..contracts.durations import spoken
 from ..contracts.envelope import rfc3339
 from ..contracts.feature import Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, feature_of
+from ..contracts.measurements import Round, VerdictChanged
 from ..errors import Rejected, Unavailable
 from ..messaging.feature_view import Entry
 from ..messaging.following import Follower, Record
+from ..messaging.measurement_store import MeasurementView, Stored
+from ..pipelines.watching import WatchKey
 from . import reading
 from .get import find_trigger
+from .guardrail_table import guardrail_table
 from .session import EXIT_REFUSED, Session
 from .views import phase_status
 
@@ -60,6 +65,12 @@ async def _follow(session: Session, screen: "_Screen", until_ended: str | None) 
         await stack.enter_async_context(
             Follower(session.connection, subjects.APPLIED_STREAM, [subjects.APPLIED], screen.take_report)
         )
+        measurements = MeasurementView(session.connection)
+        measurements.on_round = screen.take_round
+        await stack.enter_async_context(measurements)
+        await stack.enter_async_context(
+            Follower(session.connection, subjects.VERDICTS_STREAM, [subjects.VERDICTS], screen.take_verdict)
+        )
         if session.console.is_terminal and not session.as_json:
             live = Live(screen.draw(), console=session.console, refresh_per_second=4)
             stack.enter_context(live)
@@ -75,6 +86,7 @@ class _Screen:
         self.live: Live | None = None
         self._session = session
         self._only = only
+        self._rounds: dict[WatchKey, Round] = {}
         self._reports: dict[str, AppliedReport] = {}
         self._changed = asyncio.Event()
         self._nobody_reads = False
@@ -112,6 +124,23 @@ class _Screen:
                 what = f"{key} revision {change.revision} after {change.after_ms:.0f} ms"
                 self._say(f"{rfc3339(report.time_ms)} {report.region} applied {what}")
 
+    def take_round(self, stored: Stored) -> None:
+        round_ = stored.round
+        if self._only in (None, round_.trigger):
+            self._rounds[WatchKey(round_.trigger, round_.phase_id, round_.guardrail)] = round_
+
+    def take_verdict(self, record: Record) -> None:
+        change = VerdictChanged.model_validate_json(record.data, extra="ignore")
+        is_new = now_ms() - change.time_ms < SHOW_ENDED_MS
+        if self.live or not is_new or self._only not in (None, change.trigger):
+            return
+        if self._session.as_json:
+            self._say(json.dumps({"type": "guardrail_verdict", **change.to_jsonable()}))
+        else:
+            self._say(
+                f"{rfc3339(change.time_ms)} guardrail_{change.verdict} {change.trigger} ({change.reason})"
+            )
+
     def _say(self, line: str) -> None:
         try:
             sys.stdout.write(f"{line}\n")
@@ -141,7 +170,11 @@ class _Screen:
     def draw(self) -> Group:
         recent = now_ms() - SHOW_ENDED_MS
         shown = [t for t in self.triggers.values() if t.status.is_active or (t.ended_ms or 0) > recent]
-        return Group(_releases(shown), "", _regions(self._reports))
+        rounds = [
+            self._rounds[key] for key in sorted(self._rounds) if self.triggers.get(key.trigger) in shown
+        ]
+        guarded: list[RenderableType] = [guardrail_table(rounds), ""] if rounds else []
+        return Group(_releases(shown), "", *guarded, _regions(self._reports))
 
 
 def _releases(triggers: list[Trigger]) -> Table:

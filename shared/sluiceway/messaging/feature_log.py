@@ -4,7 +4,6 @@ import logging
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 from pydantic import ValidationError
 
@@ -13,7 +12,8 @@ from ..contracts.events import FeatureEvent
 from ..contracts.identifiers import FeatureKey
 from ..errors import Conflict, Rejected, Unavailable
 from ..pipelines.references import feature_references
-from .connection import REQUEST_TIMEOUT_SECONDS, Connection
+from .connection import Connection
+from .history import history
 
 log = logging.getLogger(__name__)
 
@@ -87,27 +87,9 @@ class FeatureLog:
         """Return all events of a feature, oldest first; what is no event is left out."""
         return [
             Logged(sequence, event)
-            for sequence, data in await self._messages(subjects.feature(key))
+            for sequence, data in await history(self._js, subjects.FEATURES_STREAM, subjects.feature(key))
             if (event := _event_or_none(data, key))
         ]
-
-    async def _messages(self, subject: str) -> list[tuple[int, bytes]]:
-        config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=30
-        )
-        try:
-            puller = await self._js.pull_subscribe(subject, stream=subjects.FEATURES_STREAM, config=config)
-            try:
-                left = (await puller.consumer_info()).num_pending or 0
-                found: list[tuple[int, bytes]] = []
-                while len(found) < left:
-                    batch = await puller.fetch(min(500, left - len(found)), timeout=REQUEST_TIMEOUT_SECONDS)
-                    found += [(message.metadata.sequence.stream, message.data) for message in batch]
-                return found
-            finally:
-                await puller.unsubscribe()
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("the log cannot be read now") from error
 
 
 def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from ..errors import Conflict, Unavailable
 from .connection import Connection
 from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
 from .following import Follower, Record
+from .history import history
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,16 @@ class MeasurementStore:
             await self._js.publish(subjects.verdicts(change.trigger), change.to_json(), headers=headers)
         except (NatsError, TimeoutError) as error:
             raise Unavailable("VERDICTS does not answer now") from error
+
+    async def verdicts(self, trigger: str) -> list[VerdictChanged]:
+        """Return the verdicts that changed, oldest first, as far back as they are kept."""
+        found = await history(self._js, subjects.VERDICTS_STREAM, subjects.verdicts(trigger))
+        return [VerdictChanged.model_validate_json(data, extra="ignore") for _, data in found]
+
+    async def rounds(self, trigger: str) -> list[Round]:
+        """Return the looks at all guardrails of a trigger, oldest first, as far back as they are kept."""
+        found = await history(self._js, subjects.MEASUREMENTS_STREAM, subjects.measurements_of(trigger))
+        return [Round.model_validate_json(data, extra="ignore") for _, data in found]
 
     async def tail(self, trigger: str, phase: str, guardrail: str) -> Stored | None:
         """Return the newest round of a guardrail, from the stream itself."""

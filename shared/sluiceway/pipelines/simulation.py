@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 
 from ..contracts.catalogue import Region
+from ..contracts.feature import ActionType, Trigger
+from ..contracts.identifiers import FeatureKey
 from ..contracts.pipeline import Pipeline
+from . import transitions
 from .segments import Extent, Place, coverage
 
 
@@ -19,3 +22,14 @@ def simulate(pipeline: Pipeline, regions: Iterable[Region]) -> dict[str, dict[st
         }
         for index, phase in enumerate(pipeline.phases)
     }
+
+
+def rehearsed(pipeline: Pipeline, phase: int, key: FeatureKey, now_ms: int) -> Trigger:
+    """Return the trigger that a release of this feature would be while a phase (an index) bakes."""
+    action = transitions.action_of(
+        ActionType.STARTED, now_ms=now_ms, phase_id=None, actor="rehearsal", reason=None
+    )
+    trigger = transitions.baking(transitions.started(key, 1, pipeline, action), now_ms)
+    for _ in range(phase):
+        trigger = transitions.baking(transitions.left(trigger, now_ms), now_ms)
+    return trigger
