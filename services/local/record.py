@@ -66,6 +66,11 @@ class Release:
         return max(self.last.applied_ms(region) for region in ("", *self.last.applied))
 
     @property
+    def duration_ms(self) -> float:
+        """From the start to the end, at least 1."""
+        return max(self.ends_ms - self.begins_ms, 1.0)
+
+    @property
     def spans(self) -> tuple[Span, ...]:
         """How the release stood from step to step; steps that change nothing prolong a span."""
         found: list[Span] = []

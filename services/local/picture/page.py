@@ -14,7 +14,7 @@ TITLE = "What a release looks like"
 MADE_FROM = (
     "Recorded {date} by “make dashboards”: a NATS broker, the scheduler, publisher and monitor, and an edge"
     " per region,",
-    "each a process of its own on one machine. Bakes take seconds here, and hours in earnest.",
+    "each a process of its own on one machine. The demo itself approves, and fires the alert.",
 )
 LEGEND = (
     ("the region serves the candidate", "held"),

@@ -77,6 +77,8 @@ def _legend(dots: list[Dot], y: float) -> Iterator[str]:
         x += 16 + width_of(words) + 20
     yield line(x + 2, y - 11, x + 2, y + 2, "median")
     yield text(x + 12, y, "p50", "ink")
+    yield box(x + 56, y - 8, x + 84, y, "range", 4)
+    yield text(x + 92, y, "min to max", "ink")
 
 
 def _grid(scale: Scale, rows: float, bottom: float) -> Iterator[str]:

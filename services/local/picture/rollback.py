@@ -10,7 +10,7 @@ SPACE = 250
 GAP = 44
 #: Room for "27 ms" right of a bar.
 LABEL = 60
-TICKS_MAX = 4
+TICKS_MAX = 2
 
 
 def enlarged(
@@ -26,13 +26,13 @@ def enlarged(
         polygon("lens", (end + 2, rows), (left, strip), (left, bottom), (end + 2, bottom)),
         box(left, strip, RIGHT, bottom, "even"),
         text(left + 10, strip + 17, "The rollback, enlarged", "strong"),
-        text(left + 10, strip + 33, f"decided {decided:.0f} ms after the alert", "bad"),
+        text(left + 10, strip + 33, f"decided {decided:.0f} ms after the alert", "quiet"),
         *(
             _reverted(release, alarm, region, scale, rows + ROW * (number + 0.5))
             for number, region in enumerate(regions)
         ),
         line(scale(0), rows, scale(0), bottom, "bad"),
-        line(scale(decided), rows, scale(decided), bottom, "bad dashed"),
+        line(scale(decided), rows, scale(decided), bottom, "decided"),
         _axis(high, scale, bottom),
     )
 

@@ -47,7 +47,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", "Noto Sans", Helvetica, 
 .number { font-variant-numeric: tabular-nums }
 .never { font-style: italic }
 .striped { fill: url(#stripes); fill-opacity: .5 }
-.dashed { stroke-dasharray: 3 3 }
+.decided { stroke-dasharray: 3 3 }
 """
 
 
@@ -67,6 +67,7 @@ def _rules(colour: Mapping[str, str]) -> str:
         ".lens": f"fill: {colour['bad']}; fill-opacity: .09",
         ".range": f"fill: {colour['quiet']}; fill-opacity: .45",
         ".median": f"stroke: {colour['ink']}; stroke-width: 2",
+        ".decided": f"stroke: {colour['ink']}; stroke-width: 1.5",
         ".dot": f"stroke: {colour['page']}",
     }
     for name in ("go", "good", "bad"):

@@ -1,9 +1,8 @@
 """One release: its phases behind, who served the candidate in front, and what happened on top."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import TriggerStatus
 
 from ..record import Release, Span
@@ -19,19 +18,16 @@ from .drawing import (
     box,
     group,
     line,
-    mark,
     text,
     ticks,
     width_of,
 )
+from .flags import LANE, cloth, flags_of, places_of, pole
 from .rollback import SPACE as ROLLBACK_SPACE
 from .rollback import enlarged
 
 HEADING = 38
 STRIP = 40
-LANE = 20
-#: Between a mark and its words.
-GAP = 10
 #: Room right of the end of a release.
 TAIL = 12
 TICKS_MAX = 12
@@ -46,42 +42,6 @@ STATES = {
     TriggerStatus.WAITING_FOR_REVIEW: "review",
     TriggerStatus.PAUSED: "paused",
 }
-#: What is marked: its words, whether they say by whom, and its mark.
-SHOWN = {
-    EventType.TRIGGER_STARTED: ("started", True, "circle", "go"),
-    EventType.PHASE_APPROVED: ("approved", True, "circle", "go"),
-    EventType.PHASE_SKIPPED: ("skipped", True, "circle", "go"),
-    EventType.PHASE_HELD: ("held", False, "circle", "bad"),
-    EventType.TRIGGER_PAUSED: ("paused", True, "circle", "bad"),
-    EventType.TRIGGER_UNPAUSED: ("continued", True, "circle", "go"),
-    EventType.TRIGGER_COMPLETED: ("completed", False, "square", "good"),
-    EventType.TRIGGER_ROLLED_OUT: ("rolled out", True, "square", "good"),
-    EventType.TRIGGER_ABORTED: ("aborted", True, "diamond", "bad"),
-    EventType.TRIGGER_ROLLED_BACK: ("rolled back", True, "diamond", "bad"),
-}
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something that happened, with the mark that stands for it."""
-
-    time_ms: float
-    words: str
-    shape: str
-    colour: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the words of a flag stand."""
-
-    lane: int
-    left: float
-    right: float
-    anchor: str
-
-    def hits(self, other: "Place") -> bool:
-        return self.lane == other.lane and self.left < other.right and other.left < self.right
 
 
 @dataclass(frozen=True)
@@ -89,7 +49,6 @@ class Frame:
     """Where a release is drawn."""
 
     scale: Scale
-    lanes: float
     strip: float
     rows: float
     bottom: float
@@ -98,25 +57,26 @@ class Frame:
 def pixels_per_ms(releases: Sequence[Release]) -> float:
     """Return the scale at which each release fits, with room for what is enlarged beside it."""
     widths = (RIGHT - LEFT - TAIL - (ROLLBACK_SPACE if r.alarm else 0) for r in releases)
-    return min(w / max(r.ends_ms - r.begins_ms, 1.0) for w, r in zip(widths, releases, strict=True))
+    return min(w / r.duration_ms for w, r in zip(widths, releases, strict=True))
 
 
 def timeline(release: Release, regions: Sequence[str], top: float, scale: float) -> Block:
     """Draw a release below `top`, at so many pixels per millisecond."""
-    end = LEFT + (release.ends_ms - release.begins_ms) * scale
-    time = Scale(release.begins_ms, release.ends_ms, LEFT, end)
-    flags = _flags(release)
-    places = _placed(flags, time)
+    end = LEFT + release.duration_ms * scale
+    time = Scale(release.begins_ms, release.begins_ms + release.duration_ms, LEFT, end)
+    flags = flags_of(release)
+    places = places_of(flags, time)
     strip = top + HEADING + LANE * (1 + max((place.lane for place in places), default=0))
     rows = strip + STRIP
-    frame = Frame(time, top + HEADING, strip, rows, rows + ROW * len(regions))
+    frame = Frame(time, strip, rows, rows + ROW * len(regions))
+    placed = list(zip(flags, places, strict=True))
     parts = [
         _heading(release, regions, top),
         _phases(release, frame),
-        *(_pole(flag, place, frame) for flag, place in zip(flags, places, strict=True)),
+        *(pole(flag, place, top + HEADING, frame.bottom) for flag, place in placed),
         _rows(release, regions, frame),
         _axis(release, frame),
-        *(_flag(flag, place, frame) for flag, place in zip(flags, places, strict=True)),
+        *(cloth(flag, place, top + HEADING) for flag, place in placed),
     ]
     if release.alarm:
         parts.append(enlarged(release, release.alarm, regions, end, strip, rows))
@@ -129,8 +89,7 @@ def _heading(release: Release, regions: Sequence[str], top: float) -> str:
     pill = MARGIN + width_of(release.trigger, 16, MONOSPACED) + 14
     width = width_of(outcome, letter=STRONG) + 20
     reached = sum(release.held(region) is not None for region in regions)
-    seconds = (release.ends_ms - release.begins_ms) / 1000
-    summary = f"{seconds:.1f} s, {reached} of {len(regions)} regions"
+    summary = f"{release.duration_ms / 1000:.1f} s, {reached} of {len(regions)} regions"
     if release.rollback_ms is not None:
         summary = f"{release.rollback_ms:.0f} ms from the alert to the last region"
     return group(
@@ -182,57 +141,8 @@ def _row(release: Release, region: str, frame: Frame, top: float) -> str:
 def _axis(release: Release, frame: Frame) -> str:
     y = frame.bottom + 18
     parts = [text(MARGIN, y, "since its start", "quiet")]
-    for seconds in ticks((release.ends_ms - release.begins_ms) / 1000, TICKS_MAX):
+    for seconds in ticks(release.duration_ms / 1000, TICKS_MAX):
         x = frame.scale(release.begins_ms + seconds * 1000)
         parts.append(line(x, frame.bottom, x, frame.bottom + 5, "grid"))
         parts.append(text(x, y, f"{seconds:g} s", "quiet number", "middle"))
     return group("axis", *parts)
-
-
-def _flags(release: Release) -> list[Flag]:
-    flags = []
-    for step in release.steps:
-        if shown := SHOWN.get(step.type):
-            verb, by_whom, shape, colour = shown
-            words = f"{verb} by {step.actor}" if by_whom else verb
-            flags.append(Flag(step.time_ms, words, shape, colour))
-    if release.alarm:
-        flags.append(Flag(release.alarm.time_ms, f"alert {release.alarm.name}", "triangle", "bad"))
-    return sorted(flags, key=lambda flag: flag.time_ms)
-
-
-def _placed(flags: Sequence[Flag], scale: Scale) -> list[Place]:
-    """Give each flag the first lane, and the side of its mark, where its words hit nothing."""
-    places: list[Place] = []
-    for flag in flags:
-        x, width = scale(flag.time_ms), width_of(flag.words)
-        sides = (Place(0, x - 6, x + GAP + width, "start"), Place(0, x - GAP - width, x + 6, "end"))
-        free = (
-            place
-            for lane in range(len(flags))
-            for side in sides
-            if (place := replace(side, lane=lane)).right <= RIGHT
-            and place.left >= LEFT - 6
-            and not any(place.hits(other) for other in places)
-        )
-        places.append(next(free, replace(sides[1], lane=len(places))))
-    return places
-
-
-def _pole(flag: Flag, place: Place, frame: Frame) -> str:
-    x, y = _top_of(flag, place, frame)
-    return line(x, y, x, frame.bottom, flag.colour)
-
-
-def _flag(flag: Flag, place: Place, frame: Frame) -> str:
-    x, y = _top_of(flag, place, frame)
-    words = x + GAP if place.anchor == "start" else x - GAP
-    return group(
-        "flag",
-        mark(flag.shape, x, y, flag.colour),
-        text(words, y + 4, flag.words, flag.colour, place.anchor),
-    )
-
-
-def _top_of(flag: Flag, place: Place, frame: Frame) -> tuple[float, float]:
-    return frame.scale(flag.time_ms), frame.lanes + LANE * place.lane + 6

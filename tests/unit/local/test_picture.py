@@ -2,11 +2,13 @@
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 import pytest
 
-from services.local.picture.drawing import LEFT, RIGHT, Scale, log_ticks, ticks
+from services.local.picture.drawing import LEFT, RIGHT, TEXT, WIDTH, Scale, log_ticks, ticks, width_of
+from services.local.picture.flags import Flag, places_of
 from services.local.picture.page import draw
 from services.local.picture.style import DARK, GROUNDS, LIGHT, TEXTS
 from services.local.record import Alarm, Release, Run, Step
@@ -150,11 +152,37 @@ def test_each_application_of_an_event_is_a_dot_beside_its_figures() -> None:
     assert texts(propagation)[-4:] == ["all regions", "7", "7 ms", "40 ms"]
 
 
-def test_flags_at_the_same_time_stand_in_lanes_of_their_own() -> None:
-    (release,) = of_class(drawn(a_rolled_back_release()), "release")
-    places = [(f.get("x"), f.get("y")) for flag in of_class(release, "flag") for f in flag.iter(f"{SVG}text")]
+def test_no_text_hides_another_or_leaves_the_picture() -> None:
+    root = drawn()
+    areas = [_area(found) for found in root.iter(f"{SVG}text")]
 
-    assert len(places) == len(set(places)) == 4
+    for area in areas:
+        assert area.left >= 0
+        assert area.right <= WIDTH
+        assert 0 <= area.y <= float(root.get("height", "nan"))
+    for one, other in combinations(areas, 2):
+        assert not one.hits(other), (one, other)
+
+
+@pytest.mark.parametrize("apart_ms", [0, 1, 100, 1_000, 9_000])
+def test_flags_however_close_do_not_hit_each_other(apart_ms: int) -> None:
+    flags = [Flag(START + n * apart_ms, f"approved by person-{n}", "circle", "go") for n in range(5)]
+
+    places = places_of(flags, Scale(START, START + 40_000, LEFT, RIGHT))
+
+    assert not [pair for pair in combinations(places, 2) if pair[0].hits(pair[1])]
+
+
+def test_words_that_do_not_fit_right_of_their_pole_stand_left_of_it() -> None:
+    scale = Scale(0, 10, LEFT, RIGHT)
+
+    first, last = places_of(
+        [Flag(0, "started", "circle", "go"), Flag(10, "completed", "square", "good")], scale
+    )
+
+    assert not first.is_left_of_pole
+    assert last.is_left_of_pole
+    assert first.lane == last.lane == 0
 
 
 def test_a_release_that_is_still_under_way_is_drawn_as_far_as_it_came() -> None:
@@ -162,6 +190,10 @@ def test_a_release_that_is_still_under_way_is_drawn_as_far_as_it_came() -> None:
 
     assert set(REGIONS) <= set(texts(drawn(release)))
     assert release.held("dev") is not None
+
+
+def test_a_release_that_has_just_begun_is_drawn_too() -> None:
+    assert "started by ada" in texts(drawn(Release("gate.new_checkout.1", BEGINNING[:1])))
 
 
 def test_the_same_run_gives_the_same_picture() -> None:
@@ -191,6 +223,27 @@ def test_ticks_are_round_numbers() -> None:
     assert ticks(11.6, 12) == list(range(12))
     assert ticks(24, 4) == [0, 10, 20]
     assert log_ticks(1, 50) == [1, 2, 5, 10, 20, 50]
+
+
+@dataclass(frozen=True)
+class Area:
+    """About where a text stands."""
+
+    words: str
+    left: float
+    right: float
+    y: float
+
+    def hits(self, other: "Area") -> bool:
+        return abs(self.y - other.y) < TEXT and self.left < other.right and other.left < self.right
+
+
+def _area(found: ET.Element) -> Area:
+    words, classes = found.text or "", found.get("class", "").split()
+    size = {"title": 22, "heading": 16}.get(classes[0], TEXT)
+    width, x = width_of(words, size), float(found.get("x", "nan"))
+    left = x - width * {"start": 0, "middle": 0.5, "end": 1}[found.get("text-anchor", "start")]
+    return Area(words, left, left + width, float(found.get("y", "nan")))
 
 
 def _contrast(one: str, other: str) -> float:
