@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo up test check bench conformance test-containers asyncapi format clean
+.PHONY: help demo dashboards up test check bench conformance test-containers asyncapi format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -19,6 +19,9 @@ help: ## List the targets
 
 demo: .venv/installed ## Run a real release through five regions, then a rollback (ARGS=--json)
 	@$(BIN)/python -m services.local demo $(ARGS)
+
+dashboards: .venv/installed ## Run the demo and draw what happened into deploy/pictures/release.svg
+	@$(BIN)/python -m services.local demo --picture deploy/pictures/release.svg $(ARGS)
 
 up: .venv/installed ## Start everything and keep it running (ARGS="--data-dir X --scale scheduler=2")
 	@$(BIN)/python -m services.local up $(ARGS)

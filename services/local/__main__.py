@@ -25,6 +25,7 @@ NatsUrl = Annotated[
     str | None, typer.Option("--nats-url", help="Use this broker in place of an embedded one.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
+Picture = Annotated[Path | None, typer.Option("--picture", help="Draw what happened into this SVG file.")]
 
 
 @app.command(
@@ -48,10 +49,10 @@ def start(
 
 
 @app.command("demo", epilog="Examples:  make demo;  make demo ARGS=--json")
-def show(as_json: AsJson = False, nats_url: NatsUrl = None) -> None:
+def show(as_json: AsJson = False, nats_url: NatsUrl = None, picture: Picture = None) -> None:
     """Run a release through five regions, then one that an alert takes back."""
     with _one_clear_line():
-        asyncio.run(demo(nats_url, as_json=as_json))
+        asyncio.run(demo(nats_url, as_json=as_json, picture=picture))
 
 
 @contextlib.contextmanager

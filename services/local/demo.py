@@ -4,10 +4,10 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -18,31 +18,37 @@ from sluiceway.cli.documents import read
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert
-from sluiceway.contracts.applied import AppliedReport
 from sluiceway.contracts.commands import ApprovePhase
 from sluiceway.contracts.envelope import rfc3339
-from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import Trigger, TriggerStatus
-from sluiceway.contracts.identifiers import FeatureKey, feature_of
+from sluiceway.contracts.identifiers import feature_of
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.commanding import Commander
 from sluiceway.messaging.connection import Connection, connected
-from sluiceway.messaging.feature_log import FeatureLog
-from sluiceway.messaging.feature_view import Entry, FeatureView
-from sluiceway.messaging.following import Follower, Record
 from sluiceway.settings import BrokerSettings
 
+from .picture.page import draw
+from .record import Alarm, Release, Run
+from .recorder import Recorder
 from .system import Options, running_system
 from .up import CATALOGUE, EXAMPLES, apply_first
 
 ACTOR = "demo"
 STEP_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.02
+#: What a person takes until the approval, and an error until its alert, where a picture shows both.
+THINKING_SECONDS = 1.6
 ALERT = "CheckoutErrorsHigh"
 
+T = TypeVar("T")
+Tell = Callable[[str], None]
 
-async def demo(nats_url: str | None, *, as_json: bool) -> None:
-    """Run the whole story; `Misconfigured` where a step does not come about in time."""
+
+async def demo(nats_url: str | None, *, as_json: bool, picture: Path | None = None) -> None:
+    """Run the whole story; `Misconfigured` where a step does not come about in time.
+
+    A `picture` of what was recorded is written there.
+    """
     console = Console(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="sluiceway-demo-") as folder:
         tell = _teller(console)
@@ -56,70 +62,61 @@ async def demo(nats_url: str | None, *, as_json: bool) -> None:
             await system.ready()
             settings = BrokerSettings(nats_url=system.nats_url)
             connection = await stack.enter_async_context(connected(settings, "demo"))
-            story = Story(connection, console)
-            await stack.enter_async_context(story.features)
-            await stack.enter_async_context(story.applied)
-            await story.features.caught_up()
-            result = await story.tell_all()
-    _close(console, result, as_json=as_json)
+            recorder = await stack.enter_async_context(Recorder(connection))
+            thinking_seconds = THINKING_SECONDS if picture else 0.0
+            run = await Story(connection, recorder, tell, thinking_seconds).tell_all()
+    _close(console, _result(run), as_json=as_json)
+    if picture:
+        _write(picture, draw(run))
+        tell(f"drawn: {picture}")
 
 
 class Story:
     """The two releases, told as they happen."""
 
-    def __init__(self, connection: Connection, console: Console) -> None:
-        self.features = FeatureView(connection, FeatureLog(connection, "/sluiceway/demo"))
-        self.applied = Follower(connection, subjects.APPLIED_STREAM, [subjects.APPLIED], self._take_report)
+    def __init__(
+        self, connection: Connection, recorder: Recorder, tell: Tell, thinking_seconds: float
+    ) -> None:
         self._connection = connection
-        self._tell = _teller(console)
-        self._sequences: dict[str, list[Entry]] = {}
-        #: feature → revision → region → milliseconds.
-        self._milliseconds: dict[FeatureKey, dict[int, dict[str, float]]] = {}
-        self.features.on_change = self._take_event
+        self._recorder = recorder
+        self._tell = tell
+        self._thinking_seconds = thinking_seconds
 
-    async def tell_all(self) -> dict[str, Any]:
-        """Run both releases; return the result as JSON."""
+    async def tell_all(self) -> Run:
+        """Run both releases; return what was recorded."""
         self._regions = sorted((await reading.catalogue(self._connection)).regions)
         self._tell("[b]3. Release[/b] new_checkout: a change that goes well")
         completed = await self._complete("new_checkout.yaml")
         self._tell("[b]4. Release[/b] checkout_limits: a change that an alert takes back")
-        rolled_back, rollback_ms = await self._roll_back("checkout_limits.yaml")
-        releases = [self._result(completed), self._result(rolled_back)]
-        return {"releases": releases, "rollback_ms": rollback_ms}
+        rolled_back = await self._roll_back("checkout_limits.yaml")
+        return Run(tuple(self._regions), (completed, rolled_back))
 
-    async def _complete(self, change: str) -> Trigger:
+    async def _complete(self, change: str) -> Release:
         trigger = await self._start(change)
         await self._through_review(trigger)
         for phase in trigger.pipeline.phases[3:]:
             await self._show_phase(trigger.id, phase.id)
-        return await self._until(
-            trigger.id, lambda t: t.status is TriggerStatus.COMPLETED, "the release completes"
-        )
+        await self._until(trigger.id, lambda t: t.status is TriggerStatus.COMPLETED, "the release completes")
+        return self._recorder.release(trigger.id)
 
-    async def _roll_back(self, change: str) -> tuple[Trigger, float]:
+    async def _roll_back(self, change: str) -> Release:
         trigger = await self._start(change)
         await self._through_review(trigger)
+        await asyncio.sleep(self._thinking_seconds)
         self._tell(
             f"   [yellow]alert {ALERT} fires[/yellow] for dynamic_config=checkout_limits in prod-us-west"
         )
-        fired_ms = now_ms()
+        alarm = Alarm(ALERT, now_ms())
         alert = Alert(name=ALERT, labels={"dynamic_config": "checkout_limits", "region": "prod-us-west"})
         await self._connection.js.publish(subjects.alert("demo"), alert.to_json())
-        ended = await self._until(
+        await self._until(
             trigger.id, lambda t: t.status is TriggerStatus.ROLLED_BACK, "the monitor rolls it back"
         )
-        revision = self._entry(ended.id, EventType.TRIGGER_ROLLED_BACK).sequence
-        released = {"dev", "staging", "prod-us-west"}
-        await self._wait(
-            lambda: released <= self._applied_at(ended.id, revision).keys(), "every region is back"
-        )
-        event = self._entry(ended.id, EventType.TRIGGER_ROLLED_BACK).event
-        slowest = max(self._applied_at(ended.id, revision).values())
-        rollback_ms = round(event.time_ms - fired_ms + slowest, 1)
-        self._tell(f"   rolled back: {event.reason}")
-        await self._show_holders(ended.id)
-        self._tell(f"   from the alert to the last region: [b]{rollback_ms:.0f} ms[/b]")
-        return ended, rollback_ms
+        release = await self._reverted(trigger.id, alarm)
+        self._tell(f"   rolled back: {release.last.reason}")
+        await self._show_holders(trigger.id)
+        self._tell(f"   from the alert to the last region: [b]{release.rollback_ms:.0f} ms[/b]")
+        return release
 
     async def _start(self, change: str) -> Trigger:
         results = await apply(self._connection, read([str(EXAMPLES / "changes" / change)]), ACTOR, "demo")
@@ -136,6 +133,7 @@ class Story:
         waiting = await self._until(
             trigger.id, lambda t: t.status is TriggerStatus.WAITING_FOR_REVIEW, "it waits for its review"
         )
+        await asyncio.sleep(self._thinking_seconds)
         phase = waiting.current_run.phase.id
         self._tell(f"   {phase} waits for review; [b]approved[/b] by {ACTOR}")
         approve = ApprovePhase(actor=ACTOR, reason="looks good", trigger=trigger.id, phase_id=phase)
@@ -145,13 +143,22 @@ class Story:
     async def _show_phase(self, trigger_id: str, phase: str) -> None:
         """Wait until a phase is out, then show who holds the candidate, and who does not."""
         await self._until(trigger_id, lambda t: _has_started(t, phase), f"phase {phase} starts")
-        revision = self._started_at(trigger_id, phase).sequence
-        await self._wait(lambda: self._applied_at(trigger_id, revision), f"{phase} is applied")
-        times = ", ".join(
-            f"{region} {ms:.0f} ms" for region, ms in self._applied_at(trigger_id, revision).items()
+        await self._wait(
+            lambda: self._recorder.release(trigger_id).start_of(phase).applied, f"{phase} is applied"
         )
-        self._tell(f"   phase [b]{phase}[/b] is out, applied after: {times}")
+        applied = self._recorder.release(trigger_id).start_of(phase).applied
+        self._tell(f"   phase [b]{phase}[/b] is out, applied after: {_times(applied)}")
         await self._show_holders(trigger_id)
+
+    async def _reverted(self, trigger_id: str, alarm: Alarm) -> Release:
+        """Wait until every region that served the candidate serves the base again."""
+
+        def look() -> Release | None:
+            release = self._recorder.release(trigger_id, alarm)
+            served = {region for step in release.steps for region in step.applied}
+            return release if served <= release.last.applied.keys() else None
+
+        return await self._wait(look, "every region is back")
 
     async def _show_holders(self, trigger_id: str) -> None:
         holders = []
@@ -161,54 +168,14 @@ class Story:
             holders.append(f"[green]●[/green] {region}" if holds else f"[dim]○ {region}[/dim]")
         self._tell(f"      {'   '.join(holders)}")
 
-    def _take_event(self, entry: Entry) -> None:
-        trigger = entry.event.feature.trigger
-        if trigger:
-            self._sequences.setdefault(trigger.id, []).append(entry)
-
-    def _take_report(self, record: Record) -> None:
-        report = AppliedReport.model_validate_json(record.data)
-        for change in report.changes:
-            of_feature = self._milliseconds.setdefault(FeatureKey(change.kind, change.name), {})
-            of_feature.setdefault(change.revision, {}).setdefault(report.region, change.after_ms)
-
-    def _applied_at(self, trigger_id: str, revision: int) -> dict[str, float]:
-        return self._milliseconds.get(feature_of(trigger_id), {}).get(revision, {})
-
-    def _entry(self, trigger_id: str, type_: EventType) -> Entry:
-        return next(entry for entry in self._sequences[trigger_id] if entry.event.type is type_)
-
-    def _started_at(self, trigger_id: str, phase: str) -> Entry:
-        """Return the event that released a phase."""
-        return next(
-            entry
-            for entry in self._sequences[trigger_id]
-            if (trigger := entry.event.feature.trigger) and _has_started(trigger, phase)
-        )
-
-    def _result(self, trigger: Trigger) -> dict[str, Any]:
-        phases = [
-            {
-                "phase": run.phase.id,
-                "started_at": rfc3339(run.started_ms),
-                "regions": self._applied_at(trigger.id, self._started_at(trigger.id, run.phase.id).sequence),
-            }
-            for run in trigger.phases
-            if run.started_ms is not None
-        ]
-        return {"trigger": trigger.id, "outcome": trigger.status.lower(), "phases": phases}
-
     async def _until(self, trigger_id: str, condition: Callable[[Trigger], bool], what: str) -> Trigger:
         def look() -> Trigger | None:
-            entry = self.features.get(feature_of(trigger_id))
-            trigger = entry.event.feature.trigger if entry else None
-            return trigger if trigger and trigger.id == trigger_id and condition(trigger) else None
+            trigger = self._recorder.trigger(trigger_id)
+            return trigger if trigger and condition(trigger) else None
 
-        found = await self._wait(look, what)
-        assert isinstance(found, Trigger)
-        return found
+        return await self._wait(look, what)
 
-    async def _wait(self, look: Callable[[], object], what: str) -> object:
+    async def _wait(self, look: Callable[[], T | None], what: str) -> T:
         try:
             async with asyncio.timeout(STEP_SECONDS):
                 while not (found := look()):  # noqa: ASYNC110
@@ -222,13 +189,28 @@ def _has_started(trigger: Trigger, phase: str) -> bool:
     return any(run.phase.id == phase and run.started_ms is not None for run in trigger.phases)
 
 
+def _result(run: Run) -> dict[str, Any]:
+    """Return the JSON form."""
+    releases = [
+        {"trigger": r.trigger, "outcome": r.last.status.lower(), "phases": [_phase(r, p) for p in r.started]}
+        for r in run.releases
+    ]
+    rollback_ms = next(r.rollback_ms for r in run.releases if r.rollback_ms is not None)
+    return {"releases": releases, "rollback_ms": round(rollback_ms, 1)}
+
+
+def _phase(release: Release, phase: str) -> dict[str, Any]:
+    step = release.start_of(phase)
+    return {"phase": phase, "started_at": rfc3339(step.time_ms), "regions": dict(step.applied)}
+
+
 def _close(console: Console, result: dict[str, Any], *, as_json: bool) -> None:
     table = Table(title="5. What happened", title_justify="left")
     for column in ("release", "phase", "started", "applied after"):
         table.add_column(column, overflow="fold")
     for release in result["releases"]:
         for phase in release["phases"]:
-            times = ", ".join(f"{region} {ms:.0f} ms" for region, ms in phase["regions"].items())
+            times = _times(phase["regions"])
             table.add_row(release["trigger"], phase["phase"], phase["started_at"], times)
         table.add_row("", release["outcome"], "", "", end_section=True)
     console.print(table)
@@ -236,5 +218,14 @@ def _close(console: Console, result: dict[str, Any], *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(result) + "\n")
 
 
-def _teller(console: Console) -> Callable[[str], None]:
+def _write(picture: Path, svg: str) -> None:
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(svg, "utf-8")
+
+
+def _times(applied: Mapping[str, float]) -> str:
+    return ", ".join(f"{region} {ms:.0f} ms" for region, ms in applied.items())
+
+
+def _teller(console: Console) -> Tell:
     return lambda line: console.print(line, highlight=False, soft_wrap=True)

@@ -148,9 +148,10 @@ async def test_wrong_use_gets_one_clear_line(tmp_path: Path) -> None:
         assert error.decode().count("\n") == 1
 
 
-async def test_the_demo_completes_one_release_and_rolls_another_back() -> None:
+async def test_the_demo_completes_one_release_rolls_another_back_and_draws_both(tmp_path: Path) -> None:
+    picture = tmp_path / "pictures" / "release.svg"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.local", "demo", "--json"),
+        *(sys.executable, "-m", "services.local", "demo", "--json", "--picture", str(picture)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -168,6 +169,10 @@ async def test_the_demo_completes_one_release_and_rolls_another_back() -> None:
         ["dev"], ["staging"], ["prod-us-west"], ["prod-us-east"], ["prod-eu"],
     ]  # fmt: skip
     assert result["rollback_ms"] > 0
+    drawing = picture.read_text()
+    for words in ("new_checkout", "checkout_limits", "alert CheckoutErrorsHigh", "rolled back by monitor"):
+        assert words in drawing
+    assert f"drawn: {picture}" in error.decode().replace("\n", " ")
 
 
 async def _passes(url: str, where: str) -> bool:

@@ -1,0 +1,67 @@
+"""Follows what happens to features and what regions apply, and keeps all of it."""
+
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from sluiceway.contracts import subjects
+from sluiceway.contracts.applied import AppliedReport
+from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.identifiers import FeatureKey, feature_of
+from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.feature_log import FeatureLog
+from sluiceway.messaging.feature_view import Entry, FeatureView
+from sluiceway.messaging.following import Follower, Record
+
+from .record import Alarm, Release, Step
+
+
+class Recorder:
+    """Keeps every event of every release, and who applied it after how long, while the block runs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._features = FeatureView(connection, FeatureLog(connection, "/sluiceway/demo"))
+        self._features.on_change = self._take_event
+        self._applied = Follower(connection, subjects.APPLIED_STREAM, [subjects.APPLIED], self._take_report)
+        self._entries: dict[str, list[Entry]] = {}
+        #: feature → revision → region → milliseconds.
+        self._milliseconds: dict[FeatureKey, dict[int, dict[str, float]]] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._features)
+        await self._stack.enter_async_context(self._applied)
+        await self._features.caught_up()
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self._stack.aclose()
+
+    def trigger(self, trigger_id: str) -> Trigger | None:
+        """Return the newest state of a release."""
+        entries = self._entries.get(trigger_id)
+        return entries[-1].event.feature.trigger if entries else None
+
+    def release(self, trigger_id: str, alarm: Alarm | None = None) -> Release:
+        """Return what is known of a release up to now."""
+        steps = (self._step(trigger_id, entry) for entry in self._entries[trigger_id])
+        return Release(trigger_id, tuple(steps), alarm)
+
+    def _step(self, trigger_id: str, entry: Entry) -> Step:
+        event = entry.event
+        trigger = event.feature.trigger
+        assert trigger
+        applied = self._milliseconds.get(feature_of(trigger_id), {}).get(entry.sequence, {})
+        phase = trigger.current_run.phase.id
+        return Step(
+            event.type, event.time_ms, trigger.status, phase, event.actor_id, event.reason, dict(applied)
+        )
+
+    def _take_event(self, entry: Entry) -> None:
+        if trigger := entry.event.feature.trigger:
+            self._entries.setdefault(trigger.id, []).append(entry)
+
+    def _take_report(self, record: Record) -> None:
+        report = AppliedReport.model_validate_json(record.data)
+        for change in report.changes:
+            of_feature = self._milliseconds.setdefault(FeatureKey(change.kind, change.name), {})
+            of_feature.setdefault(change.revision, {}).setdefault(report.region, change.after_ms)
