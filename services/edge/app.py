@@ -2,6 +2,8 @@
 
 from contextlib import AsyncExitStack
 
+from prometheus_client import REGISTRY
+
 from sluiceway.client.cache import Cache
 from sluiceway.client.region import RegionClient, RegionRules
 from sluiceway.contracts.applied import AppliedChange
@@ -11,6 +13,7 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.service import Service, running
 from sluiceway.telemetry import metrics
 
+from .exported import AppliedReleases
 from .keys import Keys
 from .ofrep import OfrepRoutes
 from .pages import pages
@@ -34,12 +37,14 @@ class Edge(Service):
         folder = settings.snapshot_dir / settings.instance
         self.rules = RegionRules(settings.region, folder)
         self.rules.on_applied = self._count
+        self._releases = AppliedReleases(self.rules)
         self.keys = Keys(settings.region, Cache(folder / f"{settings.region}.keys"))
         self.feed = SpecFeed(self.rules)
         self.polls = Polls(settings.region)
         statsig = StatsigRoutes(self.feed, self.keys, self.polls)
         ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale)
         self.pages = pages([*statsig.routes(), *ofrep.routes()])
+        metrics.EDGE_STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
         metrics.FEATURES_HELD.labels(settings.region).set_function(lambda: len(self.rules))
         metrics.APPLIED_REVISION.labels(settings.region).set_function(lambda: self.rules.position.sequence)
 
@@ -47,6 +52,8 @@ class Edge(Service):
         """Follow the region."""
         self.missing = {"rules": "nothing heard of RULES yet; is a scheduler running?"}
         stack.callback(self.rules.close)
+        REGISTRY.register(self._releases)
+        stack.callback(REGISTRY.unregister, self._releases)
         stack.callback(self.keys.close)
         self.rules.on_rejected = DeadLetters(connection, self.name).keep_soon
         client = RegionClient(connection, self.rules, instance=self.instance)
@@ -80,4 +87,5 @@ class Edge(Service):
         return self._connection is None or not self._connection.client.is_connected
 
     def _count(self, change: AppliedChange) -> None:
+        self._releases.note(change)
         metrics.PROPAGATION_SECONDS.labels(self.rules.region).observe(change.after_ms / 1_000)

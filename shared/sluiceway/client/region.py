@@ -71,6 +71,11 @@ class RegionRules:
         """Return the document of every feature, as it came."""
         return dict(self._texts)
 
+    def document(self, key: FeatureKey) -> RuleDocument | None:
+        """Return the document of a feature; None where the region holds none."""
+        text = self._texts.get(key)
+        return _document(text)[0] if text else None
+
     @property
     def position(self) -> Position:
         """How far RULES is applied."""

@@ -9,6 +9,7 @@ from nats.js.errors import APIError
 
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
+from ..telemetry import metrics
 from .connection import Connection
 from .feature_log import EXPECTED_LAST
 from .following import KV_OPERATION, Follower, Record
@@ -71,13 +72,15 @@ class RuleStore:
     def __init__(self, connection: Connection) -> None:
         self._js = connection.js
         self._held: dict[Place, Held] = {}
+        #: Region → the newest sequence at one of its places.
+        self._newest: dict[str, int] = {}
         self.on_foreign: Callable[[Place], None] = lambda place: None
         self.follower = Follower(
             connection,
             subjects.RULES_STREAM,
             [subjects.RULES],
             self._on_record,
-            on_reset=self._held.clear,
+            on_reset=self._reset,
         )
 
     async def __aenter__(self) -> Self:
@@ -142,9 +145,16 @@ class RuleStore:
         self._note(write.place, Held(result.seq, write.version, write.checksum))
         return True
 
+    def _reset(self) -> None:
+        self._held.clear()
+        self._newest.clear()
+
     def _note(self, place: Place, held: Held) -> None:
         if held.sequence > self.held(place).sequence:
             self._held[place] = held
+        if held.sequence > self._newest.get(place.region, 0):
+            self._newest[place.region] = held.sequence
+            metrics.PUBLISHED_REVISION.labels(place.region).set(held.sequence)
 
     def _on_record(self, record: Record) -> None:
         try:
