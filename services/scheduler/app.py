@@ -23,6 +23,7 @@ from sluiceway.service import Service, running
 from sluiceway.telemetry import metrics
 
 from .clearance import Clearance
+from .confirmations import Confirmations
 from .decisions import Decisions
 from .handlers import Handlers
 from .settings import Settings
@@ -52,8 +53,10 @@ class Scheduler(Service):
         dead_letters = DeadLetters(connection, self.name)
         features = FeatureView(connection, feature_log)
         features.on_garbage = dead_letters.keep_soon
+        confirmations = await stack.enter_async_context(Confirmations(connection, catalogue, now_ms))
+        clearance = Clearance(connection, confirmations)
         decisions = Decisions(feature_log, features, catalogue, now_ms)
-        ticker = Ticker(decisions, features, Clearance(connection), now_ms, self._settings.ticker_workers)
+        ticker = Ticker(decisions, features, clearance, now_ms, self._settings.ticker_workers)
         features.on_change = ticker.note
         for view in (features, catalogue):
             await stack.enter_async_context(view)

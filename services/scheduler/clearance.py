@@ -13,6 +13,8 @@ from sluiceway.contracts.measurements import ClearanceRequest
 from sluiceway.messaging.connection import Connection
 from sluiceway.telemetry import metrics
 
+from .confirmations import Confirmations
+
 log = logging.getLogger(__name__)
 
 #: A monitor that takes longer counts as one that does not answer.
@@ -24,14 +26,22 @@ SILENCE = "the monitor does not answer: nobody says whether the phase may be lef
 class Clearance:
     """Collects what forbids to leave a phase. No answer forbids it, too."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, confirmations: Confirmations) -> None:
         self._client = connection.client
+        self._confirmations = confirmations
 
     async def holds(self, trigger: Trigger, revision: int) -> tuple[str, ...]:
         """Return why the trigger may not leave its current phase; empty where it may.
 
         `revision` is the sequence of the event by which the phase is due.
         """
+        holds = await self._watched(trigger, revision)
+        if trigger.pipeline.require_confirmation:
+            holds += await self._confirmations.missing(trigger)
+        return holds
+
+    async def _watched(self, trigger: Trigger, revision: int) -> tuple[str, ...]:
+        """Return what the monitor has against it."""
         request = ClearanceRequest(
             trigger=trigger.id, phase_id=trigger.current_run.phase.id, revision=revision
         )

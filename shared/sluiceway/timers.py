@@ -26,6 +26,7 @@ class Timers(Generic[T]):
         self._earlier = asyncio.Event()
         self._free = asyncio.Semaphore(workers)
         self._running: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -37,10 +38,12 @@ class Timers(Generic[T]):
             self._earlier.set()
 
     async def run(self) -> None:
-        """Meet what is due until cancelled. An item that raises ends it: `meet` must not."""
+        """Meet what is due until cancelled, or until `meet` raises: a time must not be lost unnoticed."""
         try:
             while True:
                 await self._until_due()
+                if self._fault:
+                    raise self._fault
                 while self._heap and self._heap[0][0] <= self._clock():
                     await self._free.acquire()
                     self._start(heapq.heappop(self._heap)[2])
@@ -60,5 +63,11 @@ class Timers(Generic[T]):
     def _start(self, item: T) -> None:
         task = asyncio.ensure_future(self._meet(item))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        task.add_done_callback(lambda _: self._free.release())
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._free.release()
+        if not task.cancelled() and (fault := task.exception()):
+            self._fault = fault
+            self._earlier.set()

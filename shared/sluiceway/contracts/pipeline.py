@@ -77,6 +77,9 @@ class Pipeline(Authored):
     #: How long guardrails and alerts may still take a completed release back. YAML: `observeFor: 1h`.
     observe_for_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
+    #: A phase is left only once every instance that reports from its regions has applied it. Without
+    #: it a region that stands still delays nobody.
+    require_confirmation: bool = False
 
     @model_validator(mode="before")
     @classmethod

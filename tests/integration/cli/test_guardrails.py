@@ -91,24 +91,14 @@ async def test_without_a_prometheus_it_says_so(alone: Cli, file: str) -> None:
     assert "Prometheus cannot be reached" in call.out
 
 
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"query": "sum("}, "no PromQL"),
-        ({"failureCondition": "much"}, "'much' is no condition"),
-        ({"query": 'x{a="{{ zone }}"}'}, "there is no {{ zone }}"),
-    ],
-)
-async def test_what_is_refused_when_saved_is_refused_when_tried(
-    alone: Cli, tmp_path: Path, changed: dict[str, str], said: str
-) -> None:
-    bad = pipeline(phase("dev", guardrails=[{**ERRORS, **changed}]))
+async def test_what_is_refused_when_saved_is_refused_when_tried(alone: Cli, tmp_path: Path) -> None:
+    bad = pipeline(phase("dev", guardrails=[{**ERRORS, "query": "sum("}]))
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump({"kind": "ReleasePipeline", **bad}))
 
     call = await alone.refused("guardrails", "try", "-f", str(path))
 
-    assert said in call.error
+    assert "guardrail 'errors': query: no PromQL" in call.error
 
 
 async def test_without_regions_it_says_what_is_missing(alone: Cli, tmp_path: Path) -> None:

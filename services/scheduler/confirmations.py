@@ -1,0 +1,121 @@
+"""Have the regions of a phase applied what was released to them? Told by APPLIED, where they report."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+from pydantic import ValidationError
+
+from sluiceway.clock import Clock
+from sluiceway.contracts import subjects
+from sluiceway.contracts.applied import AppliedReport
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.identifiers import feature_of
+from sluiceway.contracts.rules import RuleDocument
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.following import Follower, Record
+from sluiceway.messaging.topology import APPLIED_LIFETIME_SECONDS
+from sluiceway.pipelines.segments import Extent, Place, coverage
+
+log = logging.getLogger(__name__)
+
+#: Regions looked at together.
+AT_ONCE = 50
+#: Instances named in a hold; of more, their number.
+NAMED_MAX = 3
+
+
+class Report(NamedTuple):
+    """How far an instance has applied RULES, and when it said so."""
+
+    sequence: int
+    time_ms: int
+
+
+class Confirmations:
+    """Follows the reports of every instance while the block runs."""
+
+    def __init__(self, connection: Connection, catalogue: CatalogueView, clock: Clock) -> None:
+        self._js = connection.js
+        self._catalogue = catalogue
+        self._clock = clock
+        self._reports: dict[str, dict[str, Report]] = {}
+        self._follower = Follower(
+            connection,
+            subjects.APPLIED_STREAM,
+            [subjects.APPLIED],
+            self._take,
+            on_reset=self._reports.clear,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._follower.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self._follower.__aexit__(*details)
+
+    async def missing(self, trigger: Trigger) -> tuple[str, ...]:
+        """Return which regions of the current phase have not confirmed it, and who is missing there.
+
+        A region where nobody reports confirms nothing, and holds nothing.
+        """
+        regions = [region for region in self._regions(trigger) if self._alive(region.name)]
+        holds: list[str] = []
+        for start in range(0, len(regions), AT_ONCE):
+            some = regions[start : start + AT_ONCE]
+            found = await asyncio.gather(*(self._missing_in(region.name, trigger) for region in some))
+            holds += [hold for hold in found if hold]
+        return tuple(holds)
+
+    def _regions(self, trigger: Trigger) -> list[Region]:
+        """Return the regions that the current phase covers."""
+        phase = (trigger.current_run.phase,)
+        documents = [stored.document for stored in self._catalogue.all("region")]
+        regions = [document for document in documents if isinstance(document, Region)]
+        return [r for r in regions if coverage(phase, Place.of(r)).extent is not Extent.NONE]
+
+    async def _missing_in(self, region: str, trigger: Trigger) -> str | None:
+        sequence = await self._published(region, trigger)
+        if sequence is None:
+            return f"region {region}: its rules are not published yet"
+        late = sorted(name for name, report in self._alive(region).items() if report.sequence < sequence)
+        if not late:
+            return None
+        more = f" and {len(late) - NAMED_MAX} more" if len(late) > NAMED_MAX else ""
+        return f"region {region}: not applied yet by {', '.join(late[:NAMED_MAX])}{more}"
+
+    async def _published(self, region: str, trigger: Trigger) -> int | None:
+        """Return where RULES holds the candidate for a region; None where it does not."""
+        place = subjects.rule(region, feature_of(trigger.id))
+        try:
+            message = await self._js.get_last_msg(subjects.RULES_STREAM, place, direct=True)
+            document = RuleDocument.model_validate_json(message.data or b"", extra="ignore")
+        except (NotFoundError, ValidationError):
+            return None
+        except (NatsError, TimeoutError) as error:
+            log.warning("%s cannot be read now: %s", place, error or type(error).__name__)
+            return None
+        return message.seq if document.trigger == trigger.id else None
+
+    def _alive(self, region: str) -> Mapping[str, Report]:
+        """Return the reports of a region's instances that are not too old."""
+        reports = self._reports.get(region, {})
+        oldest_ms = self._clock() - APPLIED_LIFETIME_SECONDS * 1_000
+        for instance in [name for name, report in reports.items() if report.time_ms < oldest_ms]:
+            del reports[instance]
+        return reports
+
+    def _take(self, record: Record) -> None:
+        try:
+            report = AppliedReport.model_validate_json(record.data, extra="ignore")
+        except ValidationError as error:
+            log.warning("%s holds no report: %s", record.subject, error)
+            return
+        known = self._reports.setdefault(report.region, {})
+        known[report.instance] = Report(report.sequence, record.time_ms)
