@@ -14,9 +14,11 @@ from pydantic import BaseModel, RootModel
 
 from sluiceway import __version__
 from sluiceway.contracts import subjects
+from sluiceway.contracts.alerts import AnsweredAlert
 from sluiceway.contracts.applied import AppliedReport
 from sluiceway.contracts.catalogue import Environment, Region, SdkKey
 from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Reply
 from sluiceway.contracts.rules import RuleDocument
@@ -61,6 +63,22 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "Bucket APPLIED, by whoever follows a region: what it has applied. Vanishes a minute after its last.",
     ),
     (
+        "sluiceway.measurements.<trigger>.<phase>.<guardrail>",
+        Round,
+        "Stream MEASUREMENTS, by the monitor: each look at a guardrail, and the counts after it; bounded.",
+    ),
+    (
+        "sluiceway.verdicts.<trigger>",
+        VerdictChanged,
+        "Stream VERDICTS, by the monitor: a guardrail says something else than before, or was tripped by an "
+        "alert.",
+    ),
+    (
+        "sluiceway.answered_alerts.<source>",
+        AnsweredAlert,
+        "Stream VERDICTS, by the monitor: what became of an alert, also where it was about nothing.",
+    ),
+    (
         "sluiceway.dead_letters.<service>",
         DeadLetter,
         "Stream DEAD_LETTERS, by every service. Headers: Sluiceway-Dead-Reason, Sluiceway-Dead-Subject.",
@@ -73,6 +91,7 @@ def document() -> str:
     heard = (
         scheduler.build_broker(SchedulerSettings(), _nobody, _no_letters()),
         monitor.build_broker(MonitorSettings(), _nobody, _no_letters()),
+        monitor.build_clearance_broker(MonitorSettings(), _nobody),
     )
     said = NatsBroker()
     for subject, model, description in PUBLICATIONS:

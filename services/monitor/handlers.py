@@ -7,7 +7,7 @@ from typing import Any
 
 from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
-from sluiceway.contracts.alerts import Alert, AlertStatus
+from sluiceway.contracts.alerts import Alert, AlertOutcome, AlertStatus, AnsweredAlert
 from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand
 from sluiceway.contracts.guardrails import OnFailure
 from sluiceway.contracts.identifiers import NAME_PATTERN
@@ -54,18 +54,23 @@ class Handlers:
         """
         source = _source(subject)
         metrics.ALERTS.labels("received").inc()
-        if alert.status is AlertStatus.RESOLVED:
-            metrics.ALERTS.labels("resolved").inc()
-            return
-        found = await self._matching(alert)
+        found = await self._matching(alert) if alert.status is AlertStatus.FIRING else []
         matches = [one for one in found if one.trigger.created_ms <= time_ms + CLOCKS_DIFFER_MS]
-        if not matches:
-            metrics.ALERTS.labels("before_release" if found else "unmatched").inc()
-            log.info("alert %s from %s matches no release that is out: %s", alert.name, source, alert.labels)
-            return
-        metrics.ALERTS.labels("matched").inc()
         evidence = {**alert.to_jsonable(), "source": source, "sequence": sequence}
         await asyncio.gather(*(self._follow(one, alert, evidence, time_ms) for one in matches))
+        outcome = _outcome(alert, found, matches)
+        metrics.ALERTS.labels(outcome).inc()
+        if outcome is AlertOutcome.UNMATCHED:
+            log.info("alert %s from %s matches no release that is out: %s", alert.name, source, alert.labels)
+        answered = AnsweredAlert(
+            alert=alert,
+            source=source,
+            sequence=sequence,
+            time_ms=time_ms,
+            outcome=outcome,
+            triggers=tuple(one.trigger.id for one in matches),
+        )
+        await self._store.store_answer(answered)
 
     async def _matching(self, alert: Alert) -> list[Match]:
         await asyncio.gather(self._features.reached_end(), self._catalogue.reached_end())
@@ -89,6 +94,14 @@ class Handlers:
         if found.guardrail and found.phase:
             metrics.GUARDRAIL_ACTIONS.labels(found.action).inc()
             await self._store.store_verdict(_verdict(found, alert, evidence, time_ms))
+
+
+def _outcome(alert: Alert, found: list[Match], matches: list[Match]) -> AlertOutcome:
+    if alert.status is AlertStatus.RESOLVED:
+        return AlertOutcome.RESOLVED
+    if matches:
+        return AlertOutcome.MATCHED
+    return AlertOutcome.BEFORE_RELEASE if found else AlertOutcome.UNMATCHED
 
 
 def _command(found: Match, alert: Alert, evidence: dict[str, Any]) -> TriggerCommand | None:

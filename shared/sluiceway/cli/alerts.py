@@ -7,7 +7,10 @@ from nats.errors import Error as NatsError
 
 from ..contracts import subjects
 from ..contracts.alerts import Alert, AlertStatus
+from ..contracts.envelope import rfc3339
 from ..errors import Unavailable
+from ..messaging.measurement_store import MeasurementStore
+from .get import table
 from .session import Failed, Session, checked_name, command
 
 app = typer.Typer(help="Publish an alert.", no_args_is_help=True)
@@ -19,6 +22,7 @@ Labels = Annotated[
         "--label", help="KEY=VALUE; gate, dynamic_config, pipeline and region say what it is about."
     ),
 ]
+Last = Annotated[int, typer.Option("--last", min=1, help="How many.")]
 SourceName = Annotated[str, typer.Option("--source", help="Who says it.")]
 
 
@@ -34,6 +38,25 @@ async def fire(session: Session, name: Name, label: Labels = None, source: Sourc
 async def resolve(session: Session, name: Name, label: Labels = None, source: SourceName = "cli") -> None:
     """Say that an alert no longer fires; it brings nothing back."""
     await _publish(session, name, AlertStatus.RESOLVED, label or [], source)
+
+
+@command(app, "list", "sluiceway alert list;  sluiceway alert list --last 100 --json")
+async def show(session: Session, last: Last = 20) -> None:
+    """Show the newest alerts, and what became of each: also of those that are about nothing."""
+    answered = (await MeasurementStore(session.connection, "").answered_alerts())[-last:]
+    rows = [
+        (
+            rfc3339(one.time_ms),
+            one.alert.name,
+            str(one.alert.status),
+            one.source,
+            ", ".join(f"{key}={value}" for key, value in sorted(one.alert.labels.items())),
+            ", ".join(one.triggers) or str(one.outcome),
+        )
+        for one in answered
+    ]
+    columns = ("time", "alert", "status", "source", "labels", "what became of it")
+    session.show([one.to_jsonable() for one in answered], lambda: table(columns, rows))
 
 
 async def _publish(session: Session, name: str, status: AlertStatus, labels: list[str], source: str) -> None:

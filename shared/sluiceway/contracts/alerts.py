@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from .identifiers import Label
+from .identifiers import Label, TriggerId
 from .model import Recorded
 
 #: Bytes of one alert; a larger one is rejected.
@@ -16,6 +16,18 @@ class AlertStatus(StrEnum):
     """Only a firing alert rolls back; a resolved one proves nothing."""
 
     FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class AlertOutcome(StrEnum):
+    """What became of an alert."""
+
+    #: a release was rolled back, paused, or somebody notified
+    MATCHED = "matched"
+    #: it is about no release that is out
+    UNMATCHED = "unmatched"
+    #: it came before the release that it names began
+    BEFORE_RELEASE = "before_release"
     RESOLVED = "resolved"
 
 
@@ -35,3 +47,16 @@ class Alert(Recorded):
     fingerprint: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     #: Where one can look at it.
     url: str | None = None
+
+
+class AnsweredAlert(Recorded):
+    """An alert, and what became of it."""
+
+    alert: Alert
+    source: str
+    #: Sequence of its message in ALERTS, and when that came.
+    sequence: int
+    time_ms: int
+    outcome: AlertOutcome
+    #: The releases that it was about.
+    triggers: tuple[TriggerId, ...] = ()

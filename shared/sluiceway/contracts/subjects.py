@@ -7,6 +7,7 @@ sluiceway.alerts.<source>              stream ALERTS
 sluiceway.clearance                    request-reply, queue group `monitor`: may a phase be left?
 sluiceway.measurements.<trigger>.<phase>.<guardrail>   stream MEASUREMENTS: what the monitor saw
 sluiceway.verdicts.<trigger>           stream VERDICTS: what guardrails made of it, where that changed
+sluiceway.answered_alerts.<source>     stream VERDICTS: what became of each alert
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
 $KV.CATALOG.<environment|region|pipeline|freeze|key>.<id>
 $KV.RULES.<region>.<kind>.<name>
@@ -36,6 +37,7 @@ MEASUREMENTS = f"{PREFIX}.measurements.>"
 
 VERDICTS_STREAM = "VERDICTS"
 VERDICTS = f"{PREFIX}.verdicts.>"
+ANSWERED_ALERTS = f"{PREFIX}.answered_alerts.*"
 
 DEAD_LETTERS_STREAM = "DEAD_LETTERS"
 DEAD_LETTERS = f"{PREFIX}.dead_letters.*"
@@ -92,6 +94,11 @@ def measured_trigger(subject: str) -> str:
 def verdicts(trigger: str) -> str:
     """Return the subject of a trigger's verdicts."""
     return f"{PREFIX}.verdicts.{trigger}"
+
+
+def answered_alert(source: str) -> str:
+    """Return the subject of what became of a source's alerts."""
+    return f"{PREFIX}.answered_alerts.{source}"
 
 
 def dead_letters(service: str) -> str:

@@ -9,6 +9,7 @@ from nats.js.errors import APIError, NotFoundError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
+from ..contracts.alerts import AnsweredAlert
 from ..contracts.measurements import Round, VerdictChanged
 from ..errors import Conflict, Unavailable
 from .connection import Connection
@@ -86,7 +87,7 @@ class MeasurementView:
 
 
 class MeasurementStore:
-    """Writes MEASUREMENTS and VERDICTS."""
+    """Writes and reads back MEASUREMENTS and VERDICTS."""
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._js = connection.js
@@ -134,6 +135,21 @@ class MeasurementStore:
             await self._js.publish(subjects.verdicts(change.trigger), change.to_json(), headers=headers)
         except (NatsError, TimeoutError) as error:
             raise Unavailable("VERDICTS does not answer now") from error
+
+    async def store_answer(self, answered: AnsweredAlert) -> None:
+        """Store what became of an alert; the same one twice is stored once."""
+        headers = {MSG_ID: f"alert-{answered.source}-{answered.sequence}"}
+        try:
+            await self._js.publish(
+                subjects.answered_alert(answered.source), answered.to_json(), headers=headers
+            )
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("VERDICTS does not answer now") from error
+
+    async def answered_alerts(self) -> list[AnsweredAlert]:
+        """Return what became of alerts, oldest first, as far back as it is kept."""
+        found = await history(self._js, subjects.VERDICTS_STREAM, subjects.ANSWERED_ALERTS)
+        return [AnsweredAlert.model_validate_json(data, extra="ignore") for _, data in found]
 
     async def verdicts(self, trigger: str) -> list[VerdictChanged]:
         """Return the verdicts that changed, oldest first, as far back as they are kept."""

@@ -55,7 +55,7 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
         ),
         StreamConfig(
             name=subjects.VERDICTS_STREAM,
-            subjects=[subjects.VERDICTS],
+            subjects=[subjects.VERDICTS, subjects.ANSWERED_ALERTS],
             num_replicas=replicas,
             max_age=30 * DAY_SECONDS,
             max_bytes=256 * 2**20,

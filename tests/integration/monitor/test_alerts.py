@@ -14,7 +14,9 @@ from services.monitor.alertmanager import BODY_BYTES_MAX, alert_of
 from services.monitor.app import Monitor
 from services.monitor.settings import Settings
 from sluiceway.contracts import subjects
+from sluiceway.contracts.alerts import AnsweredAlert
 from sluiceway.contracts.feature import TriggerStatus
+from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.telemetry.serving import health_server
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
@@ -197,6 +199,15 @@ async def test_an_alert_that_names_no_feature_trips_the_guardrail_that_waits_for
     ended = await hook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
     assert "guardrail pager of phase dev: alert Slow" in (ended.actions[-1].reason or "")
     assert "region=staging" not in (ended.actions[-1].reason or "")
+    store = MeasurementStore(hook.driver.connection, "/tests")
+    answered = await eventually(lambda: _four(store), "each alert is answered")
+    assert [one.outcome for one in answered] == ["unmatched", "unmatched", "unmatched", "matched"]
+    assert answered[-1].triggers == (trigger,)
+
+
+async def _four(store: MeasurementStore) -> list[AnsweredAlert] | None:
+    answered = await store.answered_alerts()
+    return sorted(answered, key=lambda one: one.sequence) if len(answered) == 4 else None
 
 
 async def test_an_alert_may_only_pause(hook: Hook) -> None:
