@@ -15,6 +15,7 @@ from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.guardrails import action_of
 from sluiceway.pipelines.watching import Watch
 from sluiceway.telemetry import metrics
+from sluiceway.telemetry.prometheus import shown_address
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Actions:
     def __init__(self, commander: Commander, store: MeasurementStore, prometheus_url: str | None) -> None:
         self._commander = commander
         self._store = store
-        self._prometheus_url = prometheus_url
+        self._prometheus = shown_address(prometheus_url) if prometheus_url else None
 
     async def follow(self, watch: Watch, round_: Round, before: Verdict, *, is_due: bool = False) -> None:
         """Act on a look at a guardrail; `Unavailable` where a command was not answered.
@@ -117,9 +118,9 @@ class Actions:
 
     def _link(self, measured: Measurement) -> str | None:
         """Return where one can look at the query."""
-        if self._prometheus_url is None:
+        if self._prometheus is None:
             return None
-        return f"{self._prometheus_url.rstrip('/')}/graph?g0.expr={quote(measured.query)}&g0.tab=0"
+        return f"{self._prometheus}/graph?g0.expr={quote(measured.query)}&g0.tab=0"
 
 
 def reason_of(watch: Watch, round_: Round) -> str:

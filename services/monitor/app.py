@@ -94,7 +94,10 @@ class Monitor(Service):
         url = self._settings.prometheus_url
         if url is None:
             return _no_prometheus
-        asked = await stack.enter_async_context(prometheus(url, now_ms))
+        token = self._settings.prometheus_token
+        asked = await stack.enter_async_context(
+            prometheus(url, now_ms, token.get_secret_value() if token else None)
+        )
         return asked.ask
 
 

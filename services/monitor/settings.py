@@ -14,6 +14,8 @@ class Settings(ServiceSettings):
     alerts_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     #: Where guardrails are measured; without it they see nothing, and hold.
     prometheus_url: str | None = None
+    #: A bearer token that it asks for.
+    prometheus_token: SecretStr | None = None
     #: What an Alertmanager must show at `/alertmanager`; without it nobody may send there.
     alertmanager_token: SecretStr | None = None
     #: Guardrails measured, and clearances answered, at once.

@@ -1,7 +1,7 @@
 """A Prometheus that answers as a test says."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -24,6 +24,10 @@ class StubPrometheus:
         self.asked: list[str] = []
         self.url = ""
         self.app = Starlette(routes=[Route("/api/v1/query", self._query, methods=["POST"])])
+
+    def answer_with(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        """Let another function answer."""
+        self.app.router.routes[:] = [Route("/api/v1/query", endpoint, methods=["POST"])]
 
     async def _query(self, request: Request) -> Response:
         query = parse_qs((await request.body()).decode())["query"][0]

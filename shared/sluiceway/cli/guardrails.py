@@ -31,6 +31,10 @@ PrometheusUrl = Annotated[
     str,
     typer.Option("--prometheus", envvar="SLUICEWAY_PROMETHEUS_URL", help="The Prometheus to ask."),
 ]
+Token = Annotated[
+    str | None,
+    typer.Option("--prometheus-token", envvar="SLUICEWAY_PROMETHEUS_TOKEN", help="A bearer token for it."),
+]
 FeatureName = Annotated[str, typer.Option("--feature", help="What {{ feature }} shall stand for.")]
 
 
@@ -52,6 +56,7 @@ async def try_guardrails(
     session: Session,
     file: Files,
     prometheus: PrometheusUrl = "http://127.0.0.1:9090",
+    token: Token = None,
     feature: FeatureName = "example",
 ) -> None:
     """Run each query once, now, and show its value, what it would say, and why.
@@ -70,7 +75,7 @@ async def try_guardrails(
         if faults := pipeline_faults(pipeline, environments or _named(pipeline), regions):
             raise Failed(f"pipeline {pipeline.id}: {'; '.join(faults)}")
         trials += list(_trials(pipeline, key, regions))
-    measured = await _measured(trials, prometheus)
+    measured = await _measured(trials, prometheus, token)
     _show(session, pipelines, list(zip(trials, measured, strict=True)))
 
 
@@ -107,14 +112,14 @@ def _trials(pipeline: Pipeline, key: FeatureKey, regions: list[Region]) -> Itera
             yield from (Trial(phase, guardrail, ask) for ask in found)
 
 
-async def _measured(trials: list[Trial], url: str) -> list[Measurement]:
+async def _measured(trials: list[Trial], url: str, token: str | None) -> list[Measurement]:
     try:
         from ..telemetry.prometheus import prometheus
     except ImportError as error:
         raise Failed("asking a Prometheus needs httpx: pip install 'sluiceway[monitor]'") from error
     begun_ms = now_ms()
     found = []
-    async with prometheus(url, now_ms) as asked:
+    async with prometheus(url, now_ms, token) as asked:
         for trial in trials:
             queries = [] if trial.ask.fault else [trial.ask.query, *(trial.ask.baseline or ())]
             queries += [trial.ask.samples] if trial.ask.samples else []

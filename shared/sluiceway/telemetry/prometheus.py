@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import httpx
 
 from ..clock import Clock
+from ..errors import Misconfigured
 from ..pipelines.judging import Answer
+from ..tasks import end
 from . import metrics
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class Prometheus:
 
     def __init__(self, client: httpx.AsyncClient, url: str, clock: Clock) -> None:
         self._client = client
+        self._shown = shown_address(url)
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._clock = clock
         self._free = asyncio.Semaphore(QUERIES_MAX)
@@ -53,6 +56,11 @@ class Prometheus:
                 del self._asked[next(iter(self._asked))]
         return await asyncio.shield(known.answer)
 
+    async def close(self) -> None:
+        """Give up what is still being asked."""
+        for asked in self._asked.values():
+            await end(asked.answer)
+
     async def _bounded(self, query: str) -> Answer:
         async with self._free:
             with metrics.QUERY_SECONDS.time():
@@ -63,7 +71,7 @@ class Prometheus:
             response = await self._client.post(self._url, data={"query": query})
             body = _json(response)
         except httpx.HTTPError as error:
-            log.warning("%s does not answer: %s", self._url, error or type(error).__name__)
+            log.warning("%s does not answer: %s", self._shown, error or type(error).__name__)
             return _counted("unreachable", Answer(error=UNREACHABLE))
         if response.status_code != 200 or body.get("status") != "success":
             is_refused = body.get("errorType") in ("bad_data", "execution")
@@ -75,11 +83,36 @@ class Prometheus:
 
 
 @contextlib.asynccontextmanager
-async def prometheus(url: str, clock: Clock) -> AsyncIterator[Prometheus]:
-    """Give a Prometheus to ask while the block runs. Nothing is sent yet."""
-    limits = httpx.Limits(max_connections=QUERIES_MAX, max_keepalive_connections=QUERIES_MAX)
-    async with httpx.AsyncClient(timeout=QUERY_TIMEOUT_SECONDS, limits=limits, trust_env=False) as client:
-        yield Prometheus(client, url, clock)
+async def prometheus(url: str, clock: Clock, token: str | None = None) -> AsyncIterator[Prometheus]:
+    """Give a Prometheus to ask while the block runs, with a bearer `token` if it wants one.
+
+    Nothing is sent yet.
+    """
+    async with httpx.AsyncClient(
+        timeout=QUERY_TIMEOUT_SECONDS,
+        limits=httpx.Limits(max_connections=QUERIES_MAX, max_keepalive_connections=QUERIES_MAX),
+        headers={"Authorization": f"Bearer {token}"} if token else None,
+        trust_env=False,
+    ) as client:
+        asked = Prometheus(client, url, clock)
+        try:
+            yield asked
+        finally:
+            await asked.close()
+
+
+def shown_address(url: str) -> str:
+    """Return the address of a Prometheus without the user and password that it may hold.
+
+    `Misconfigured` where it is none.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise Misconfigured(f"{url!r} is no address of a Prometheus: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise Misconfigured(f"{url!r} is no address of a Prometheus; write http://HOST:9090")
+    return str(parsed.copy_with(username=None, password=None)).rstrip("/")
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
