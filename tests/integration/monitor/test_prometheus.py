@@ -52,7 +52,7 @@ async def test_an_answer_is_values_or_what_is_wrong(
         assert await asked.ask("up", not_before_ms=0) == expected
 
 
-@pytest.mark.parametrize("url", ["http://[", "nonsense", "ftp://host", "http://"])
+@pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://", "http://host:port"])
 def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(Misconfigured, match="no address of a Prometheus"):
         shown_address(url)
