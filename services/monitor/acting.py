@@ -7,7 +7,7 @@ from urllib.parse import quote
 from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.guardrails import OnFailure, OnInconclusive
-from sluiceway.contracts.measurements import Measurement, Round, Verdict, VerdictChanged
+from sluiceway.contracts.measurements import EVERYWHERE, Measurement, Round, Verdict, VerdictChanged
 from sluiceway.contracts.replies import Outcome, RefusalCode
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.commanding import Commander
@@ -131,10 +131,15 @@ def reason_of(watch: Watch, round_: Round) -> str:
         Verdict.LOST: f"sees nothing ({tally.consecutive_errors} errors in a row)",
     }.get(round_.verdict, f"is {round_.verdict}")
     text = (
-        f"guardrail {guardrail.name} of phase {watch.phase.id} {what} in region {round_.region}: "
+        f"guardrail {guardrail.name} of phase {watch.phase.id} {what}{where_of(round_)}: "
         f"{round_.why}; query {_measured(round_).query}"
     )
     return text[:REASON_MAX]
+
+
+def where_of(round_: Round) -> str:
+    """Return the region that a verdict is due to; nothing, where the query is about none."""
+    return "" if round_.region == EVERYWHERE else f" in region {round_.region}"
 
 
 def _measured(round_: Round) -> Measurement:

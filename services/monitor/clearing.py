@@ -11,7 +11,7 @@ from sluiceway.messaging.measurement_store import MeasurementView
 from sluiceway.pipelines.guardrails import is_held, is_stale
 from sluiceway.pipelines.watching import Watch
 
-from .acting import Actions
+from .acting import Actions, where_of
 from .watching import Watching
 
 log = logging.getLogger(__name__)
@@ -86,4 +86,4 @@ def _where(round_: Round | None) -> str:
     if round_ is None:
         return ""
     cause = f" ({round_.why})" if round_.verdict in (Verdict.BLIND, Verdict.LOST) else ""
-    return f" in region {round_.region}{cause}"
+    return f"{where_of(round_)}{cause}"

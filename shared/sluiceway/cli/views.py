@@ -82,6 +82,7 @@ def trigger_view(feature: Feature, trigger: Trigger) -> dict[str, Any]:
         "phases": [_phase_view(trigger, run) for run in trigger.phases],
         "held": list(trigger.held),
         "endedTime": trigger.ended_ms,
+        "observedUntilTime": trigger.observed_until_ms,
     }
 
 
