@@ -119,21 +119,16 @@ class System:
             for replica in _replicas(f"edge-{name}", self._options.scale):
                 if is_there and replica not in self.processes:
                     snapshots = str(self.data_dir / "edges")
-                    # SDKs find an edge that was started again where it was.
-                    port = str(_free_port())
-                    settings = {
-                        "REGION": name,
-                        "INSTANCE": replica,
-                        "SNAPSHOT_DIR": snapshots,
-                        "HTTP_PORT": port,
-                    }
+                    settings = {"REGION": name, "INSTANCE": replica, "SNAPSHOT_DIR": snapshots}
                     await self._start(replica, "services.edge", settings)
                 elif not is_there and replica in self.processes:
                     await self.processes.pop(replica).stop()
                     self.write()
 
     async def _start(self, name: str, module: str, settings: Mapping[str, str]) -> None:
-        environment = {"NATS_URL": self.nats_url, "HTTP_PORT": "0", "LOG_FORMAT": "text", **settings}
+        # SDKs and Alertmanagers find a process that was started again where it was.
+        port = str(_free_port())
+        environment = {"NATS_URL": self.nats_url, "HTTP_PORT": port, "LOG_FORMAT": "text", **settings}
         spec = ProcessSpec(
             name,
             (sys.executable, "-m", module),
