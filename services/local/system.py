@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import secrets
 import socket
 import sys
 import urllib.request
@@ -62,8 +64,19 @@ class System:
 
     async def start_service(self, name: str) -> None:
         """Start a service and its replicas."""
+        settings = {"ALERTMANAGER_TOKEN": self.alertmanager_token()} if name == "monitor" else {}
         for replica in _replicas(name, self._options.scale):
-            await self._start(replica, f"services.{name}", {})
+            await self._start(replica, f"services.{name}", settings)
+
+    def alertmanager_token(self) -> str:
+        """Return what an Alertmanager must show: as the environment says, else one of our own."""
+        if token := os.environ.get("SLUICEWAY_ALERTMANAGER_TOKEN"):
+            return token
+        file = self.data_dir / "alertmanager.token"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(24))
+        return file.read_text()
 
     async def ready(self) -> None:
         """Return once every process says that it is ready; `Misconfigured` where one does not."""

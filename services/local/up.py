@@ -86,6 +86,10 @@ NATS is at {system.nats_url}; what runs is in {system.data_dir / "system.json"}.
   sluiceway trigger approve gate.new_checkout.1
   sluiceway alert fire CheckoutErrors --label gate=new_checkout
 
+An Alertmanager may send to {system.processes["monitor"].http}/alertmanager, with the bearer token in
+{system.data_dir / "alertmanager.token"}, unless SLUICEWAY_ALERTMANAGER_TOKEN says another one.
+Guardrails ask the Prometheus that SLUICEWAY_PROMETHEUS_URL names.
+
 Edges, for SDKs with a key (sluiceway key create --region dev):
 
 {edges}

@@ -1,4 +1,8 @@
-"""Hears alerts, and FEATURES to know which releases are under way; says the roll-back command.
+"""Hears alerts, metrics, and FEATURES to know which releases are out; says the commands that follow.
 
-An alert is acknowledged only once the command was answered, so that none is lost with a process.
+- `watching` measures guardrails, `acting` does what follows from them, `clearing` answers schedulers
+- `alertmanager` takes alerts over HTTP, `handlers` answers those in ALERTS
+
+An alert is acknowledged only once its command was answered, so that none is lost with a process.
+Replicas share the work: a round of measurements is stored conditionally, and counts once.
 """

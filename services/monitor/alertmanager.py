@@ -36,9 +36,12 @@ HOW = "set SLUICEWAY_ALERTMANAGER_TOKEN, and the same as credentials of the rece
 
 
 class Intake:
-    """Takes what an Alertmanager sends. Before `open` nothing can be stored, and it says so."""
+    """Takes what an Alertmanager sends who shows the token; where that is empty, nobody can.
 
-    def __init__(self, token: str | None) -> None:
+    Before `open` nothing can be stored, and it says so.
+    """
+
+    def __init__(self, token: str) -> None:
         self._token = token
         self._connection: Connection | None = None
         self._dead_letters: DeadLetters | None = None
@@ -57,7 +60,7 @@ class Intake:
         return JSONResponse({"status": status, "message": message}, status)
 
     async def _answer(self, request: Request) -> tuple[int, str]:
-        if self._token is None:
+        if not self._token:
             return 401, f"nobody may send alerts yet: {HOW}"
         if not _is_allowed(request.headers.get("authorization", ""), self._token):
             return 401, f"wrong credentials; {HOW}"

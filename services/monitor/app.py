@@ -51,7 +51,7 @@ class Monitor(Service):
         super().__init__(settings)
         self._settings = settings
         token = settings.alertmanager_token
-        self._intake = Intake(token.get_secret_value() if token else None)
+        self._intake = Intake(token.get_secret_value() if token else "")
         self.pages = self._intake.pages
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:

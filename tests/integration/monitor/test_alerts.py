@@ -143,9 +143,12 @@ async def test_nobody_without_the_token_is_heard(hook: Hook, authorization: str)
     assert "SLUICEWAY_ALERTMANAGER_TOKEN" in answer.json()["message"]
 
 
-async def test_without_a_token_of_its_own_a_monitor_hears_nobody(broker: Broker) -> None:
-    async with serving(Monitor(Settings(nats_url=broker.url))) as http:
-        assert (await http.post("/alertmanager", json={})).status_code == 401
+@pytest.mark.parametrize("token", [None, ""])
+async def test_without_a_token_of_its_own_a_monitor_hears_nobody(broker: Broker, token: str | None) -> None:
+    async with serving(Monitor(Settings(nats_url=broker.url, alertmanager_token=token))) as http:
+        for shown in ("Bearer ", "Bearer x", ""):
+            answer = await http.post("/alertmanager", json={}, headers={"Authorization": shown.strip()})
+            assert answer.status_code == 401
 
 
 async def test_what_cannot_be_stored_is_answered_with_5xx_and_taken_later(hook: Hook, broker: Broker) -> None:
