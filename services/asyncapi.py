@@ -18,6 +18,7 @@ from sluiceway.contracts.alerts import AnsweredAlert
 from sluiceway.contracts.applied import AppliedReport
 from sluiceway.contracts.catalogue import Environment, Region, SdkKey
 from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Reply
@@ -30,7 +31,7 @@ from .scheduler import app as scheduler
 from .scheduler.settings import Settings as SchedulerSettings
 
 
-class CatalogueEntry(RootModel[Environment | Region | Pipeline | SdkKey]):
+class CatalogueEntry(RootModel[Environment | Region | Pipeline | Freeze | SdkKey]):
     """A document of the catalogue."""
 
 
@@ -53,7 +54,7 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "the header KV-Operation: DEL takes it away. Headers: Sluiceway-Revision, Sluiceway-Event-Time.",
     ),
     (
-        "$KV.CATALOG.<environment|region|pipeline|key>.<id>",
+        "$KV.CATALOG.<environment|region|pipeline|freeze|key>.<id>",
         CatalogueEntry,
         "Bucket CATALOG, by the scheduler. Headers: Sluiceway-Actor, Sluiceway-Reason.",
     ),

@@ -4,7 +4,13 @@ import logging
 from dataclasses import replace
 
 from sluiceway.clock import Clock
-from sluiceway.contracts.commands import ArchiveFeature, FeatureCommand, SaveFeature
+from sluiceway.contracts.commands import (
+    AdvancePhase,
+    ArchiveFeature,
+    FeatureCommand,
+    SaveFeature,
+    StartingCommand,
+)
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from sluiceway.errors import Conflict, Unavailable
@@ -37,7 +43,7 @@ class Decisions:
         `Unavailable` where the log does not answer; then it may or may not be stored, and the same
         command may be sent again.
         """
-        if isinstance(command, SaveFeature | ArchiveFeature):
+        if isinstance(command, StartingCommand | ArchiveFeature):
             await self._catalogue.reached_end()
         if isinstance(command, ArchiveFeature):
             await self._features.reached_end()
@@ -46,6 +52,10 @@ class Decisions:
         for _ in range(ATTEMPTS_MAX):
             tail = tail or await self._log.tail(command.key)
             decision = self._decide(command, tail)
+            if isinstance(command, AdvancePhase) and isinstance(decision, FeatureEvent):
+                # Only where something would happen: what stays held costs no look at the catalogue.
+                await self._catalogue.reached_end()
+                decision = self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 reply = await self._append(decision, tail)
                 if reply:

@@ -89,10 +89,12 @@ class Ticker:
             holds=holds,
         )
         reply = await self._decisions.settle(command)
-        if holds and reply.outcome is Outcome.UNCHANGED:
+        now = reply.feature.active_trigger if reply.feature else None
+        is_held = bool(now and now.held)  # by what was answered, or by a freeze
+        if is_held and reply.outcome is Outcome.UNCHANGED:
             again = deadline._replace(retry_ms=min(2 * deadline.retry_ms, HELD_RETRY_MAX_MS))
             self._timers.push(self._clock() + deadline.retry_ms, again)
-        elif not holds and reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
+        elif not is_held and reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
             metrics.PHASE_LATE_SECONDS.observe((self._clock() - trigger.due_ms) / 1_000)
 
     def _overdue_seconds(self) -> float:

@@ -1,12 +1,14 @@
 """Builders of models; each hides what does not matter to the test that calls it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sluiceway.contracts.catalogue import Environment, Region
 from sluiceway.contracts.commands import FeatureCommand, SaveFeature, SkipPhase, TriggerCommand
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureDocument, FeatureGate, Trigger
+from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from sluiceway.contracts.replies import Refusal
 from sluiceway.evaluation.conditions import Host
@@ -63,6 +65,15 @@ def an_environment(name: str = "development", *, requires: bool = True) -> Envir
     return Environment(name=name, requires_release_pipeline=requires)
 
 
+def a_freeze(name: str = "quiet", *weekly: tuple[str, str], **fields: Any) -> Freeze:
+    """Return a freeze; without more, it is always on, everywhere."""
+    if weekly:
+        fields["weekly"] = [{"from": start, "to": end} for start, end in weekly]
+    elif "from" not in fields:
+        fields |= {"from": "1970-01-01T00:00:00Z", "to": "2970-01-01T00:00:00Z"}
+    return Freeze.model_validate({"name": name, **fields})
+
+
 def a_catalogue(*pipelines: Pipeline, opted_out: tuple[str, ...] = ()) -> Catalogue:
     """Return a catalogue with three environments."""
     names = ("development", "staging", "production")
@@ -93,6 +104,14 @@ class Ledger:
     def trigger(self) -> Trigger:
         assert self.feature.trigger
         return self.feature.trigger
+
+    def freeze(self, *freezes: Freeze, regions: tuple[Region, ...] = ()) -> None:
+        """Let exactly these freezes be there, and these regions."""
+        self.catalogue = replace(
+            self.catalogue,
+            freezes={freeze.name: freeze for freeze in freezes},
+            regions={region.name: region for region in regions},
+        )
 
     def decide(self, command: FeatureCommand, *, after_ms: int = 0) -> Decision:
         """Decide a command, and append its event."""

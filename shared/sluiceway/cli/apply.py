@@ -10,12 +10,14 @@ from ..contracts.commands import (
     Command,
     SaveEnvironment,
     SaveFeature,
+    SaveFreeze,
     SavePipeline,
     SaveRegion,
 )
 from ..contracts.durations import spoken
 from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import Feature
+from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKey
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Outcome, Refusal, Reply
@@ -27,12 +29,14 @@ from ..pipelines.decide import Catalogue, Decision, decide
 from ..pipelines.references import feature_references
 from . import reading
 from .documents import Document
+from .views import overridden
 
 #: The kind in a document → what people call it.
 NOUNS: Mapping[str, str] = {
     "Environment": "environment",
     "Region": "region",
     "ReleasePipeline": "pipeline",
+    "Freeze": "freeze",
     "Segment": "segment",
     "FeatureGate": "gate",
     "DynamicConfig": "config",
@@ -59,8 +63,17 @@ class Applied(NamedTuple):
         return {**self._asdict(), "refusal": refusal}
 
 
-def command_of(document: Document, actor: str, reason: str | None) -> Command:
+class Wish(NamedTuple):
+    """Who saves the documents, why, and whether that starts phases inside freezes as well."""
+
+    actor: str
+    reason: str | None = None
+    override_freeze: bool = False
+
+
+def command_of(document: Document, wish: Wish) -> Command:
     """Return the command that saves a document."""
+    actor, reason = wish.actor, wish.reason
     match document:
         case Environment():
             return SaveEnvironment(actor=actor, reason=reason, environment=document)
@@ -68,30 +81,34 @@ def command_of(document: Document, actor: str, reason: str | None) -> Command:
             return SaveRegion(actor=actor, reason=reason, region=document)
         case Pipeline():
             return SavePipeline(actor=actor, reason=reason, pipeline=document)
+        case Freeze():
+            return SaveFreeze(actor=actor, reason=reason, freeze=document)
         case _:
-            return SaveFeature(actor=actor, reason=reason, feature=document)
+            return SaveFeature(
+                actor=actor, reason=reason, feature=document, override_freeze=wish.override_freeze
+            )
 
 
 async def apply(
     connection: Connection, documents: Iterable[Document], actor: str, reason: str | None
 ) -> list[Applied]:
     """Send each document's command, and return what became of each; a refusal stops no other."""
-    return [result async for result in applying(connection, documents, actor, reason)]
+    return [result async for result in applying(connection, documents, Wish(actor, reason))]
 
 
 async def applying(
-    connection: Connection, documents: Iterable[Document], actor: str, reason: str | None
+    connection: Connection, documents: Iterable[Document], wish: Wish
 ) -> AsyncIterator[Applied]:
     """Send each document's command, and give what became of each as soon as it is known."""
     commander = Commander(connection)
     before = await reading.catalogue(connection)
     for document in documents:
-        reply = await commander.send(command_of(document, actor, reason))
+        reply = await commander.send(command_of(document, wish))
         yield _applied(document, reply, is_new=not _is_in(before, document))
 
 
 async def rehearsing(
-    connection: Connection, documents: Iterable[Document], actor: str
+    connection: Connection, documents: Iterable[Document], wish: Wish
 ) -> AsyncIterator[Applied]:
     """Give what applying would do, decided by the very functions that the scheduler decides with.
 
@@ -102,7 +119,7 @@ async def rehearsing(
     catalogue = replace(catalogue, references=await reading.references(connection))
     states: dict[FeatureKey, Feature | None] = {}
     for document in documents:
-        command = command_of(document, actor, None)
+        command = command_of(document, wish)
         if isinstance(command, SaveFeature):
             key = command.key
             if key not in states:
@@ -165,7 +182,8 @@ def _saved(kind: str, name: str, feature: Feature, verb: str) -> Applied:
         kind,
         name,
         Outcome.ACCEPTED,
-        f"trigger {trigger.id} {verb} ({trigger.status}, phase {trigger.current_run.phase.id})",
+        f"trigger {trigger.id} {verb} ({trigger.status}, phase {trigger.current_run.phase.id})"
+        + overridden(trigger.actions[-1].overrode),
         trigger.id,
         trigger.pipeline.trigger_notice,
     )
@@ -183,6 +201,8 @@ def _is_in(catalogue: Catalogue, document: Document) -> bool:
             return document.name in catalogue.regions
         case Pipeline():
             return document.id in catalogue.pipelines
+        case Freeze():
+            return document.name in catalogue.freezes
         case _:
             return False
 
@@ -199,5 +219,7 @@ def _with(catalogue: Catalogue, change: CatalogueDecision) -> Catalogue:
         case Put(document=Pipeline() as pipeline):
             pipelines = {**catalogue.pipelines, pipeline.id: pipeline}
             return replace(catalogue, pipelines=pipelines)
+        case Put(document=Freeze() as freeze):
+            return replace(catalogue, freezes={**catalogue.freezes, freeze.name: freeze})
         case _:
             return catalogue

@@ -1,15 +1,16 @@
-"""`sluiceway pipeline|region|environment delete`: take something out of the catalogue."""
+"""`sluiceway pipeline|region|environment|freeze delete`: take something out of the catalogue."""
 
 from typing import Annotated
 
 import typer
 
-from ..contracts.commands import Command, DeleteEnvironment, DeletePipeline, DeleteRegion
+from ..contracts.commands import Command, DeleteEnvironment, DeleteFreeze, DeletePipeline, DeleteRegion
 from .session import Reason, Session, command
 
 pipelines = typer.Typer(help="Delete a pipeline.", no_args_is_help=True)
 regions = typer.Typer(help="Delete a region.", no_args_is_help=True)
 environments = typer.Typer(help="Delete an environment.", no_args_is_help=True)
+freezes = typer.Typer(help="Delete a freeze.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument()]
 
@@ -30,6 +31,12 @@ async def delete_region(session: Session, name: Name, reason: Reason = None) -> 
 async def delete_environment(session: Session, name: Name, reason: Reason = None) -> None:
     """Delete an environment that no region lies in."""
     await _delete(session, DeleteEnvironment(actor=session.actor, reason=reason, name=name), name)
+
+
+@command(freezes, "delete", "sluiceway freeze delete weekends --reason 'somebody watches now'")
+async def delete_freeze(session: Session, name: Name, reason: Reason = None) -> None:
+    """Delete a freeze; what it holds goes on."""
+    await _delete(session, DeleteFreeze(actor=session.actor, reason=reason, name=name), name)
 
 
 async def _delete(session: Session, delete: Command, name: str) -> None:

@@ -11,16 +11,18 @@ from pydantic import BaseModel, ValidationError
 from ..contracts.catalogue import Environment, Region
 from ..contracts.faults import faults_of
 from ..contracts.feature import DynamicConfig, FeatureGate, Segment
+from ..contracts.freeze import Freeze
 from ..contracts.pipeline import Pipeline
 from .session import Failed
 
-Document = Environment | Region | Pipeline | Segment | FeatureGate | DynamicConfig
+Document = Environment | Region | Pipeline | Freeze | Segment | FeatureGate | DynamicConfig
 
 #: In the order in which they are applied: each may refer to those before it.
 MODELS: dict[str, type[BaseModel]] = {
     "Environment": Environment,
     "Region": Region,
     "ReleasePipeline": Pipeline,
+    "Freeze": Freeze,
     "Segment": Segment,
     "FeatureGate": FeatureGate,
     "DynamicConfig": DynamicConfig,

@@ -11,8 +11,8 @@ from ..contracts.replies import Outcome, Reply
 from . import reading
 from .apply import summary
 from .edits import document_of, json_object, kept, segment, with_rule
-from .session import Failed, Reason, Session, checked_name, command
-from .views import NOUNS
+from .session import Failed, OverrideFreeze, Reason, Session, checked_name, command
+from .views import NOUNS, overridden
 
 gates = typer.Typer(help="Change a gate.", no_args_is_help=True)
 configs = typer.Typer(help="Change a dynamic config.", no_args_is_help=True)
@@ -52,6 +52,7 @@ async def set_gate(
     pipeline: Pipeline = None,
     no_pipeline: NoPipeline = False,
     description: Description = None,
+    override_freeze: OverrideFreeze = False,
     reason: Reason = None,
 ) -> None:
     """Save a gate; what is not named stays as it is. With --on, what is not named is everyone."""
@@ -67,7 +68,7 @@ async def set_gate(
     elif on or named:
         document["isEnabled"] = on or document.get("isEnabled", True)
         document["rules"] = [{**kept(document["rules"], anew=on is True), **named}]
-    await _save(session, FeatureGate, document, reason)
+    await _save(session, FeatureGate, document, reason, override_freeze)
 
 
 @command(
@@ -84,6 +85,7 @@ async def set_config(
     pipeline: Pipeline = None,
     no_pipeline: NoPipeline = False,
     description: Description = None,
+    override_freeze: OverrideFreeze = False,
     reason: Reason = None,
 ) -> None:
     """Save a config; with --where or --environment the value is for those alone."""
@@ -97,7 +99,7 @@ async def set_config(
             document["rules"] = with_rule(document["rules"], segment(environment, where), parsed)
         else:
             document["defaultValue"] = parsed
-    await _save(session, DynamicConfig, document, reason)
+    await _save(session, DynamicConfig, document, reason, override_freeze)
 
 
 @command(gates, "archive", "sluiceway gate archive old_checkout --reason 'nobody asks for it'")
@@ -127,8 +129,14 @@ async def _save(
     model: type[FeatureGate] | type[DynamicConfig],
     document: dict[str, Any],
     reason: str | None,
+    override_freeze: bool,
 ) -> None:
-    save = SaveFeature(actor=session.actor, reason=reason, feature=model.model_validate(document))
+    save = SaveFeature(
+        actor=session.actor,
+        reason=reason,
+        feature=model.model_validate(document),
+        override_freeze=override_freeze,
+    )
     _tell(session, await session.send(save))
 
 
@@ -144,6 +152,8 @@ def _tell(session: Session, reply: Reply) -> None:
     if reply.outcome is Outcome.ACCEPTED:
         text = f"{reply.feature.key}: {summary(reply.feature)}"
         trigger = reply.feature.active_trigger
+        if trigger:
+            text += overridden(trigger.actions[-1].overrode)
         if trigger and trigger.pipeline.trigger_notice:
             text += f"\n  {trigger.pipeline.trigger_notice}"
     session.show(reply.to_jsonable(), text)

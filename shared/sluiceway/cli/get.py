@@ -11,9 +11,11 @@ from ..clock import now_ms
 from ..contracts.durations import spoken
 from ..contracts.envelope import rfc3339
 from ..contracts.feature import Feature, Trigger
+from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKind, TriggerId, feature_of
 from ..contracts.rules import RuleDocument
 from ..messaging.feature_log import FeatureLog
+from ..pipelines.freezes import next_change_ms, open_window, windows
 from . import reading
 from .session import Failed, Session, command
 from .views import NOUNS, feature_view, status_of, trigger_view
@@ -81,6 +83,19 @@ async def pipelines(session: Session, name: Named = None) -> None:
     ]
     documents = {key: pipeline.to_jsonable() for key, pipeline in found.items()}
     _show(session, "pipeline", name, documents, ("pipeline", "phases"), rows)
+
+
+@command(app, "freezes", "sluiceway get freezes;  sluiceway get freezes weekends --json")
+async def freezes(session: Session, name: Named = None) -> None:
+    """Show the freezes: when and where no phase starts, and whether that is now."""
+    found = (await reading.catalogue(session.connection)).freezes
+    now = now_ms()
+    documents, rows = {}, []
+    for freeze in found.values():
+        is_on, change = open_window(freeze, now) is not None, next_change_ms(freeze, now)
+        documents[freeze.name] = {**freeze.to_jsonable(), "isOn": is_on, "nextChangeMs": change}
+        rows.append((freeze.name, "\n".join(windows(freeze)), _scope(freeze), _now(is_on, change, now)))
+    _show(session, "freeze", name, documents, ("freeze", "windows", "where", "now"), rows)
 
 
 @command(app, "gates", "sluiceway get gates;  sluiceway get gates new_checkout --json")
@@ -161,6 +176,23 @@ async def find_trigger(session: Session, trigger_id: str) -> tuple[Feature, Trig
         if feature.trigger and feature.trigger.id == trigger_id:
             return feature, feature.trigger
     raise Failed(f"there is no trigger {trigger_id}")
+
+
+def _scope(freeze: Freeze) -> str:
+    parts = (
+        ("environment", freeze.environments),
+        ("region", freeze.regions),
+        ("pipeline", freeze.pipelines),
+    )
+    return ", ".join(f"{noun} {' or '.join(names)}" for noun, names in parts if names) or "everywhere"
+
+
+def _now(is_on: bool, change: int | None, now: int) -> str:
+    """Return whether a freeze is on, and for how long that stays so."""
+    left = spoken((change - now) // 1_000 * 1_000) if change is not None else ""
+    if is_on:
+        return f"on, ends in {left}" if left else "on, always"
+    return f"off, starts in {left}" if left else "over"
 
 
 async def _features(session: Session, kind: FeatureKind, name: str | None) -> None:

@@ -9,11 +9,11 @@ import typer
 from ..contracts.replies import Outcome, RefusalCode
 from ..errors import Unavailable
 from . import alerts, catalogue, features, get, guardrails, keys, triggers
-from .apply import Applied, applying, rehearsing
+from .apply import Applied, Wish, applying, rehearsing
 from .check import check, show_simulation
 from .documents import read
 from .letters import show_dead_letters
-from .session import ActorInFront, AsJson, Failed, NatsUrl, Reason, Session, Told, command
+from .session import ActorInFront, AsJson, Failed, NatsUrl, OverrideFreeze, Reason, Session, Told, command
 from .watch import watch
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -28,6 +28,7 @@ app.add_typer(keys.app, name="key")
 app.add_typer(catalogue.pipelines, name="pipeline")
 app.add_typer(catalogue.regions, name="region")
 app.add_typer(catalogue.environments, name="environment")
+app.add_typer(catalogue.freezes, name="freeze")
 
 Files = Annotated[
     list[str],
@@ -51,14 +52,18 @@ def before(
 @command(
     app, "apply", "sluiceway apply -f deploy/examples/catalogue;  sluiceway apply -f change.yaml --dry-run"
 )
-async def apply(session: Session, file: Files, dry_run: DryRun = False, reason: Reason = None) -> None:
+async def apply(
+    session: Session,
+    file: Files,
+    dry_run: DryRun = False,
+    override_freeze: OverrideFreeze = False,
+    reason: Reason = None,
+) -> None:
     """Save every document of these files; what is so already stays untouched."""
     documents = read(file)
-    if dry_run:
-        results = rehearsing(session.connection, documents, session.actor)
-    else:
-        results = applying(session.connection, documents, session.actor, reason)
-    await _report(session, results)
+    wish = Wish(session.actor, reason, override_freeze)
+    work = rehearsing if dry_run else applying
+    await _report(session, work(session.connection, documents, wish))
 
 
 command(app, "check", """sluiceway check new_checkout --region prod-eu --user '{"userID": "u1"}'""")(check)

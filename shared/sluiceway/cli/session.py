@@ -101,6 +101,10 @@ Actor = Annotated[str | None, typer.Option("--actor", help=_WHO)]
 ActorInFront = Annotated[
     str | None, typer.Option("--actor", envvar="SLUICEWAY_ACTOR", show_envvar=False, help=_WHO)
 ]
+OverrideFreeze = Annotated[
+    bool,
+    typer.Option("--override-freeze", help="Start the phase also inside a freeze; needs a --reason."),
+]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the log.")]
 
 

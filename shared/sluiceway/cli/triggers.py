@@ -1,5 +1,6 @@
 """`sluiceway trigger …`: act on a release, and read what was done."""
 
+import inspect
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from ..contracts.commands import (
     PhaseCommand,
     RollOutTrigger,
     SkipPhase,
+    StartingCommand,
     TriggerCommand,
     UnpauseTrigger,
 )
@@ -24,8 +26,8 @@ from ..messaging.measurement_store import MeasurementStore
 from .apply import summary
 from .get import find_trigger, table
 from .guardrail_table import guardrail_table, newest
-from .session import Reason, Session, command
-from .views import trigger_view
+from .session import OverrideFreeze, Reason, Session, command
+from .views import overridden, trigger_view
 
 app = typer.Typer(help="Act on a release.", no_args_is_help=True)
 
@@ -43,23 +45,23 @@ MONITOR = "monitor"
 
 
 def _action(name: str, model: type[TriggerCommand]) -> None:
-    text = model.__doc__ or ""
+    async def act(
+        session: Session,
+        trigger: Id,
+        phase: PhaseId = None,
+        override_freeze: OverrideFreeze = False,
+        reason: Reason = None,
+    ) -> None:
+        starting: dict[str, Any] = {}
+        if issubclass(model, StartingCommand):
+            starting["override_freeze"] = override_freeze
+        await _act(session, model, trigger, phase, reason, **starting)
 
-    if issubclass(model, PhaseCommand):
-
-        async def act_on_phase(
-            session: Session, trigger: Id, phase: PhaseId = None, reason: Reason = None
-        ) -> None:
-            await _act(session, model, trigger, phase, reason)
-
-        act = act_on_phase
-    else:
-
-        async def act_on_trigger(session: Session, trigger: Id, reason: Reason = None) -> None:
-            await _act(session, model, trigger, None, reason)
-
-        act = act_on_trigger  # type: ignore[assignment]
-    act.__doc__ = text
+    act.__doc__ = model.__doc__
+    has = {"phase": issubclass(model, PhaseCommand), "override_freeze": issubclass(model, StartingCommand)}
+    whole = inspect.signature(act)
+    options = [option for option in whole.parameters.values() if has.get(option.name, True)]
+    act.__signature__ = whole.replace(parameters=options)  # type: ignore[attr-defined]
     command(app, name, f"sluiceway trigger {name} gate.new_checkout.1 --reason 'looks good'")(act)
 
 
@@ -88,7 +90,13 @@ async def log(session: Session, trigger: Id, measurements: Measurements = False)
         key=lambda entry: entry["timeMs"],
     )
     rows = [
-        (rfc3339(e["timeMs"]), e["type"], e["phaseID"] or "", e["actorID"], e["reason"] or "")
+        (
+            rfc3339(e["timeMs"]),
+            e["type"],
+            e["phaseID"] or "",
+            e["actorID"],
+            (e["reason"] or "") + overridden(e.get("overrode", ())),
+        )
         for e in entries
         if measurements or e["type"] != MEASURED
     ]
@@ -115,10 +123,15 @@ def _round_entry(round_: Round) -> dict[str, Any]:
 
 
 async def _act(
-    session: Session, model: type[TriggerCommand], trigger: str, phase: str | None, reason: str | None
+    session: Session,
+    model: type[TriggerCommand],
+    trigger: str,
+    phase: str | None,
+    reason: str | None,
+    **fields: Any,
 ) -> None:
     _, found = await find_trigger(session, trigger)
-    fields: dict[str, Any] = {"actor": session.actor, "reason": reason, "trigger": trigger}
+    fields |= {"actor": session.actor, "reason": reason, "trigger": trigger}
     if issubclass(model, PhaseCommand):
         fields["phase_id"] = phase or found.current_run.phase.id
     reply = await session.send(model(**fields))

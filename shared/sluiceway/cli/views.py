@@ -1,5 +1,6 @@
 """State → the fields of Statsig's Console API, and a few of our own behind them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..contracts.feature import ActionType, Feature, PhaseRun, Trigger
@@ -15,6 +16,11 @@ ID_FIELDS = {
     FeatureKind.DYNAMIC_CONFIG: "dynamicConfigID",
     FeatureKind.SEGMENT: "segmentID",
 }
+
+
+def overridden(freezes: Sequence[str]) -> str:
+    """Return the freezes that were overridden, as an addition to a line; nothing where there are none."""
+    return f" (overrode freeze {', '.join(freezes)})" if freezes else ""
 
 
 def feature_view(feature: Feature) -> dict[str, Any]:
@@ -76,6 +82,7 @@ def trigger_view(feature: Feature, trigger: Trigger) -> dict[str, Any]:
                 "actorID": action.actor_id,
                 "actorName": action.actor_id,
                 "reason": action.reason,
+                "overrode": list(action.overrode),
             }
             for action in trigger.actions
         ],

@@ -30,7 +30,7 @@ from . import reading
 from .get import find_trigger
 from .guardrail_table import guardrail_table
 from .session import EXIT_REFUSED, Session
-from .views import phase_status
+from .views import overridden, phase_status
 
 #: How long an ended trigger stays on the screen.
 SHOW_ENDED_MS = 60_000
@@ -110,7 +110,8 @@ class _Screen:
         elif self.live is None:
             about = f"{trigger.id} {trigger.status} {event.phase_id or ''}" if trigger else str(entry.key)
             reason = f" ({' '.join(event.reason.split())})" if event.reason else ""
-            self._say(f"{rfc3339(event.time_ms)} {event.type} {about} by {event.actor_id}{reason}")
+            by = f"by {event.actor_id}{reason}{overridden(event.overrode)}"
+            self._say(f"{rfc3339(event.time_ms)} {event.type} {about} {by}")
 
     def take_report(self, record: Record) -> None:
         report = AppliedReport.model_validate_json(record.data, extra="ignore")

@@ -3,10 +3,11 @@
 from typing import Annotated, Any, ClassVar
 from uuid import uuid4
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from .catalogue import Environment, Region, SdkKey
 from .feature import FeatureDocument
+from .freeze import Freeze
 from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId, feature_of
 from .model import Authored
 from .pipeline import Pipeline
@@ -36,7 +37,14 @@ class FeatureCommand(Command):
         raise NotImplementedError
 
 
-class SaveFeature(FeatureCommand):
+class StartingCommand(FeatureCommand):
+    """A command that may start a phase, and so meet a freeze."""
+
+    #: Start it inside a freeze as well. Needs a reason; the log says which freezes it overrode.
+    override_freeze: StrictBool = False
+
+
+class SaveFeature(StartingCommand):
     """Save a gate or config; with a pipeline, an effective change starts a trigger."""
 
     verb = "save_feature"
@@ -75,7 +83,7 @@ class PhaseCommand(TriggerCommand):
     phase_id: Name
 
 
-class ApprovePhase(PhaseCommand):
+class ApprovePhase(PhaseCommand, StartingCommand):
     """Let the phase that waits for review start."""
 
     verb = "approve"
@@ -91,13 +99,13 @@ class PauseTrigger(PhaseCommand):
     guardrail: dict[str, Any] = {}
 
 
-class UnpauseTrigger(PhaseCommand):
+class UnpauseTrigger(PhaseCommand, StartingCommand):
     """Let the rest of the bake run on."""
 
     verb = "unpause"
 
 
-class SkipPhase(PhaseCommand):
+class SkipPhase(PhaseCommand, StartingCommand):
     """End the phase now; one that waits for review is not released."""
 
     verb = "skip"
@@ -109,7 +117,7 @@ class AbortTrigger(TriggerCommand):
     verb = "abort"
 
 
-class RollOutTrigger(TriggerCommand):
+class RollOutTrigger(TriggerCommand, StartingCommand):
     """Give the candidate to everyone now."""
 
     verb = "roll_out"
@@ -191,6 +199,20 @@ class RevokeKey(Command):
     key_id: Name
 
 
+class SaveFreeze(Command):
+    """Create or replace a freeze; whoever asks afterwards meets it."""
+
+    verb = "save_freeze"
+    freeze: Freeze
+
+
+class DeleteFreeze(Command):
+    """Delete a freeze; what it holds goes on."""
+
+    verb = "delete_freeze"
+    name: Name
+
+
 CatalogueCommand = (
     SavePipeline
     | DeletePipeline
@@ -198,6 +220,8 @@ CatalogueCommand = (
     | DeleteEnvironment
     | SaveRegion
     | DeleteRegion
+    | SaveFreeze
+    | DeleteFreeze
     | CreateKey
     | RevokeKey
 )
@@ -219,6 +243,8 @@ PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     DeleteEnvironment,
     SaveRegion,
     DeleteRegion,
+    SaveFreeze,
+    DeleteFreeze,
     CreateKey,
     RevokeKey,
 )

@@ -46,6 +46,8 @@ class FeatureEvent(Recorded):
     #: The phase that was acted on, or that time ended.
     phase_id: str | None = None
     feature: Feature
+    #: The freezes that would have forbidden it, and that somebody overrode.
+    overrode: tuple[str, ...] = ()
     #: The alert that a roll-back answers.
     alert: dict[str, Any] = {}
     #: The guardrail that a roll-back or a pause answers: query, value, limit, region.

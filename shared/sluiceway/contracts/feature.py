@@ -166,6 +166,8 @@ class Action(Recorded):
     phase_id: str | None
     actor_id: str
     reason: str | None = None
+    #: The freezes that would have forbidden it, and that somebody overrode.
+    overrode: tuple[str, ...] = ()
 
 
 class PhaseRun(Recorded):

@@ -20,6 +20,7 @@ class RefusalCode(StrEnum):
     UNKNOWN_ENVIRONMENT = "unknown_environment"
     UNKNOWN_REGION = "unknown_region"
     UNKNOWN_KEY = "unknown_key"
+    UNKNOWN_FREEZE = "unknown_freeze"
     #: the feature has an active trigger
     TRIGGER_ACTIVE = "trigger_active"
     #: the trigger has ended
@@ -28,6 +29,8 @@ class RefusalCode(StrEnum):
     STALE_PHASE = "stale_phase"
     #: the state of the trigger does not allow it
     NOT_POSSIBLE = "not_possible"
+    #: a phase would start inside a freeze
+    FROZEN = "frozen"
     #: it refers to what is not there, or to itself, or to too much
     UNSAFE_REFERENCE = "unsafe_reference"
     #: it is still in use

@@ -1,4 +1,4 @@
-"""Environments, regions, pipelines and keys: small documents in the bucket CATALOG."""
+"""Environments, regions, pipelines, freezes and keys: small documents in the bucket CATALOG."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ..contracts import envelope, subjects
 from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import Command
+from ..contracts.freeze import Freeze
 from ..contracts.pipeline import Pipeline
 from ..errors import Conflict, Unavailable
 from ..pipelines.cataloguing import CatalogueDocument
@@ -22,12 +23,13 @@ from .following import KV_OPERATION, Follower, Record
 
 log = logging.getLogger(__name__)
 
-Model = TypeVar("Model", Environment, Region, Pipeline, SdkKey)
+Model = TypeVar("Model", Environment, Region, Pipeline, SdkKey, Freeze)
 MODELS: Mapping[str, type[CatalogueDocument]] = {
     "environment": Environment,
     "region": Region,
     "pipeline": Pipeline,
     "key": SdkKey,
+    "freeze": Freeze,
 }
 CATCH_UP_SECONDS = 5.0
 
@@ -84,7 +86,7 @@ class CatalogueView:
         return self._held.tails.get((kind, id_), 0)
 
     def all(self, kind: str) -> list[Stored]:
-        """Return the documents of a kind: environment, region or pipeline."""
+        """Return the documents of a kind: environment, region, pipeline, freeze or key."""
         return [stored for key, stored in self._held.documents.items() if key[0] == kind]
 
     def catalogue(self) -> Catalogue:
@@ -94,6 +96,7 @@ class CatalogueView:
             regions=self._by_id("region", Region),
             pipelines=self._by_id("pipeline", Pipeline),
             keys=self._by_id("key", SdkKey),
+            freezes=self._by_id("freeze", Freeze),
         )
 
     def _by_id(self, kind: str, model: type[Model]) -> dict[str, Model]:

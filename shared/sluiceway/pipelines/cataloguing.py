@@ -1,6 +1,6 @@
 """Catalogue, command → what to write, or why not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..contracts.catalogue import Environment, Region, SdkKey
@@ -8,19 +8,25 @@ from ..contracts.commands import (
     Command,
     CreateKey,
     DeleteEnvironment,
+    DeleteFreeze,
     DeletePipeline,
     DeleteRegion,
     RevokeKey,
     SaveEnvironment,
+    SaveFreeze,
     SavePipeline,
     SaveRegion,
 )
+from ..contracts.freeze import Freeze
 from ..contracts.identifiers import feature_key
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal, RefusalCode
 from .decide import Catalogue, Unchanged
 from .references import References, reference_fault, references_of
 from .validation import pipeline_faults
+
+#: What makes a freeze name something no more.
+FREEZE_VERBS = ("save_freeze", "delete_freeze")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Usage:
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-CatalogueDocument = Environment | Region | Pipeline | SdkKey
+CatalogueDocument = Environment | Region | Pipeline | SdkKey | Freeze
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +65,17 @@ def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> Ca
         case DeleteEnvironment(name=name):
             return _delete_environment(name, catalogue)
         case DeleteRegion(name=name):
-            return _delete("region", name, catalogue.regions, RefusalCode.UNKNOWN_REGION)
+            return _delete_region(name, catalogue)
         case DeletePipeline(pipeline_id=id_):
             return _delete_pipeline(id_, catalogue, usage)
         case CreateKey(key=key):
             return _create_key(key, catalogue)
         case RevokeKey(key_id=id_):
             return _delete("key", id_, catalogue.keys, RefusalCode.UNKNOWN_KEY)
+        case SaveFreeze(freeze=freeze):
+            return _save_freeze(freeze, catalogue)
+        case DeleteFreeze(name=name):
+            return _delete("freeze", name, catalogue.freezes, RefusalCode.UNKNOWN_FREEZE)
         case _:
             raise TypeError(f"{type(command).__name__} is no command of the catalogue")
 
@@ -94,6 +104,20 @@ def _create_key(key: SdkKey, catalogue: Catalogue) -> CatalogueDecision:
     if other and other.digest != key.digest:
         return _in_use(f"there is another key with the id {key.id}; make a new one", ("create_key",))
     return _put("key", key.id, key, other)
+
+
+def _save_freeze(freeze: Freeze, catalogue: Catalogue) -> CatalogueDecision:
+    scopes = (
+        ("environment", freeze.environments, catalogue.environments, RefusalCode.UNKNOWN_ENVIRONMENT),
+        ("region", freeze.regions, catalogue.regions, RefusalCode.UNKNOWN_REGION),
+        ("pipeline", freeze.pipelines, catalogue.pipelines, RefusalCode.UNKNOWN_PIPELINE),
+    )
+    for noun, named, known, code in scopes:
+        if missing := [name for name in named if name not in known]:
+            names = ", ".join(sorted(known)) or "none"
+            message = f"freeze {freeze.name}: there is no {noun} {missing[0]!r} (known: {names})"
+            return Refusal(code=code, message=message, possible=(f"save_{noun}",))
+    return _put("freeze", freeze.name, freeze, catalogue.freezes.get(freeze.name))
 
 
 def _save_pipeline(pipeline: Pipeline, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
@@ -131,7 +155,19 @@ def _delete_environment(name: str, catalogue: Catalogue) -> CatalogueDecision:
     inside = sorted(region.name for region in catalogue.regions.values() if region.environment == name)
     if inside:
         return _in_use(f"environment {name} holds the regions {', '.join(inside)}", ("delete_region",))
+    if freezes := [freeze for freeze in catalogue.freezes.values() if name in freeze.environments]:
+        return _in_use(f"environment {name} is named by {_named(freezes)}", FREEZE_VERBS)
     return _delete("environment", name, catalogue.environments, RefusalCode.UNKNOWN_ENVIRONMENT)
+
+
+def _delete_region(name: str, catalogue: Catalogue) -> CatalogueDecision:
+    if freezes := [freeze for freeze in catalogue.freezes.values() if name in freeze.regions]:
+        return _in_use(f"region {name} is named by {_named(freezes)}", FREEZE_VERBS)
+    return _delete("region", name, catalogue.regions, RefusalCode.UNKNOWN_REGION)
+
+
+def _named(freezes: Iterable[Freeze]) -> str:
+    return ", ".join(f"freeze {name}" for name in sorted(freeze.name for freeze in freezes))
 
 
 def _delete_pipeline(id_: str, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
@@ -139,6 +175,8 @@ def _delete_pipeline(id_: str, catalogue: Catalogue, usage: Usage) -> CatalogueD
         return _in_use(
             f"pipeline {id_} is used by {', '.join(users)}; detach it there first", ("save_feature",)
         )
+    if freezes := [freeze for freeze in catalogue.freezes.values() if id_ in freeze.pipelines]:
+        return _in_use(f"pipeline {id_} is named by {_named(freezes)}", FREEZE_VERBS)
     return _delete("pipeline", id_, catalogue.pipelines, RefusalCode.UNKNOWN_PIPELINE)
 
 

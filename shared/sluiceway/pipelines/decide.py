@@ -16,6 +16,7 @@ from ..contracts.commands import (
     RollOutTrigger,
     SaveFeature,
     SkipPhase,
+    StartingCommand,
     TriggerCommand,
     UnpauseTrigger,
 )
@@ -29,11 +30,13 @@ from ..contracts.feature import (
     Trigger,
     TriggerStatus,
 )
+from ..contracts.freeze import Freeze
 from ..contracts.identifiers import trigger_id
 from ..contracts.pipeline import Pipeline, RollbackScope
 from ..contracts.replies import Refusal, RefusalCode
 from . import transitions
 from .changes import is_same, needs_release, spec_of
+from .freezes import Forbidding, forbidding
 from .references import References, reference_fault, references_of, users_of
 from .validation import feature_faults
 
@@ -46,6 +49,7 @@ class Catalogue:
     regions: Mapping[str, Region] = field(default_factory=dict)
     pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
     keys: Mapping[str, SdkKey] = field(default_factory=dict)
+    freezes: Mapping[str, Freeze] = field(default_factory=dict)
     #: All features that are not archived, and what they refer to.
     references: References = field(default_factory=dict)
 
@@ -75,6 +79,67 @@ def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogu
     """
     if state and command.id in state.recent_commands:
         return Unchanged("this command was done before")
+    decision = _decided(state, command, now_ms, catalogue)
+    if isinstance(command, AbortTrigger | RollBackTrigger):
+        return decision
+    return _thawed(state, command, decision, now_ms, catalogue)
+
+
+def _thawed(
+    state: Feature | None, command: FeatureCommand, decision: Decision, now_ms: int, catalogue: Catalogue
+) -> Decision:
+    """Return a decision as it stands in face of the freezes: as it is, overriding, held or refused."""
+    if isinstance(command, AdvancePhase) and command.holds:
+        going = command.model_copy(update={"holds": ()})
+        frozen = _frozen(state, _decided(state, going, now_ms, catalogue), now_ms, catalogue)
+    else:
+        frozen = _frozen(state, decision, now_ms, catalogue)
+    if isinstance(command, StartingCommand) and command.override_freeze:
+        return _overriding(command, decision, frozen)
+    if not frozen:
+        return decision
+    if isinstance(command, AdvancePhase):
+        held = command.model_copy(update={"holds": (*command.holds, *map(str, frozen))})
+        return _decided(state, held, now_ms, catalogue)
+    return _refused(
+        RefusalCode.FROZEN,
+        f"{command.verb} of {command.key} would release more inside {' and '.join(map(str, frozen))}; "
+        "wait until that is over, or override it: --override-freeze --reason '…' (overrideFreeze in JSON)",
+        ("override_freeze",),
+    )
+
+
+def _frozen(
+    state: Feature | None, decision: Decision, now_ms: int, catalogue: Catalogue
+) -> tuple[Forbidding, ...]:
+    """Return the freezes that forbid what a decision does to a trigger."""
+    if not isinstance(decision, FeatureEvent) or decision.feature.trigger is None:
+        return ()
+    before = state.trigger if state else None
+    return forbidding(
+        catalogue.freezes.values(), before, decision.feature.trigger, catalogue.regions.values(), now_ms
+    )
+
+
+def _overriding(command: StartingCommand, decision: Decision, frozen: tuple[Forbidding, ...]) -> Decision:
+    """Return a decision with the freezes that it overrides in its records."""
+    if not (command.reason or "").strip():
+        return _refused(
+            RefusalCode.INVALID,
+            "overriding a freeze needs a reason, for the log: --reason '…' (reason in JSON)",
+        )
+    if not frozen or not isinstance(decision, FeatureEvent):
+        return decision
+    assert decision.feature.trigger
+    names = tuple(freeze.name for freeze in frozen)
+    trigger = transitions.overrode(decision.feature.trigger, names)
+    return decision.model_copy(
+        update={"overrode": names, "feature": decision.feature.changed(trigger=trigger)}
+    )
+
+
+def _decided(state: Feature | None, command: FeatureCommand, now_ms: int, catalogue: Catalogue) -> Decision:
+    """Return what would happen, were there no freezes."""
     match command:
         case SaveFeature():
             return _save(state, command, now_ms, catalogue)

@@ -114,6 +114,12 @@ def acted(trigger: Trigger, action: Action) -> Trigger:
     return trigger.model_copy(update={"actions": (*trigger.actions, action)[-ACTIONS_MAX:]})
 
 
+def overrode(trigger: Trigger, freezes: tuple[str, ...]) -> Trigger:
+    """Return the trigger with its last action marked as one that overrode these freezes."""
+    action = trigger.actions[-1].model_copy(update={"overrode": freezes})
+    return trigger.model_copy(update={"actions": (*trigger.actions[:-1], action)})
+
+
 def action_of(
     type_: ActionType, *, now_ms: int, phase_id: str | None, actor: str, reason: str | None
 ) -> Action:

@@ -77,6 +77,7 @@ def test_a_running_trigger_shows_its_phase_and_when_its_bake_ends() -> None:
             "actorID": "ada",
             "actorName": "ada",
             "reason": None,
+            "overrode": [],
         }
     ]
     assert [(phase["id"], phase["status"]) for phase in view["phases"]] == [

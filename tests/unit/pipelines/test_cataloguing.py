@@ -1,5 +1,6 @@
 """What the catalogue takes and refuses."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,19 +8,23 @@ import pytest
 from sluiceway.contracts.commands import (
     Command,
     DeleteEnvironment,
+    DeleteFreeze,
     DeletePipeline,
     DeleteRegion,
     SaveEnvironment,
+    SaveFreeze,
     SavePipeline,
     SaveRegion,
 )
 from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.pipelines.cataloguing import Put, Usage, decide_catalogue
 from sluiceway.pipelines.decide import Catalogue, Unchanged
-from tests.support.builders import a_catalogue, a_phase, a_pipeline, a_region
+from tests.support.builders import a_catalogue, a_freeze, a_phase, a_pipeline, a_region
 
 CATALOGUE = a_catalogue(a_pipeline())
 WITH_REGION = Catalogue(CATALOGUE.environments, {"dev": a_region("dev")}, CATALOGUE.pipelines)
+FREEZE = a_freeze("quiet", environments=["production"], regions=["dev"], pipelines=["release"])
+FROZEN = replace(WITH_REGION, freezes={"quiet": FREEZE})
 RUNNING = Usage(attached={"release": ("gate.x",)}, running={"release": ("gate.x",)})
 
 
@@ -52,6 +57,13 @@ def test_a_new_document_is_written_and_the_same_again_is_not() -> None:
         (decided(DeleteEnvironment, WITH_REGION, name="development"), RefusalCode.IN_USE),
         (decided(DeleteEnvironment, name="mars"), RefusalCode.UNKNOWN_ENVIRONMENT),
         (decided(DeleteRegion, name="mars"), RefusalCode.UNKNOWN_REGION),
+        (decided(SaveFreeze, freeze=a_freeze(environments=["mars"])), RefusalCode.UNKNOWN_ENVIRONMENT),
+        (decided(SaveFreeze, freeze=a_freeze(regions=["mars"])), RefusalCode.UNKNOWN_REGION),
+        (decided(SaveFreeze, freeze=a_freeze(pipelines=["mars"])), RefusalCode.UNKNOWN_PIPELINE),
+        (decided(DeleteFreeze, name="mars"), RefusalCode.UNKNOWN_FREEZE),
+        (decided(DeleteEnvironment, FROZEN, name="production"), RefusalCode.IN_USE),
+        (decided(DeleteRegion, FROZEN, name="dev"), RefusalCode.IN_USE),
+        (decided(DeletePipeline, FROZEN, pipeline_id="release"), RefusalCode.IN_USE),
     ],
 )
 def test_what_would_break_something_is_refused(decision: Refusal, code: RefusalCode) -> None:
@@ -61,3 +73,17 @@ def test_what_would_break_something_is_refused(decision: Refusal, code: RefusalC
 def test_what_nobody_uses_can_be_deleted() -> None:
     assert decided(DeleteRegion, WITH_REGION, name="dev") == Put("region", "dev", None)
     assert decided(DeletePipeline, pipeline_id="release") == Put("pipeline", "release", None)
+
+
+def test_a_freeze_is_written_where_its_scope_is_known() -> None:
+    assert decided(SaveFreeze, WITH_REGION, freeze=FREEZE) == Put("freeze", "quiet", FREEZE)
+    assert isinstance(decided(SaveFreeze, FROZEN, freeze=FREEZE), Unchanged)
+    assert decided(DeleteFreeze, FROZEN, name="quiet") == Put("freeze", "quiet", None)
+
+
+def test_a_freeze_that_names_what_is_not_there_is_told_what_is() -> None:
+    refusal = decided(SaveFreeze, freeze=a_freeze(environments=["production", "prod"]))
+
+    assert refusal.message == (
+        "freeze quiet: there is no environment 'prod' (known: development, production, staging)"
+    )

@@ -1,0 +1,147 @@
+"""When a freeze is on, and what it forbids: that a candidate reaches further in its scope.
+
+Taking a candidate back never reaches further, so that no freeze stands in its way.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from ..contracts.catalogue import Region
+from ..contracts.feature import Trigger, TriggerStatus
+from ..contracts.freeze import MINUTES_A_DAY, MINUTES_A_WEEK, Freeze, WeeklyWindow, minute_of_week
+from ..contracts.pipeline import Phase, Pipeline
+from .segments import Extent, Place, coverage
+
+MINUTE_MS = 60_000
+#: A week, and a day for the hours by which clocks are changed.
+LOOK_AHEAD_MINUTES = MINUTES_A_WEEK + MINUTES_A_DAY
+
+
+class Forbidding(NamedTuple):
+    """A freeze that forbids something now; as text `freeze weekends (Fri 16:00 to Mon 08:00 UTC)`."""
+
+    name: str
+    #: The window that is open, in words that stay the same while it is.
+    window: str
+
+    def __str__(self) -> str:
+        return f"freeze {self.name} ({self.window})"
+
+
+def windows(freeze: Freeze) -> tuple[str, ...]:
+    """Return each window of a freeze in words."""
+    return tuple(_spoken(freeze, window) for window in freeze.weekly or (None,))
+
+
+def open_window(freeze: Freeze, now_ms: int) -> str | None:
+    """Return in words the window that `now_ms` lies in; None where the freeze is not on.
+
+    A weekly window is open while a clock on the wall of its time zone shows a time in it: where an
+    hour is passed over or comes twice, that clock counts.
+    """
+    now = datetime.fromtimestamp(now_ms / 1_000, freeze.zone)
+    if freeze.single:
+        start, end = freeze.single
+        return _spoken(freeze, None) if start.timestamp() <= now.timestamp() < end.timestamp() else None
+    minute = now.weekday() * MINUTES_A_DAY + now.hour * 60 + now.minute
+    return next((_spoken(freeze, window) for window in freeze.weekly if _contains(window, minute)), None)
+
+
+def next_change_ms(freeze: Freeze, now_ms: int) -> int | None:
+    """Return when a freeze goes on or off next; None where it never does."""
+    if freeze.single:
+        edges = [round(edge.timestamp() * 1_000) for edge in freeze.single]
+        return next((edge for edge in edges if edge > now_ms), None)
+    is_on = open_window(freeze, now_ms) is not None
+    first = now_ms - now_ms % MINUTE_MS + MINUTE_MS
+    minutes = range(first, first + LOOK_AHEAD_MINUTES * MINUTE_MS, MINUTE_MS)
+    return next((minute for minute in minutes if (open_window(freeze, minute) is not None) != is_on), None)
+
+
+def forbidding(
+    freezes: Iterable[Freeze],
+    before: Trigger | None,
+    after: Trigger,
+    regions: Iterable[Region],
+    now_ms: int,
+) -> tuple[Forbidding, ...]:
+    """Return the freezes that forbid at `now_ms` what leads from one state of a trigger to another, by name.
+
+    `before` is None, or an earlier trigger, where this one has just begun.
+    """
+    step = _Step.between(before, after)
+    if not step.started and not step.completes:
+        return ()
+    places = list(regions)
+    return tuple(
+        Forbidding(freeze.name, window)
+        for freeze in sorted(freezes, key=lambda freeze: freeze.name)
+        if _forbids(freeze, step, places) and (window := open_window(freeze, now_ms))
+    )
+
+
+class _Step(NamedTuple):
+    """How much further a candidate reaches."""
+
+    pipeline: Pipeline
+    #: The phases that had received it before, and those that newly do.
+    reached: tuple[Phase, ...]
+    started: tuple[Phase, ...]
+    #: Whether it becomes the base everywhere.
+    completes: bool
+
+    @classmethod
+    def between(cls, before: Trigger | None, after: Trigger) -> "_Step":
+        earlier = before if before and before.id == after.id else None
+        reached = earlier.released if earlier else ()
+        known = {phase.id for phase in reached}
+        started = tuple(phase for phase in after.released if phase.id not in known)
+        was_completed = earlier is not None and earlier.status is TriggerStatus.COMPLETED
+        completes = after.status is TriggerStatus.COMPLETED and not was_completed
+        return cls(after.pipeline, reached, started, completes)
+
+
+def _forbids(freeze: Freeze, step: _Step, regions: Iterable[Region]) -> bool:
+    """Say whether a step reaches further inside a freeze, whenever that is on."""
+    if freeze.pipelines and step.pipeline.id not in freeze.pipelines:
+        return False
+    inside = [Place.of(region) for region in regions if _is_inside(freeze, region)]
+    if any(_covers(phase, freeze, inside) for phase in step.started):
+        return True
+    if not step.completes:
+        return False
+    if inside:
+        return any(coverage(step.reached, place).extent is not Extent.FULLY for place in inside)
+    known = {phase.id for phase in step.reached}
+    return any(_covers(phase, freeze, ()) for phase in step.pipeline.phases if phase.id not in known)
+
+
+def _covers(phase: Phase, freeze: Freeze, inside: Sequence[Place]) -> bool:
+    """Say whether a phase reaches into a freeze, also where no region of a named environment is known."""
+    if not freeze.environments and not freeze.regions:
+        return True
+    if any(coverage([phase], place).extent is not Extent.NONE for place in inside):
+        return True
+    named = {name for rule in phase.rules for name in rule.environments or ()}
+    return not freeze.regions and not named.isdisjoint(freeze.environments)
+
+
+def _is_inside(freeze: Freeze, region: Region) -> bool:
+    return (not freeze.environments or region.environment in freeze.environments) and (
+        not freeze.regions or region.name in freeze.regions
+    )
+
+
+def _contains(window: WeeklyWindow, minute: int) -> bool:
+    start, end = minute_of_week(window.start), minute_of_week(window.end)
+    return start <= minute < end if start < end else minute >= start or minute < end
+
+
+def _spoken(freeze: Freeze, window: WeeklyWindow | None) -> str:
+    """Return a weekly window, or the only one, in words."""
+    if window:
+        return f"{window.start} to {window.end} {freeze.time_zone}"
+    assert freeze.single
+    start, end = freeze.single
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {freeze.time_zone}"
