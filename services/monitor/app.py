@@ -29,6 +29,8 @@ from .alertmanager import Intake
 from .clearing import Clearing
 from .exported import Releases
 from .handlers import Handlers
+from .notifying import notifying
+from .receivers import read_receivers
 from .settings import Settings
 from .watching import AskPrometheus, Watching
 
@@ -88,6 +90,8 @@ class Monitor(Service):
         ):
             stack.push_async_callback(stop, broker)
             await broker.start()
+        receivers = read_receivers(self._settings.receivers) if self._settings.receivers else ()
+        await stack.enter_async_context(notifying(connection, features, receivers, dead_letters))
         self._intake.open(connection, dead_letters)
 
     async def _prometheus(self, stack: AsyncExitStack) -> AskPrometheus:

@@ -1,5 +1,6 @@
 """The monitor's environment."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -18,5 +19,7 @@ class Settings(ServiceSettings):
     prometheus_token: SecretStr | None = None
     #: What an Alertmanager must show at `/alertmanager`; without it nobody may send there.
     alertmanager_token: SecretStr | None = None
+    #: A file that says who is told of what; see `receivers`.
+    receivers: Path | None = None
     #: Guardrails measured, and clearances answered, at once.
     guardrail_workers: Annotated[int, Field(ge=1, le=1_000)] = 64
