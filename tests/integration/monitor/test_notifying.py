@@ -39,12 +39,13 @@ class Hook:
         self._statuses = list(statuses)
         self.heard: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.url = ""
+        self.closing = asyncio.Event()
 
     async def answer(self, request: Request) -> Response:
         self.heard.append((json.loads(await request.body()), dict(request.headers)))
         status = self._statuses.pop(0) if self._statuses else 204
         if status == 0:
-            await asyncio.Event().wait()
+            await self.closing.wait()
         return Response(status_code=status)
 
     @property
@@ -62,6 +63,7 @@ async def listening(*statuses: int) -> AsyncIterator[Hook]:
     async with health_server(ServiceSettings(), ready, app) as url:
         hook.url = f"{url}/hook"
         yield hook
+        hook.closing.set()
 
 
 class Told(NamedTuple):
