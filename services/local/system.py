@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -119,14 +118,7 @@ class System:
             for replica in _replicas(f"edge-{name}", self._options.scale):
                 if is_there and replica not in self.processes:
                     snapshots = str(self.data_dir / "edges")
-                    # SDKs find an edge that was started again where it was.
-                    port = str(_free_port())
-                    settings = {
-                        "REGION": name,
-                        "INSTANCE": replica,
-                        "SNAPSHOT_DIR": snapshots,
-                        "HTTP_PORT": port,
-                    }
+                    settings = {"REGION": name, "INSTANCE": replica, "SNAPSHOT_DIR": snapshots}
                     await self._start(replica, "services.edge", settings)
                 elif not is_there and replica in self.processes:
                     await self.processes.pop(replica).stop()
@@ -249,9 +241,3 @@ def _why_not_ready(http: str | None) -> str | None:
             return None
     except OSError as error:
         return str(error)
-
-
-def _free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

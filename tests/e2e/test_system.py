@@ -100,11 +100,14 @@ async def test_what_was_saved_survives_a_restart_and_edges_come_with_their_regio
 
 async def test_a_killed_process_is_started_again_and_without_restart_stays_dead(tmp_path: Path) -> None:
     async with local_system(tmp_path / "a") as system:
-        before = system.processes()["monitor"]["pid"]
+        before = system.processes()["monitor"]
 
         system.kill("monitor")
 
-        await eventually(lambda: system.processes()["monitor"]["pid"] not in (None, before), "it runs again")
+        await eventually(
+            lambda: system.processes()["monitor"]["pid"] not in (None, before["pid"]), "it runs again"
+        )
+        await eventually(lambda: system.processes()["monitor"]["http"] == before["http"], "where it was")
     async with local_system(tmp_path / "b", "--no-restart") as system:
         system.kill("monitor")
 
