@@ -63,11 +63,12 @@ class LocalSystem:
 
 
 @asynccontextmanager
-async def local_system(data_dir: Path, *arguments: str) -> AsyncIterator[LocalSystem]:
-    """Run `up` until the block ends."""
+async def local_system(data_dir: Path, *arguments: str, **environment: str) -> AsyncIterator[LocalSystem]:
+    """Run `up` until the block ends; every service sees the environment, too."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.local", "up", "--data-dir", str(data_dir), *arguments),
         cwd=ROOT,
+        env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -1,0 +1,319 @@
+"""A real Prometheus and a real Alertmanager watch releases, beside the whole system.
+
+Errors in one region take a release back from all of them: by an alert, and by a guardrail's query. A
+Prometheus that is away holds a release, and takes none back.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from nats.js.errors import NotFoundError
+
+from sluiceway.clock import now_ms
+from sluiceway.contracts import subjects
+from sluiceway.contracts.applied import AppliedReport
+from sluiceway.contracts.commands import SavePipeline
+from sluiceway.contracts.events import EventType
+from sluiceway.contracts.feature import Trigger, TriggerStatus
+from sluiceway.contracts.measurements import Round, Verdict
+from sluiceway.messaging.feature_log import Logged
+from sluiceway.messaging.measurement_store import MeasurementStore
+from tests.support.catalogues import REGIONS, apply_catalogue, phase, pipeline
+from tests.support.edges import create_key
+from tests.support.local import LocalSystem, local_system
+from tests.support.observability import Prometheus, alertmanager, free_port, prometheus, skip_without_binaries
+from tests.support.system import EVERYONE, Driver, driving
+from tests.support.traffic import Traffic, exported
+from tests.support.waiting import eventually
+
+skip_without_binaries()
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+FAILING = "prod-us-west"
+LONG_MS = 3_600_000
+BAKE_MS = 3_000
+TOKEN = "a-token-of-the-tests"
+#: Crossing → firing takes 3 s at most where Prometheus scrapes every second, and the window's share.
+REVERTED_SECONDS = 10.0
+OURS_SECONDS = 2.0
+#: A Prometheus that was started again scrapes after 5 s; a held phase is asked about every 4 s.
+BACK_SECONDS = 40.0
+
+ERROR_RATIO = (
+    "sum by (region) (rate(http_requests_errors_total{0}[4s]))"
+    " / sum by (region) (rate(http_requests_total{0}[4s]))"
+)
+RULE = {
+    "alert": "ErrorRatioHigh",
+    "expr": f"{ERROR_RATIO.format('')} > 0.05",
+    "labels": {"gate": "by_alert"},
+}
+GUARDRAIL_NAME = "errors"
+GUARDRAIL = {
+    "name": GUARDRAIL_NAME,
+    "query": ERROR_RATIO.format('{region="{{ region }}"}'),
+    "failureCondition": "> 0.05",
+    "interval": "500ms",
+    "consecutiveErrorLimit": 2,
+}
+BY_ALERT = pipeline(
+    *(phase(name, bake_ms=LONG_MS if name == "prod-eu" else 50) for name in REGIONS), name="by-alert"
+)
+BY_QUERY = pipeline(
+    *({**one, "guardrails": [GUARDRAIL]} if one["name"] == FAILING else one for one in BY_ALERT["phases"]),
+    name="by-query",
+)
+IN_THE_DARK = pipeline(
+    *(
+        {**phase(name, bake_ms=BAKE_MS), "guardrails": [GUARDRAIL]} if name == FAILING else phase(name)
+        for name in REGIONS
+    ),
+    name="in-the-dark",
+)
+
+
+@dataclass
+class Stage:
+    """Everything that runs, and what the stories do with it."""
+
+    traffic: Traffic
+    prometheus: Prometheus
+    driver: Driver
+    #: Region → its edge, asked with a key of the region.
+    edges: Mapping[str, httpx.AsyncClient]
+
+    async def release(self, gate: str, plan: dict[str, Any]) -> str:
+        """Start a release where nothing fails; return its trigger."""
+        await eventually(self._is_healthy, "no request fails any more")
+        await self.driver.save_gate(gate)
+        reply = await self.driver.save_gate(gate, EVERYONE, releasePipelineID=plan["name"])
+        assert reply.feature
+        assert reply.feature.trigger
+        return reply.feature.trigger.id
+
+    async def having(self, gate: str) -> set[str]:
+        """Return the regions whose edges say that everybody passes."""
+        return {name for name, edge in self.edges.items() if await _passes(edge, gate)}
+
+    async def reaches(self, gate: str, regions: Iterable[str]) -> None:
+        wanted = set(regions)
+
+        async def look() -> bool:
+            return await self.having(gate) == wanted
+
+        await eventually(look, f"{gate} is in {wanted or 'no region'}")
+
+    async def rolled_back(self, gate: str) -> Logged:
+        """Return the event that took the release back."""
+
+        async def look() -> Logged | None:
+            last = (await self.driver.history(gate))[-1]
+            return last if last.event.type is EventType.TRIGGER_ROLLED_BACK else None
+
+        return await eventually(look, f"{gate} is rolled back", REVERTED_SECONDS)
+
+    async def reverted_ms(self, logged: Logged) -> float:
+        """Return when the last edge had applied an event."""
+        return max([await self._applied_ms(name, logged) for name in self.edges])
+
+    async def looked(self, trigger: str) -> Round | None:
+        """Return the newest look at the guardrail."""
+        store = MeasurementStore(self.driver.connection, "/tests")
+        stored = await store.tail(trigger, FAILING, GUARDRAIL_NAME)
+        return stored.round if stored else None
+
+    async def _is_healthy(self) -> bool:
+        ratio = await self.prometheus.value(f"max({ERROR_RATIO.format('')})")
+        return ratio is not None and ratio < 0.01
+
+    async def _applied_ms(self, region: str, logged: Logged) -> float:
+        """Return when a region's edge had applied an event, as it reports."""
+        subject = subjects.applied(region, f"edge-{region}")
+
+        async def look() -> float | None:
+            try:
+                message = await self.driver.connection.js.get_last_msg(subjects.APPLIED_STREAM, subject)
+            except NotFoundError:
+                return None
+            report = AppliedReport.model_validate_json(message.data or b"")
+            after = [one.after_ms for one in report.changes if one.revision == logged.sequence]
+            return logged.event.time_ms + after[0] if after else None
+
+        return await eventually(look, f"{region} has applied {logged.sequence}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with staged(tmp_path_factory.mktemp("guardrails")) as ready:
+        yield ready
+
+
+async def test_a_firing_alert_takes_the_release_back_from_every_region(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stage.release("by_alert", BY_ALERT)
+    await stage.reaches("by_alert", REGIONS)
+
+    crossed_ms = now_ms()
+    stage.traffic.fail(FAILING, 0.5)
+    logged = await stage.rolled_back("by_alert")
+    reverted_ms = await stage.reverted_ms(logged)
+    stage.traffic.fail(FAILING, 0)
+
+    await stage.reaches("by_alert", ())
+    alert = logged.event.alert
+    assert (alert["source"], alert["name"]) == ("alertmanager", "ErrorRatioHigh")
+    assert alert["labels"]["region"] == FAILING
+    heard = await stage.driver.connection.js.get_msg(subjects.ALERTS_STREAM, alert["sequence"])
+    assert heard.time
+    _tell(
+        capsys,
+        "Prometheus and Alertmanager, until our webhook was called,",
+        crossed_ms,
+        heard.time.timestamp() * 1_000,
+        reverted_ms,
+    )
+
+
+async def test_a_guardrail_that_fails_in_one_region_takes_the_release_back_from_every_region(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trigger = await stage.release("by_query", BY_QUERY)
+    await stage.reaches("by_query", REGIONS)
+
+    crossed_ms = now_ms()
+    stage.traffic.fail(FAILING, 0.5)
+    logged = await stage.rolled_back("by_query")
+    reverted_ms = await stage.reverted_ms(logged)
+    stage.traffic.fail(FAILING, 0)
+
+    await stage.reaches("by_query", ())
+    evidence = logged.event.guardrail
+    assert (evidence["name"], evidence["region"], evidence["verdict"]) == (GUARDRAIL_NAME, FAILING, "failed")
+    assert f'region="{FAILING}"' in evidence["query"]
+    assert evidence["value"] > 0.05
+    looked = await stage.looked(trigger)
+    assert looked
+    assert looked.verdict is Verdict.FAILED
+    _tell(
+        capsys,
+        "Prometheus, until the guardrail's round that saw it,",
+        crossed_ms,
+        looked.time_ms,
+        reverted_ms,
+    )
+
+
+async def test_a_prometheus_killed_in_mid_bake_holds_the_release_until_it_is_back(stage: Stage) -> None:
+    trigger = await stage.release("in_the_dark", IN_THE_DARK)
+    await eventually(partial(_is_passing, stage, trigger), "the guardrail passes")
+
+    stage.prometheus.kill()
+    killed_ms = now_ms()
+
+    held = await eventually(partial(_held, stage, trigger), "the phase is held, and the guardrail lost")
+    assert held.status is TriggerStatus.IN_PROGRESS
+    assert held.due_ms
+    assert killed_ms < held.due_ms
+    assert held.held == (
+        f"guardrail errors of phase {FAILING}: it sees nothing any more in region {FAILING}"
+        " (Prometheus cannot be reached)",
+    )
+    assert await stage.having("in_the_dark") == {"dev", "staging", FAILING}
+
+    stage.prometheus.start()
+
+    ended = await eventually(partial(_ended, stage, trigger), "the release goes on to its end", BACK_SECONDS)
+    assert ended.status is TriggerStatus.COMPLETED
+    await stage.reaches("in_the_dark", REGIONS)
+
+
+@asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    """Start everything side by side: Prometheus, the system, and an Alertmanager that knows the monitor."""
+    traffic, alerts_port = Traffic(REGIONS), free_port()
+    async with AsyncExitStack() as stack:
+        port = stack.enter_context(exported(traffic))
+        watcher = stack.enter_context(
+            prometheus(folder, target_port=port, alertmanager_port=alerts_port, rules=[RULE])
+        )
+        system = await stack.enter_async_context(
+            local_system(
+                folder / "system",
+                "--no-catalogue",
+                SLUICEWAY_PROMETHEUS_URL=watcher.url,
+                SLUICEWAY_ALERTMANAGER_TOKEN=TOKEN,
+            )
+        )
+        webhook = f"{system.processes()['monitor']['http']}/alertmanager"
+        stack.enter_context(alertmanager(folder, port=alerts_port, webhook=webhook, token=TOKEN))
+        driver = await stack.enter_async_context(driving(system.nats_url))
+        await apply_catalogue(driver)
+        for plan in (BY_ALERT, BY_QUERY, IN_THE_DARK):
+            await driver.accepted(SavePipeline, pipeline=plan)
+        edges = {name: await _edge(stack, system, driver, name) for name in REGIONS}
+        await watcher.ready()
+        yield Stage(traffic, watcher, driver, edges)
+
+
+async def _edge(stack: AsyncExitStack, system: LocalSystem, driver: Driver, region: str) -> httpx.AsyncClient:
+    """Return who asks a region's edge, once it is ready."""
+    key = await create_key(driver, region=region)
+
+    def address() -> str | None:
+        return system.processes().get(f"edge-{region}", {}).get("http")
+
+    url = await eventually(address, f"{region} has an edge")
+    http = httpx.AsyncClient(base_url=url, headers={"x-api-key": key}, trust_env=False)
+    await stack.enter_async_context(http)
+
+    async def is_ready() -> bool:
+        return (await http.get("/readyz")).is_success
+
+    await eventually(is_ready, f"the edge of {region} is ready")
+    return http
+
+
+async def _passes(edge: httpx.AsyncClient, gate: str) -> bool:
+    answer = await edge.post(f"/ofrep/v1/evaluate/flags/{gate}", json={"context": {"targetingKey": "ada"}})
+    if answer.status_code == httpx.codes.NOT_FOUND:  # the edge has not heard of it yet
+        return False
+    return bool(answer.raise_for_status().json()["value"])
+
+
+async def _is_passing(stage: Stage, trigger: str) -> bool:
+    looked = await stage.looked(trigger)
+    return looked is not None and looked.verdict is Verdict.PASSING
+
+
+async def _held(stage: Stage, trigger: str) -> Trigger | None:
+    """Return the trigger once it is held, and its guardrail bears no more errors; or once it has ended."""
+    found = await stage.driver.trigger(trigger)
+    is_lost = any("sees nothing" in why for why in found.held)
+    return found if is_lost or not found.status.is_active else None
+
+
+async def _ended(stage: Stage, trigger: str) -> Trigger | None:
+    found = await stage.driver.trigger(trigger)
+    return None if found.status.is_active else found
+
+
+def _tell(
+    capsys: pytest.CaptureFixture[str], how: str, crossed_ms: int, told_ms: float, reverted_ms: float
+) -> None:
+    """Print whose share of the time is how large; `told_ms` divides them."""
+    theirs, ours = (told_ms - crossed_ms) / 1_000, (reverted_ms - told_ms) / 1_000
+    with capsys.disabled():
+        print(
+            f"\ncrossing → all {len(REGIONS)} regions reverted: {theirs + ours:.3f} s,"
+            f" of which {how} {theirs:.3f} s, ours {ours:.3f} s"
+        )
+    assert theirs > 0
+    assert 0 < ours < OURS_SECONDS
