@@ -7,6 +7,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from sluiceway.tasks import end
 
@@ -39,7 +40,7 @@ class Ended(NamedTuple):
 
 
 class ManagedProcess:
-    """A child process: started, watched, started again, and stopped for certain."""
+    """A child process: started, watched, started again where it was, and stopped for certain."""
 
     def __init__(
         self,
@@ -54,6 +55,8 @@ class ManagedProcess:
         self.log = data_dir / "logs" / f"{spec.name}.log"
         self.http: str | None = None
         self._announced = data_dir / "run" / f"{spec.name}.url"
+        #: Where SDKs and Alertmanagers look for it from its first start on.
+        self._port: int | None = None
         self._restart = restart
         self._on_change = on_change
         self._on_ended = on_ended
@@ -107,11 +110,14 @@ class ManagedProcess:
 
     async def _spawn(self) -> None:
         self._announced.unlink(missing_ok=True)
+        environment = {**self.spec.environment, "SLUICEWAY_HTTP_ANNOUNCE": str(self._announced)}
+        if self._port:
+            environment["SLUICEWAY_HTTP_PORT"] = str(self._port)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self.spec.argv,
                 cwd=self.spec.directory,
-                env={**os.environ, **self.spec.environment, "SLUICEWAY_HTTP_ANNOUNCE": str(self._announced)},
+                env={**os.environ, **environment},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -126,4 +132,5 @@ class ManagedProcess:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         if process.returncode is None:
             self.http = self._announced.read_text()
+            self._port = urlsplit(self.http).port
             self._on_change()

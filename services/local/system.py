@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import secrets
-import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -257,9 +256,3 @@ def _why_not_ready(http: str | None) -> str | None:
             return None
     except OSError as error:
         return str(error)
-
-
-def _free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

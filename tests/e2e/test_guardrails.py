@@ -28,11 +28,12 @@ from sluiceway.messaging.measurement_store import MeasurementStore
 from tests.support.catalogues import REGIONS, apply_catalogue, phase, pipeline
 from tests.support.edges import create_key
 from tests.support.local import LocalSystem, local_system
-from tests.support.observability import Prometheus, alertmanager, free_port, needs_binaries, prometheus
+from tests.support.observability import Prometheus, alertmanager, free_port, prometheus, skip_without_binaries
 from tests.support.system import EVERYONE, Driver, driving
 from tests.support.traffic import Traffic, exported
 from tests.support.waiting import eventually
 
+skip_without_binaries()
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FAILING = "prod-us-west"
@@ -150,7 +151,6 @@ class Stage:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    needs_binaries()
     async with staged(tmp_path_factory.mktemp("guardrails")) as ready:
         yield ready
 

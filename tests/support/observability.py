@@ -4,11 +4,12 @@ Debian's packages (`apt-get install prometheus prometheus-alertmanager`) have bo
 """
 
 import json
+import random
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,26 @@ from .waiting import eventually
 
 HOST = "127.0.0.1"
 BINARIES = ("prometheus", "prometheus-alertmanager")
+#: Below those that Linux gives to connections, which would take a port before its process listens.
+PORTS = range(20_000, 32_000)
 SCRAPE_EVERY = "1s"
 #: Prometheus looks for its targets and Alertmanagers every 5 s only.
 READY_SECONDS = 30.0
 
 
-def needs_binaries() -> None:
-    """Skip where Prometheus or Alertmanager is not installed."""
-    for binary in BINARIES:
-        if shutil.which(binary) is None:
-            pytest.skip(f"{binary} is not installed: apt-get install {' '.join(BINARIES)}")
+def skip_without_binaries() -> None:
+    """Skip the module that calls this while it is imported, where one of them is not installed."""
+    if not all(map(shutil.which, BINARIES)):
+        why = f"prometheus is not installed: apt-get install {' '.join(BINARIES)}"
+        pytest.skip(why, allow_module_level=True)
 
 
 def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port that nobody uses now, and that no connection is given meanwhile."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with suppress(OSError), socket.create_server((HOST, port)):
+            return port
+    raise AssertionError(f"no port of {PORTS} is free")
 
 
 class Child:
