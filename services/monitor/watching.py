@@ -152,7 +152,7 @@ class Watching:
             self._push(watch, turn)  # another replica has measured
             return
         try:
-            round_ = await self._measure(watch, last)
+            round_ = await self._measure(watch, last, self._measurements.tail(*watch.key))
             if round_:
                 await self._actions.follow(watch, round_, last.verdict if last else Verdict.PENDING)
             self._push_behind(watch, turn)
@@ -171,8 +171,11 @@ class Watching:
         found = self.watches(feature_of(turn.key.trigger))
         return next((w for w in found if w.key == turn.key and w.since_ms == turn.since_ms), None)
 
-    async def _measure(self, watch: Watch, last: Round | None) -> Round | None:
-        """Measure once and store it; None where there is nothing to ask, or another replica was first."""
+    async def _measure(self, watch: Watch, last: Round | None, tail: int) -> Round | None:
+        """Measure once and store it; None where there is nothing to ask, or another replica was first.
+
+        `tail` was read together with `last`: what came since then is not counted in, and must win.
+        """
         asked = self.asks(watch)
         if not asked:
             return None
@@ -180,7 +183,7 @@ class Watching:
         answers = await self._answers(watch, asked, now_ms)
         round_ = round_of(watch, last, [judge(watch.guardrail, ask, answers) for ask in asked], now_ms)
         try:
-            await self._store.store_round(round_, self._measurements.tail(*watch.key))
+            await self._store.store_round(round_, tail)
         except Conflict:
             return None
         metrics.GUARDRAIL_ROUNDS.labels(round_.verdict).inc()
