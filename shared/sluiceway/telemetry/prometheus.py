@@ -5,11 +5,12 @@ HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/#instant-que
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-import httpx
+import aiohttp
 
 from ..clock import Clock
 from ..pipelines.judging import Answer
@@ -35,8 +36,8 @@ class _Asked(NamedTuple):
 class Prometheus:
     """Asks queries; who asks the same at about the same time gets the same answer."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, session: aiohttp.ClientSession, url: str, clock: Clock) -> None:
+        self._session = session
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._clock = clock
         self._free = asyncio.Semaphore(QUERIES_MAX)
@@ -60,15 +61,17 @@ class Prometheus:
 
     async def _send(self, query: str) -> Answer:
         try:
-            response = await self._client.post(self._url, data={"query": query})
-            body = _json(response)
-        except httpx.HTTPError as error:
-            log.warning("%s does not answer: %s", self._url, error or type(error).__name__)
+            async with self._session.post(
+                self._url, data={"query": query}, allow_redirects=False
+            ) as response:
+                body = _json(await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.warning("%s does not answer: %s", self._url, str(error) or type(error).__name__)
             return _counted("unreachable", Answer(error=UNREACHABLE))
-        if response.status_code != 200 or body.get("status") != "success":
+        if response.status != 200 or body.get("status") != "success":
             is_refused = body.get("errorType") in ("bad_data", "execution")
             why = f"{body.get('errorType', 'error')}: {body['error']}" if "error" in body else ""
-            text = f"Prometheus answered {response.status_code} {why}".rstrip()
+            text = f"Prometheus answered {response.status} {why}".rstrip()
             return _counted("refused" if is_refused else "unreachable", Answer(error=text))
         answer = _answer(body.get("data"))
         return _counted("answered" if answer.values or answer.error else "no_data", answer)
@@ -77,16 +80,17 @@ class Prometheus:
 @contextlib.asynccontextmanager
 async def prometheus(url: str, clock: Clock) -> AsyncIterator[Prometheus]:
     """Give a Prometheus to ask while the block runs. Nothing is sent yet."""
-    limits = httpx.Limits(max_connections=QUERIES_MAX, max_keepalive_connections=QUERIES_MAX)
-    async with httpx.AsyncClient(timeout=QUERY_TIMEOUT_SECONDS, limits=limits, trust_env=False) as client:
-        yield Prometheus(client, url, clock)
+    connector = aiohttp.TCPConnector(limit=QUERIES_MAX)
+    timeout = aiohttp.ClientTimeout(total=QUERY_TIMEOUT_SECONDS)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield Prometheus(session, url, clock)
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
-    """Return the body; empty where it is no JSON object, as on a proxy's error page."""
+def _json(data: bytes) -> dict[str, Any]:
+    """Return what the bytes say; empty where that is no JSON object, as on a proxy's error page."""
     try:
-        body = response.json()
-    except ValueError:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
