@@ -64,8 +64,10 @@ class Watching:
         self._timers = Timers(self._meet, clock, workers)
         self._turns: set[Turn] = set()
         self._regions: tuple[Region, ...] | None = None
+        #: What is watched of a feature, as long as its newest event is this one.
+        self._watched: dict[FeatureKey, tuple[Entry, tuple[Watch, ...]]] = {}
         #: What to ask, as long as neither the release nor a region changes.
-        self._asks: dict[WatchKey, tuple[int, tuple[Ask, ...]]] = {}
+        self._asks: dict[WatchKey, tuple[Entry | None, tuple[Ask, ...]]] = {}
 
     def note(self, entry: Entry) -> None:
         """Take a feature's newest event: what it brings out is watched from now on."""
@@ -80,7 +82,8 @@ class Watching:
 
     def note_all(self) -> None:
         """Watch what was out before this process began, and forget what is over."""
-        self._measurements.forget(lambda trigger: self._is_over(trigger))
+        for trigger in self._measurements.triggers():
+            self._forget_if_over(trigger)
         for entry in self._features:
             self.note(entry)
 
@@ -88,26 +91,23 @@ class Watching:
         """Measure until cancelled."""
         await self._timers.run()
 
-    def watches(self, key: FeatureKey) -> Iterator[Watch]:
-        """Give what is watched of a feature now."""
+    def watches(self, key: FeatureKey) -> tuple[Watch, ...]:
+        """Return what is watched of a feature now."""
         entry, now_ms = self._features.get(key), self._clock()
         if entry is None or not (entry.is_active or entry.observed_until_ms > now_ms):
-            return
-        try:
-            trigger = entry.event.feature.watched_trigger(now_ms)
-        except Rejected as error:
-            log.error("%s cannot be watched: %s", key, error)
-            return
-        if trigger:
-            yield from watches(trigger)
+            self._watched.pop(key, None)
+            return ()
+        known = self._watched.get(key)
+        if known is None or known[0] is not entry:
+            known = self._watched[key] = entry, _watches_of(entry, now_ms)
+        return known[1]
 
     def asks(self, watch: Watch) -> tuple[Ask, ...]:
         """Return what to ask for a guardrail, region by region; empty where its phase covers none."""
         entry = self._features.get(feature_of(watch.trigger.id))
-        sequence = entry.sequence if entry else 0
         known = self._asks.get(watch.key)
-        if known is None or known[0] != sequence:
-            known = sequence, asks(watch.guardrail, watch.trigger, watch.phase, self.regions)
+        if known is None or known[0] is not entry:
+            known = entry, asks(watch.guardrail, watch.trigger, watch.phase, self.regions)
             self._asks[watch.key] = known
         return known[1]
 
@@ -123,11 +123,9 @@ class Watching:
             self._regions = tuple(region for region in documents if isinstance(region, Region))
         return self._regions
 
-    def _is_over(self, trigger: str) -> bool:
-        entry = self._features.get(feature_of(trigger))
-        return entry is None or not any(
-            watch.trigger.id == trigger for watch in self.watches(feature_of(trigger))
-        )
+    def _forget_if_over(self, trigger: str) -> None:
+        if not any(watch.trigger.id == trigger for watch in self.watches(feature_of(trigger))):
+            self._measurements.forget(trigger)
 
     def _plan(self, watch: Watch) -> None:
         turn = Turn(watch.key, watch.since_ms)
@@ -144,8 +142,7 @@ class Watching:
         if watch is None:
             self._turns.discard(turn)
             self._asks.pop(turn.key, None)
-            if self._is_over(turn.key.trigger):
-                self._measurements.forget(turn.key.trigger.__eq__)
+            self._forget_if_over(turn.key.trigger)
             return
         last = self.last(watch)
         if last and next_ms(watch, last.time_ms) > self._clock():
@@ -183,9 +180,10 @@ class Watching:
         answers = await self._answers(watch, asked, now_ms)
         round_ = round_of(watch, last, [judge(watch.guardrail, ask, answers) for ask in asked], now_ms)
         try:
-            await self._store.store_round(round_, tail)
+            sequence = await self._store.store_round(round_, tail)
         except Conflict:
             return None
+        self._measurements.note(round_, sequence)
         metrics.GUARDRAIL_ROUNDS.labels(round_.verdict).inc()
         return round_
 
@@ -195,6 +193,15 @@ class Watching:
         not_before_ms = max(fresh_ms, watch.since_ms + watch.guardrail.initial_delay_ms)
         found = await asyncio.gather(*(self._ask(query, not_before_ms=not_before_ms) for query in queries))
         return dict(zip(queries, found, strict=True))
+
+
+def _watches_of(entry: Entry, now_ms: int) -> tuple[Watch, ...]:
+    try:
+        trigger = entry.event.feature.watched_trigger(now_ms)
+    except Rejected as error:
+        log.error("%s cannot be watched: %s", entry.key, error)
+        return ()
+    return tuple(watches(trigger)) if trigger else ()
 
 
 def _queries(ask: Ask) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from services.monitor.acting import Actions
 from services.monitor.watching import AskPrometheus, Watching
 from sluiceway.clock import now_ms
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import SaveFeature
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.measurements import Judgement, Measurement
@@ -78,6 +79,21 @@ async def test_no_round_of_another_replica_is_lost_in_the_counts(broker: Broker)
         rounds = await system.store.rounds("gate.checkout.1")
         counts = [round_.tallies["*"].successes for round_ in rounds]
         assert counts == list(range(1, len(counts) + 1))
+
+
+async def test_what_is_no_round_keeps_no_monitor_from_watching(broker: Broker) -> None:
+    async with watched(broker) as system:
+        for place in ("x", "gate.checkout", "no.such.1.dev.errors", "gate.checkout.1.dev.errors"):
+            await system.driver.connection.js.publish(f"{subjects.PREFIX}.measurements.{place}", b"{")
+        await system.measurements.reached_end()
+
+        async def ask(query: str, *, not_before_ms: int) -> Answer:
+            return Answer((0.0,))
+
+        watching = system.watching(ask)
+        watching.note_all()
+        async with running(watching.run(), "watching"):
+            await eventually(lambda: watching.last(watching.watches(CHECKOUT)[0]), "it is measured")
 
 
 async def _measure_elsewhere(system: Watched, watch: Watch) -> None:
