@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -23,6 +24,11 @@ from .acting import Actions
 
 log = logging.getLogger(__name__)
 
+#: A replica measures so much later than it could, at most, and at most this part of the interval later:
+#: which one comes first is left to chance, and the others, when their turn has come, find it done. The
+#: first measurement of a guardrail waits for nobody.
+LATE_MAX_MS = 500
+LATE_PART = 8
 #: What could not be stored or done is tried again after this time.
 RETRY_MS = 500
 
@@ -135,7 +141,14 @@ class Watching:
 
     def _push(self, watch: Watch, turn: Turn) -> None:
         last = self.last(watch)
-        self._timers.push(next_ms(watch, last.time_ms if last else None), turn)
+        if last:
+            self._push_behind(watch, turn, last.time_ms)
+        else:
+            self._timers.push(next_ms(watch, None), turn)
+
+    def _push_behind(self, watch: Watch, turn: Turn, last_ms: int) -> None:
+        late_ms = random.randrange(min(LATE_MAX_MS, watch.guardrail.interval_ms // LATE_PART))  # noqa: S311
+        self._timers.push(next_ms(watch, last_ms) + late_ms, turn)
 
     async def _meet(self, turn: Turn) -> None:
         watch = self._find(turn)
@@ -152,17 +165,14 @@ class Watching:
             round_ = await self._measure(watch, last, self._measurements.tail(*watch.key))
             if round_:
                 await self._actions.follow(watch, round_, last.verdict if last else Verdict.PENDING)
-            self._push_behind(watch, turn)
+            # also where nothing could be asked, or the view has not seen another replica's round yet
+            self._push_behind(watch, turn, self._clock())
         except RetryLater as error:
             log.warning("%s cannot be measured now: %s", ".".join(turn.key), error)
             self._timers.push(self._clock() + RETRY_MS, turn)
         except Exception:
             log.exception("a fault of ours with the guardrail %s", ".".join(turn.key))
             self._timers.push(self._clock() + watch.guardrail.interval_ms, turn)
-
-    def _push_behind(self, watch: Watch, turn: Turn) -> None:
-        """Plan the next turn, also where nothing could be asked or the view has not seen the round yet."""
-        self._timers.push(next_ms(watch, self._clock()), turn)
 
     def _find(self, turn: Turn) -> Watch | None:
         found = self.watches(feature_of(turn.key.trigger))
