@@ -138,9 +138,7 @@ class System:
                     self.write()
 
     async def _start(self, name: str, module: str, settings: Mapping[str, str]) -> None:
-        # SDKs and Alertmanagers find a process that was started again where it was.
-        port = str(_free_port())
-        environment = {"NATS_URL": self.nats_url, "HTTP_PORT": port, "LOG_FORMAT": "text", **settings}
+        environment = {"NATS_URL": self.nats_url, "HTTP_PORT": "0", "LOG_FORMAT": "text", **settings}
         spec = ProcessSpec(
             name,
             (sys.executable, "-m", module),

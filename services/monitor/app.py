@@ -155,7 +155,7 @@ def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
     return broker
 
 
-async def _no_prometheus(query: str, *, not_before_ms: int) -> Answer:
+async def _no_prometheus(query: str, *, not_before_ms: int, within_seconds: float) -> Answer:
     return Answer(error="the monitor knows no Prometheus: set SLUICEWAY_PROMETHEUS_URL")
 
 

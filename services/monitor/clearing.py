@@ -8,8 +8,8 @@ from sluiceway.contracts.measurements import Clearance, ClearanceRequest, Round,
 from sluiceway.errors import RetryLater
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementView
-from sluiceway.pipelines.guardrails import is_held, is_stale
-from sluiceway.pipelines.watching import Watch
+from sluiceway.pipelines.guardrails import is_held
+from sluiceway.pipelines.watching import Watch, is_overdue
 
 from .acting import Actions, where_of
 from .watching import Watching
@@ -74,7 +74,7 @@ class Clearing:
         if round_:
             await self._actions.follow(watch, round_, round_.verdict, is_due=True)
         name = f"guardrail {watch.guardrail.name} of phase {watch.phase.id}"
-        if round_ and is_stale(round_.time_ms, watch.guardrail, self._clock()):
+        if round_ and is_overdue(watch, round_.time_ms, self._clock()):
             return f"{name}: it has not been measured lately"
         if not is_held(verdict, watch.guardrail):
             return None

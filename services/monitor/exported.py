@@ -8,10 +8,11 @@ from prometheus_client.registry import Collector
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.identifiers import feature_of
 from sluiceway.errors import Rejected
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.pipelines.guardrails import limit_of
-from sluiceway.pipelines.watching import Watch, watches
+from sluiceway.pipelines.watching import Watch
 from sluiceway.telemetry import metrics
 from sluiceway.telemetry.metrics import ReleaseGauge
 
@@ -53,7 +54,7 @@ class Releases(Collector):
             named = (trigger.id, trigger.pipeline.id)
             yield metrics.RELEASE_PHASE, (*named, trigger.status), trigger.current + 1
             yield metrics.RELEASE_PHASES, named, len(trigger.phases)
-            for watch in watches(trigger):
+            for watch in self._watching.watches(feature_of(trigger.id)):
                 yield from self._guardrail(watch)
 
     def _triggers(self) -> Iterator[Trigger]:

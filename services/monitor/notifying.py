@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-import httpx
+import aiohttp
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -79,7 +79,7 @@ async def notifying(
     """Tell every receiver what it wants to hear, while the block runs."""
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(
-            httpx.AsyncClient(timeout=DELIVERY_SECONDS, follow_redirects=False, trust_env=False)
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DELIVERY_SECONDS))
         )
         for receiver in receivers:
             deliveries = Deliveries(connection, features, receiver, http, dead_letters, pace or Pace())
@@ -96,7 +96,7 @@ class Deliveries:
         connection: Connection,
         features: FeatureView,
         receiver: Receiver,
-        http: httpx.AsyncClient,
+        http: aiohttp.ClientSession,
         dead_letters: DeadLetters,
         pace: Pace,
     ) -> None:
@@ -168,14 +168,15 @@ class Deliveries:
 
     async def _send(self, notice: Notice) -> None:
         body, headers = message_of(self._receiver, notice, now_ms() // 1_000)
+        url = str(self._receiver.url)
         try:
-            async with asyncio.timeout(DELIVERY_SECONDS):
-                answer = await self._http.post(str(self._receiver.url), content=body, headers=headers)
-        except (httpx.HTTPError, TimeoutError) as error:
+            async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise Undelivered(f"no answer ({type(error).__name__})", is_final=False) from error
-        if not answer.is_success:
-            may_do_better = answer.status_code >= 500 or answer.status_code in TRANSIENT
-            raise Undelivered(f"the receiver answered {answer.status_code}", is_final=not may_do_better)
+        if not 200 <= status < 300:
+            may_do_better = status >= 500 or status in TRANSIENT
+            raise Undelivered(f"the receiver answered {status}", is_final=not may_do_better)
 
     async def _give_up(self, message: Msg, why: str) -> None:
         metrics.NOTIFICATIONS.labels(self._receiver.name, "dead").inc()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -15,7 +16,7 @@ from sluiceway.messaging.feature_view import Entry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
 from sluiceway.pipelines.judging import Answer, judge
 from sluiceway.pipelines.queries import Ask, asks
-from sluiceway.pipelines.watching import Watch, WatchKey, next_ms, round_of, watches
+from sluiceway.pipelines.watching import Watch, WatchKey, next_ms, round_of, watches, within_seconds
 from sluiceway.telemetry import metrics
 from sluiceway.timers import Timers
 
@@ -23,14 +24,19 @@ from .acting import Actions
 
 log = logging.getLogger(__name__)
 
+#: A replica measures so much later than it could, at most, and at most this part of the interval later:
+#: which one comes first is left to chance, and the others, when their turn has come, find it done. The
+#: first measurement of a guardrail waits for nobody.
+LATE_MAX_MS = 500
+LATE_PART = 8
 #: What could not be stored or done is tried again after this time.
 RETRY_MS = 500
 
 
 class AskPrometheus(Protocol):
-    """Answers a query, asked at this time (ms since the epoch) or later; never raises."""
+    """Answers a query, asked at this time (ms since the epoch) or later, or gives up; never raises."""
 
-    async def __call__(self, query: str, *, not_before_ms: int) -> Answer: ...
+    async def __call__(self, query: str, *, not_before_ms: int, within_seconds: float) -> Answer: ...
 
 
 class Turn(NamedTuple):
@@ -64,8 +70,10 @@ class Watching:
         self._timers = Timers(self._meet, clock, workers)
         self._turns: set[Turn] = set()
         self._regions: tuple[Region, ...] | None = None
+        #: What is watched of a feature, as long as its newest event is this one.
+        self._watched: dict[FeatureKey, tuple[Entry, tuple[Watch, ...]]] = {}
         #: What to ask, as long as neither the release nor a region changes.
-        self._asks: dict[WatchKey, tuple[int, tuple[Ask, ...]]] = {}
+        self._asks: dict[WatchKey, tuple[Entry | None, tuple[Ask, ...]]] = {}
 
     def note(self, entry: Entry) -> None:
         """Take a feature's newest event: what it brings out is watched from now on."""
@@ -80,7 +88,8 @@ class Watching:
 
     def note_all(self) -> None:
         """Watch what was out before this process began, and forget what is over."""
-        self._measurements.forget(lambda trigger: self._is_over(trigger))
+        for trigger in self._measurements.triggers():
+            self._forget_if_over(trigger)
         for entry in self._features:
             self.note(entry)
 
@@ -88,26 +97,23 @@ class Watching:
         """Measure until cancelled."""
         await self._timers.run()
 
-    def watches(self, key: FeatureKey) -> Iterator[Watch]:
-        """Give what is watched of a feature now."""
+    def watches(self, key: FeatureKey) -> tuple[Watch, ...]:
+        """Return what is watched of a feature now."""
         entry, now_ms = self._features.get(key), self._clock()
         if entry is None or not (entry.is_active or entry.observed_until_ms > now_ms):
-            return
-        try:
-            trigger = entry.event.feature.watched_trigger(now_ms)
-        except Rejected as error:
-            log.error("%s cannot be watched: %s", key, error)
-            return
-        if trigger:
-            yield from watches(trigger)
+            self._watched.pop(key, None)
+            return ()
+        known = self._watched.get(key)
+        if known is None or known[0] is not entry:
+            known = self._watched[key] = entry, _watches_of(entry, now_ms)
+        return known[1]
 
     def asks(self, watch: Watch) -> tuple[Ask, ...]:
         """Return what to ask for a guardrail, region by region; empty where its phase covers none."""
         entry = self._features.get(feature_of(watch.trigger.id))
-        sequence = entry.sequence if entry else 0
         known = self._asks.get(watch.key)
-        if known is None or known[0] != sequence:
-            known = sequence, asks(watch.guardrail, watch.trigger, watch.phase, self.regions)
+        if known is None or known[0] is not entry:
+            known = entry, asks(watch.guardrail, watch.trigger, watch.phase, self.regions)
             self._asks[watch.key] = known
         return known[1]
 
@@ -123,11 +129,9 @@ class Watching:
             self._regions = tuple(region for region in documents if isinstance(region, Region))
         return self._regions
 
-    def _is_over(self, trigger: str) -> bool:
-        entry = self._features.get(feature_of(trigger))
-        return entry is None or not any(
-            watch.trigger.id == trigger for watch in self.watches(feature_of(trigger))
-        )
+    def _forget_if_over(self, trigger: str) -> None:
+        if not any(watch.trigger.id == trigger for watch in self.watches(feature_of(trigger))):
+            self._measurements.forget(trigger)
 
     def _plan(self, watch: Watch) -> None:
         turn = Turn(watch.key, watch.since_ms)
@@ -137,25 +141,32 @@ class Watching:
 
     def _push(self, watch: Watch, turn: Turn) -> None:
         last = self.last(watch)
-        self._timers.push(next_ms(watch, last.time_ms if last else None), turn)
+        if last:
+            self._push_behind(watch, turn, last.time_ms)
+        else:
+            self._timers.push(next_ms(watch, None), turn)
+
+    def _push_behind(self, watch: Watch, turn: Turn, last_ms: int) -> None:
+        late_ms = random.randrange(min(LATE_MAX_MS, watch.guardrail.interval_ms // LATE_PART))  # noqa: S311
+        self._timers.push(next_ms(watch, last_ms) + late_ms, turn)
 
     async def _meet(self, turn: Turn) -> None:
         watch = self._find(turn)
         if watch is None:
             self._turns.discard(turn)
             self._asks.pop(turn.key, None)
-            if self._is_over(turn.key.trigger):
-                self._measurements.forget(turn.key.trigger.__eq__)
+            self._forget_if_over(turn.key.trigger)
             return
         last = self.last(watch)
         if last and next_ms(watch, last.time_ms) > self._clock():
             self._push(watch, turn)  # another replica has measured
             return
         try:
-            round_ = await self._measure(watch, last)
+            round_ = await self._measure(watch, last, self._measurements.tail(*watch.key))
             if round_:
                 await self._actions.follow(watch, round_, last.verdict if last else Verdict.PENDING)
-            self._push_behind(watch, turn)
+            # also where nothing could be asked, or the view has not seen another replica's round yet
+            self._push_behind(watch, turn, self._clock())
         except RetryLater as error:
             log.warning("%s cannot be measured now: %s", ".".join(turn.key), error)
             self._timers.push(self._clock() + RETRY_MS, turn)
@@ -163,16 +174,15 @@ class Watching:
             log.exception("a fault of ours with the guardrail %s", ".".join(turn.key))
             self._timers.push(self._clock() + watch.guardrail.interval_ms, turn)
 
-    def _push_behind(self, watch: Watch, turn: Turn) -> None:
-        """Plan the next turn, also where nothing could be asked or the view has not seen the round yet."""
-        self._timers.push(next_ms(watch, self._clock()), turn)
-
     def _find(self, turn: Turn) -> Watch | None:
         found = self.watches(feature_of(turn.key.trigger))
         return next((w for w in found if w.key == turn.key and w.since_ms == turn.since_ms), None)
 
-    async def _measure(self, watch: Watch, last: Round | None) -> Round | None:
-        """Measure once and store it; None where there is nothing to ask, or another replica was first."""
+    async def _measure(self, watch: Watch, last: Round | None, tail: int) -> Round | None:
+        """Measure once and store it; None where there is nothing to ask, or another replica was first.
+
+        `tail` was read together with `last`: what came since then is not counted in, and must win.
+        """
         asked = self.asks(watch)
         if not asked:
             return None
@@ -180,9 +190,10 @@ class Watching:
         answers = await self._answers(watch, asked, now_ms)
         round_ = round_of(watch, last, [judge(watch.guardrail, ask, answers) for ask in asked], now_ms)
         try:
-            await self._store.store_round(round_, self._measurements.tail(*watch.key))
+            sequence = await self._store.store_round(round_, tail)
         except Conflict:
             return None
+        self._measurements.note(round_, sequence)
         metrics.GUARDRAIL_ROUNDS.labels(round_.verdict).inc()
         return round_
 
@@ -190,8 +201,20 @@ class Watching:
         queries = list(dict.fromkeys(query for ask in asked for query in _queries(ask)))
         fresh_ms = now_ms - watch.guardrail.interval_ms // 2
         not_before_ms = max(fresh_ms, watch.since_ms + watch.guardrail.initial_delay_ms)
-        found = await asyncio.gather(*(self._ask(query, not_before_ms=not_before_ms) for query in queries))
+        within = within_seconds(watch.guardrail)
+        found = await asyncio.gather(
+            *(self._ask(query, not_before_ms=not_before_ms, within_seconds=within) for query in queries)
+        )
         return dict(zip(queries, found, strict=True))
+
+
+def _watches_of(entry: Entry, now_ms: int) -> tuple[Watch, ...]:
+    try:
+        trigger = entry.event.feature.watched_trigger(now_ms)
+    except Rejected as error:
+        log.error("%s cannot be watched: %s", entry.key, error)
+        return ()
+    return tuple(watches(trigger)) if trigger else ()
 
 
 def _queries(ask: Ask) -> Iterator[str]:

@@ -1,9 +1,10 @@
 """The services as processes of their own, as in production; the benchmark is another."""
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,17 +15,21 @@ START_SECONDS = 20.0
 
 
 @asynccontextmanager
-async def started(url: str, logs: Path, *names: str) -> AsyncIterator[None]:
-    """Run `python -m services.<name>` for each name, until the block ends."""
-    processes = [await _start(name, url, logs) for name in names]
+async def started(
+    url: str, logs: Path, *names: str
+) -> AsyncIterator[Mapping[str, asyncio.subprocess.Process]]:
+    """Run `python -m services.<name>` for each name, until the block ends; one may be killed before."""
+    logs.mkdir(exist_ok=True)  # noqa: ASYNC240 (before anything runs)
+    processes = {name: await _start(name, url, logs) for name in names}
     try:
         for name in names:
             await _ready(logs / f"{name}.url")
-        yield
+        yield processes
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
+        for process in processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        for process in processes.values():
             await process.wait()
 
 

@@ -116,7 +116,7 @@ async def _measured(trials: list[Trial], url: str, token: str | None) -> list[Me
     try:
         from ..telemetry.prometheus import prometheus
     except ImportError as error:
-        raise Failed("asking a Prometheus needs httpx: pip install 'sluiceway[monitor]'") from error
+        raise Failed("asking a Prometheus needs aiohttp: pip install 'sluiceway[monitor]'") from error
     begun_ms = now_ms()
     found = []
     async with prometheus(url, now_ms, token) as asked:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.alerts import AnsweredAlert
+from ..contracts.identifiers import feature_of
 from ..contracts.measurements import Round, VerdictChanged
 from ..errors import Conflict, Unavailable
 from .connection import Connection
@@ -30,21 +31,39 @@ class Stored(NamedTuple):
     sequence: int
 
 
+class _Newest:
+    """The newest message of a subject; its body is parsed once, and only when it is asked for."""
+
+    __slots__ = ("_record", "_stored", "sequence")
+
+    def __init__(self, sequence: int, *, record: Record | None = None, stored: Stored | None = None) -> None:
+        self.sequence = sequence
+        self._record = record
+        self._stored = stored
+
+    @property
+    def stored(self) -> Stored | None:
+        if self._record:
+            self._stored, self._record = parse_round(self._record), None
+        return self._stored
+
+
 class MeasurementView:
     """The newest round of every guardrail, followed while the block runs.
 
-    `on_round` is called with each one that comes, also with those that this process has stored.
+    `on_round`, where one is set, is called with each one that comes behind the first load.
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._records: dict[str, Record] = {}
-        self.on_round: Callable[[Stored], None] = lambda stored: None
+        self.on_round: Callable[[Stored], None] | None = None
+        #: By trigger, then by subject.
+        self._newest: dict[str, dict[str, _Newest]] = {}
         self.follower = Follower(
             connection,
             subjects.MEASUREMENTS_STREAM,
             [subjects.MEASUREMENTS],
-            self._take,
-            on_reset=self._records.clear,
+            self._on_record,
+            on_reset=self._newest.clear,
         )
 
     async def __aenter__(self) -> Self:
@@ -64,26 +83,46 @@ class MeasurementView:
 
     def get(self, trigger: str, phase: str, guardrail: str) -> Stored | None:
         """Return the newest round of a guardrail."""
-        record = self._records.get(subjects.measurements(trigger, phase, guardrail))
-        return parse_round(record) if record else None
+        newest = self._find(trigger, phase, guardrail)
+        return newest.stored if newest else None
 
     def tail(self, trigger: str, phase: str, guardrail: str) -> int:
         """Return what the next round must expect as the last sequence of its subject."""
-        record = self._records.get(subjects.measurements(trigger, phase, guardrail))
-        return record.sequence if record else 0
+        newest = self._find(trigger, phase, guardrail)
+        return newest.sequence if newest else 0
 
-    def forget(self, is_over: Callable[[str], bool]) -> None:
-        """Drop the rounds of triggers that are over."""
-        for subject in [subject for subject in self._records if is_over(subjects.measured_trigger(subject))]:
-            del self._records[subject]
+    def triggers(self) -> tuple[str, ...]:
+        """Return the triggers that rounds are known of."""
+        return tuple(self._newest)
 
-    def _take(self, record: Record) -> None:
-        known = self._records.get(record.subject)
-        if known and known.sequence >= record.sequence:
+    def forget(self, trigger: str) -> None:
+        """Drop the rounds of a trigger that is over."""
+        self._newest.pop(trigger, None)
+
+    def note(self, round_: Round, sequence: int) -> None:
+        """Take a round that this process has just stored, before it comes back."""
+        subject = subjects.measurements(round_.trigger, round_.phase_id, round_.guardrail)
+        self._take(subject, _Newest(sequence, stored=Stored(round_, sequence)))
+
+    def _find(self, trigger: str, phase: str, guardrail: str) -> _Newest | None:
+        return self._newest.get(trigger, {}).get(subjects.measurements(trigger, phase, guardrail))
+
+    def _on_record(self, record: Record) -> None:
+        try:
+            feature_of(subjects.measured_trigger(record.subject))
+        except ValueError:
+            log.warning("%s is no subject of rounds; passed over", record.subject)
             return
-        self._records[record.subject] = record
-        if self.follower.is_caught_up and (stored := parse_round(record)):
-            self.on_round(stored)
+        newest = _Newest(record.sequence, record=record)
+        self._take(record.subject, newest)
+        if self.on_round and self.follower.is_caught_up and newest.stored:
+            self.on_round(newest.stored)
+
+    def _take(self, subject: str, newest: _Newest) -> None:
+        of_trigger = self._newest.setdefault(subjects.measured_trigger(subject), {})
+        known = of_trigger.get(subject)
+        if known is None or known.sequence < newest.sequence:
+            of_trigger[subject] = newest
 
 
 class MeasurementStore:

@@ -20,9 +20,6 @@ GRAVITY = (
     Verdict.PENDING,
     Verdict.PASSING,
 )
-#: A guardrail that was not measured for so many intervals and seconds counts for nothing.
-STALE_INTERVALS = 2
-STALE_MS = 30_000
 
 
 def counted(tally: Tally, judgement: Judgement) -> Tally:
@@ -91,11 +88,6 @@ def action_of(
     if is_undecided and guardrail.on_inconclusive in (OnInconclusive.ROLLBACK, OnInconclusive.PAUSE):
         return guardrail.on_inconclusive
     return None
-
-
-def is_stale(time_ms: int, guardrail: MetricGuardrail, now_ms: int) -> bool:
-    """Say whether a look at a guardrail is too old to say anything of now."""
-    return now_ms - time_ms > STALE_INTERVALS * guardrail.interval_ms + STALE_MS
 
 
 def limit_of(guardrail: MetricGuardrail) -> float:

@@ -85,7 +85,7 @@ def asks(
     """
     known = sorted(regions, key=lambda region: region.name)
     covered = [region for region in known if _reaches((phase,), region)]
-    words = _words(trigger, phase)
+    words = words_about(trigger.id, trigger.pipeline.id, phase.id)
     baseline = _baseline_regions(guardrail, trigger, known)
     if not names_regions(guardrail.query):
         return (_ask(guardrail, EVERYWHERE, words, covered, baseline),)
@@ -96,9 +96,8 @@ def asks(
     return tuple(_ask(guardrail, region.name, words, [region], baseline) for region in covered[:REGIONS_MAX])
 
 
-def without_regions(query: str, trigger: Trigger, phase: Phase) -> str:
-    """Return a query with all filled in but what depends on the region."""
-    words = _words(trigger, phase)
+def without_regions(query: str, words: Mapping[str, str]) -> str:
+    """Return a query with these words filled in, and nothing that depends on the region."""
     return _PLACEHOLDER.sub(lambda match: words.get(match[1], match[0]), query)
 
 
@@ -144,13 +143,9 @@ def _compared(query: str, words: Mapping[str, str], baseline: list[Region]) -> t
     return (_filled(query, words, baseline),)
 
 
-def _words(trigger: Trigger, phase: Phase) -> dict[str, str]:
-    return {
-        "feature": feature_of(trigger.id).name,
-        "pipeline": trigger.pipeline.id,
-        "phase": phase.id,
-        "trigger": trigger.id,
-    }
+def words_about(trigger: str, pipeline: str, phase: str) -> dict[str, str]:
+    """Return what stands for the words that do not depend on the region."""
+    return {"feature": feature_of(trigger).name, "pipeline": pipeline, "phase": phase, "trigger": trigger}
 
 
 def _filled(query: str, words: Mapping[str, str], regions: list[Region]) -> str:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..contracts.feature import ActionType, PhaseRun, Trigger, TriggerStatus
@@ -9,7 +10,17 @@ from ..contracts.guardrails import MetricGuardrail
 from ..contracts.measurements import Measurement, Round, Tally
 from ..contracts.pipeline import Phase
 from .guardrails import GRAVITY, counted, gravest, verdict_of
-from .queries import without_regions
+from .queries import without_regions, words_about
+
+#: Guardrails that ask the same look at the answer within this part of their interval.
+SPREAD = 8
+#: Guardrails whose place on the grid is remembered.
+PLACES_MAX = 20_000
+
+#: A query may take as long as its interval, but never less or more than this.
+ANSWER_MIN_SECONDS, ANSWER_MAX_SECONDS = 1.0, 10.0
+#: A busy monitor may be late by so much, beside what its queries take.
+LATE_MS = 2_000
 
 
 class WatchKey(NamedTuple):
@@ -51,14 +62,22 @@ def next_ms(watch: Watch, last_ms: int | None) -> int:
     """Return when to measure next, after a measurement at `last_ms`.
 
     The first one comes after `initialDelay`. Later ones stand on a grid of the interval, at a place
-    that depends on the query: equal queries are asked together, others are spread.
+    that depends on the query: equal queries come so close together that one answer does for all,
+    yet not at one instant; others are spread.
     """
     interval = watch.guardrail.interval_ms
     if last_ms is None:
         return watch.since_ms + watch.guardrail.initial_delay_ms
     earliest = last_ms + interval // 2
-    place = zlib.crc32(without_regions(watch.guardrail.query, watch.trigger, watch.phase).encode())
-    return earliest + (place - earliest) % interval
+    place = _place(watch.guardrail.query, watch.trigger.pipeline.id, watch.phase.id, watch.trigger.id)
+    shift = zlib.crc32(watch.trigger.id.encode()) % (interval // SPREAD)
+    return earliest + (place + shift - earliest) % interval
+
+
+@lru_cache(maxsize=PLACES_MAX)
+def _place(query: str, pipeline: str, phase: str, trigger: str) -> int:
+    """Return a number that is the same for equal queries, in whatever regions they are asked."""
+    return zlib.crc32(without_regions(query, words_about(trigger, pipeline, phase)).encode())
 
 
 def round_of(watch: Watch, last: Round | None, measured: list[Measurement], now_ms: int) -> Round:
@@ -79,6 +98,17 @@ def round_of(watch: Watch, last: Round | None, measured: list[Measurement], now_
         region=worst.region,
         why=worst.why,
     )
+
+
+def within_seconds(guardrail: MetricGuardrail) -> float:
+    """Return how long its queries may take: a measurement must be over before the next one is due."""
+    return min(max(guardrail.interval_ms / 1_000, ANSWER_MIN_SECONDS), ANSWER_MAX_SECONDS)
+
+
+def is_overdue(watch: Watch, last_ms: int, now_ms: int) -> bool:
+    """Say whether the next measurement should have come by now: the last one says nothing of now."""
+    borne_ms = within_seconds(watch.guardrail) * 1_000 + LATE_MS
+    return now_ms > next_ms(watch, last_ms) + borne_ms
 
 
 def _out_since(trigger: Trigger, run: PhaseRun) -> int | None:

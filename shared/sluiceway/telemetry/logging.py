@@ -6,8 +6,6 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-#: They would tell of every single request.
-TALKATIVE = ("uvicorn.access", "httpx")
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -17,8 +15,7 @@ def set_up_logging(service: str, *, form: str, level: str) -> None:
     text = logging.Formatter(f"%(asctime)s %(levelname)-7s {service}: %(message)s")
     handler.setFormatter(_JsonFormatter(service) if form == "json" else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
 
 
 class _JsonFormatter(logging.Formatter):

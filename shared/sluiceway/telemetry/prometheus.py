@@ -5,11 +5,13 @@ HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/#instant-que
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-import httpx
+import aiohttp
+from yarl import URL
 
 from ..clock import Clock
 from ..errors import Misconfigured
@@ -37,16 +39,21 @@ class _Asked(NamedTuple):
 class Prometheus:
     """Asks queries; who asks the same at about the same time gets the same answer."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, session: aiohttp.ClientSession, url: str, clock: Clock) -> None:
+        self._session = session
         self._shown = shown_address(url)
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._clock = clock
         self._free = asyncio.Semaphore(QUERIES_MAX)
         self._asked: dict[str, _Asked] = {}
 
-    async def ask(self, query: str, *, not_before_ms: int) -> Answer:
-        """Return the answer to a query, asked at this time (ms since the epoch) or later. Never raises."""
+    async def ask(
+        self, query: str, *, not_before_ms: int, within_seconds: float = QUERY_TIMEOUT_SECONDS
+    ) -> Answer:
+        """Return the answer to a query, asked at this time (ms since the epoch) or later. Never raises.
+
+        One that takes longer than `within_seconds` is an error, for whoever waits no longer.
+        """
         known = self._asked.get(query)
         if known is None or known.at_ms < not_before_ms:
             self._asked.pop(query, None)
@@ -54,7 +61,8 @@ class Prometheus:
             self._asked[query] = known
             while len(self._asked) > ANSWERS_MAX:
                 del self._asked[next(iter(self._asked))]
-        return await asyncio.shield(known.answer)
+        done, _ = await asyncio.wait({known.answer}, timeout=within_seconds)
+        return known.answer.result() if done else Answer(error=f"no answer within {within_seconds:g} s")
 
     async def close(self) -> None:
         """Give up what is still being asked."""
@@ -68,15 +76,17 @@ class Prometheus:
 
     async def _send(self, query: str) -> Answer:
         try:
-            response = await self._client.post(self._url, data={"query": query})
-            body = _json(response)
-        except httpx.HTTPError as error:
-            log.warning("%s does not answer: %s", self._shown, error or type(error).__name__)
+            async with self._session.post(
+                self._url, data={"query": query}, allow_redirects=False
+            ) as response:
+                body = _json(await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.warning("%s does not answer: %s", self._shown, str(error) or type(error).__name__)
             return _counted("unreachable", Answer(error=UNREACHABLE))
-        if response.status_code != 200 or body.get("status") != "success":
+        if response.status != 200 or body.get("status") != "success":
             is_refused = body.get("errorType") in ("bad_data", "execution")
             why = f"{body.get('errorType', 'error')}: {body['error']}" if "error" in body else ""
-            text = f"Prometheus answered {response.status_code} {why}".rstrip()
+            text = f"Prometheus answered {response.status} {why}".rstrip()
             return _counted("refused" if is_refused else "unreachable", Answer(error=text))
         answer = _answer(body.get("data"))
         return _counted("answered" if answer.values or answer.error else "no_data", answer)
@@ -88,13 +98,12 @@ async def prometheus(url: str, clock: Clock, token: str | None = None) -> AsyncI
 
     Nothing is sent yet.
     """
-    async with httpx.AsyncClient(
-        timeout=QUERY_TIMEOUT_SECONDS,
-        limits=httpx.Limits(max_connections=QUERIES_MAX, max_keepalive_connections=QUERIES_MAX),
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=QUERIES_MAX),
+        timeout=aiohttp.ClientTimeout(total=QUERY_TIMEOUT_SECONDS),
         headers={"Authorization": f"Bearer {token}"} if token else None,
-        trust_env=False,
-    ) as client:
-        asked = Prometheus(client, url, clock)
+    ) as session:
+        asked = Prometheus(session, url, clock)
         try:
             yield asked
         finally:
@@ -107,19 +116,19 @@ def shown_address(url: str) -> str:
     `Misconfigured` where it is none.
     """
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        parsed = URL(url)
+    except ValueError as error:
         raise Misconfigured(f"{url!r} is no address of a Prometheus: {error}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise Misconfigured(f"{url!r} is no address of a Prometheus; write http://HOST:9090")
-    return str(parsed.copy_with(username=None, password=None)).rstrip("/")
+    return str(parsed.with_user(None)).rstrip("/")
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
-    """Return the body; empty where it is no JSON object, as on a proxy's error page."""
+def _json(data: bytes) -> dict[str, Any]:
+    """Return what the bytes say; empty where that is no JSON object, as on a proxy's error page."""
     try:
-        body = response.json()
-    except ValueError:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 

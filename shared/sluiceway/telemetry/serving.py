@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from prometheus_client import REGISTRY, make_asgi_app
 
 from ..settings import ServiceSettings
 from ..tasks import end
+from .exposition import exposition
 
 #: Returns what is not ready yet, and why; empty once the process is ready.
 Readiness = Callable[[], Awaitable[dict[str, str]]]
@@ -110,12 +110,12 @@ async def _nothing_else(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _pages(readiness: Readiness, others: App) -> App:
-    metrics = make_asgi_app(REGISTRY)
-
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         match scope["path"]:
             case "/metrics" | "/metrics/":
-                await metrics(scope, receive, send)
+                page = await exposition(scope)
+                await send({"type": "http.response.start", "status": 200, "headers": page.headers})
+                await send({"type": "http.response.body", "body": page.body})
             case "/healthz":
                 await _answer(send, 200, {"status": "alive"})
             case "/readyz":

@@ -1,10 +1,13 @@
 """Guardrails on a running system, by a Prometheus that answers as told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from sluiceway.contracts.commands import ApprovePhase, PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.events import EventType
@@ -119,6 +122,22 @@ async def test_what_is_not_seen_holds_and_rolls_nothing_back(broker: Broker, sai
         assert (await system.driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
         system.prometheus.says = lambda query: 0.0
         await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
+
+
+async def test_a_prometheus_that_hangs_holds(broker: Broker) -> None:
+    async with running(broker) as system:
+        trigger = await system.release(phase("dev", guardrails=[ERRORS], bake_ms=3_000), phase("prod-eu"))
+        await system.round(trigger, "dev")
+        hangs = asyncio.Event()
+
+        async def hang(request: Request) -> Response:
+            await hangs.wait()
+            return broken()
+
+        system.prometheus.answer_with(hang)
+
+        assert "no answer within 1 s" in (await system.held(trigger)).held[0]
+        hangs.set()
 
 
 async def test_a_guardrail_goes_on_while_the_next_phase_waits_for_its_review(broker: Broker) -> None:

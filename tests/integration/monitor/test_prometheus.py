@@ -52,6 +52,26 @@ async def test_an_answer_is_values_or_what_is_wrong(
         assert await asked.ask("up", not_before_ms=0) == expected
 
 
+async def test_who_cannot_wait_gets_an_error_and_the_answer_serves_the_next(stub: StubPrometheus) -> None:
+    arrived, may_answer = asyncio.Event(), asyncio.Event()
+    answer = stub._query
+
+    async def slow(request: Any) -> Any:
+        arrived.set()
+        await may_answer.wait()
+        return await answer(request)
+
+    stub.answer_with(slow)
+    async with prometheus(stub.url, lambda: 0) as asked:
+        assert (
+            await asked.ask("up", not_before_ms=0, within_seconds=0.01)
+        ).error == "no answer within 0.01 s"
+        await arrived.wait()
+        may_answer.set()
+        assert (await asked.ask("up", not_before_ms=0)).values == (0.0,)
+    assert stub.asked == ["up"]
+
+
 @pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://", "http://host:port"])
 def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(Misconfigured, match="no address of a Prometheus"):

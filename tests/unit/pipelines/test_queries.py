@@ -6,7 +6,7 @@ import pytest
 
 from sluiceway.contracts.guardrails import MetricGuardrail
 from sluiceway.pipelines.queries import Ask, asks, query_faults
-from sluiceway.pipelines.watching import next_ms, watches
+from sluiceway.pipelines.watching import SPREAD, next_ms, watches
 from tests.support.builders import a_phase, a_region, a_trigger
 
 REGIONS = [
@@ -95,17 +95,23 @@ def test_regions_can_be_asked_of_together() -> None:
     assert (found.query, found.baseline) == ('x{r=~"dev"}', ('x{r=~"prod-eu|prod-us"}',))
 
 
-def test_equal_queries_are_asked_at_the_same_instants_and_others_are_spread() -> None:
-    def instants(query: str, started_ms: int) -> list[int]:
-        guardrail = {"name": "g", "query": query, "failureCondition": "> 1", "interval": "30s"}
-        (watch,) = watches(a_trigger(a_phase("dev", guardrails=[guardrail])))
+def test_equal_queries_come_close_together_and_others_are_spread() -> None:
+    interval = 30_000
+
+    def instants(query: str, *, gate: str = "checkout", started_ms: int = 0) -> list[int]:
+        guardrail = {"name": "g", "query": query, "failureCondition": "> 1", "intervalMs": interval}
+        trigger = a_trigger(a_phase("dev", guardrails=[guardrail]))
+        (watch,) = watches(trigger.model_copy(update={"id": f"gate.{gate}.1"}))
         first = next_ms(watch, None) + started_ms
         second = next_ms(watch, first)
         return [second, next_ms(watch, second)]
 
-    one, same = instants("x", 0), instants("x", 7_000)
-    places = {instants(f"x{n}", 0)[0] % 30_000 for n in range(20)}
+    one, same = instants("x"), instants("x", started_ms=7_000)
+    equal = {(instants("x", gate=f"g{n}")[0] - one[0]) % interval for n in range(100)}
+    others = {instants(f"x{n}")[0] % interval for n in range(20)}
 
-    assert one[1] - one[0] == 30_000
-    assert (one[0] - same[0]) % 30_000 == 0
-    assert len(places) > 15
+    assert one[1] - one[0] == interval
+    assert (one[0] - same[0]) % interval == 0
+    assert all(min(shift, interval - shift) < interval / SPREAD for shift in equal)
+    assert len(equal) > 80
+    assert len(others) > 15

@@ -1,0 +1,57 @@
+"""`/metrics`: gathered on the event loop, whose state it shows, and written out beside it."""
+
+import asyncio
+import gzip
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from prometheus_client import REGISTRY, Metric
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.registry import Collector
+
+#: As fast as it gets: a scrape comes from near by.
+GZIP_LEVEL = 1
+
+
+class Page(NamedTuple):
+    """An answer to a scrape."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class _Gathered(Collector):
+    """Metrics as they stood at one instant."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+async def exposition(scope: dict[str, Any]) -> Page:
+    """Return every metric of this process, or those that `name[]` asks for.
+
+    Thousands of series take their time to be written; in a thread, that keeps nobody else waiting.
+    """
+    names = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("name[]")
+    registry = REGISTRY.restricted_registry(names) if names else REGISTRY
+    gathered = _Gathered(registry.collect())
+    accepted = _header(scope, b"accept"), _header(scope, b"accept-encoding")
+    return await asyncio.to_thread(_written, gathered, *accepted)
+
+
+def _written(gathered: _Gathered, accept: str, encodings: str) -> Page:
+    encoder, content_type = choose_encoder(accept)
+    body = encoder(gathered)
+    headers = [(b"content-type", content_type.encode())]
+    if gzip_accepted(encodings):
+        body = gzip.compress(body, GZIP_LEVEL)
+        headers.append((b"content-encoding", b"gzip"))
+    return Page(headers, body)
+
+
+def _header(scope: dict[str, Any], name: bytes) -> str:
+    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name)

@@ -1,0 +1,75 @@
+"""What a process takes of its host, looked at once a second; Linux only."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from sluiceway.tasks import end
+
+LOOK_EVERY_SECONDS = 1.0
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Look(NamedTuple):
+    """One look at a process; both times in seconds, the second one of a core."""
+
+    at: float
+    computed: float
+    memory_bytes: int
+
+
+@dataclass
+class Usage:
+    """Looks at one process, oldest first."""
+
+    pid: int
+    looks: list[Look] = field(default_factory=list)
+
+    def look(self) -> None:
+        process = Path(f"/proc/{self.pid}")
+        # Fields 14 and 15 of proc_pid_stat(5); the name before them may hold blanks.
+        user, system = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
+        pages = int((process / "statm").read_text().split()[1])
+        computed = (int(user) + int(system)) / TICKS_PER_SECOND
+        self.looks.append(Look(time.monotonic(), computed, pages * PAGE_BYTES))
+
+    def cores(self, part: slice = slice(None)) -> float:
+        """Return how many cores it took on average, over a part of the looks."""
+        first, *_, last = self.looks[part]
+        return (last.computed - first.computed) / (last.at - first.at)
+
+    def memory_bytes(self, part: slice = slice(None)) -> float:
+        """Return its memory on average, over a part of the looks."""
+        looks = self.looks[part]
+        return sum(look.memory_bytes for look in looks) / len(looks)
+
+    @property
+    def first_third(self) -> slice:
+        return slice(None, len(self.looks) // 3)
+
+    @property
+    def last_third(self) -> slice:
+        return slice(-(len(self.looks) // 3), None)
+
+
+@asynccontextmanager
+async def used_by(pid: int) -> AsyncIterator[Usage]:
+    """Look at a process while the block runs."""
+    usage = Usage(pid)
+    watching = asyncio.create_task(_watch(usage))
+    try:
+        yield usage
+    finally:
+        await end(watching)
+
+
+async def _watch(usage: Usage) -> None:
+    while True:
+        usage.look()
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
