@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
@@ -18,7 +18,7 @@ from sluiceway.contracts.identifiers import feature_of
 from sluiceway.contracts.rules import RuleDocument
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.following import Follower, Record
+from sluiceway.messaging.following import Follower, Record, View
 from sluiceway.messaging.topology import APPLIED_LIFETIME_SECONDS
 from sluiceway.pipelines.segments import Extent, Place, coverage
 
@@ -37,7 +37,7 @@ class Report(NamedTuple):
     time_ms: int
 
 
-class Confirmations:
+class Confirmations(View):
     """Follows the reports of every instance while the block runs."""
 
     def __init__(self, connection: Connection, catalogue: CatalogueView, clock: Clock) -> None:
@@ -45,20 +45,13 @@ class Confirmations:
         self._catalogue = catalogue
         self._clock = clock
         self._reports: dict[str, dict[str, Report]] = {}
-        self._follower = Follower(
+        self.follower = Follower(
             connection,
             subjects.APPLIED_STREAM,
             [subjects.APPLIED],
             self._take,
             on_reset=self._reports.clear,
         )
-
-    async def __aenter__(self) -> Self:
-        await self._follower.__aenter__()
-        return self
-
-    async def __aexit__(self, *details: Any) -> None:
-        await self._follower.__aexit__(*details)
 
     async def missing(self, trigger: Trigger) -> tuple[str, ...]:
         """Return which regions of the current phase have not confirmed it, and who is missing there.

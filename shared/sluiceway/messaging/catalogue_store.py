@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
@@ -19,7 +19,7 @@ from ..pipelines.cataloguing import CatalogueDocument
 from ..pipelines.decide import Catalogue
 from .connection import Connection
 from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
-from .following import KV_OPERATION, Follower, Record
+from .following import KV_OPERATION, Follower, Record, View
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ MODELS: Mapping[str, type[CatalogueDocument]] = {
     "key": SdkKey,
     "freeze": Freeze,
 }
-CATCH_UP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class _Held:
     tails: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-class CatalogueView:
+class CatalogueView(View):
     """Follows CATALOG while the block runs. `on_change` gets kind, id and what stands there now."""
 
     def __init__(self, connection: Connection) -> None:
@@ -62,21 +61,6 @@ class CatalogueView:
             self._on_record,
             on_reset=self._reset,
         )
-
-    async def __aenter__(self) -> Self:
-        await self.follower.__aenter__()
-        return self
-
-    async def __aexit__(self, *details: Any) -> None:
-        await self.follower.__aexit__(*details)
-
-    async def caught_up(self) -> None:
-        """Return once the whole catalogue is in the view."""
-        await self.follower.caught_up()
-
-    async def reached_end(self) -> None:
-        """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
-        await self.follower.reached_end(CATCH_UP_SECONDS)
 
     def get(self, kind: str, id_: str) -> Stored | None:
         return self._held.documents.get((kind, id_))

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
 
 from ..contracts import envelope, subjects
 from ..contracts.events import EventType, FeatureEvent
@@ -11,12 +10,9 @@ from ..contracts.identifiers import FeatureKey
 from ..errors import Rejected
 from .connection import Connection
 from .feature_log import TYPE_PREFIX, FeatureLog, Logged, Tail, headers_of, parse
-from .following import Follower, Position, Record
+from .following import Follower, Position, Record, View
 
 log = logging.getLogger(__name__)
-
-#: For catching up with the log before an answer that must be exact.
-CATCH_UP_SECONDS = 5.0
 
 
 class Entry:
@@ -91,7 +87,7 @@ class Entry:
         return int(text) if text else None
 
 
-class FeatureView:
+class FeatureView(View):
     """Follows FEATURES while the block runs.
 
     `on_change` is called with each new entry, `on_garbage` with what is no event, and why.
@@ -115,25 +111,14 @@ class FeatureView:
             on_reset=self._entries.clear,
         )
 
-    async def __aenter__(self) -> Self:
-        await self.follower.__aenter__()
-        return self
-
-    async def __aexit__(self, *details: Any) -> None:
-        await self.follower.__aexit__(*details)
-
     async def caught_up(self) -> None:
         """Return once the whole log was seen, and every feature with garbage at its end was mended."""
-        await self.follower.caught_up()
+        await super().caught_up()
         while self._suspects:
             key = self._suspects.pop()
             tail = await self._log.tail(key)
             if tail.logged:
                 self._take(_entry_of(tail), key)
-
-    async def reached_end(self) -> None:
-        """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
-        await self.follower.reached_end(CATCH_UP_SECONDS)
 
     def get(self, key: FeatureKey) -> Entry | None:
         """Return the newest entry of a feature."""

@@ -28,6 +28,8 @@ HEARTBEAT_SECONDS = 1.0
 SILENCE_MAX_SECONDS = 3 * HEARTBEAT_SECONDS
 #: The server removes a consumer that nobody listens to after this time.
 ABANDONED_SECONDS = 30.0
+#: For catching up before an answer that must be exact.
+CATCH_UP_SECONDS = 5.0
 RETRY_MIN_SECONDS = 0.02
 RETRY_MAX_SECONDS = 1.0
 
@@ -255,6 +257,27 @@ class Follower:
     def _lost(self, why: str) -> None:
         log.warning("following %s anew: %s", self._stream, why)
         self._broken.set()
+
+
+class View:
+    """What was followed of a stream, kept new while the block runs."""
+
+    follower: Follower
+
+    async def __aenter__(self) -> Self:
+        await self.follower.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.follower.__aexit__(*details)
+
+    async def caught_up(self) -> None:
+        """Return once all that the stream held at the start is in the view."""
+        await self.follower.caught_up()
+
+    async def reached_end(self) -> None:
+        """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
+        await self.follower.reached_end(CATCH_UP_SECONDS)
 
 
 class _Place(NamedTuple):

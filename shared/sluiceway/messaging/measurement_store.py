@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
@@ -15,13 +15,12 @@ from ..contracts.measurements import Round, VerdictChanged
 from ..errors import Conflict, Unavailable
 from .connection import Connection
 from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
-from .following import Follower, Record
+from .following import Follower, Record, View
 from .history import history
 
 log = logging.getLogger(__name__)
 
 MSG_ID = "Nats-Msg-Id"
-CATCH_UP_SECONDS = 5.0
 
 
 class Stored(NamedTuple):
@@ -48,7 +47,7 @@ class _Newest:
         return self._stored
 
 
-class MeasurementView:
+class MeasurementView(View):
     """The newest round of every guardrail, followed while the block runs.
 
     `on_round`, where one is set, is called with each one that comes behind the first load.
@@ -65,21 +64,6 @@ class MeasurementView:
             self._on_record,
             on_reset=self._newest.clear,
         )
-
-    async def __aenter__(self) -> Self:
-        await self.follower.__aenter__()
-        return self
-
-    async def __aexit__(self, *details: Any) -> None:
-        await self.follower.__aexit__(*details)
-
-    async def caught_up(self) -> None:
-        """Return once the newest rounds are in the view."""
-        await self.follower.caught_up()
-
-    async def reached_end(self) -> None:
-        """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
-        await self.follower.reached_end(CATCH_UP_SECONDS)
 
     def get(self, trigger: str, phase: str, guardrail: str) -> Stored | None:
         """Return the newest round of a guardrail."""

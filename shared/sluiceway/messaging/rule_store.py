@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from nats.js.errors import APIError
 
@@ -12,13 +12,12 @@ from ..contracts.identifiers import FeatureKey
 from ..telemetry import metrics
 from .connection import Connection
 from .feature_log import EXPECTED_LAST
-from .following import KV_OPERATION, Follower, Record
+from .following import KV_OPERATION, Follower, Record, View
 
 log = logging.getLogger(__name__)
 
 #: For the acknowledgements of one fan-out.
 ACKNOWLEDGED_WITHIN_SECONDS = 5.0
-CATCH_UP_SECONDS = 5.0
 #: Stands in place of a digest where the region holds no rules of the feature.
 NOTHING = "-"
 
@@ -63,7 +62,7 @@ class Write(NamedTuple):
 EMPTY = Held(0, Version(0, 0), NOTHING)
 
 
-class RuleStore:
+class RuleStore(View):
     """Follows RULES by its headers alone while the block runs, and writes what is newer.
 
     `on_foreign` is called for a place that somebody else than a publisher wrote to.
@@ -82,21 +81,6 @@ class RuleStore:
             self._on_record,
             on_reset=self._reset,
         )
-
-    async def __aenter__(self) -> Self:
-        await self.follower.__aenter__()
-        return self
-
-    async def __aexit__(self, *details: Any) -> None:
-        await self.follower.__aexit__(*details)
-
-    async def caught_up(self) -> None:
-        """Return once all that RULES held at the start is known."""
-        await self.follower.caught_up()
-
-    async def reached_end(self) -> None:
-        """Return once all that others have written before this call is known."""
-        await self.follower.reached_end(CATCH_UP_SECONDS)
 
     def held(self, place: Place) -> Held:
         """Return what stands at a place now, as far as it was heard."""
