@@ -19,6 +19,7 @@ from sluiceway.contracts.commands import (
 )
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import TriggerStatus
+from sluiceway.contracts.pipeline import RollbackScope
 from sluiceway.contracts.replies import RefusalCode
 from sluiceway.pipelines.freezes import next_change_ms, open_window, windows
 from tests.support.builders import (
@@ -163,6 +164,20 @@ def test_going_on_with_a_bake_starts_nothing() -> None:
     ledger.act(PauseTrigger)
 
     assert happened(ledger.act(UnpauseTrigger)).type is EventType.TRIGGER_UNPAUSED
+
+
+def test_a_phase_that_was_rolled_back_does_not_start_again_inside_a_freeze() -> None:
+    pipeline = a_pipeline(a_phase("dev"), a_phase("prod"))
+    by_phase = pipeline.model_copy(update={"rollback_scope": RollbackScope.PHASE})
+    ledger = Ledger(a_catalogue(by_phase))
+    ledger.save(a_gate(EVERYONE, releasePipelineID="release"))
+    ledger.freeze(a_freeze())
+
+    rolled_back = happened(ledger.act(RollBackTrigger))
+
+    assert rolled_back.type is EventType.PHASE_ROLLED_BACK
+    assert refused(ledger.act(UnpauseTrigger)).code is RefusalCode.FROZEN
+    assert happened(ledger.act(UnpauseTrigger, **WHY)).overrode == ("quiet",)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("command", [ApprovePhase, SkipPhase, RollOutTrigger])
