@@ -210,10 +210,9 @@ class Watching:
         answers = await self._answers(watch, asked, now_ms)
         round_ = round_of(watch, last, [judge(watch.guardrail, ask, answers) for ask in asked], now_ms)
         try:
-            sequence = await self._store.store_round(round_, tail)
+            await self._store.store_round(round_, tail)
         except Conflict:
             return None
-        self._measurements.note(round_, sequence)
         metrics.GUARDRAIL_ROUNDS.labels(round_.verdict).inc()
         return round_
 
