@@ -46,6 +46,13 @@ class Turn(NamedTuple):
     since_ms: int
 
 
+class Owed(NamedTuple):
+    """A round that is stored and not acted on yet, and the verdict before it."""
+
+    round: Round
+    before: Verdict
+
+
 class Watching:
     """Knows what is watched, and measures it."""
 
@@ -69,6 +76,7 @@ class Watching:
         self._clock = clock
         self._timers = Timers(self._meet, clock, workers)
         self._turns: set[Turn] = set()
+        self._owed: dict[Turn, Owed] = {}
         self._regions: tuple[Region, ...] | None = None
         #: What is watched of a feature, as long as its newest event is this one.
         self._watched: dict[FeatureKey, tuple[Entry, tuple[Watch, ...]]] = {}
@@ -155,16 +163,17 @@ class Watching:
         if watch is None:
             self._turns.discard(turn)
             self._asks.pop(turn.key, None)
+            self._owed.pop(turn, None)
             self._forget_if_over(turn.key.trigger)
             return
         last = self.last(watch)
-        if last and next_ms(watch, last.time_ms) > self._clock():
+        if turn not in self._owed and last and next_ms(watch, last.time_ms) > self._clock():
             self._push(watch, turn)  # another replica has measured
             return
         try:
-            round_ = await self._measure(watch, last, self._measurements.tail(*watch.key))
-            if round_:
-                await self._actions.follow(watch, round_, last.verdict if last else Verdict.PENDING)
+            if turn not in self._owed:
+                await self._look(watch, turn, last)
+            await self._follow(watch, turn)
             # also where nothing could be asked, or the view has not seen another replica's round yet
             self._push_behind(watch, turn, self._clock())
         except RetryLater as error:
@@ -172,7 +181,18 @@ class Watching:
             self._timers.push(self._clock() + RETRY_MS, turn)
         except Exception:
             log.exception("a fault of ours with the guardrail %s", ".".join(turn.key))
+            self._owed.pop(turn, None)
             self._timers.push(self._clock() + watch.guardrail.interval_ms, turn)
+
+    async def _look(self, watch: Watch, turn: Turn, last: Round | None) -> None:
+        round_ = await self._measure(watch, last, self._measurements.tail(*watch.key))
+        if round_:
+            self._owed[turn] = Owed(round_, last.verdict if last else Verdict.PENDING)
+
+    async def _follow(self, watch: Watch, turn: Turn) -> None:
+        if owed := self._owed.get(turn):
+            await self._actions.follow(watch, owed.round, owed.before)
+            del self._owed[turn]
 
     def _find(self, turn: Turn) -> Watch | None:
         found = self.watches(feature_of(turn.key.trigger))
@@ -190,10 +210,9 @@ class Watching:
         answers = await self._answers(watch, asked, now_ms)
         round_ = round_of(watch, last, [judge(watch.guardrail, ask, answers) for ask in asked], now_ms)
         try:
-            sequence = await self._store.store_round(round_, tail)
+            await self._store.store_round(round_, tail)
         except Conflict:
             return None
-        self._measurements.note(round_, sequence)
         metrics.GUARDRAIL_ROUNDS.labels(round_.verdict).inc()
         return round_
 

@@ -30,25 +30,11 @@ class Stored(NamedTuple):
     sequence: int
 
 
-class _Newest:
-    """The newest message of a subject; its body is parsed once, and only when it is asked for."""
-
-    __slots__ = ("_record", "_stored", "sequence")
-
-    def __init__(self, sequence: int, *, record: Record | None = None, stored: Stored | None = None) -> None:
-        self.sequence = sequence
-        self._record = record
-        self._stored = stored
-
-    @property
-    def stored(self) -> Stored | None:
-        if self._record:
-            self._stored, self._record = parse_round(self._record), None
-        return self._stored
-
-
 class MeasurementView(View):
     """The newest round of every guardrail, followed while the block runs.
+
+    They are kept as bytes: thousands of models that change all the time would keep the garbage
+    collector busy, and each is looked at once before the next one comes.
 
     `on_round`, where one is set, is called with each one that comes behind the first load.
     """
@@ -56,7 +42,7 @@ class MeasurementView(View):
     def __init__(self, connection: Connection) -> None:
         self.on_round: Callable[[Stored], None] | None = None
         #: By trigger, then by subject.
-        self._newest: dict[str, dict[str, _Newest]] = {}
+        self._newest: dict[str, dict[str, Record]] = {}
         self.follower = Follower(
             connection,
             subjects.MEASUREMENTS_STREAM,
@@ -68,7 +54,7 @@ class MeasurementView(View):
     def get(self, trigger: str, phase: str, guardrail: str) -> Stored | None:
         """Return the newest round of a guardrail."""
         newest = self._find(trigger, phase, guardrail)
-        return newest.stored if newest else None
+        return parse_round(newest) if newest else None
 
     def tail(self, trigger: str, phase: str, guardrail: str) -> int:
         """Return what the next round must expect as the last sequence of its subject."""
@@ -83,30 +69,23 @@ class MeasurementView(View):
         """Drop the rounds of a trigger that is over."""
         self._newest.pop(trigger, None)
 
-    def note(self, round_: Round, sequence: int) -> None:
-        """Take a round that this process has just stored, before it comes back."""
-        subject = subjects.measurements(round_.trigger, round_.phase_id, round_.guardrail)
-        self._take(subject, _Newest(sequence, stored=Stored(round_, sequence)))
-
-    def _find(self, trigger: str, phase: str, guardrail: str) -> _Newest | None:
+    def _find(self, trigger: str, phase: str, guardrail: str) -> Record | None:
         return self._newest.get(trigger, {}).get(subjects.measurements(trigger, phase, guardrail))
 
     def _on_record(self, record: Record) -> None:
+        trigger = subjects.measured_trigger(record.subject)
         try:
-            feature_of(subjects.measured_trigger(record.subject))
+            feature_of(trigger)
         except ValueError:
             log.warning("%s is no subject of rounds; passed over", record.subject)
             return
-        newest = _Newest(record.sequence, record=record)
-        self._take(record.subject, newest)
-        if self.on_round and self.follower.is_caught_up and newest.stored:
-            self.on_round(newest.stored)
-
-    def _take(self, subject: str, newest: _Newest) -> None:
-        of_trigger = self._newest.setdefault(subjects.measured_trigger(subject), {})
-        known = of_trigger.get(subject)
-        if known is None or known.sequence < newest.sequence:
-            of_trigger[subject] = newest
+        of_trigger = self._newest.setdefault(trigger, {})
+        known = of_trigger.get(record.subject)
+        if known and known.sequence >= record.sequence:
+            return
+        of_trigger[record.subject] = record
+        if self.on_round and self.follower.is_caught_up and (stored := parse_round(record)):
+            self.on_round(stored)
 
 
 class MeasurementStore:

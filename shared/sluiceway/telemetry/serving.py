@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import signal
 import socket
@@ -26,6 +27,8 @@ READINESS_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_TIMEOUT_SECONDS = 5
 #: Connections and requests at a time; whoever comes beyond it is told 503 at once.
 CONNECTIONS_MAX = 15_000
+#: Collections of the middle generation before one of everything; Python's default is 10.
+FULL_COLLECTION_AFTER = 1_000
 
 
 async def run_service(
@@ -93,8 +96,21 @@ async def _hold(service: AbstractAsyncContextManager[Any], stop: asyncio.Event) 
         await end(starting)
         return
     starting.result()
+    _collect_rarely()
     await stopping
     await service.__aexit__(None, None, None)
+
+
+def _collect_rarely() -> None:
+    """Let the garbage collector look at everything rarely, and never again at what the start has left.
+
+    Going through the state of a thousand releases stops the process for a quarter of a second, and
+    nearly nothing is found there: models refer to nothing that refers to them.
+    """
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, FULL_COLLECTION_AFTER)
 
 
 class _Server(uvicorn.Server):

@@ -8,10 +8,14 @@ from services.monitor.acting import Actions
 from services.monitor.watching import AskPrometheus, Watching
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import SaveFeature
+from sluiceway.contracts.commands import Command, SaveFeature
+from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.measurements import Judgement, Measurement
+from sluiceway.contracts.replies import Reply
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.commanding import Commander
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
 from sluiceway.pipelines.judging import Answer
@@ -23,7 +27,7 @@ from tests.support.system import EVERYONE, Driver, driving, services
 from tests.support.waiting import eventually
 
 CHECKOUT = FeatureKey(FeatureKind.GATE, "checkout")
-ERRORS = {"name": "errors", "query": "errors", "failureCondition": "> 0.02", "interval": "100ms"}
+ERRORS = {"name": "errors", "query": "errors", "failureCondition": "> 0.02"}
 SUCCESS = Measurement(region="*", query="errors", judgement=Judgement.SUCCESS, value=0.0, why="0")
 
 
@@ -36,17 +40,19 @@ class Watched(NamedTuple):
     measurements: MeasurementView
     store: MeasurementStore
 
-    def watching(self, ask: AskPrometheus) -> Watching:
-        actions = Actions(self.driver.commander, self.store, None)
+    def watching(self, ask: AskPrometheus, commander: Commander | None = None) -> Watching:
+        actions = Actions(commander or self.driver.commander, self.store, None)
         return Watching(
             self.features, self.catalogue, self.measurements, self.store, ask, actions, now_ms, workers=1
         )
 
 
 @asynccontextmanager
-async def watched(broker: Broker) -> AsyncIterator[Watched]:
+async def watched(broker: Broker, *, interval: str = "100ms") -> AsyncIterator[Watched]:
     async with services(broker.url, publishers=0, monitors=0), driving(broker.url) as driver:
-        await apply_catalogue(driver, phase("dev", bake_ms=3_600_000, guardrails=[ERRORS]))
+        await apply_catalogue(
+            driver, phase("dev", bake_ms=3_600_000, guardrails=[{**ERRORS, "interval": interval}])
+        )
         document = {"kind": "FeatureGate", "name": "checkout", "rules": [EVERYONE]}
         await driver.accepted(SaveFeature, feature={**document, "releasePipelineID": PIPELINE})
         connection = driver.connection
@@ -94,6 +100,31 @@ async def test_what_is_no_round_keeps_no_monitor_from_watching(broker: Broker) -
         watching.note_all()
         async with running(watching.run(), "watching"):
             await eventually(lambda: watching.last(watching.watches(CHECKOUT)[0]), "it is measured")
+
+
+async def test_what_a_failure_asks_for_is_tried_again_before_the_interval_is_over(
+    broker: Broker,
+) -> None:
+    async with watched(broker, interval="1h") as system:
+        sent: list[Command] = []
+
+        class Impatient(Commander):
+            async def send(self, command: Command) -> Reply:
+                sent.append(command)
+                if len(sent) < 3:
+                    raise Unavailable("no scheduler answers")
+                return await super().send(command)
+
+        async def ask(query: str, *, not_before_ms: int, within_seconds: float) -> Answer:
+            return Answer((1.0,))
+
+        watching = system.watching(ask, Impatient(system.driver.connection))
+        watching.note_all()
+        async with running(watching.run(), "watching"):
+            await system.driver.reaches("gate.checkout.1", TriggerStatus.ROLLED_BACK)
+
+        assert len({command.id for command in sent}) == 1
+        assert len(await system.store.rounds("gate.checkout.1")) == 1
 
 
 async def _measure_elsewhere(system: Watched, watch: Watch) -> None:
