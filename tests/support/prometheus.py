@@ -12,6 +12,7 @@ from starlette.routing import Route
 from sluiceway.settings import ServiceSettings
 from sluiceway.telemetry.serving import health_server
 
+METHODS = ("GET", "POST")
 #: A value of one series, those of several, none at all, or an HTTP status in place of an answer.
 Said = float | list[float] | None | Response
 
@@ -23,14 +24,15 @@ class StubPrometheus:
         self.says: Callable[[str], Said] = lambda query: 0.0
         self.asked: list[str] = []
         self.url = ""
-        self.app = Starlette(routes=[Route("/api/v1/query", self._query, methods=["POST"])])
+        self.app = Starlette(routes=[Route("/api/v1/query", self._query, methods=METHODS)])
 
     def answer_with(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
         """Let another function answer."""
-        self.app.router.routes[:] = [Route("/api/v1/query", endpoint, methods=["POST"])]
+        self.app.router.routes[:] = [Route("/api/v1/query", endpoint, methods=METHODS)]
 
     async def _query(self, request: Request) -> Response:
-        query = parse_qs((await request.body()).decode())["query"][0]
+        sent = (await request.body()).decode() if request.method == "POST" else str(request.url.query)
+        query = parse_qs(sent)["query"][0]
         self.asked.append(query)
         said = self.says(query)
         if isinstance(said, Response):

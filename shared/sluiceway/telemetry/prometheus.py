@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 QUERY_TIMEOUT_SECONDS = 10.0
 #: Queries under way at once, so that a large system does not flood its Prometheus.
 QUERIES_MAX = 16
+#: Characters of a query that stands in an address.
+ADDRESS_MAX = 1_500
 #: Series of one answer that are read.
 SERIES_MAX = 1_000
 #: Answers remembered for those who ask the same; the oldest go first.
@@ -76,9 +79,7 @@ class Prometheus:
 
     async def _send(self, query: str) -> Answer:
         try:
-            async with self._session.post(
-                self._url, data={"query": query}, allow_redirects=False
-            ) as response:
+            async with self._request(query) as response:
                 body = _json(await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("%s does not answer: %s", self._shown, str(error) or type(error).__name__)
@@ -90,6 +91,13 @@ class Prometheus:
             return _counted("refused" if is_refused else "unreachable", Answer(error=text))
         answer = _answer(body.get("data"))
         return _counted("answered" if answer.values or answer.error else "no_data", answer)
+
+    def _request(self, query: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Ask by GET, which every proxy lets through; by POST where the query is too long for an address."""
+        said = {"query": query}
+        if len(query) > ADDRESS_MAX:
+            return self._session.post(self._url, data=said, allow_redirects=False)
+        return self._session.get(self._url, params=said, allow_redirects=False)
 
 
 @contextlib.asynccontextmanager

@@ -72,6 +72,16 @@ async def test_who_cannot_wait_gets_an_error_and_the_answer_serves_the_next(stub
     assert stub.asked == ["up"]
 
 
+@pytest.mark.parametrize("length", [10, 3_000])
+async def test_a_query_of_any_length_and_any_letters_arrives(stub: StubPrometheus, length: int) -> None:
+    query = f'x{{a="+& %ü{"x" * length}"}}'
+
+    async with prometheus(stub.url, lambda: 0) as asked:
+        await asked.ask(query, not_before_ms=0)
+
+    assert stub.asked == [query]
+
+
 @pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://", "http://host:port"])
 def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(Misconfigured, match="no address of a Prometheus"):
