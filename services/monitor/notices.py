@@ -45,6 +45,7 @@ def notice_of_event(logged: Logged) -> Notice:
         "phase": event.phase_id,
         "actor": event.actor_id,
         "reason": event.reason,
+        "overrode": list(event.overrode),
         "held": list(trigger.held) if trigger else [],
         "alert": event.alert or None,
         "guardrail": event.guardrail or None,
@@ -52,6 +53,7 @@ def notice_of_event(logged: Logged) -> Notice:
     }
     phase = f" at phase {event.phase_id}" if event.phase_id else ""
     reason = f": {event.reason}" if event.reason else ""
+    overrode = f" (overrode freeze {', '.join(event.overrode)})" if event.overrode else ""
     words = event.type.replace("_", " ")
     return Notice(
         f"features-{sequence}",
@@ -60,7 +62,7 @@ def notice_of_event(logged: Logged) -> Notice:
         subject,
         trigger.pipeline.id if trigger else event.feature.release_pipeline_id,
         data,
-        f"{subject}: {words}{phase} by {event.actor_id}{reason}",
+        f"{subject}: {words}{phase} by {event.actor_id}{reason}{overrode}",
     )
 
 

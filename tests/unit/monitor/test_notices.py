@@ -11,11 +11,11 @@ import pytest
 
 from services.monitor.notices import Notice, concerns, message_of, notice_of_event, notice_of_verdict
 from services.monitor.receivers import Receiver, read_receivers
-from sluiceway.contracts.commands import AbortTrigger
+from sluiceway.contracts.commands import AbortTrigger, SkipPhase
 from sluiceway.contracts.measurements import Verdict, VerdictChanged
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.feature_log import Logged
-from tests.support.builders import a_release, happened
+from tests.support.builders import a_freeze, a_release, happened
 
 URL = "http://127.0.0.1/hook"
 
@@ -52,6 +52,17 @@ def test_an_event_is_told_as_a_sentence_without_mark_up() -> None:
     assert json.loads(body) == {
         "text": "gate.checkout.1: trigger aborted at phase dev by ada: no &lt;good&gt; &amp; done"
     }
+
+
+def test_an_overridden_freeze_is_told() -> None:
+    ledger = a_release()
+    ledger.freeze(a_freeze("weekends"))
+    skipped = happened(ledger.act(SkipPhase, override_freeze=True, reason="a hotfix"))
+
+    notice = notice_of_event(Logged(7, skipped))
+
+    assert notice.data["overrode"] == ["weekends"]
+    assert notice.sentence.endswith("by ada: a hotfix (overrode freeze weekends)")
 
 
 def test_a_verdict_is_told_with_its_reason() -> None:
