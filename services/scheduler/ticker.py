@@ -11,6 +11,7 @@ from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import Outcome
 from sluiceway.errors import Rejected, RetryLater
 from sluiceway.messaging.feature_view import Entry, FeatureView
+from sluiceway.pipelines.freezes import is_freeze
 from sluiceway.telemetry import metrics
 from sluiceway.timers import Timers
 
@@ -49,15 +50,21 @@ class Ticker:
         metrics.PHASE_OVERDUE_SECONDS.set_function(self._overdue_seconds)
         metrics.HELD_TRIGGERS.set_function(lambda: len(self._held))
         self._held: set[FeatureKey] = set()
+        #: Those of them that nothing but freezes hold.
+        self._frozen: set[FeatureKey] = set()
 
     def note(self, entry: Entry) -> None:
         """Take the deadline of a feature's newest event."""
         self._held.discard(entry.key)
+        self._frozen.discard(entry.key)
         if entry.due_ms is None:
             return
         at_ms = entry.due_ms
         if entry.type is EventType.PHASE_HELD:
             self._held.add(entry.key)
+            trigger = entry.event.feature.active_trigger
+            if trigger and all(is_freeze(hold) for hold in trigger.held):
+                self._frozen.add(entry.key)
             at_ms = self._clock() + HELD_RETRY_MS
         self._timers.push(at_ms, Deadline(entry.key, entry.sequence))
 
@@ -98,6 +105,10 @@ class Ticker:
             metrics.PHASE_LATE_SECONDS.observe((self._clock() - trigger.due_ms) / 1_000)
 
     def _overdue_seconds(self) -> float:
-        """Return how long the longest overdue phase has been due."""
-        due = [entry.due_ms for entry in self._features if entry.is_active and entry.due_ms is not None]
+        """Return how long the longest overdue phase has been due; one that is merely frozen is not late."""
+        due = [
+            entry.due_ms
+            for entry in self._features
+            if entry.is_active and entry.due_ms is not None and entry.key not in self._frozen
+        ]
         return max(0, self._clock() - min(due)) / 1_000 if due else 0.0

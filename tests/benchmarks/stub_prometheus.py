@@ -10,14 +10,13 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from sluiceway.telemetry.serving import announce
 
 #: As long as a real one takes for a small query.
 ANSWER_SECONDS = 0.01
 HEAD_END = b"\r\n\r\n"
-LENGTH = b"content-length:"
 SERIES = {"resultType": "vector", "result": [{"metric": {}, "value": [0, "0.01"]}]}
 CONSTANT = json.dumps({"status": "success", "data": SERIES}).encode()
 
@@ -31,10 +30,10 @@ class Counts:
         self._queries: Counter[str] = Counter()
         self._seconds: Counter[int] = Counter()
 
-    def begin(self, body: bytes) -> None:
+    def begin(self, parameters: str) -> None:
         self.in_flight += 1
         self._in_flight_max = max(self._in_flight_max, self.in_flight)
-        self._queries[parse_qs(body.decode())["query"][0]] += 1
+        self._queries[parse_qs(parameters)["query"][0]] += 1
         self._seconds[int(time.time())] += 1
 
     def take(self) -> bytes:
@@ -64,14 +63,15 @@ class Answering(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._request += data
-        head, found, body = self._request.partition(HEAD_END)
-        if not found or len(body) < _length(head.lower()):
+        head, found, _ = self._request.partition(HEAD_END)
+        if not found:
             return
         self._request = b""
-        if head.startswith(b"GET /counts"):
+        address = head.split(b" ", 2)[1].decode()
+        if address == "/counts":
             self._send(self._counts.take())
             return
-        self._counts.begin(body)
+        self._counts.begin(urlsplit(address).query)
         asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._answer)
 
     def _answer(self) -> None:
@@ -81,11 +81,6 @@ class Answering(asyncio.Protocol):
     def _send(self, body: bytes) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self._transport.write(head.encode() + body)
-
-
-def _length(head: bytes) -> int:
-    _, found, rest = head.partition(LENGTH)
-    return int(rest.split(b"\r", 1)[0]) if found else 0
 
 
 async def serve(url_file: Path) -> None:

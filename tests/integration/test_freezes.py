@@ -4,6 +4,8 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
+from prometheus_client import REGISTRY
+
 from services.scheduler.decisions import Decisions
 from sluiceway.contracts.commands import (
     AbortTrigger,
@@ -50,6 +52,8 @@ async def test_a_due_phase_is_held_while_a_freeze_is_on_and_goes_on_after_it_is_
 
         assert held.held == ("freeze quiet (1970-01-01 00:00 to 2970-01-01 00:00 UTC)",)
         assert held.current_run.phase.id == "dev"
+        assert REGISTRY.get_sample_value("sluiceway_held_triggers") == 1
+        assert REGISTRY.get_sample_value("sluiceway_phase_overdue_seconds") == 0, "frozen is not late"
         assert await _events(driver) == [
             EventType.FEATURE_CHANGED,
             EventType.TRIGGER_STARTED,

@@ -14,6 +14,7 @@ from ..contracts.pipeline import Phase, Pipeline
 from .segments import Extent, Place, coverage
 
 MINUTE_MS = 60_000
+FREEZE = "freeze "
 #: A week, and a day for the hours by which clocks are changed.
 LOOK_AHEAD_MINUTES = MINUTES_A_WEEK + MINUTES_A_DAY
 
@@ -26,7 +27,12 @@ class Forbidding(NamedTuple):
     window: str
 
     def __str__(self) -> str:
-        return f"freeze {self.name} ({self.window})"
+        return f"{FREEZE}{self.name} ({self.window})"
+
+
+def is_freeze(hold: str) -> bool:
+    """Say whether it is a freeze that a hold speaks of: nobody need hurry because of that."""
+    return hold.startswith(FREEZE)
 
 
 def windows(freeze: Freeze) -> tuple[str, ...]:

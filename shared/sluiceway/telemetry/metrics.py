@@ -94,7 +94,7 @@ CLEARANCES = Counter(
 )
 PHASE_OVERDUE_SECONDS = Gauge(
     "sluiceway_phase_overdue_seconds",
-    "How long the phase that waits longest has been due, held or not; 0 where none is due.",
+    "How long the phase that waits longest has been due, unless a freeze holds it; 0 where none is due.",
 )
 HELD_TRIGGERS = Gauge("sluiceway_held_triggers", "Triggers whose phase is due and may not be left.")
 NOTIFICATIONS = Counter(
