@@ -47,13 +47,13 @@ async def test_a_due_phase_is_held_while_a_freeze_is_on_and_goes_on_after_it_is_
 
         trigger = await _release(driver)
         held = await eventually(lambda: _held(driver, trigger), "the phase is held")
+        await eventually(lambda: REGISTRY.get_sample_value("sluiceway_held_triggers") == 1, "it is counted")
+        assert REGISTRY.get_sample_value("sluiceway_phase_overdue_seconds") == 0, "frozen is not late"
         await driver.accepted(DeleteFreeze, name="quiet")
         await driver.reaches(trigger, TriggerStatus.IN_PROGRESS, "staging")
 
         assert held.held == ("freeze quiet (1970-01-01 00:00 to 2970-01-01 00:00 UTC)",)
         assert held.current_run.phase.id == "dev"
-        assert REGISTRY.get_sample_value("sluiceway_held_triggers") == 1
-        assert REGISTRY.get_sample_value("sluiceway_phase_overdue_seconds") == 0, "frozen is not late"
         assert await _events(driver) == [
             EventType.FEATURE_CHANGED,
             EventType.TRIGGER_STARTED,
