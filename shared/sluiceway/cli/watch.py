@@ -185,14 +185,21 @@ def _releases(triggers: list[Trigger]) -> Table:
     for trigger in triggers:
         phases = []
         for run in trigger.phases:
-            left = ""
-            if run is trigger.current_run and trigger.due_ms:
-                left = f" {spoken(max(0, trigger.due_ms - now_ms()) // 1_000 * 1_000)}"
-            phases.append(f"{run.phase.id}: {phase_status(trigger, run)}{left}")
+            more = _until(trigger) if run is trigger.current_run else ""
+            phases.append(f"{run.phase.id}: {phase_status(trigger, run)}{more}")
         table.add_row(trigger.id, str(trigger.status), "\n".join(phases))
     if not triggers:
         table.add_row("none under way", "", "")
     return table
+
+
+def _until(trigger: Trigger) -> str:
+    """Return what the current phase waits for: the end of its bake, or whatever holds it."""
+    if trigger.held:
+        return f" by {'; '.join(trigger.held)}"
+    if trigger.due_ms is None:
+        return ""
+    return f" {spoken(max(0, trigger.due_ms - now_ms()) // 1_000 * 1_000)}"
 
 
 def _regions(reports: dict[str, AppliedReport]) -> Table:
