@@ -142,8 +142,10 @@ def summary(feature: Feature) -> str:
     trigger = feature.trigger
     if trigger is None or not trigger.status.is_active:
         return "live"
-    left = f", next in {spoken(max(0, trigger.due_ms - now_ms()))}" if trigger.due_ms else ""
-    return f"{trigger.id} {trigger.status}, phase {trigger.current_run.phase.id}{left}"
+    at = f"{trigger.id} {trigger.status}, phase {trigger.current_run.phase.id}"
+    if trigger.held:
+        return f"{at}, held by {'; '.join(trigger.held)}"
+    return f"{at}, next in {spoken(max(0, trigger.due_ms - now_ms()))}" if trigger.due_ms else at
 
 
 def _applied(document: Document, reply: Reply, *, is_new: bool) -> Applied:
