@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ def expressions() -> list[Expression]:
     return [*_of_dashboards(), *_of_rules()]
 
 
+@cache
 def recorded() -> dict[str, str]:
     """Return the names that recording rules make, and the expression of each."""
     return {rule["record"]: rule["expr"] for rule in _rules() if "record" in rule}
