@@ -5,6 +5,7 @@ monitor and a killed one change, and how much later an alert reverts the last re
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -223,6 +224,8 @@ class Bench:
 
     async def _alerts(self, name: str) -> Samples:
         """Release gates, and let an alert take each back."""
+        gc.collect()
+        gc.freeze()
         samples = Samples()
         for n in range(ALERTS):
             gate = f"{name}{n}"
