@@ -27,7 +27,7 @@ up: .venv/installed ## Start everything and keep it running (ARGS="--data-dir X 
 	@$(BIN)/python -m services.local up $(ARGS)
 
 test: .venv/installed check ## Check and run all tests but the benchmarks
-	$(BIN)/pytest -m 'not benchmark and not containers' $(ARGS)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m 'not benchmark and not containers' $(ARGS)
 
 check: .venv/installed ## Format, lint, types, layers
 	$(BIN)/ruff format --check .

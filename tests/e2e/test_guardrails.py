@@ -4,7 +4,7 @@ Errors in one region take a release back from all of them: by an alert, and by a
 Prometheus that is away holds a release, and takes none back.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -156,7 +156,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
 
 
 async def test_a_firing_alert_takes_the_release_back_from_every_region(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     await stage.release("by_alert", BY_ALERT)
     await stage.reaches("by_alert", REGIONS)
@@ -174,7 +174,7 @@ async def test_a_firing_alert_takes_the_release_back_from_every_region(
     heard = await stage.driver.connection.js.get_msg(subjects.ALERTS_STREAM, alert["sequence"])
     assert heard.time
     _tell(
-        capsys,
+        record_property,
         "Prometheus and Alertmanager, until our webhook was called,",
         crossed_ms,
         heard.time.timestamp() * 1_000,
@@ -183,7 +183,7 @@ async def test_a_firing_alert_takes_the_release_back_from_every_region(
 
 
 async def test_a_guardrail_that_fails_in_one_region_takes_the_release_back_from_every_region(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     trigger = await stage.release("by_query", BY_QUERY)
     await stage.reaches("by_query", REGIONS)
@@ -203,7 +203,7 @@ async def test_a_guardrail_that_fails_in_one_region_takes_the_release_back_from_
     assert looked
     assert looked.verdict is Verdict.FAILED
     _tell(
-        capsys,
+        record_property,
         "Prometheus, until the guardrail's round that saw it,",
         crossed_ms,
         looked.time_ms,
@@ -306,14 +306,18 @@ async def _ended(stage: Stage, trigger: str) -> Trigger | None:
 
 
 def _tell(
-    capsys: pytest.CaptureFixture[str], how: str, crossed_ms: int, told_ms: float, reverted_ms: float
+    record_property: Callable[[str, object], None],
+    how: str,
+    crossed_ms: int,
+    told_ms: float,
+    reverted_ms: float,
 ) -> None:
-    """Print whose share of the time is how large; `told_ms` divides them."""
+    """Say at the end of the run whose share of the time is how large; `told_ms` divides them."""
     theirs, ours = (told_ms - crossed_ms) / 1_000, (reverted_ms - told_ms) / 1_000
-    with capsys.disabled():
-        print(
-            f"\ncrossing → all {len(REGIONS)} regions reverted: {theirs + ours:.3f} s,"
-            f" of which {how} {theirs:.3f} s, ours {ours:.3f} s"
-        )
+    record_property(
+        "figure",
+        f"crossing → all {len(REGIONS)} regions reverted: {theirs + ours:.3f} s,"
+        f" of which {how} {theirs:.3f} s, ours {ours:.3f} s",
+    )
     assert theirs > 0
     assert 0 < ours < OURS_SECONDS
