@@ -4,7 +4,7 @@ import logging
 from typing import Any
 from urllib.parse import quote
 
-from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand
+from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand, derived_id
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.guardrails import OnFailure, OnInconclusive
 from sluiceway.contracts.measurements import EVERYWHERE, Measurement, Round, Verdict, VerdictChanged
@@ -60,7 +60,7 @@ class Actions:
         self, action: OnFailure | OnInconclusive | None, watch: Watch, round_: Round, reason: str
     ) -> TriggerCommand | None:
         said: dict[str, Any] = {
-            "id": f"guardrail-{'-'.join(watch.key)}-{watch.since_ms}-{action}",
+            "id": derived_id("guardrail", *watch.key, watch.since_ms, action),
             "actor": ACTOR,
             "reason": reason,
             "trigger": watch.trigger.id,

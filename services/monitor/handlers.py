@@ -8,7 +8,7 @@ from typing import Any
 from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert, AlertOutcome, AlertStatus, AnsweredAlert
-from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand
+from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand, derived_id
 from sluiceway.contracts.guardrails import OnFailure
 from sluiceway.contracts.identifiers import NAME_PATTERN
 from sluiceway.contracts.measurements import Verdict, VerdictChanged
@@ -106,7 +106,7 @@ def _outcome(alert: Alert, found: list[Match], matches: list[Match]) -> AlertOut
 
 def _command(found: Match, alert: Alert, evidence: dict[str, Any]) -> TriggerCommand | None:
     said: dict[str, Any] = {
-        "id": f"alert-{_identity(alert, evidence)}-{found.trigger.id}"[:200],
+        "id": derived_id("alert", *_identity(alert, evidence), found.trigger.id),
         "actor": ACTOR,
         "reason": _reason(found, alert, evidence["source"]),
         "trigger": found.trigger.id,
@@ -121,11 +121,11 @@ def _command(found: Match, alert: Alert, evidence: dict[str, Any]) -> TriggerCom
             return None
 
 
-def _identity(alert: Alert, evidence: dict[str, Any]) -> str:
+def _identity(alert: Alert, evidence: dict[str, Any]) -> tuple[object, ...]:
     """Return what tells this firing from others: an alert that is repeated is the same one."""
     if alert.fingerprint is None:
-        return str(evidence["sequence"])
-    return f"{alert.fingerprint}-{alert.starts_at}"
+        return (evidence["sequence"],)
+    return alert.fingerprint, alert.starts_at
 
 
 def _source(subject: str) -> str:

@@ -1,5 +1,6 @@
 """What may be asked of the scheduler: imperative, one model per verb."""
 
+import hashlib
 from typing import Annotated, Any, ClassVar
 from uuid import uuid4
 
@@ -27,6 +28,12 @@ class Command(Authored):
     id: Annotated[str, Field(min_length=1, max_length=200)] = Field(default_factory=lambda: uuid4().hex)
     actor: Actor
     reason: Reason | None = None
+
+
+def derived_id(kind: str, *parts: object) -> str:
+    """Return the id of the command that follows from these very things, however long their names are."""
+    digest = hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
+    return f"{kind}-{digest[:32]}"
 
 
 class FeatureCommand(Command):
