@@ -17,7 +17,8 @@ from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_log import FeatureLog, Tail
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.pipelines.decide import Decision, decide
+from sluiceway.pipelines.decide import decide
+from sluiceway.pipelines.decision import Decision
 from sluiceway.telemetry import metrics
 
 log = logging.getLogger(__name__)

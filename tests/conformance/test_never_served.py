@@ -12,7 +12,8 @@ from sluiceway.contracts.feature import Feature, FeatureGate
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.replies import Refusal
 from sluiceway.contracts.rules import RuleDocument, SpecRule, SpecSet
-from sluiceway.pipelines.decide import Catalogue, Decision, decide
+from sluiceway.pipelines.decide import decide
+from sluiceway.pipelines.decision import Catalogue, Decision
 from sluiceway.pipelines.references import References, feature_references, reference_fault
 from sluiceway.pipelines.serving import document_faults
 from tests.conformance.harmful import HARMFUL, Harm

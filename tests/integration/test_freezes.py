@@ -23,7 +23,7 @@ from sluiceway.contracts.replies import Outcome, RefusalCode
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.topology import declare
-from sluiceway.pipelines.decide import Catalogue
+from sluiceway.pipelines.decision import Catalogue
 from tests.support.brokers import Broker
 from tests.support.builders import NOW, a_catalogue, a_freeze, a_gate, a_phase, a_pipeline
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase

@@ -33,7 +33,8 @@ from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Refusal, RefusalCode
-from sluiceway.pipelines.decide import Catalogue, Unchanged, decide
+from sluiceway.pipelines.decide import decide
+from sluiceway.pipelines.decision import Catalogue, Unchanged
 from sluiceway.pipelines.freezes import next_change_ms, open_window
 from tests.support.builders import a_catalogue, a_gate
 

@@ -33,7 +33,8 @@ from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import RefusalCode
 from sluiceway.contracts.rules import SpecSet
 from sluiceway.evaluation.evaluate import RuleSet
-from sluiceway.pipelines.decide import Catalogue, Unchanged, decide
+from sluiceway.pipelines.decide import decide
+from sluiceway.pipelines.decision import Catalogue, Unchanged
 from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Place
 from tests.support.builders import HOST, a_catalogue

@@ -12,7 +12,8 @@ from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from sluiceway.contracts.replies import Refusal
 from sluiceway.evaluation.conditions import Host
-from sluiceway.pipelines.decide import Catalogue, Decision, Unchanged, decide
+from sluiceway.pipelines.decide import decide
+from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
 
 NOW = 1_000_000
 #: A process in which it is `NOW`.

@@ -25,7 +25,8 @@ from ..messaging.commanding import Commander
 from ..messaging.connection import Connection
 from ..messaging.feature_log import FeatureLog
 from ..pipelines.cataloguing import CatalogueDecision, Put, decide_catalogue
-from ..pipelines.decide import Catalogue, Decision, decide
+from ..pipelines.decide import decide
+from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
 from . import reading
 from .documents import Document

@@ -17,7 +17,7 @@ from ..messaging.feature_log import FeatureLog
 from ..messaging.feature_view import Entry, FeatureView
 from ..messaging.following import Follower, Record
 from ..pipelines.cataloguing import Usage
-from ..pipelines.decide import Catalogue
+from ..pipelines.decision import Catalogue
 from ..pipelines.references import References
 
 READ_SECONDS = 10.0

@@ -16,7 +16,7 @@ from ..contracts.freeze import Freeze
 from ..contracts.pipeline import Pipeline
 from ..errors import Conflict, Unavailable
 from ..pipelines.cataloguing import CatalogueDocument
-from ..pipelines.decide import Catalogue
+from ..pipelines.decision import Catalogue
 from .connection import Connection
 from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
 from .following import KV_OPERATION, Follower, Record, View

@@ -21,7 +21,7 @@ from ..contracts.freeze import Freeze
 from ..contracts.identifiers import feature_key
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal, RefusalCode
-from .decide import Catalogue, Unchanged
+from .decision import Catalogue, Unchanged
 from .references import References, reference_fault, references_of
 from .validation import pipeline_faults
 

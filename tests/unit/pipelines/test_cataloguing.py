@@ -18,7 +18,7 @@ from sluiceway.contracts.commands import (
 )
 from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.pipelines.cataloguing import Put, Usage, decide_catalogue
-from sluiceway.pipelines.decide import Catalogue, Unchanged
+from sluiceway.pipelines.decision import Catalogue, Unchanged
 from tests.support.builders import a_catalogue, a_freeze, a_phase, a_pipeline, a_region
 
 CATALOGUE = a_catalogue(a_pipeline())

@@ -1,0 +1,63 @@
+"""What a decision depends on, and what it may be: an event, a refusal, or nothing to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..contracts.catalogue import Environment, Region, SdkKey
+from ..contracts.commands import FeatureCommand
+from ..contracts.events import EventType, FeatureEvent
+from ..contracts.feature import RECENT_COMMANDS_MAX, Feature
+from ..contracts.freeze import Freeze
+from ..contracts.pipeline import Pipeline
+from ..contracts.replies import Refusal, RefusalCode
+from .references import References
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The documents that a decision may depend on."""
+
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    regions: Mapping[str, Region] = field(default_factory=dict)
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+    keys: Mapping[str, SdkKey] = field(default_factory=dict)
+    freezes: Mapping[str, Freeze] = field(default_factory=dict)
+    #: All features that are not archived, and what they refer to.
+    references: References = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing is to be done, and why."""
+
+    message: str
+
+
+Decision = FeatureEvent | Unchanged | Refusal
+
+
+def event_of(
+    type_: EventType,
+    feature: Feature,
+    command: FeatureCommand,
+    now_ms: int,
+    *,
+    phase_id: str | None = None,
+    reason: str | None = None,
+) -> FeatureEvent:
+    """Return the event of a command, which the feature remembers from now on."""
+    recent = (*feature.recent_commands, command.id)[-RECENT_COMMANDS_MAX:]
+    return FeatureEvent(
+        type=type_,
+        time_ms=now_ms,
+        actor_id=command.actor,
+        reason=reason or command.reason,
+        command_id=command.id,
+        phase_id=phase_id,
+        feature=feature.changed(recent_commands=recent),
+    )
+
+
+def refused(code: RefusalCode, message: str, possible: tuple[str, ...] = ()) -> Refusal:
+    """Return a refusal: why, and what would be possible."""
+    return Refusal(code=code, message=message, possible=possible)
