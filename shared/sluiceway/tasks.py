@@ -1,6 +1,8 @@
 """End a task for certain."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 ASK_AGAIN_SECONDS = 0.5
@@ -17,3 +19,13 @@ async def end(task: "asyncio.Task[Any]") -> None:
         await asyncio.wait({task}, timeout=ASK_AGAIN_SECONDS)
     if not task.cancelled():
         task.exception()
+
+
+@asynccontextmanager
+async def uncancelled() -> AsyncIterator[None]:
+    """Raise `CancelledError` behind a block that has swallowed one, as a library below may."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError

@@ -13,7 +13,7 @@ from nats.js import JetStreamContext
 
 from ..errors import Unavailable
 from ..settings import BrokerSettings
-from ..tasks import end
+from ..tasks import end, uncancelled
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ async def connected(
 
     options = {**connect_options(settings, name), "reconnected_cb": reconnected, **options}
     try:
-        async with asyncio.timeout(None if patient else IMPATIENT_SECONDS):
+        async with asyncio.timeout(None if patient else IMPATIENT_SECONDS), uncancelled():
             await client.connect(**options)
     except asyncio.CancelledError:
         # It may hold a socket already.

@@ -104,8 +104,8 @@ async def test_a_scale_that_is_no_number_gets_one_clear_line() -> None:
 async def test_a_signal_ends_a_start_that_waits(tmp_path: Path, number: signal.Signals) -> None:
     async with _up("--data-dir", str(tmp_path), "--scale", "scheduler=0") as process:
         assert process.stdout
-        while b"started monitor" not in await process.stdout.readline():
-            pass
+        while b"started monitor" not in (line := await process.stdout.readline()):
+            assert line, "it ended"
         pids = [_pid(tmp_path, name) for name in ("broker", "monitor")]
 
         process.send_signal(number)
