@@ -14,6 +14,7 @@ from sluiceway.errors import Conflict, Rejected, RetryLater
 from sluiceway.messaging.catalogue_store import CatalogueView, Stored
 from sluiceway.messaging.feature_view import Entry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
+from sluiceway.pipelines.guardrails import action_of
 from sluiceway.pipelines.judging import Answer, judge
 from sluiceway.pipelines.queries import Ask, asks
 from sluiceway.pipelines.watching import Watch, WatchKey, next_ms, round_of, watches, within_seconds
@@ -143,8 +144,15 @@ class Watching:
 
     def _plan(self, watch: Watch) -> None:
         turn = Turn(watch.key, watch.since_ms)
-        if turn not in self._turns:
-            self._turns.add(turn)
+        if turn in self._turns:
+            return
+        self._turns.add(turn)
+        last = self.last(watch)
+        if last and action_of(last.verdict, watch.guardrail, is_due=False):
+            # whoever stored that round may have died before it acted
+            self._owed[turn] = Owed(last, last.verdict)
+            self._timers.push(self._clock(), turn)
+        else:
             self._push(watch, turn)
 
     def _push(self, watch: Watch, turn: Turn) -> None:

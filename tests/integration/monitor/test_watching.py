@@ -127,6 +127,21 @@ async def test_what_a_failure_asks_for_is_tried_again_before_the_interval_is_ove
         assert len(await system.store.rounds("gate.checkout.1")) == 1
 
 
-async def _measure_elsewhere(system: Watched, watch: Watch) -> None:
-    await system.store.store_round(round_of(watch, None, [SUCCESS], now_ms()), expected=0)
+async def test_what_a_monitor_has_seen_and_not_done_when_it_died_is_done_by_the_next(broker: Broker) -> None:
+    async with watched(broker, interval="1h") as system:
+
+        async def ask(query: str, *, not_before_ms: int, within_seconds: float) -> Answer:
+            raise AssertionError("nothing is to be asked")
+
+        failure = SUCCESS.model_copy(update={"judgement": Judgement.FAILURE})
+        await _measure_elsewhere(system, system.watching(ask).watches(CHECKOUT)[0], failure)
+
+        watching = system.watching(ask)
+        watching.note_all()
+        async with running(watching.run(), "watching"):
+            await system.driver.reaches("gate.checkout.1", TriggerStatus.ROLLED_BACK)
+
+
+async def _measure_elsewhere(system: Watched, watch: Watch, measured: Measurement = SUCCESS) -> None:
+    await system.store.store_round(round_of(watch, None, [measured], now_ms()), expected=0)
     await system.measurements.reached_end()
