@@ -28,9 +28,6 @@ class Timers(Generic[T]):
         self._running: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
 
-    def __len__(self) -> int:
-        return len(self._heap)
-
     def push(self, at_ms: int, item: T) -> None:
         """Meet an item at this time, in milliseconds since the epoch."""
         heapq.heappush(self._heap, (at_ms, next(self._order), item))

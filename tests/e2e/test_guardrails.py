@@ -125,9 +125,9 @@ class Stage:
 
     async def looked(self, trigger: str) -> Round | None:
         """Return the newest look at the guardrail."""
-        store = MeasurementStore(self.driver.connection, "/tests")
-        stored = await store.tail(trigger, FAILING, GUARDRAIL_NAME)
-        return stored.round if stored else None
+        rounds = await MeasurementStore(self.driver.connection, "/tests").rounds(trigger)
+        found = [one for one in rounds if (one.phase_id, one.guardrail) == (FAILING, GUARDRAIL_NAME)]
+        return found[-1] if found else None
 
     async def _is_healthy(self) -> bool:
         ratio = await self.prometheus.value(f"max({ERROR_RATIO.format('')})")

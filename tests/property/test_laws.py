@@ -1,11 +1,9 @@
 """Laws 1–4 and 7 over random pipelines, interleaved actions and a clock that jumps.
 
-The book-keeping here is its own: it learns from the commands that were sent, and says what must
-have happened, without a look at how the product computes it.
+What they leave behind is held against a book-keeping of its own, see `bookkeeping`.
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
@@ -27,7 +25,7 @@ from sluiceway.contracts.commands import (
     UnpauseTrigger,
 )
 from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.feature import ACTIONS_MAX, Feature
+from sluiceway.contracts.feature import ACTIONS_MAX
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import RefusalCode
@@ -39,13 +37,9 @@ from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Place
 from tests.support.builders import HOST, a_catalogue
 
-ENVIRONMENTS = ("development", "staging", "production")
-REGIONS = {
-    "dev": Place("development", {"region": "dev"}),
-    "staging": Place("staging", {"region": "staging"}),
-    "us-west": Place("production", {"region": "us-west"}),
-    "eu": Place("production", {"region": "eu"}),
-}
+from .authoring import PIPELINES, REGIONS, covers, on
+from .bookkeeping import Book, Release
+
 NAMES = ("one", "two", "limits")
 USERS: tuple[dict[str, Any], ...] = (
     {"userID": "a"},
@@ -70,198 +64,6 @@ WORDS: dict[type[TriggerCommand], tuple[str, str]] = {
     RollBackTrigger: ("trigger_rolled_back", "ROLLED_BACK"),
     RollOutTrigger: ("trigger_rolled_out", "FULL_ROLL_OUT"),
 }
-
-
-def on(type_: str, target: Any, *, operator: str = "any", field_: str | None = None) -> dict[str, Any]:
-    return {"type": type_, "operator": operator, "field": field_, "targetValue": target}
-
-
-ABOUT_A_PLACE = st.one_of(
-    st.just({"type": "public"}),
-    st.lists(st.sampled_from(sorted(REGIONS)), min_size=1, max_size=2).flatmap(
-        lambda names: st.sampled_from(("any", "none")).map(
-            lambda operator: on("custom_field", names, operator=operator, field_="region")
-        )
-    ),
-    st.sampled_from(ENVIRONMENTS).map(lambda name: on("environment_tier", [name])),
-)
-ABOUT_A_USER = st.sampled_from(
-    (on("custom_field", ["pro"], field_="tier"), on("email", ["ada@example.com"], operator="none"))
-)
-PHASE_RULES = st.fixed_dictionaries(
-    {
-        "name": st.just("rule"),
-        "environments": st.none() | st.lists(st.sampled_from(ENVIRONMENTS), min_size=1, max_size=2),
-        "conditions": st.lists(ABOUT_A_PLACE, max_size=1).flatmap(
-            lambda where: st.lists(ABOUT_A_USER, max_size=1).map(lambda who: where + who)
-        ),
-    }
-)
-PHASES = st.fixed_dictionaries(
-    {
-        "timeIntervalMs": st.sampled_from((0, 1_000, 60_000)),
-        "requiredReview": st.booleans(),
-        "rules": st.lists(PHASE_RULES, min_size=1, max_size=2),
-    }
-)
-PIPELINES = st.lists(PHASES, min_size=1, max_size=5).map(
-    lambda phases: {"name": "release", "phases": [{"name": f"p{n}", **p} for n, p in enumerate(phases)]}
-)
-
-
-def holds(condition: dict[str, Any], place: Place, user: dict[str, Any] | None) -> bool:
-    """Say whether a condition holds; for no user in particular (None), whether it could."""
-    if condition["type"] == "public":
-        return True
-    value: str | None
-    if condition["type"] == "environment_tier":
-        value = place.environment
-    elif condition["field"] == "region":
-        value = str(place.attributes["region"])
-    elif user is None:
-        return True
-    elif condition["type"] == "email":
-        value = user.get("email")
-    else:
-        value = user.get("custom", {}).get("tier")
-    return bool((value in condition["targetValue"]) == (condition["operator"] == "any"))
-
-
-def covers(phase: dict[str, Any], place: Place, user: dict[str, Any] | None = None) -> bool:
-    """Say whether a phase covers a user in a place, from what its author wrote; None: anybody."""
-    return any(
-        (not rule["environments"] or place.environment in rule["environments"])
-        and all(holds(condition, place, user) for condition in rule["conditions"])
-        for rule in phase["rules"]
-    )
-
-
-@dataclass
-class Release:
-    """Where a trigger must stand, learned from what was asked of it."""
-
-    id: str
-    marker: str
-    phases: list[dict[str, Any]]
-    released: set[int] = field(default_factory=set)
-    current: int = 0
-    status: str = ""
-    #: Baked so far, and since when it bakes (None: it does not).
-    baked_ms: int = 0
-    since_ms: int | None = None
-    actions: list[tuple[str, int, str, str, str | None]] = field(default_factory=list)
-
-    @property
-    def is_active(self) -> bool:
-        return self.status in ("IN_PROGRESS", "PAUSED", "WAITING_FOR_REVIEW")
-
-    @property
-    def phase_id(self) -> str:
-        return str(self.phases[self.current]["name"])
-
-    def enter(self, index: int, now: int) -> None:
-        self.baked_ms, self.since_ms = 0, None
-        if index == len(self.phases):
-            self.status = "COMPLETED"
-        elif self.phases[index]["requiredReview"]:
-            self.current, self.status = index, "WAITING_FOR_REVIEW"
-        else:
-            self.current = index
-            self.bake(now)
-
-    def bake(self, now: int) -> None:
-        self.released.add(self.current)
-        self.status, self.since_ms = "IN_PROGRESS", now
-
-    def left_ms(self, now: int) -> int:
-        """How much of the bake is left; negative where it is over."""
-        baking = now - self.since_ms if self.since_ms is not None else 0
-        return int(self.phases[self.current]["timeIntervalMs"]) - self.baked_ms - baking
-
-    def allows(self, command: TriggerCommand, now: int) -> bool:
-        """Say whether a command may change anything now."""
-        if command.trigger != self.id or not self.is_active:
-            return False
-        if isinstance(command, PhaseCommand) and command.phase_id != self.phase_id:
-            return False
-        match command:
-            case ApprovePhase():
-                return self.status == "WAITING_FOR_REVIEW"
-            case PauseTrigger():
-                return self.status == "IN_PROGRESS"
-            case UnpauseTrigger():
-                return self.status == "PAUSED"
-            case AdvancePhase():
-                return self.status == "IN_PROGRESS" and self.left_ms(now) <= 0
-        return True
-
-    def apply(self, command: TriggerCommand, now: int) -> None:
-        match command:
-            case ApprovePhase():
-                self.bake(now)
-            case PauseTrigger():
-                # A bake that was over already keeps nothing: it is due as soon as it runs on.
-                interval = int(self.phases[self.current]["timeIntervalMs"])
-                self.baked_ms = interval - max(0, self.left_ms(now))
-                self.since_ms, self.status = None, "PAUSED"
-            case UnpauseTrigger():
-                self.since_ms, self.status = now, "IN_PROGRESS"
-            case SkipPhase() | AdvancePhase(holds=()):
-                self.enter(self.current + 1, now)
-            case AbortTrigger():
-                self.status = "ABORTED"
-            case RollBackTrigger():
-                self.status = "ROLLED_BACK"
-            case RollOutTrigger():
-                self.status = "COMPLETED"
-
-
-@dataclass
-class Book:
-    """What must be so of one feature."""
-
-    log: list[FeatureEvent] = field(default_factory=list)
-    #: The version that is live, by its marker.
-    base: str | None = None
-    archived: bool = False
-    release: Release | None = None
-    #: The triggers whose candidate must never be seen again.
-    taken_back: set[str] = field(default_factory=set)
-    #: What was live when the newest trigger started.
-    base_before: str | None = None
-    specs_before: dict[str, SpecSet] = field(default_factory=dict)
-    held: tuple[str, ...] = ()
-    runs: int = 0
-    versions: int = 0
-    is_looked_at: bool = True
-
-    @property
-    def state(self) -> Feature | None:
-        return self.log[-1].feature if self.log else None
-
-    @property
-    def active(self) -> Release | None:
-        return self.release if self.release and self.release.is_active else None
-
-    def marker_for(self, place: Place, user: dict[str, Any]) -> str | None:
-        """Return the version that must answer a user in a place."""
-        if (active := self.active) and any(covers(active.phases[n], place, user) for n in active.released):
-            return active.marker
-        return self.base
-
-    def markers_in(self, place: Place) -> set[str]:
-        """Return the versions that a place may hold any trace of."""
-        base = {self.base} if self.base else set()
-        active = self.active
-        if active is None or not any(covers(active.phases[n], place) for n in active.released):
-            return base
-        unconditional = any(
-            covers({"rules": [rule]}, place)
-            and all(c["type"] != "email" and c.get("field") != "tier" for c in rule["conditions"])
-            for n in active.released
-            for rule in active.phases[n]["rules"]
-        )
-        return {active.marker} if unconditional else {active.marker, *base}
 
 
 MARKER = re.compile(r"marker-\w+-\d+-")

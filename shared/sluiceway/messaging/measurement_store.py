@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
@@ -162,17 +162,6 @@ class MeasurementStore:
         """Return the looks at all guardrails of a trigger, oldest first, as far back as they are kept."""
         found = await history(self._js, subjects.MEASUREMENTS_STREAM, subjects.measurements_of(trigger))
         return [Round.model_validate_json(data, extra="ignore") for _, data in found]
-
-    async def tail(self, trigger: str, phase: str, guardrail: str) -> Stored | None:
-        """Return the newest round of a guardrail, from the stream itself."""
-        subject = subjects.measurements(trigger, phase, guardrail)
-        try:
-            message = await self._js.get_last_msg(subjects.MEASUREMENTS_STREAM, subject, direct=True)
-        except NotFoundError:
-            return None
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("MEASUREMENTS does not answer now") from error
-        return parse_round(Record(subject, message.seq or 0, 0, message.data or b"", {}))
 
 
 def parse_round(record: Record) -> Stored | None:

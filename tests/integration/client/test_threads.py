@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,10 @@ async def test_an_answer_is_the_base_or_the_candidate_and_never_a_mixture(
         async with client_of(driver, broker, tmp_path, transport) as client:
             await eventually(lambda: client.evaluate(ADA, "checkout").revision, "the base is there")
             async with checking(lambda: client.evaluate(ADA, "checkout")) as seen:
+                await eventually(partial(_has, seen, "default"), "the base is seen")
                 for number in range(RELEASES):
                     triggers.append(await release(driver, number))
-                    await eventually(lambda: client.check_gate(ADA, "checkout"), "the candidate is there")
+                    await eventually(partial(_has, seen, f"candidate{number}"), "the candidate is seen")
                     await driver.act(AbortTrigger, triggers[-1])
                     await driver.reaches(triggers[-1], TriggerStatus.ABORTED)
                     await eventually(lambda: not client.check_gate(ADA, "checkout"), "the base is back")
@@ -92,7 +94,7 @@ async def test_an_answer_is_the_base_or_the_candidate_and_never_a_mixture(
         known = {(False, "default", None)} | {
             (True, f"candidate{number}", trigger) for number, trigger in enumerate(triggers)
         }
-        assert {(answer.value, answer.rule_id, answer.trigger) for answer in seen} <= known
+        assert {(answer.value, answer.rule_id, answer.trigger) for answer in seen} == known
 
 
 async def test_the_members_of_a_config_are_of_one_version(broker: Broker) -> None:
@@ -126,12 +128,20 @@ async def test_revisions_only_grow_for_each_thread(broker: Broker) -> None:
                 newest.revision = answer.revision
                 return answer
 
-            async with checking(look):
+            async with checking(look) as seen:
                 for number in range(10):
                     await driver.save_gate("checkout", {**EVERYONE, "name": f"rule{number}"})
                 await eventually(
                     lambda: client.evaluate(ADA, "checkout").rule_id == "rule9", "the last is applied"
                 )
+                await eventually(partial(_has, seen, "rule9"), "the threads see the last")
+
+        rules = {(True, f"rule{number}") for number in range(10)}
+        assert {(answer.value, answer.rule_id) for answer in seen} <= {(False, "default"), *rules}
+
+
+def _has(seen: list[Evaluation], rule_id: str) -> bool:
+    return any(answer.rule_id == rule_id for answer in seen)
 
 
 async def release(driver: Driver, number: int) -> str:

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from sluiceway.contracts.commands import ApprovePhase, PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import Trigger, TriggerStatus
-from sluiceway.contracts.measurements import EVERYWHERE, Judgement, Verdict
-from sluiceway.messaging.measurement_store import MeasurementStore, Stored
+from sluiceway.contracts.measurements import EVERYWHERE, Judgement, Round, Verdict
+from sluiceway.messaging.measurement_store import MeasurementStore
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.prometheus import StubPrometheus, broken, stub_prometheus
@@ -44,10 +44,16 @@ class Running(NamedTuple):
         assert reply.feature.trigger
         return reply.feature.trigger.id
 
-    async def round(self, trigger: str, phase_id: str, guardrail: str = "errors") -> Stored:
+    async def round(self, trigger: str, phase_id: str, guardrail: str = "errors") -> Round:
         """Return the newest round of a guardrail, once there is one."""
         store = MeasurementStore(self.driver.connection, "/tests")
-        return await eventually(lambda: store.tail(trigger, phase_id, guardrail), "it is measured")
+
+        async def look() -> Round | None:
+            rounds = await store.rounds(trigger)
+            found = [one for one in rounds if (one.phase_id, one.guardrail) == (phase_id, guardrail)]
+            return found[-1] if found else None
+
+        return await eventually(look, "it is measured")
 
     async def held(self, trigger: str) -> Trigger:
         async def look() -> Trigger | None:
@@ -74,7 +80,7 @@ async def test_a_release_that_does_well_goes_on_by_itself(broker: Broker) -> Non
         await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
 
         assert set(system.prometheus.asked) == {'errors{region="dev"}'}
-        assert (await system.round(trigger, "dev")).round.verdict is Verdict.PASSING
+        assert (await system.round(trigger, "dev")).verdict is Verdict.PASSING
 
 
 @pytest.mark.parametrize("monitors", [1, 2])
@@ -211,7 +217,7 @@ async def test_a_guardrail_may_pause_and_counts_anew_after_a_person_goes_on(brok
         await system.driver.act(UnpauseTrigger, trigger)
 
         async def passes() -> bool:
-            return (await system.round(trigger, "dev")).round.verdict is Verdict.PASSING
+            return (await system.round(trigger, "dev")).verdict is Verdict.PASSING
 
         await eventually(passes, "it has passed since")
         assert (await system.driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
@@ -252,7 +258,7 @@ async def test_a_global_incident_takes_no_innocent_change_back(broker: Broker) -
         trigger = await system.release(
             phase("dev", bake_ms=LONG_MS, guardrails=[guardrail]), phase("prod-eu")
         )
-        measured = (await system.round(trigger, "dev")).round.measurements[0]
+        measured = (await system.round(trigger, "dev")).measurements[0]
         assert (measured.judgement, measured.value, measured.baseline) == (Judgement.SUCCESS, 1.0, 0.5)
 
         system.prometheus.says = lambda query: 5.0 if '"dev"' in query else 0.5
@@ -270,7 +276,7 @@ async def test_a_query_that_names_no_region_is_asked_once(broker: Broker) -> Non
 
         regions = "dev|prod-eu|prod-us-east|prod-us-west|staging"
         assert set(system.prometheus.asked) == {f'errors{{regions=~"{regions}", gate="checkout"}}'}
-        measured = (await system.round(trigger, "dev")).round.measurements
+        measured = (await system.round(trigger, "dev")).measurements
         assert [one.region for one in measured] == [EVERYWHERE]
 
 
@@ -288,12 +294,12 @@ async def test_a_dead_monitor_holds_and_a_new_one_goes_on_counting(broker: Broke
         assert "no monitor runs" in held.held[0]
 
         async with services(broker.url, schedulers=0, publishers=0, prometheus_url=prometheus.url):
-            before = (await system.round(trigger, "dev")).round.tallies["dev"]
+            before = (await system.round(trigger, "dev")).tallies["dev"]
         prometheus.says = lambda query: 0.0
         async with services(broker.url, schedulers=0, publishers=0, prometheus_url=prometheus.url):
             await driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
 
-        after = (await system.round(trigger, "dev")).round.tallies["dev"]
+        after = (await system.round(trigger, "dev")).tallies["dev"]
         assert after.failures >= before.failures >= 1
         assert after.successes >= 1
 
@@ -309,7 +315,7 @@ async def test_a_later_phase_waits_for_the_guardrails_of_all_that_are_out(broker
         system.prometheus.says = lambda query: None
 
         async def is_blind() -> bool:
-            return (await system.round(trigger, "dev")).round.verdict is Verdict.BLIND
+            return (await system.round(trigger, "dev")).verdict is Verdict.BLIND
 
         await eventually(is_blind, "the guardrail sees nothing")
         await system.driver.act(ApprovePhase, trigger)
