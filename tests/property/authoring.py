@@ -40,13 +40,18 @@ PHASE_RULES = st.fixed_dictionaries(
         ),
     }
 )
-PHASES = st.fixed_dictionaries(
+APPROVALS = st.fixed_dictionaries({"count": st.integers(1, 2), "allowAuthor": st.booleans()})
+REVIEWS = st.one_of(
+    st.booleans().map(lambda needed: {"requiredReview": needed}),
+    APPROVALS.map(lambda approvals: {"requiredReview": True, "approvals": approvals}),
+)
+BAKES = st.fixed_dictionaries(
     {
         "timeIntervalMs": st.sampled_from((0, 1_000, 60_000)),
-        "requiredReview": st.booleans(),
         "rules": st.lists(PHASE_RULES, min_size=1, max_size=2),
     }
 )
+PHASES = st.tuples(BAKES, REVIEWS).map(lambda halves: {**halves[0], **halves[1]})
 PIPELINES = st.lists(PHASES, min_size=1, max_size=5).map(
     lambda phases: {"name": "release", "phases": [{"name": f"p{n}", **p} for n, p in enumerate(phases)]}
 )

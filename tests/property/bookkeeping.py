@@ -33,6 +33,9 @@ class Release:
     id: str
     marker: str
     phases: list[dict[str, Any]]
+    author: str
+    #: Who has approved the phase that waits.
+    approvers: set[str] = field(default_factory=set)
     released: set[int] = field(default_factory=set)
     current: int = 0
     status: str = ""
@@ -50,7 +53,7 @@ class Release:
         return str(self.phases[self.current]["name"])
 
     def enter(self, index: int, now: int) -> None:
-        self.baked_ms, self.since_ms = 0, None
+        self.baked_ms, self.since_ms, self.approvers = 0, None, set()
         if index == len(self.phases):
             self.status = "COMPLETED"
         elif self.phases[index]["requiredReview"]:
@@ -58,6 +61,17 @@ class Release:
         else:
             self.current = index
             self.bake(now)
+
+    @property
+    def approvals(self) -> dict[str, Any]:
+        """What the author of the current phase asks of approvals."""
+        anybody = {"count": 1, "allowAuthor": True}
+        asked: dict[str, Any] = self.phases[self.current].get("approvals", anybody)
+        return asked
+
+    def may_approve(self, person: str) -> bool:
+        is_allowed = self.approvals["allowAuthor"] or person != self.author
+        return self.status == "WAITING_FOR_REVIEW" and is_allowed and person not in self.approvers
 
     def bake(self, now: int) -> None:
         self.released.add(self.current)
@@ -76,7 +90,7 @@ class Release:
             return False
         match command:
             case ApprovePhase():
-                return self.status == "WAITING_FOR_REVIEW"
+                return self.may_approve(command.actor)
             case PauseTrigger():
                 return self.status == "IN_PROGRESS"
             case UnpauseTrigger():
@@ -87,8 +101,10 @@ class Release:
 
     def apply(self, command: TriggerCommand, now: int) -> None:
         match command:
-            case ApprovePhase():
-                self.bake(now)
+            case ApprovePhase(actor=person):
+                self.approvers.add(person)
+                if len(self.approvers) == self.approvals["count"]:
+                    self.bake(now)
             case PauseTrigger():
                 # A bake that was over already keeps nothing: it is due as soon as it runs on.
                 interval = int(self.phases[self.current]["timeIntervalMs"])

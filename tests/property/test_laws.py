@@ -113,7 +113,7 @@ class Releases(RuleBasedStateMachine):
         book.runs += 1
         book.base_before = book.base
         book.specs_before = {region: _specs(before, place) for region, place in REGIONS.items()}
-        book.release = Release(f"{event.feature.key}.{book.runs}", marker, self.phases)
+        book.release = Release(f"{event.feature.key}.{book.runs}", marker, self.phases, command.actor)
         book.release.enter(0, self.now)
         self._acted(book, command, "STARTED", "p0")
 
@@ -234,6 +234,11 @@ class Releases(RuleBasedStateMachine):
         assert trigger.due_ms == due, "law 4: when the bake is over"
         rest = release.left_ms(self.now) if release.status == "PAUSED" else None
         assert trigger.remaining_ms == (max(0, rest) if rest is not None else None)
+        if release.status == "WAITING_FOR_REVIEW":
+            given = [approval.actor_id for approval in trigger.current_run.approvals]
+            assert (len(given), set(given)) == (len(release.approvers), release.approvers), (
+                "a person counts once"
+            )
         assert trigger.held == (book.held if release.status == "IN_PROGRESS" else ())
         assert [
             (a.type, a.time_ms, a.phase_id, a.actor_id, a.reason) for a in trigger.actions
@@ -262,6 +267,8 @@ class Releases(RuleBasedStateMachine):
             done = release.status == "COMPLETED"
             advanced = ("trigger_completed", "COMPLETED") if done else ("phase_advanced", "ADVANCED")
             words, reason = WORDS.get(model, advanced), command.reason or ""
+            if isinstance(command, ApprovePhase) and release.status == "WAITING_FOR_REVIEW":
+                words = ("approval_given", "APPROVED_FOR")
         assert (event.type, event.phase_id, event.reason) == (words[0], acted_on, reason or None), "law 7"
         release.actions.append((words[1], self.now, acted_on, command.actor, reason or None))
         if release.status == "COMPLETED":

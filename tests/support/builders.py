@@ -28,6 +28,7 @@ def a_phase(
     bake_ms: int = BAKE,
     review: bool = False,
     guardrails: Sequence[dict[str, Any]] = (),
+    approvals: dict[str, Any] | None = None,
     **rule: Any,
 ) -> Phase:
     """Return a phase of one rule; without more, it covers everybody in development."""
@@ -36,7 +37,8 @@ def a_phase(
         {
             "name": name,
             "timeIntervalMs": bake_ms,
-            "requiredReview": review,
+            "requiredReview": review or approvals is not None,
+            "approvals": approvals,
             "guardrails": guardrails,
             "rules": [rule],
         }
@@ -129,7 +131,7 @@ class Ledger:
         """Send a command to the newest trigger, meant for its current phase."""
         if "phase_id" in model.model_fields:
             fields.setdefault("phase_id", self.trigger.current_run.phase.id)
-        return self.decide(model(actor="ada", trigger=self.trigger.id, **fields), after_ms=after_ms)
+        return self.decide(model(**{"actor": "ada", "trigger": self.trigger.id, **fields}), after_ms=after_ms)
 
 
 def a_release(*phases: Phase, **fields: Any) -> Ledger:

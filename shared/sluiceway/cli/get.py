@@ -13,6 +13,7 @@ from ..contracts.envelope import rfc3339
 from ..contracts.feature import Feature, Trigger
 from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKind, TriggerId, feature_of
+from ..contracts.pipeline import Phase
 from ..contracts.rules import RuleDocument
 from ..messaging.feature_log import FeatureLog
 from ..pipelines.freezes import next_change_ms, open_window, windows
@@ -75,14 +76,19 @@ async def pipelines(session: Session, name: Named = None) -> None:
         (
             pipeline.id,
             " → ".join(
-                f"{'review, ' if phase.required_review else ''}{phase.id} {spoken(phase.time_interval_ms)}"
-                for phase in pipeline.phases
+                f"{_review(phase)}{phase.id} {spoken(phase.time_interval_ms)}" for phase in pipeline.phases
             ),
         )
         for pipeline in found.values()
     ]
     documents = {key: pipeline.to_jsonable() for key, pipeline in found.items()}
     _show(session, "pipeline", name, documents, ("pipeline", "phases"), rows)
+
+
+def _review(phase: Phase) -> str:
+    if phase.approvals and phase.approvals.count > 1:
+        return f"{phase.approvals.count} approvals, "
+    return "review, " if phase.required_review else ""
 
 
 @command(app, "freezes", "sluiceway get freezes;  sluiceway get freezes weekends --json")

@@ -101,9 +101,16 @@ def phase_status(trigger: Trigger, run: PhaseRun) -> str:
         return "released"
     if run is trigger.current_run and trigger.status.is_active:
         if run.started_ms is None:
-            return "waits for review"
+            return _waiting(run)
         return "held" if trigger.held else "paused" if trigger.due_ms is None else "bakes"
     return "not released" if run.started_ms is None else "released"
+
+
+def _waiting(run: PhaseRun) -> str:
+    needed = run.phase.approvals.count if run.phase.approvals else 1
+    return (
+        f"waits for review, {len(run.approvals)} of {needed} approvals" if needed > 1 else "waits for review"
+    )
 
 
 def _phase_view(trigger: Trigger, run: PhaseRun) -> dict[str, Any]:
@@ -111,6 +118,7 @@ def _phase_view(trigger: Trigger, run: PhaseRun) -> dict[str, Any]:
         "id": run.phase.id,
         "name": run.phase.name,
         "status": phase_status(trigger, run),
+        "approvals": [approval.to_jsonable() for approval in run.approvals],
         "startedTime": run.started_ms,
         "endedTime": run.ended_ms,
     }

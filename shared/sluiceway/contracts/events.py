@@ -17,7 +17,10 @@ class EventType(StrEnum):
     TRIGGER_STARTED = "trigger_started"
     #: a bake is over; the next phase started or waits for review
     PHASE_ADVANCED = "phase_advanced"
+    #: the last approval that the phase needed; it started
     PHASE_APPROVED = "phase_approved"
+    #: one approval of several; the phase waits for the others
+    APPROVAL_GIVEN = "approval_given"
     PHASE_SKIPPED = "phase_skipped"
     #: a bake is over, but the phase may not be left yet
     PHASE_HELD = "phase_held"

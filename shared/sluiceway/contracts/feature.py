@@ -170,10 +170,19 @@ class Action(Recorded):
     overrode: tuple[str, ...] = ()
 
 
+class Approval(Recorded):
+    """One person's agreement that a phase may start."""
+
+    actor_id: str
+    time_ms: int
+
+
 class PhaseRun(Recorded):
     """A phase of a running trigger."""
 
     phase: Phase
+    #: Given since the phase began to wait for them, oldest first, one a person.
+    approvals: tuple[Approval, ...] = ()
     #: When the phase was released; absent: its segment never received the candidate.
     started_ms: int | None = None
     ended_ms: int | None = None

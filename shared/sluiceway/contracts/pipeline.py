@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from .conditions import Condition
 from .durations import in_milliseconds
@@ -17,6 +17,7 @@ from .model import Authored
 INTERVAL_MAX_MS = 10 * 365 * 86_400_000
 PHASES_MAX = 50
 RULES_MAX = 100
+APPROVALS_MAX = 20
 
 
 class PhaseRule(Authored):
@@ -38,6 +39,15 @@ class RollbackScope(StrEnum):
     PHASE = "phase"
 
 
+class Approvals(Authored):
+    """Who must agree before a phase starts. Each person counts once."""
+
+    #: So many different people.
+    count: Annotated[int, Field(ge=1, le=APPROVALS_MAX)] = 1
+    #: Whether whoever started the release counts as one of them.
+    allow_author: StrictBool = False
+
+
 class Phase(Authored):
     """A release segment: whoever matches one of its rules receives the candidate once it starts.
 
@@ -49,6 +59,8 @@ class Phase(Authored):
     #: How long the phase bakes before the next one may start, counted from its start.
     time_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
     required_review: bool = False
+    #: Who must approve it, where one approval by anybody is too little; implies `requiredReview`.
+    approvals: Approvals | None = None
     #: What watches the phase from its start until the trigger is over and observed.
     guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=GUARDRAILS_MAX)] = ()
     rules: Annotated[tuple[PhaseRule, ...], Field(min_length=1, max_length=RULES_MAX)]
@@ -56,7 +68,13 @@ class Phase(Authored):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        return in_milliseconds(_with_id(data), "timeInterval")
+        return in_milliseconds(_with_review(_with_id(data)), "timeInterval")
+
+    @model_validator(mode="after")
+    def _approvals_are_reviewed(self) -> Self:
+        if self.approvals and not self.required_review:
+            raise ValueError("approvals need a review: leave requiredReview out, or say true")
+        return self
 
     @model_validator(mode="after")
     def _guardrails_are_distinct(self) -> Self:
@@ -101,4 +119,10 @@ def _twice(names: Iterable[str]) -> str | None:
 def _with_id(data: Any) -> Any:
     if isinstance(data, dict) and data.get("id") is None and isinstance(data.get("name"), str):
         return {**data, "id": slug(data["name"])}
+    return data
+
+
+def _with_review(data: Any) -> Any:
+    if isinstance(data, dict) and data.get("approvals") is not None:
+        return {"requiredReview": True, **data} if "required_review" not in data else data
     return data

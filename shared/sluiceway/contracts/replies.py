@@ -29,6 +29,8 @@ class RefusalCode(StrEnum):
     STALE_PHASE = "stale_phase"
     #: the state of the trigger does not allow it
     NOT_POSSIBLE = "not_possible"
+    #: another person has to do it
+    NOT_ALLOWED = "not_allowed"
     #: a phase would start inside a freeze
     FROZEN = "frozen"
     #: it refers to what is not there, or to itself, or to too much

@@ -60,8 +60,7 @@ def _apply(state: Feature, trigger: Trigger, command: TriggerCommand, now_ms: in
         case AdvancePhase(), TriggerStatus.IN_PROGRESS:
             return _advance(state, trigger, command, now_ms)
         case ApprovePhase(), TriggerStatus.WAITING_FOR_REVIEW:
-            moved = transitions.baking(trigger, now_ms)
-            return _moved(EventType.PHASE_APPROVED, ActionType.APPROVED_FOR, state, moved, command, now_ms)
+            return _approve(state, trigger, command, now_ms)
         case (PauseTrigger(), TriggerStatus.IN_PROGRESS) | (
             PauseTrigger(guardrail={"name": _}),
             TriggerStatus.WAITING_FOR_REVIEW,
@@ -96,6 +95,28 @@ def _apply(state: Feature, trigger: Trigger, command: TriggerCommand, now_ms: in
             )
         case _:
             return _not_possible(trigger, command)
+
+
+def _approve(state: Feature, trigger: Trigger, command: ApprovePhase, now_ms: int) -> Decision:
+    """Return the approval of one person, who counts once; the last one that is needed starts the phase."""
+    run = trigger.current_run
+    phase, rule = run.phase.id, run.phase.approvals
+    if rule and not rule.allow_author and command.actor == trigger.creator_id:
+        return refused(
+            RefusalCode.NOT_ALLOWED,
+            f"{command.actor} started {trigger.id} and cannot approve its phase {phase!r}; "
+            "ask somebody else to approve it",
+        )
+    if any(given.actor_id == command.actor for given in run.approvals):
+        given_by = ", ".join(given.actor_id for given in run.approvals)
+        return Unchanged(
+            f"{command.actor} has approved {phase!r} of {trigger.id} already; it has "
+            f"{len(run.approvals)} of {rule.count if rule else 1} approvals: {given_by}"
+        )
+    moved = transitions.approved(trigger, command.actor, now_ms)
+    has_started = moved.status is TriggerStatus.IN_PROGRESS
+    type_ = EventType.PHASE_APPROVED if has_started else EventType.APPROVAL_GIVEN
+    return _moved(type_, ActionType.APPROVED_FOR, state, moved, command, now_ms)
 
 
 def _advance(state: Feature, trigger: Trigger, command: AdvancePhase, now_ms: int) -> Decision:

@@ -1,6 +1,6 @@
 """What each decision does to a trigger. Guards stand in `decide`; here it simply happens."""
 
-from ..contracts.feature import ACTIONS_MAX, Action, ActionType, PhaseRun, Trigger, TriggerStatus
+from ..contracts.feature import ACTIONS_MAX, Action, ActionType, Approval, PhaseRun, Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, trigger_id
 from ..contracts.pipeline import Pipeline
 
@@ -24,14 +24,24 @@ def started(key: FeatureKey, run: int, pipeline: Pipeline, action: Action) -> Tr
 def entered(trigger: Trigger, index: int, now_ms: int) -> Trigger:
     """Return the trigger at the phase `index`: waiting for its review, or baking.
 
-    Behind the last phase it is completed.
+    Approvals that were given before count no more. Behind the last phase it is completed.
     """
     if index == len(trigger.phases):
         return ended(trigger, TriggerStatus.COMPLETED, now_ms)
     moved = trigger.model_copy(update={"current": index, "held": (), "remaining_ms": None})
+    moved = _with_run(moved, moved.current_run.model_copy(update={"approvals": ()}))
     if moved.current_run.phase.required_review:
         return moved.model_copy(update={"status": TriggerStatus.WAITING_FOR_REVIEW, "due_ms": None})
     return baking(moved, now_ms)
+
+
+def approved(trigger: Trigger, actor: str, now_ms: int) -> Trigger:
+    """Return the trigger with one more approval of its current phase; with the last one it bakes."""
+    run = trigger.current_run
+    approvals = (*run.approvals, Approval(actor_id=actor, time_ms=now_ms))
+    moved = _with_run(trigger, run.model_copy(update={"approvals": approvals}))
+    needed = run.phase.approvals.count if run.phase.approvals else 1
+    return baking(moved, now_ms) if len(approvals) >= needed else moved
 
 
 def baking(trigger: Trigger, now_ms: int) -> Trigger:
