@@ -16,7 +16,7 @@ from ..contracts.commands import (
 )
 from ..contracts.durations import spoken
 from ..contracts.events import EventType, FeatureEvent
-from ..contracts.feature import Feature
+from ..contracts.feature import Feature, TriggerStatus
 from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKey
 from ..contracts.pipeline import Pipeline
@@ -30,7 +30,7 @@ from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
 from . import reading
 from .documents import Document
-from .views import overridden
+from .views import overridden, phase_status
 
 #: The kind in a document → what people call it.
 NOUNS: Mapping[str, str] = {
@@ -146,6 +146,8 @@ def summary(feature: Feature) -> str:
     at = f"{trigger.id} {trigger.status}, phase {trigger.current_run.phase.id}"
     if trigger.held:
         return f"{at}, held by {'; '.join(trigger.held)}"
+    if trigger.status is TriggerStatus.WAITING_FOR_REVIEW:
+        return f"{at}, {phase_status(trigger, trigger.current_run)}"
     return f"{at}, next in {spoken(max(0, trigger.due_ms - now_ms()))}" if trigger.due_ms else at
 
 

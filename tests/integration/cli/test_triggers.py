@@ -28,7 +28,7 @@ async def test_a_release_is_paused_resumed_skipped_approved_and_rolled_out(relea
 
     assert paused.out == f"{TRIGGER} PAUSED, phase dev\n"
     assert unpaused.out.startswith(f"{TRIGGER} IN_PROGRESS, phase dev, next in 59m")
-    assert skipped.out == f"{TRIGGER} WAITING_FOR_REVIEW, phase prod\n"
+    assert skipped.out == f"{TRIGGER} WAITING_FOR_REVIEW, phase prod, waits for review\n"
     assert approved.out.startswith(f"{TRIGGER} IN_PROGRESS, phase prod")
     assert rolled_out.json["status"] == "COMPLETED"
     assert [(entry["type"], entry["phaseID"], entry["actorID"], entry["reason"]) for entry in entries] == [
@@ -41,6 +41,27 @@ async def test_a_release_is_paused_resumed_skipped_approved_and_rolled_out(relea
     ]
     assert [line.split()[1] for line in log.splitlines()[1:]] == [entry["type"] for entry in entries]
     assert "[/b] looks :smile: good" in log
+
+
+async def test_two_people_approve_and_the_author_may_not(cli: Cli) -> None:
+    catalogue = CATALOGUE.replace("requiredReview: true", "approvals: {count: 2}")
+    await cli.succeeds("apply", "-f", "-", stdin=f"{catalogue}---\n{RELEASE}")
+    await cli.succeeds("trigger", "skip", TRIGGER)
+
+    author = await cli.refused("trigger", "approve", TRIGGER, "--json")
+    first = await cli.succeeds("trigger", "approve", TRIGGER, "--actor", "bob")
+    again = await cli.succeeds("trigger", "approve", TRIGGER, "--actor", "bob")
+    second = await cli.succeeds("trigger", "approve", TRIGGER, "--actor", "eve")
+    entries = (await cli.succeeds("trigger", "log", TRIGGER, "--json")).json
+
+    assert author.json["error"]["code"] == "not_allowed"
+    assert first.out == f"{TRIGGER} WAITING_FOR_REVIEW, phase prod, waits for review, 1 of 2 approvals\n"
+    assert "bob has approved 'prod'" in again.out
+    assert second.out.startswith(f"{TRIGGER} IN_PROGRESS, phase prod, next in")
+    assert [(entry["type"], entry["actorID"]) for entry in entries[2:]] == [
+        ("approval_given", "bob"),
+        ("phase_approved", "eve"),
+    ]
 
 
 async def test_the_log_of_a_trigger_ends_with_its_run(released: Cli, driver: Driver) -> None:
