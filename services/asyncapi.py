@@ -90,7 +90,7 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
 def document() -> str:
     """Return the AsyncAPI document as YAML."""
     heard = (
-        scheduler.build_broker(SchedulerSettings(), _nobody, _no_letters()),
+        scheduler.build_broker(SchedulerSettings(), _nobody, _no_letters(), _nobody),
         monitor.build_broker(MonitorSettings(), _nobody, _no_letters()),
         monitor.build_clearance_broker(MonitorSettings(), _nobody),
     )

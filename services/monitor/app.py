@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
+from sluiceway.contracts.identity import MONITOR
 from sluiceway.contracts.measurements import Clearance, ClearanceRequest
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.commanding import Commander
@@ -65,7 +66,7 @@ class Monitor(Service):
             self.missing = {name: "not read to its end yet; is a scheduler running?"}
             await stack.enter_async_context(view)
             await view.caught_up()
-        commander, store = Commander(connection), MeasurementStore(connection, SOURCE)
+        commander, store = Commander(connection, MONITOR), MeasurementStore(connection, SOURCE)
         actions = Actions(commander, store, self._settings.prometheus_url)
         watching = Watching(
             features,

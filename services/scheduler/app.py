@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Any
 
+from faststream import StreamMessage
 from faststream.nats import NatsBroker
 from nats.aio.msg import Msg
 
@@ -26,11 +28,14 @@ from .clearance import Clearance
 from .confirmations import Confirmations
 from .decisions import Decisions
 from .handlers import Handlers
+from .identities import Identities
 from .settings import Settings
 from .ticker import Ticker
 
 SOURCE = "/sluiceway/scheduler"
 UNKNOWN_QUEUE = "scheduler-unknown"
+#: Takes a command and the principal of its subject, gives it by whom it is.
+Vouching = Callable[[Command, str | None], Awaitable[Command]]
 VERBS = frozenset(command.verb for command in PUBLIC_COMMANDS)
 
 
@@ -64,7 +69,8 @@ class Scheduler(Service):
         _count_active(features)
         await stack.enter_async_context(running(ticker.run(), "ticker"))
         handlers = Handlers(decisions, features, catalogue, CatalogueStore(connection, SOURCE), now_ms)
-        broker = build_broker(self._settings, handlers.answer, dead_letters)
+        identities = Identities(catalogue, now_ms, required=self._settings.require_identity)
+        broker = build_broker(self._settings, handlers.answer, dead_letters, identities.vouched)
         stack.push_async_callback(stop, broker)
         await broker.start()
         await connection.client.subscribe(
@@ -73,9 +79,12 @@ class Scheduler(Service):
 
 
 def build_broker(
-    settings: Settings, answer: Callable[[Command], Awaitable[Reply]], dead_letters: DeadLetters
+    settings: Settings,
+    answer: Callable[[Command], Awaitable[Reply]],
+    dead_letters: DeadLetters,
+    vouched: Vouching,
 ) -> NatsBroker:
-    """Return the FastStream broker with one subscriber per command."""
+    """Return the FastStream broker with two subscribers per command: with a principal, and without."""
     broker = NatsBroker(
         **connect_options(settings, "scheduler-commands"),
         middlewares=[answering(dead_letters)],
@@ -84,15 +93,28 @@ def build_broker(
         apply_types=False,  # the decoder has validated already
     )
     for model in PUBLIC_COMMANDS:
-        broker.subscriber(
-            subjects.command(model.verb),
-            queue=subjects.SCHEDULER_QUEUE,
-            decoder=decoder(model, COMMAND_MAX_BYTES),
-            max_workers=settings.command_workers,
-            title=f"{subjects.command(model.verb)}",
-            description=model.__doc__,
-        )(_handler(model, answer))
+        handler = _handler(model, answer)
+        for principal in (None, "*"):
+            subject = subjects.command(model.verb, principal)
+            broker.subscriber(
+                subject,
+                queue=subjects.SCHEDULER_QUEUE,
+                decoder=_vouching(decoder(model, COMMAND_MAX_BYTES), vouched),
+                max_workers=settings.command_workers,
+                title=subject,
+                description=model.__doc__,
+            )(handler)
     return broker
+
+
+def _vouching(read: Callable[[Any], Awaitable[Any]], vouched: Vouching) -> Callable[[Any], Awaitable[Any]]:
+    """Return a decoder that also finds out by whom the command is."""
+
+    async def decode(message: StreamMessage[Any]) -> Command:
+        command: Command = await read(message)
+        return await vouched(command, subjects.principal_in(message.raw_message.subject))
+
+    return decode
 
 
 def _handler(
@@ -111,8 +133,8 @@ def _refusing_the_rest(dead_letters: DeadLetters) -> Callable[[Msg], Awaitable[N
     """Return what answers verbs that do not exist; without it their senders would wait in vain."""
 
     async def refuse(message: Msg) -> None:
-        verb = message.subject.removeprefix(subjects.command(""))
-        if verb in VERBS:
+        verb, *rest = message.subject.removeprefix(subjects.command("")).split(".")
+        if verb in VERBS and len(rest) <= 1:
             return
         reason = f"there is no command {verb!r}; there are {', '.join(sorted(VERBS))}"
         await dead_letters.keep(message.subject, message.data, reason, RefusalCode.UNKNOWN_COMMAND)

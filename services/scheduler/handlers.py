@@ -1,16 +1,14 @@
 """One function per kind of command. No rules here: `decide` and `decide_catalogue` hold them."""
 
-from collections import defaultdict
 from dataclasses import replace
 
 from sluiceway.clock import Clock
-from sluiceway.contracts import envelope
 from sluiceway.contracts.commands import Command, FeatureCommand
 from sluiceway.contracts.replies import Outcome, Refusal, Reply
 from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.pipelines.cataloguing import Put, Usage, decide_catalogue
+from sluiceway.pipelines.cataloguing import Put, decide_catalogue
 from sluiceway.telemetry import metrics
 
 from .decisions import ATTEMPTS_MAX, Decisions
@@ -49,7 +47,7 @@ class Handlers:
             await self._features.reached_end()
             await self._catalogue.reached_end()
             catalogue = replace(self._catalogue.catalogue(), references=self._features.references())
-            decision = decide_catalogue(command, catalogue, self._usage())
+            decision = decide_catalogue(command, catalogue, self._features.usage())
             if isinstance(decision, Refusal):
                 return Reply(outcome=Outcome.REFUSED, refusal=decision)
             if not isinstance(decision, Put):
@@ -65,13 +63,3 @@ class Handlers:
         if put.document is None:
             return await self._store.delete(put.kind, put.id, expected, command=command, now_ms=now_ms)
         return await self._store.put(put.kind, put.id, put.document, expected, command=command, now_ms=now_ms)
-
-    def _usage(self) -> Usage:
-        attached: dict[str, tuple[str, ...]] = defaultdict(tuple)
-        running: dict[str, tuple[str, ...]] = defaultdict(tuple)
-        for entry in self._features:
-            if pipeline := entry.headers.get(envelope.PIPELINE):
-                attached[pipeline] += (str(entry.key),)
-            if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
-                running[pipeline] += (str(entry.key),)
-        return Usage(attached, running)

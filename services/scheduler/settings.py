@@ -10,6 +10,8 @@ from sluiceway.settings import ServiceSettings
 class Settings(ServiceSettings):
     """`SLUICEWAY_…`"""
 
+    #: Refuse commands that nobody is vouched for: those on subjects without a principal.
+    require_identity: bool = False
     #: Commands answered at once.
     command_workers: Annotated[int, Field(ge=1, le=1_000)] = 64
     #: Due phases decided at once.

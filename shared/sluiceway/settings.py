@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .contracts.identifiers import NAME_PATTERN
+
 
 class BrokerSettings(BaseSettings):
     """How to reach NATS."""
@@ -16,6 +18,9 @@ class BrokerSettings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     #: A `.creds` file, where the broker asks for one.
     nats_creds: Path | None = None
+    #: Stands at the end of the subjects of commands, where the broker's permissions vouch for it: the id of a
+    #: key, whose grants then count.
+    principal: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
     #: A certificate authority file, where the broker speaks TLS with its own.
     nats_ca: Path | None = None
     #: Copies of every stream: 1 on a laptop, 3 on a cluster.

@@ -28,9 +28,9 @@ from ..pipelines.cataloguing import CatalogueDecision, Put, decide_catalogue
 from ..pipelines.decide import decide
 from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
+from ..views import overridden, phase_status
 from . import reading
 from .documents import Document
-from .views import overridden, phase_status
 
 #: The kind in a document → what people call it.
 NOUNS: Mapping[str, str] = {

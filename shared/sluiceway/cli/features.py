@@ -8,11 +8,11 @@ from ..contracts.commands import ArchiveFeature, SaveFeature
 from ..contracts.feature import DynamicConfig, Feature, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.replies import Outcome, Reply
+from ..views import NOUNS, overridden
 from . import reading
 from .apply import summary
 from .edits import document_of, json_object, kept, segment, with_rule
 from .session import Failed, OverrideFreeze, Reason, Session, checked_name, command
-from .views import NOUNS, overridden
 
 gates = typer.Typer(help="Change a gate.", no_args_is_help=True)
 configs = typer.Typer(help="Change a dynamic config.", no_args_is_help=True)

@@ -17,9 +17,9 @@ from ..contracts.pipeline import Phase
 from ..contracts.rules import RuleDocument
 from ..messaging.feature_log import FeatureLog
 from ..pipelines.freezes import next_change_ms, open_window, windows
+from ..views import NOUNS, feature_view, status_of, trigger_view
 from . import reading
 from .session import Failed, Session, command
-from .views import NOUNS, feature_view, status_of, trigger_view
 
 app = typer.Typer(help="Show what there is.", no_args_is_help=True)
 

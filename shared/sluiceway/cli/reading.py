@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from ..contracts import envelope, subjects
+from ..contracts import subjects
 from ..contracts.applied import AppliedReport
 from ..contracts.feature import Feature
 from ..contracts.identifiers import FeatureKey, FeatureKind
@@ -47,15 +47,8 @@ async def feature(connection: Connection, kind: FeatureKind, name: str) -> Featu
 
 async def usage(connection: Connection) -> Usage:
     """Return which features use which pipelines."""
-    attached: dict[str, tuple[str, ...]] = defaultdict(tuple)
-    running: dict[str, tuple[str, ...]] = defaultdict(tuple)
     async with feature_view(connection) as view:
-        for entry in view:
-            if pipeline := entry.headers.get(envelope.PIPELINE):
-                attached[pipeline] += (str(entry.key),)
-            if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
-                running[pipeline] += (str(entry.key),)
-    return Usage(attached, running)
+        return view.usage()
 
 
 async def references(connection: Connection) -> References:

@@ -19,15 +19,16 @@ from ..contracts.commands import (
 )
 from ..contracts.envelope import rfc3339
 from ..contracts.identifiers import feature_of
+from ..contracts.identity import MONITOR
 from ..contracts.measurements import Round, VerdictChanged
 from ..contracts.replies import Outcome
 from ..messaging.feature_log import FeatureLog
 from ..messaging.measurement_store import MeasurementStore
+from ..views import overridden, trigger_view
 from .apply import summary
 from .get import find_trigger, table
 from .guardrail_table import guardrail_table, newest
 from .session import OverrideFreeze, Reason, Session, command
-from .views import overridden, trigger_view
 
 app = typer.Typer(help="Act on a release.", no_args_is_help=True)
 
@@ -41,7 +42,6 @@ Measurements = Annotated[
 ]
 #: Entries that stand beside the events of the log.
 VERDICT, MEASURED = "guardrail_verdict", "guardrail_measured"
-MONITOR = "monitor"
 
 
 def _action(name: str, model: type[TriggerCommand]) -> None:

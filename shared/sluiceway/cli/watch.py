@@ -26,11 +26,11 @@ from ..messaging.feature_view import Entry
 from ..messaging.following import Follower, Record
 from ..messaging.measurement_store import MeasurementView, Stored
 from ..pipelines.watching import WatchKey
+from ..views import overridden, phase_status
 from . import reading
 from .get import find_trigger
 from .guardrail_table import guardrail_table
 from .session import EXIT_REFUSED, Session
-from .views import overridden, phase_status
 
 #: How long an ended trigger stays on the screen.
 SHOW_ENDED_MS = 60_000

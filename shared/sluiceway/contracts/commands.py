@@ -10,13 +10,13 @@ from .catalogue import Environment, Region, SdkKey
 from .feature import FeatureDocument
 from .freeze import Freeze
 from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId, feature_of
+from .identity import Actor, ApiKey, Identity
 from .model import Authored
 from .pipeline import Pipeline
 
 #: Bytes of a command; a larger one is refused.
 COMMAND_MAX_BYTES = 256 * 1024
 
-Actor = Annotated[str, Field(min_length=1, max_length=200)]
 Reason = Annotated[str, Field(max_length=2_000)]
 
 
@@ -28,6 +28,8 @@ class Command(Authored):
     id: Annotated[str, Field(min_length=1, max_length=200)] = Field(default_factory=lambda: uuid4().hex)
     actor: Actor
     reason: Reason | None = None
+    #: Who is vouched for. The scheduler says it; what a sender writes here counts only from the console.
+    identity: Identity | None = None
 
 
 def derived_id(kind: str, *parts: object) -> str:
@@ -193,14 +195,14 @@ class DeleteRegion(Command):
 
 
 class CreateKey(Command):
-    """Let whoever holds a new key read the rules of a region or environment."""
+    """Let a new key read the rules of a region or environment, or identify somebody."""
 
     verb = "create_key"
-    key: SdkKey
+    key: Annotated[SdkKey | ApiKey, Field(discriminator="kind")]
 
 
 class RevokeKey(Command):
-    """Refuse a key from now on, in every region."""
+    """Refuse a key from now on, everywhere."""
 
     verb = "revoke_key"
     key_id: Name

@@ -44,6 +44,8 @@ class FeatureEvent(Recorded):
     #: Milliseconds since the epoch.
     time_ms: int
     actor_id: str
+    #: Who vouches for the actor: the id of a key, or a service; absent: nobody does.
+    vouched_by: str | None = None
     reason: str | None = None
     command_id: str
     #: The phase that was acted on, or that time ended.

@@ -18,6 +18,7 @@ INTERVAL_MAX_MS = 10 * 365 * 86_400_000
 PHASES_MAX = 50
 RULES_MAX = 100
 APPROVALS_MAX = 20
+GROUPS_MAX = 50
 
 
 class PhaseRule(Authored):
@@ -44,6 +45,8 @@ class Approvals(Authored):
 
     #: So many different people.
     count: Annotated[int, Field(ge=1, le=APPROVALS_MAX)] = 1
+    #: Each of them in one of these groups, by what is vouched for; absent: anybody.
+    groups: Annotated[tuple[Label, ...], Field(min_length=1, max_length=GROUPS_MAX)] | None = None
     #: Whether whoever started the release counts as one of them.
     allow_author: StrictBool = False
 

@@ -1,7 +1,8 @@
 """Every subject, stream, bucket and durable name. Nothing else in the code spells one.
 
 ```
-sluiceway.commands.<verb>              request-reply, queue group `scheduler`
+sluiceway.commands.<verb>              request-reply, queue group `scheduler`; nobody vouches for the actor
+sluiceway.commands.<verb>.<principal>  the same, by a sender whom the broker's permissions vouch for
 sluiceway.features.<kind>.<name>       stream FEATURES: the log of each feature
 sluiceway.alerts.<source>              stream ALERTS
 sluiceway.clearance                    request-reply, queue group `monitor`: may a phase be left?
@@ -9,7 +10,7 @@ sluiceway.measurements.<trigger>.<phase>.<guardrail>   stream MEASUREMENTS: what
 sluiceway.verdicts.<trigger>           stream VERDICTS: what guardrails made of it, where that changed
 sluiceway.answered_alerts.<source>     stream VERDICTS: what became of each alert
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
-$KV.CATALOG.<environment|region|pipeline|freeze|key>.<id>
+$KV.CATALOG.<environment|region|pipeline|freeze|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.APPLIED.<region>.<instance>
 ```
@@ -55,9 +56,14 @@ RULES = f"$KV.{RULES_BUCKET}.>"
 APPLIED = f"$KV.{APPLIED_BUCKET}.>"
 
 
-def command(verb: str) -> str:
-    """Return the subject of a command."""
-    return f"{PREFIX}.commands.{verb}"
+def command(verb: str, principal: str | None = None) -> str:
+    """Return the subject of a command, with the sender whom the broker vouches for."""
+    return f"{PREFIX}.commands.{verb}" + (f".{principal}" if principal else "")
+
+
+def principal_in(subject: str) -> str | None:
+    """Return the sender that the subject of a command names; None where it names none."""
+    return subject.split(".", 3)[3] if subject.count(".") >= 3 else None
 
 
 def feature(key: FeatureKey) -> str:
@@ -107,7 +113,7 @@ def dead_letters(service: str) -> str:
 
 
 def catalogue(kind: str, id_: str) -> str:
-    """Return the subject of a document in CATALOG; `kind` is environment, region, pipeline, freeze or key."""
+    """Return the subject of a document in CATALOG; `kind` is one of those above."""
     return f"$KV.{CATALOG_BUCKET}.{kind}.{id_}"
 
 

@@ -1,4 +1,4 @@
-"""Environments, regions, pipelines, freezes and keys: small documents in the bucket CATALOG."""
+"""Environments, regions, pipelines, freezes and keys of both kinds: small documents in the bucket CATALOG."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from ..contracts import envelope, subjects
 from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import Command
 from ..contracts.freeze import Freeze
+from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
 from ..errors import Conflict, Unavailable
 from ..pipelines.cataloguing import CatalogueDocument
@@ -23,12 +24,13 @@ from .following import KV_OPERATION, Follower, Record, View
 
 log = logging.getLogger(__name__)
 
-Model = TypeVar("Model", Environment, Region, Pipeline, SdkKey, Freeze)
+Model = TypeVar("Model", Environment, Region, Pipeline, SdkKey, ApiKey, Freeze)
 MODELS: Mapping[str, type[CatalogueDocument]] = {
     "environment": Environment,
     "region": Region,
     "pipeline": Pipeline,
     "key": SdkKey,
+    "api_key": ApiKey,
     "freeze": Freeze,
 }
 
@@ -70,7 +72,7 @@ class CatalogueView(View):
         return self._held.tails.get((kind, id_), 0)
 
     def all(self, kind: str) -> list[Stored]:
-        """Return the documents of a kind: environment, region, pipeline, freeze or key."""
+        """Return the documents of a kind, one of `MODELS`."""
         return [stored for key, stored in self._held.documents.items() if key[0] == kind]
 
     def catalogue(self) -> Catalogue:
@@ -80,6 +82,7 @@ class CatalogueView(View):
             regions=self._by_id("region", Region),
             pipelines=self._by_id("pipeline", Pipeline),
             keys=self._by_id("key", SdkKey),
+            api_keys=self._by_id("api_key", ApiKey),
             freezes=self._by_id("freeze", Freeze),
         )
 

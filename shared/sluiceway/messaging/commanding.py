@@ -18,8 +18,10 @@ ATTEMPTS_MAX = 10
 class Commander:
     """Sends commands to whichever scheduler is free."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, principal: str | None = None) -> None:
+        """`principal`: the sender whom the broker vouches for; else the one of the connection."""
         self._client = connection.client
+        self._principal = principal or connection.principal
 
     async def send(self, command: Command) -> Reply:
         """Return the answer; while none comes, send again, which its id makes harmless.
@@ -32,7 +34,7 @@ class Commander:
         raise Unavailable(f"no answer to {command.verb} in {ATTEMPTS_MAX} attempts of {ATTEMPT_SECONDS:g} s")
 
     async def _attempt(self, command: Command) -> Reply | None:
-        subject = subjects.command(command.verb)
+        subject = subjects.command(command.verb, self._principal)
         try:
             answer = await self._client.request(subject, command.to_json(), timeout=ATTEMPT_SECONDS)
         except NoRespondersError as error:

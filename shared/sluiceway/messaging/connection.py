@@ -32,8 +32,10 @@ PENDING_PUBLISHES_MAX = 4_000
 class Connection:
     """A NATS client, its JetStream, and the listeners of its reconnects."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, principal: str | None = None) -> None:
         self.client = client
+        #: For whom the broker's permissions vouch.
+        self.principal = principal
         self.js: JetStreamContext = client.jetstream(
             timeout=REQUEST_TIMEOUT_SECONDS, publish_async_max_pending=PENDING_PUBLISHES_MAX
         )
@@ -68,7 +70,7 @@ async def connected(
     raises `Unavailable` where none answers soon.
     """
     client = Client()
-    connection = Connection(client)
+    connection = Connection(client, settings.principal)
 
     async def reconnected() -> None:
         log.info("the connection to the broker came back")

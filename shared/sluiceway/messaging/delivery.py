@@ -36,6 +36,10 @@ class InvalidCommand(Rejected):
         self.code = code
 
 
+class Denied(Rejected):
+    """A command whose sender may not send it; nothing was wrong with its form."""
+
+
 def decoder(model: type[BaseModel], max_bytes: int) -> Callable[[StreamMessage[Any]], Awaitable[BaseModel]]:
     """Return a FastStream decoder that reads `model` from JSON; raises `InvalidCommand`."""
 
@@ -72,6 +76,8 @@ def answering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, An
             except InvalidCommand as error:
                 await dead_letters.keep(_subject(msg), msg.body, str(error), error.code)
                 return refused(error.code, str(error))
+            except Denied as error:
+                return refused(RefusalCode.NOT_ALLOWED, str(error))
             except RetryLater as error:
                 return refused(RefusalCode.UNAVAILABLE, f"{error}; send the same command again")
             except Exception as error:

@@ -1,6 +1,7 @@
 """All features in memory, by following their log. Bodies are parsed only when they are asked for."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 from ..contracts import envelope, subjects
@@ -8,6 +9,7 @@ from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import TriggerStatus
 from ..contracts.identifiers import FeatureKey
 from ..errors import Rejected
+from ..pipelines.cataloguing import Usage
 from .connection import Connection
 from .feature_log import TYPE_PREFIX, FeatureLog, Logged, Tail, headers_of, parse
 from .following import Follower, Position, Record, View
@@ -140,6 +142,17 @@ class FeatureView(View):
         return {
             entry.key.spec_name: references for entry in self if (references := entry.references) is not None
         }
+
+    def usage(self) -> Usage:
+        """Return which features are attached to each pipeline, and which are being released along it."""
+        attached: dict[str, tuple[str, ...]] = defaultdict(tuple)
+        running: dict[str, tuple[str, ...]] = defaultdict(tuple)
+        for entry in self:
+            if pipeline := entry.headers.get(envelope.PIPELINE):
+                attached[pipeline] += (str(entry.key),)
+            if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
+                running[pipeline] += (str(entry.key),)
+        return Usage(attached, running)
 
     def note(self, event: FeatureEvent, sequence: int) -> None:
         """Take an event that this process has just appended, before it comes back."""

@@ -19,9 +19,11 @@ from ..contracts.commands import (
 )
 from ..contracts.freeze import Freeze
 from ..contracts.identifiers import feature_key
+from ..contracts.identity import RESERVED, ApiKey
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal, RefusalCode
 from .decision import Catalogue, Unchanged
+from .permissions import lacking
 from .references import References, reference_fault, references_of
 from .validation import pipeline_faults
 
@@ -37,7 +39,7 @@ class Usage:
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-CatalogueDocument = Environment | Region | Pipeline | SdkKey | Freeze
+CatalogueDocument = Environment | Region | Pipeline | SdkKey | ApiKey | Freeze
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ CatalogueDecision = Put | Unchanged | Refusal
 
 def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
     """Return what a command writes into the catalogue, or why it writes nothing."""
+    if refusal := lacking(command, None, catalogue):
+        return refusal
     match command:
         case SaveEnvironment(environment=environment):
             known = catalogue.environments.get(environment.name)
@@ -68,10 +72,12 @@ def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> Ca
             return _delete_region(name, catalogue)
         case DeletePipeline(pipeline_id=id_):
             return _delete_pipeline(id_, catalogue, usage)
-        case CreateKey(key=key):
+        case CreateKey(key=SdkKey() as key):
             return _create_key(key, catalogue)
+        case CreateKey(key=ApiKey() as key):
+            return _create_api_key(key, catalogue)
         case RevokeKey(key_id=id_):
-            return _delete("key", id_, catalogue.keys, RefusalCode.UNKNOWN_KEY)
+            return _revoke_key(id_, catalogue)
         case SaveFreeze(freeze=freeze):
             return _save_freeze(freeze, catalogue)
         case DeleteFreeze(name=name):
@@ -100,10 +106,42 @@ def _create_key(key: SdkKey, catalogue: Catalogue) -> CatalogueDecision:
         known = ", ".join(sorted(catalogue.environments)) or "none"
         message = f"there is no environment {key.environment!r} (known: {known})"
         return Refusal(code=RefusalCode.UNKNOWN_ENVIRONMENT, message=message, possible=("save_environment",))
-    other = catalogue.keys.get(key.id)
-    if other and other.digest != key.digest:
-        return _in_use(f"there is another key with the id {key.id}; make a new one", ("create_key",))
-    return _put("key", key.id, key, other)
+    if refusal := _taken(key, catalogue):
+        return refusal
+    return _put("key", key.id, key, catalogue.keys.get(key.id))
+
+
+def _create_api_key(key: ApiKey, catalogue: Catalogue) -> CatalogueDecision:
+    if key.owner in RESERVED or key.id in RESERVED:
+        reserved = ", ".join(sorted(RESERVED))
+        message = f"key {key.id}: {key.owner!r} is the name of a service; any but {reserved} is free"
+        return Refusal(code=RefusalCode.INVALID, message=message)
+    scopes = (
+        ("environment", "environments", catalogue.environments, RefusalCode.UNKNOWN_ENVIRONMENT),
+        ("pipeline", "pipelines", catalogue.pipelines, RefusalCode.UNKNOWN_PIPELINE),
+    )
+    for noun, field_, known, code in scopes:
+        named = [name for grant in key.grants for name in getattr(grant, field_) or ()]
+        if missing := [name for name in named if name not in known]:
+            names = ", ".join(sorted(known)) or "none"
+            message = f"key of {key.owner}: there is no {noun} {missing[0]!r} (known: {names})"
+            return Refusal(code=code, message=message, possible=(f"save_{noun}",))
+    if refusal := _taken(key, catalogue):
+        return refusal
+    return _put("api_key", key.id, key, catalogue.api_keys.get(key.id))
+
+
+def _taken(key: SdkKey | ApiKey, catalogue: Catalogue) -> Refusal | None:
+    """Refuse a new key with the id of another."""
+    other = catalogue.keys.get(key.id) or catalogue.api_keys.get(key.id)
+    if other is None or other == key:
+        return None
+    return _in_use(f"there is another key with the id {key.id}; make a new one", ("create_key",))
+
+
+def _revoke_key(id_: str, catalogue: Catalogue) -> CatalogueDecision:
+    kind = "api_key" if id_ in catalogue.api_keys else "key"
+    return _delete(kind, id_, {**catalogue.keys, **catalogue.api_keys}, RefusalCode.UNKNOWN_KEY)
 
 
 def _save_freeze(freeze: Freeze, catalogue: Catalogue) -> CatalogueDecision:

@@ -1,6 +1,7 @@
 """State, command, now → event or refusal. Everything hard about a release is decided here.
 
-`saving` and `releasing` say what would happen; freezes have the last word, in one place for all commands.
+`permissions` say who may ask; `saving` and `releasing` what would happen; freezes have the last word, in
+one place for all commands.
 """
 
 from ..contracts.commands import (
@@ -19,6 +20,7 @@ from ..contracts.replies import RefusalCode
 from . import transitions
 from .decision import Catalogue, Decision, Unchanged, refused
 from .freezes import Forbidding, forbidding
+from .permissions import lacking
 from .releasing import act
 from .saving import archive, save
 
@@ -31,6 +33,8 @@ def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogu
     """
     if state and command.id in state.recent_commands:
         return Unchanged("this command was done before")
+    if refusal := lacking(command, state, catalogue):
+        return refusal
     decision = _decided(state, command, now_ms, catalogue)
     if isinstance(command, AbortTrigger | RollBackTrigger):
         return decision

@@ -8,6 +8,7 @@ from ..contracts.commands import FeatureCommand
 from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import RECENT_COMMANDS_MAX, Feature
 from ..contracts.freeze import Freeze
+from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal, RefusalCode
 from .references import References
@@ -21,6 +22,7 @@ class Catalogue:
     regions: Mapping[str, Region] = field(default_factory=dict)
     pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
     keys: Mapping[str, SdkKey] = field(default_factory=dict)
+    api_keys: Mapping[str, ApiKey] = field(default_factory=dict)
     freezes: Mapping[str, Freeze] = field(default_factory=dict)
     #: All features that are not archived, and what they refer to.
     references: References = field(default_factory=dict)
@@ -51,6 +53,7 @@ def event_of(
         type=type_,
         time_ms=now_ms,
         actor_id=command.actor,
+        vouched_by=command.identity.vouched_by if command.identity else None,
         reason=reason or command.reason,
         command_id=command.id,
         phase_id=phase_id,

@@ -1,6 +1,6 @@
 """Act on a release: each command and status → the event that follows, or why none does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..contracts.commands import (
     AbortTrigger,
@@ -107,6 +107,12 @@ def _approve(state: Feature, trigger: Trigger, command: ApprovePhase, now_ms: in
             f"{command.actor} started {trigger.id} and cannot approve its phase {phase!r}; "
             "ask somebody else to approve it",
         )
+    if rule and rule.groups and not _is_in(rule.groups, command):
+        return refused(
+            RefusalCode.NOT_ALLOWED,
+            f"phase {phase!r} of {trigger.id} needs the approval of somebody in {' or '.join(rule.groups)}, "
+            f"and nobody vouches that {command.actor} is",
+        )
     if any(given.actor_id == command.actor for given in run.approvals):
         given_by = ", ".join(given.actor_id for given in run.approvals)
         return Unchanged(
@@ -117,6 +123,10 @@ def _approve(state: Feature, trigger: Trigger, command: ApprovePhase, now_ms: in
     has_started = moved.status is TriggerStatus.IN_PROGRESS
     type_ = EventType.PHASE_APPROVED if has_started else EventType.APPROVAL_GIVEN
     return _moved(type_, ActionType.APPROVED_FOR, state, moved, command, now_ms)
+
+
+def _is_in(groups: Sequence[str], command: ApprovePhase) -> bool:
+    return command.identity is not None and not set(groups).isdisjoint(command.identity.groups)
 
 
 def _advance(state: Feature, trigger: Trigger, command: AdvancePhase, now_ms: int) -> Decision:

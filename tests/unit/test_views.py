@@ -1,6 +1,5 @@
 """State → the Console API's fields."""
 
-from sluiceway.cli.views import feature_view, phase_status, status_of, trigger_view
 from sluiceway.contracts.commands import (
     AbortTrigger,
     AdvancePhase,
@@ -11,6 +10,7 @@ from sluiceway.contracts.commands import (
     SkipPhase,
 )
 from sluiceway.contracts.identifiers import FeatureKind
+from sluiceway.views import feature_view, phase_status, status_of, trigger_view
 from tests.support.builders import BAKE, NOW, Ledger, a_config, a_gate, a_phase, a_release
 
 

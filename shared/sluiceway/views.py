@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..contracts.feature import ActionType, Feature, PhaseRun, Trigger
-from ..contracts.identifiers import FeatureKind
+from .contracts.feature import ActionType, Feature, PhaseRun, Trigger
+from .contracts.identifiers import FeatureKind
 
 #: Our actions that the Console API knows by another name.
 CONSOLE_ACTIONS = {ActionType.COMPLETED: "CLEANED_UP"}

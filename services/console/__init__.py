@@ -1,0 +1,10 @@
+"""Hears FEATURES, CATALOG, RULES and APPLIED; says commands, for whoever has shown a key or signed in.
+
+Decides nothing and stores nothing of its own but credentials.
+
+- `desk`: what it has followed, and the one way to change something
+- `callers`, `asked`: who calls, and what routes ask for
+- `official`: the Console API under `/console/v1`, field for field
+- `api`: our own under `/api/v1`
+- `faults`, `fences`, `limits`: what may go wrong, and how much may be asked
+"""

@@ -1,0 +1,45 @@
+"""The first key: printed once, where nobody could sign in otherwise."""
+
+import logging
+import sys
+from pathlib import Path
+
+from sluiceway import api_keys
+from sluiceway.clock import now_ms
+from sluiceway.contracts.commands import CreateKey
+from sluiceway.contracts.identity import CONSOLE, ApiKey, Grant, Identity, Role
+
+from .desk import Desk
+from .faults import Refused
+
+log = logging.getLogger(__name__)
+
+ID = "bootstrap"
+ADMIN = (Grant(role=Role.ADMIN),)
+
+
+async def create_first_key(desk: Desk, file: Path | None) -> None:
+    """Create an admin's key, unless one was ever created, and show it: into `file`, or to standard output.
+
+    Of several consoles that start at once one creates it.
+    """
+    if desk.catalogue.all("api_key") or desk.catalogue.tail("api_key", ID):
+        return
+    key = api_keys.mint(ID)
+    stored = ApiKey(id=ID, owner="admin", grants=ADMIN, hash=api_keys.hash_of(key), created_ms=now_ms())
+    console = Identity(name=CONSOLE, grants=ADMIN, vouched_by=CONSOLE)
+    try:
+        await desk.act(CreateKey, console, key=stored, reason="first start")
+    except Refused as error:
+        log.info("another console has created the first key: %s", error)
+        return
+    _show(key, file)
+
+
+def _show(key: str, file: Path | None) -> None:
+    if file:
+        file.touch(mode=0o600)
+        file.write_text(key)
+    else:
+        sys.stdout.write(f"the first key, shown once; it may do all: {key}\n")
+        sys.stdout.flush()

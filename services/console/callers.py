@@ -1,0 +1,112 @@
+"""Who calls: a key in a header, or somebody who is signed in on the page."""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from typing import Any
+
+from fastapi import HTTPException, Request
+
+from sluiceway import api_keys
+from sluiceway.clock import Clock
+from sluiceway.contracts.identity import ApiKey, Identity
+
+from .desk import Reception
+from .limits import Rate
+
+#: The header of the official Console API; `Authorization: Bearer` is taken as well.
+KEY_HEADER = "STATSIG-API-KEY"
+CSRF_HEADER = "X-CSRF-Token"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Keys that were proved lately, so that Argon2 is asked once and not for every request.
+PROVED_MAX = 10_000
+#: Argon2 computations at a time, each with 19 MiB.
+PROVING_MAX = 4
+#: What somebody who shows nothing, or a wrong key, is told.
+HOW = "show a key in the header STATSIG-API-KEY (sluiceway key create --role viewer --owner you)"
+
+
+class Keys:
+    """Proves keys. What was proved is remembered by a digest that means nothing outside this process."""
+
+    def __init__(self, reception: Reception, clock: Clock) -> None:
+        self._reception = reception
+        self._clock = clock
+        self._secret = secrets.token_bytes(32)
+        self._proved: OrderedDict[bytes, str] = OrderedDict()
+        self._places = asyncio.Semaphore(PROVING_MAX)
+
+    async def identify(self, key: str) -> ApiKey | None:
+        """Return the document of a valid key; None where it is wrong, revoked or has expired.
+
+        Whichever of these it is takes the same time, the first time.
+        """
+        stored = self.valid(api_keys.key_id(key))
+        digest = hmac.digest(self._secret, key.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        if stored and self._proved.get(digest) == stored.hash:
+            self._proved.move_to_end(digest)
+            return stored
+        async with self._places:
+            is_right = await asyncio.to_thread(api_keys.matches, key, stored.hash if stored else None)
+        if not is_right or stored is None:
+            return None
+        self._proved[digest] = stored.hash
+        while len(self._proved) > PROVED_MAX:
+            self._proved.popitem(last=False)
+        return stored
+
+    def valid(self, id_: str) -> ApiKey | None:
+        """Return the key of this id, unless it is revoked or has expired."""
+        stored = self._reception().catalogue.get("api_key", id_)
+        key = stored.document if stored else None
+        return key if isinstance(key, ApiKey) and not key.has_expired(self._clock()) else None
+
+
+class Callers:
+    """Finds out who calls."""
+
+    def __init__(self, keys: Keys, rate: Rate) -> None:
+        self.keys = keys
+        self._rate = rate
+
+    async def caller(self, request: Request, key: str | None) -> Identity:
+        """Return who calls; 401 where nobody is known, 403 where a page's request shows no CSRF token."""
+        if key is not None:
+            return await self._by_key(request, key)
+        identity = self.signed_in(request)
+        if identity is None:
+            self._rate.take(_address(request))
+            raise HTTPException(401, f"nobody is signed in; {HOW}", headers={"WWW-Authenticate": "Bearer"})
+        self._rate.take(f"session {identity.name}")
+        if request.method not in SAFE_METHODS:
+            require_csrf(request, request.headers.get(CSRF_HEADER, ""))
+        return identity
+
+    def signed_in(self, request: Request) -> Identity | None:
+        """Return who is signed in on the page, by what its key or its groups are granted now."""
+        session: dict[str, Any] = request.scope.get("session", {})
+        if key := self.keys.valid(str(session.get("key", ""))):
+            return key.identity
+        return None
+
+    async def _by_key(self, request: Request, key: str) -> Identity:
+        self._rate.take(api_keys.key_id(key) or _address(request))
+        stored = await self.keys.identify(key)
+        if stored is None:
+            self._rate.take(_address(request))
+            message = f"this key is wrong, revoked or expired; {HOW}"
+            raise HTTPException(401, message, headers={"WWW-Authenticate": "Bearer"})
+        return stored.identity
+
+
+def require_csrf(request: Request, shown: str) -> None:
+    """403, unless a request shows the token of its session: only our own pages know it."""
+    expected = str(request.scope.get("session", {}).get("csrf", ""))
+    if not expected or not hmac.compare_digest(shown.encode(), expected.encode()):
+        raise HTTPException(403, f"the page is too old or not ours; load it again ({CSRF_HEADER} is wrong)")
+
+
+def _address(request: Request) -> str:
+    return f"address {request.client.host}" if request.client else "nobody"

@@ -1,0 +1,126 @@
+"""What goes wrong with a request: always `{status, message, …}`, with what to do next."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from sluiceway.contracts.replies import Refusal, RefusalCode
+from sluiceway.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+#: HTTP status of each refusal. What the state forbids is 409: look again, then decide.
+STATUS: Mapping[RefusalCode, int] = {
+    RefusalCode.INVALID: 400,
+    RefusalCode.UNSAFE_REFERENCE: 400,
+    RefusalCode.UNKNOWN_COMMAND: 400,
+    RefusalCode.TOO_LARGE: 413,
+    RefusalCode.NOT_ALLOWED: 403,
+    RefusalCode.UNKNOWN_FEATURE: 404,
+    RefusalCode.UNKNOWN_TRIGGER: 404,
+    RefusalCode.UNKNOWN_PIPELINE: 404,
+    RefusalCode.UNKNOWN_ENVIRONMENT: 404,
+    RefusalCode.UNKNOWN_REGION: 404,
+    RefusalCode.UNKNOWN_KEY: 404,
+    RefusalCode.UNKNOWN_FREEZE: 404,
+    RefusalCode.UNAVAILABLE: 503,
+}
+CONFLICT = 409
+RETRY_AFTER_SECONDS = 1
+
+
+class Fault(BaseModel):
+    """Why a request was not answered as hoped."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": 409,
+                    "message": "gate.new_checkout is being released by gate.new_checkout.1; end that first",
+                    "code": "trigger_active",
+                    "possible": ["abort", "roll_out"],
+                    "errors": [],
+                }
+            ]
+        }
+    )
+
+    #: The HTTP status.
+    status: int
+    #: What is wrong, and what to do next.
+    message: str
+    #: Of a refused command: why, in one word.
+    code: str | None = None
+    #: Of a refused command: what the present state allows.
+    possible: list[str] = []
+    #: Of an invalid request: each fault, with its place.
+    errors: list[str] = []
+
+
+class Refused(Exception):
+    """A command was refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of the errors of a route."""
+    return {status: {"model": Fault} for status in statuses}
+
+
+def answer_faults(app: FastAPI) -> None:
+    """Let an application answer whatever goes wrong in the one form."""
+    app.exception_handler(Refused)(_refused)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(Unavailable)(_unavailable)
+    app.exception_handler(Exception)(_failed)
+
+
+def answered(fault: Fault, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a fault as a response."""
+    return JSONResponse(fault.model_dump(), fault.status, headers=dict(headers or {}))
+
+
+def fault_of(refusal: Refusal) -> Fault:
+    """Return a refusal as a fault."""
+    status = STATUS.get(refusal.code, CONFLICT)
+    return Fault(status=status, message=refusal.message, code=refusal.code, possible=list(refusal.possible))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return answered(fault_of(error.refusal))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = error.detail
+    if error.status_code == 404 and message == "Not Found":
+        message = "there is nothing here; /openapi.json says what there is"
+    return answered(Fault(status=error.status_code, message=message), error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    return answered(Fault(status=400, message="; ".join(faults[:3]), errors=faults))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    fault = Fault(status=503, message=f"{error}; the same request may be sent again")
+    return answered(fault, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return answered(Fault(status=500, message="the console failed to answer; its log says why"))

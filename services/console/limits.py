@@ -1,0 +1,43 @@
+"""What one caller may take of the console, so that there is enough for the others."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from fastapi import HTTPException
+
+#: Bytes of a request's body: what a command may have.
+BODY_BYTES_MAX = 256 * 1024
+#: Seconds' worth of requests that somebody may send at once after a rest.
+BURST_SECONDS = 10
+#: Callers remembered; the longest silent is forgotten first, and starts with a full burst again.
+CALLERS_MAX = 10_000
+
+PAGE_SIZE = 20
+PAGE_SIZE_MAX = 100
+
+
+class Rate:
+    """A bucket of tokens per caller."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._burst = per_second * BURST_SECONDS
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, caller: str) -> None:
+        """Take one token; 429, with when to come back, where none is left."""
+        now = self._clock()
+        left, since = self._buckets.pop(caller, (self._burst, now))
+        left = min(self._burst, left + (now - since) * self._per_second)
+        self._buckets[caller] = (max(0.0, left - 1), now)
+        while len(self._buckets) > CALLERS_MAX:
+            self._buckets.popitem(last=False)
+        if left < 1:
+            wait = max(1, round((1 - left) / self._per_second))
+            raise HTTPException(
+                429,
+                f"too many requests: {self._per_second:g} per second are taken; wait {wait} s",
+                headers={"Retry-After": str(wait)},
+            )

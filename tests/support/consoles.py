@@ -1,0 +1,76 @@
+"""A console inside the test's process, with its HTTP on a free port."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from services.console.app import Console
+from services.console.desk import Desk
+from services.console.settings import Settings
+from sluiceway import api_keys
+from sluiceway.contracts.commands import CreateKey
+from sluiceway.contracts.identity import ApiKey, Grant, Role
+from sluiceway.telemetry.serving import health_server
+
+from .system import Driver
+
+HEADER = "STATSIG-API-KEY"
+
+
+class RunningConsole(NamedTuple):
+    """A console, and an admin who asks it."""
+
+    console: Console
+    url: str
+    #: Asks with the admin's key.
+    admin: httpx.AsyncClient
+    key: str
+
+    @property
+    def desk(self) -> Desk:
+        """What the console knows."""
+        return self.console.reception()
+
+    def caller(self, key: str | None) -> httpx.AsyncClient:
+        """Return a client with a key, or with none; the caller closes it."""
+        headers = {HEADER: key} if key else {}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=15)
+
+
+async def create_api_key(
+    driver: Driver,
+    *roles: Role,
+    owner: str = "",
+    groups: Sequence[str] = (),
+    expires_ms: int | None = None,
+    **scope: Sequence[str],
+) -> str:
+    """Return a key with these roles, for the environments and pipelines of `scope`."""
+    key = api_keys.mint()
+    stored = ApiKey(
+        id=api_keys.key_id(key),
+        owner=owner or "-".join(roles),
+        groups=tuple(groups),
+        grants=tuple(Grant.model_validate({"role": role, **scope}) for role in roles),
+        hash=api_keys.hash_of(key),
+        created_ms=0,
+        expires_ms=expires_ms,
+    )
+    await driver.accepted(CreateKey, key=stored.to_jsonable())
+    return key
+
+
+@asynccontextmanager
+async def running_console(nats_url: str, folder: Path, **settings_: Any) -> AsyncIterator[RunningConsole]:
+    """Run a console until the block ends."""
+    file = folder / "console.key"
+    given: dict[str, Any] = {"requests_per_second": 10_000, "bootstrap_key_file": file, **settings_}
+    settings = Settings(nats_url=nats_url, **given)
+    console = Console(settings)
+    async with health_server(settings, console.readiness, console.pages) as url, console:
+        key = file.read_text()
+        async with httpx.AsyncClient(base_url=url, headers={HEADER: key}, timeout=15) as admin:
+            yield RunningConsole(console, url, admin, key)
