@@ -11,13 +11,15 @@ from sluiceway.clock import now_ms
 from sluiceway.messaging.connection import Connection
 from sluiceway.service import Service
 
-from . import api, official
+from . import api, official, pages
 from .bootstrap import create_first_key
 from .callers import Callers, Keys
 from .desk import Desk, Reception
 from .faults import answer_faults
 from .fences import Fences
 from .limits import Rate
+from .pages.rendering import error_page
+from .pages.visitors import SignInFirst, send_to_sign_in
 from .settings import Settings
 
 COOKIE = "sluiceway"
@@ -57,7 +59,8 @@ def build(settings: Settings, reception: Reception) -> FastAPI:
     )
     app.state.reception = reception
     app.state.callers = Callers(Keys(reception, now_ms), Rate(settings.requests_per_second))
-    answer_faults(app)
+    answer_faults(app, error_page)
+    app.exception_handler(SignInFirst)(send_to_sign_in)
     is_tls = (settings.public_url or "").startswith("https://")
     app.add_middleware(
         SessionMiddleware,
@@ -68,8 +71,9 @@ def build(settings: Settings, reception: Reception) -> FastAPI:
         https_only=is_tls,
     )
     app.add_middleware(Fences, is_tls=is_tls)
-    for router in (official.router, api.router):
+    for router in (official.router, api.router, pages.router):
         app.include_router(router)
+    app.mount("/static", pages.static)
     return app
 
 

@@ -91,11 +91,23 @@ class Callers:
             return key.identity
         return None
 
-    async def _by_key(self, request: Request, key: str) -> Identity:
+    def visitor(self, request: Request) -> Identity | None:
+        """Return who is signed in, and count that they asked for a page."""
+        identity = self.signed_in(request)
+        self._rate.take(f"session {identity.name}" if identity else _address(request))
+        return identity
+
+    async def prove(self, request: Request, key: str) -> ApiKey | None:
+        """Return the document of a valid key; guessing is slow, from one address."""
         self._rate.take(api_keys.key_id(key) or _address(request))
         stored = await self.keys.identify(key)
         if stored is None:
             self._rate.take(_address(request))
+        return stored
+
+    async def _by_key(self, request: Request, key: str) -> Identity:
+        stored = await self.prove(request, key)
+        if stored is None:
             message = f"this key is wrong, revoked or expired; {HOW}"
             raise HTTPException(401, message, headers={"WWW-Authenticate": "Bearer"})
         return stored.identity

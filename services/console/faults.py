@@ -1,7 +1,7 @@
 """What goes wrong with a request: always `{status, message, …}`, with what to do next."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -77,8 +77,15 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Fault} for status in statuses}
 
 
-def answer_faults(app: FastAPI) -> None:
-    """Let an application answer whatever goes wrong in the one form."""
+#: Shows a fault to somebody who looks at a page.
+ErrorPage = Callable[[Request, Fault], Response]
+#: What programs ask for.
+APIS = ("/api/", "/console/", "/openapi.json")
+
+
+def answer_faults(app: FastAPI, error_page: ErrorPage) -> None:
+    """Let an application answer whatever goes wrong in the one form; people get it as a page."""
+    app.state.error_page = error_page
     app.exception_handler(Refused)(_refused)
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -86,9 +93,14 @@ def answer_faults(app: FastAPI) -> None:
     app.exception_handler(Exception)(_failed)
 
 
-def answered(fault: Fault, headers: Mapping[str, str] | None = None) -> Response:
+def answered(request: Request, fault: Fault, headers: Mapping[str, str] | None = None) -> Response:
     """Return a fault as a response."""
-    return JSONResponse(fault.model_dump(), fault.status, headers=dict(headers or {}))
+    if request.url.path.startswith(APIS) or "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(fault.model_dump(), fault.status, headers=dict(headers or {}))
+    error_page: ErrorPage = request.app.state.error_page
+    page = error_page(request, fault)
+    page.headers.update(headers or {})
+    return page
 
 
 def fault_of(refusal: Refusal) -> Fault:
@@ -99,7 +111,7 @@ def fault_of(refusal: Refusal) -> Fault:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return answered(fault_of(error.refusal))
+    return answered(request, fault_of(error.refusal))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -107,20 +119,20 @@ async def _http(request: Request, error: Exception) -> Response:
     message = error.detail
     if error.status_code == 404 and message == "Not Found":
         message = "there is nothing here; /openapi.json says what there is"
-    return answered(Fault(status=error.status_code, message=message), error.headers)
+    return answered(request, Fault(status=error.status_code, message=message), error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-    return answered(Fault(status=400, message="; ".join(faults[:3]), errors=faults))
+    return answered(request, Fault(status=400, message="; ".join(faults[:3]), errors=faults))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     fault = Fault(status=503, message=f"{error}; the same request may be sent again")
-    return answered(fault, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return answered(request, fault, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
-    return answered(Fault(status=500, message="the console failed to answer; its log says why"))
+    return answered(request, Fault(status=500, message="the console failed to answer; its log says why"))
