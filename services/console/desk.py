@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from sluiceway.clock import now_ms
-from sluiceway.contracts.commands import Command, FeatureCommand
+from sluiceway.contracts.commands import Command, FeatureCommand, TriggerCommand
 from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.identity import CONSOLE, Identity
@@ -63,7 +63,9 @@ class Desk:
     def rehearse(self, model: type[Command], caller: Identity, **fields: Any) -> Decision | CatalogueDecision:
         """Return what the scheduler would decide now, by the very functions that it decides with."""
         command = model.model_validate({"actor": caller.name, "identity": caller, **fields})
-        catalogue = replace(self.documents(), references=self.features.references())
+        catalogue = self.documents()
+        if not isinstance(command, TriggerCommand):
+            catalogue = replace(catalogue, references=self.features.references())
         if isinstance(command, FeatureCommand):
             return decide(self.feature(command.key), command, now_ms(), catalogue)
         return decide_catalogue(command, catalogue, self.features.usage())

@@ -3,8 +3,9 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Query
 
 #: Bytes of a request's body: what a command may have.
 BODY_BYTES_MAX = 256 * 1024
@@ -15,6 +16,10 @@ CALLERS_MAX = 10_000
 
 PAGE_SIZE = 20
 PAGE_SIZE_MAX = 100
+#: Pages from here on are refused: nobody has so many.
+PAGE_MAX = 1_000_000
+Limit = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="Items a page.")]
+Page = Annotated[int, Query(ge=1, le=PAGE_MAX, description="The page, from 1.")]
 
 
 class Rate:

@@ -1,19 +1,14 @@
 """The frames that every answer of the Console API stands in."""
 
-from typing import Annotated, Generic, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
-from fastapi import Query, Request
+from fastapi import Request
 from pydantic import BaseModel
 
-from ..limits import PAGE_SIZE, PAGE_SIZE_MAX
+from ..limits import PAGE_SIZE
 
 T = TypeVar("T")
-
-#: Pages from here on are refused: nobody has so many.
-PAGE_MAX = 1_000_000
-Limit = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="Items a page.")]
-Page = Annotated[int, Query(ge=1, le=PAGE_MAX, description="The page, from 1.")]
 
 
 class Single(BaseModel, Generic[T]):

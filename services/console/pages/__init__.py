@@ -2,7 +2,8 @@
 
 - `rendering`: templates, and what each of them may use
 - `visitors`: who looks, by the session's cookie; `signing_in`: how somebody gets one
-- a file per page: `overview`, …
+- a file per page: `overview`, `triggers`; what they show comes from `tracks`, `release`, `plots`,
+  `actions`, `consequences` and `words`
 """
 
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.staticfiles import StaticFiles
 
-from . import overview, signing_in
+from . import overview, signing_in, triggers
 
 router = APIRouter(include_in_schema=False)
-for page in (signing_in, overview):
+for page in (signing_in, overview, triggers):
     router.include_router(page.router)
 
 #: Style, scripts and pictures; nothing of them is secret.

@@ -68,6 +68,9 @@ function tick() {
     const text = spoken(left);
     if (node.textContent !== text) node.textContent = text;
   }
+  for (const node of document.querySelectorAll("progress[data-until]")) {
+    node.value = node.max - Math.max(0, Number(node.dataset.until) - Date.now());
+  }
 }
 
 function spoken(seconds) {
