@@ -1,5 +1,6 @@
 """Measurements of a guardrail as a small plot: points to draw, and the limits that they are held against."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -89,7 +90,7 @@ def _placed(values: Sequence[tuple[float, float, Judgement]], limits: Sequence[f
 
 def _height(value: float, values: Sequence[tuple[float, float, Judgement]], limits: Sequence[float]) -> float:
     """Return the y of a value, on a scale that holds all values and limits, and zero."""
-    finite = [v for v in (*(one[1] for one in values), *limits, 0.0) if abs(v) < float("inf")]
-    low, high = min(finite), max(finite)
-    part = 0.5 if high == low else (min(max(value, low), high) - low) / (high - low)
+    finite = [v for v in (*(one[1] for one in values), *limits, 0.0) if math.isfinite(v)]
+    low, high = min(finite) / 2, max(finite) / 2  # halved: the greatest numbers have a difference, too
+    part = 0.5 if high == low else (min(max(value / 2, low), high) - low) / (high - low)
     return TOP + (HEIGHT - TOP - BOTTOM) * (1 - part)

@@ -25,6 +25,12 @@ OPERATORS = {
     "str_starts_with_any": "starts with one of",
     "str_ends_with_any": "ends with one of",
     "str_matches": "matches",
+    "version_eq": "is version",
+    "version_neq": "is not version",
+    "version_gt": "is newer than",
+    "version_gte": "is at least version",
+    "version_lt": "is older than",
+    "version_lte": "is at most version",
     "before": "is before",
     "after": "is after",
     "on": "is on the day",
@@ -59,9 +65,9 @@ def segment_in_words(rule: PhaseRule | FeatureRule) -> str:
 
 def rule_in_words(rule: FeatureRule) -> str:
     """Return who gets what by a rule of a feature."""
-    share = "" if rule.pass_percentage == 100 else f"{rule.pass_percentage:g} % of "
-    value = f" gets {_json(rule.return_value)}" if isinstance(rule, ConfigRule) else ""
-    return f"{share}{segment_in_words(rule)}{value}"
+    share = "" if rule.pass_percentage == 100 else f", {rule.pass_percentage:g} % of them"
+    value = f": {_json(rule.return_value)}" if isinstance(rule, ConfigRule) else ""
+    return f"{segment_in_words(rule)}{share}{value}"
 
 
 def change_in_words(before: Spec | None, after: Spec | None) -> list[str]:
