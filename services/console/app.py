@@ -43,6 +43,7 @@ class Console(Service):
         for view in (desk.features, desk.catalogue, desk.regions):
             await stack.enter_async_context(view)
             await view.caught_up()
+        await stack.enter_async_context(desk.changes)
         await create_first_key(desk, self.settings.bootstrap_key_file)
         self.reception.desk = desk
 

@@ -105,6 +105,10 @@ class Callers:
             self._rate.take(_address(request))
         return stored
 
+    def is_still(self, identity: Identity) -> bool:
+        """Say whether somebody who was let in may stay: its key is neither revoked nor has it expired."""
+        return self.keys.valid(identity.vouched_by) is not None
+
     async def _by_key(self, request: Request, key: str) -> Identity:
         stored = await self.prove(request, key)
         if stored is None:

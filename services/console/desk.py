@@ -20,6 +20,7 @@ from sluiceway.pipelines.cataloguing import CatalogueDecision, decide_catalogue
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision
 
+from .changes import Changes
 from .faults import Refused
 from .regions import RegionsView
 
@@ -35,6 +36,10 @@ class Desk:
         self.features = FeatureView(connection, self.log)
         self.catalogue = CatalogueView(connection)
         self.regions = RegionsView(connection)
+        self.changes = Changes(connection)
+        self.features.on_change = self.changes.take_feature
+        self.catalogue.on_change = self.changes.take_document
+        self.regions.on_change = self.changes.take_region
         self.measured = MeasurementStore(connection, SOURCE)
         self._commander = Commander(connection, CONSOLE)
 

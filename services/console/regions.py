@@ -1,6 +1,7 @@
 """Which region holds what, and which of its instances have said that they applied it."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -62,8 +63,8 @@ class RegionsView(View):
             self._take_report,
             on_reset=self._reports.clear,
         )
-        #: Called with the name of a region whose rules or reports changed.
-        self.on_change = _ignore
+        #: Called with a region, and the features whose rules it received or has applied.
+        self.on_change: Callable[[str, tuple[FeatureKey, ...]], None] = lambda region, features: None
 
     async def __aenter__(self) -> "RegionsView":
         await super().__aenter__()
@@ -110,7 +111,8 @@ class RegionsView(View):
         else:
             document = _DECODER.decode(record.data)
             self._held[region][key] = Held(record.sequence, document.revision, document.trigger)
-        self.on_change(region)
+        if self.follower.is_caught_up:
+            self.on_change(region, (key,))
 
     def _take_report(self, record: Record) -> None:
         try:
@@ -122,8 +124,4 @@ class RegionsView(View):
             report.instance, report.sequence, report.time_ms
         )
         if known is None or known.sequence != report.sequence:
-            self.on_change(report.region)
-
-
-def _ignore(region: str) -> None:
-    pass
+            self.on_change(report.region, tuple(FeatureKey(c.kind, c.name) for c in report.changes))

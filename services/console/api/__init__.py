@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from . import me
+from . import events, me
 
 router = APIRouter(prefix="/api/v1")
-router.include_router(me.router)
+for part in (me, events):
+    router.include_router(part.router)

@@ -91,6 +91,11 @@ class FeatureLog:
             if (event := _event_or_none(data, key))
         ]
 
+    async def since(self, sequence: int) -> list[Logged]:
+        """Return the events of all features behind a sequence, oldest first; what is no event is left out."""
+        found = await history(self._js, subjects.FEATURES_STREAM, subjects.FEATURES, after=sequence)
+        return [Logged(number, event) for number, data in found if (event := _event_or_none(data))]
+
 
 def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
     """Return the headers of an event: its envelope, and what a follower wants without parsing."""
@@ -119,23 +124,22 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
     return headers
 
 
-def parse(data: bytes, key: FeatureKey) -> FeatureEvent:
-    """Return the event in `data`; `Rejected` where it is none, or one of another feature.
+def parse(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
+    """Return the event in `data`; `Rejected` where it is none, or one of another feature than `key`.
 
     Fields that this version does not know are ignored, so that versions can run side by side.
     """
     try:
         event = FeatureEvent.model_validate_json(data, extra="ignore")
     except ValidationError as error:
-        raise Rejected(
-            f"no event of {key}: {error.error_count()} faults, first {error.errors()[0]['msg']}"
-        ) from error
-    if event.feature.key != key:
+        what, first = key or "a feature", error.errors()[0]["msg"]
+        raise Rejected(f"no event of {what}: {error.error_count()} faults, first {first}") from error
+    if key and event.feature.key != key:
         raise Rejected(f"an event of {event.feature.key} in the log of {key}")
     return event
 
 
-def _event_or_none(data: bytes, key: FeatureKey) -> FeatureEvent | None:
+def _event_or_none(data: bytes, key: FeatureKey | None = None) -> FeatureEvent | None:
     try:
         return parse(data, key)
     except Rejected:

@@ -10,10 +10,18 @@ from .connection import REQUEST_TIMEOUT_SECONDS
 BATCH = 500
 
 
-async def history(js: JetStreamContext, stream: str, subject: str) -> list[tuple[int, bytes]]:
-    """Return sequence and body of each message, oldest first; `Unavailable` where it cannot be read."""
+async def history(
+    js: JetStreamContext, stream: str, subject: str, *, after: int = 0
+) -> list[tuple[int, bytes]]:
+    """Return sequence and body of each message behind the sequence `after`, oldest first.
+
+    `Unavailable` where it cannot be read.
+    """
     config = ConsumerConfig(
-        deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=30
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.ALL,
+        opt_start_seq=after + 1 if after else None,
+        ack_policy=AckPolicy.NONE,
+        inactive_threshold=30,
     )
     try:
         puller = await js.pull_subscribe(subject, stream=stream, config=config)

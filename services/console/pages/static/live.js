@@ -86,6 +86,14 @@ function spoken(seconds) {
   return parts.join(" ");
 }
 
+// Whether an event touches the feature that the page is about; a page about none is about all.
+function isAbout(event) {
+  const mine = main.dataset.about;
+  const { feature, features } = JSON.parse(event.data);
+  if (!mine || (!feature && !features)) return true;
+  return feature === mine || (features ?? []).includes(mine);
+}
+
 function follow(names) {
   const events = new EventSource("/api/v1/events");
   let wasOpen = false;
@@ -98,7 +106,8 @@ function follow(names) {
     offline.hidden = false;
     if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 2000);
   };
-  for (const name of [...names, "reset"]) events.addEventListener(name, soon);
+  events.addEventListener("reset", soon);
+  for (const name of names) events.addEventListener(name, (event) => isAbout(event) && soon());
   addEventListener("pagehide", () => events.close());
 }
 

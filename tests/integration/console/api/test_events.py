@@ -1,0 +1,147 @@
+"""Server-sent events: everything that happens, once, also for who was away."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import httpx
+
+from services.console import changes
+from services.console.api import events
+from sluiceway.contracts.commands import RevokeKey, SaveEnvironment
+from sluiceway.contracts.identity import Role
+from tests.integration.console.conftest import Served
+from tests.support.brokers import Broker
+from tests.support.consoles import create_api_key
+from tests.support.system import EVERYONE, following
+
+BOUND_SECONDS = 15.0
+
+
+class Event(NamedTuple):
+    """One server-sent event."""
+
+    name: str
+    data: dict[str, Any]
+    id: int | None
+
+
+class Ear:
+    """Reads a stream of events."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        self._lines = answer.aiter_lines()
+
+    async def next(self, *names: str) -> Event:
+        """Return the next event of one of these names (all, without)."""
+        async with asyncio.timeout(BOUND_SECONDS):
+            while True:
+                event = await self._next()
+                if not names or event.name in names:
+                    return event
+
+    async def until_end(self) -> None:
+        async with asyncio.timeout(BOUND_SECONDS):
+            async for _ in self._lines:
+                pass
+
+    async def _next(self) -> Event:
+        fields: dict[str, str] = {}
+        async for line in self._lines:
+            name, _, value = line.partition(": ")
+            if not line and "event" in fields:
+                id_ = fields.get("id")
+                return Event(fields["event"], json.loads(fields["data"]), int(id_) if id_ else None)
+            fields[name] = value
+        raise AssertionError("the stream has ended")
+
+
+@asynccontextmanager
+async def listening(client: httpx.AsyncClient, last: int | None = None) -> AsyncIterator[Ear]:
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
+    async with client.stream("GET", "/api/v1/events", headers=headers) as answer:
+        assert answer.status_code == 200
+        ear = Ear(answer)
+        yield ear
+
+
+async def test_a_listener_hears_what_happens_to_a_feature(served: Served) -> None:
+    async with listening(served.console.admin) as ear:
+        reply = await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
+        event = await ear.next("feature")
+
+    assert event.data["type"] == "trigger_started"
+    assert event.data["trigger"] == "gate.new_checkout.1"
+    assert event.data["actorID"] == "ada"
+    assert event.id == reply.revision
+
+
+async def test_a_listener_hears_of_documents_and_regions(served: Served, broker: Broker) -> None:
+    async with listening(served.console.admin) as ear, following(broker.url, "dev"):
+        await served.driver.accepted(SaveEnvironment, environment={"name": "qa"})
+        await served.driver.save_gate("new_checkout", EVERYONE)
+
+        document = await ear.next("catalogue")
+        region = await ear.next("region")
+
+    assert document.data == {"kind": "environment", "id": "qa", "deleted": False}
+    assert "gate.new_checkout" in region.data["features"]
+
+
+async def test_who_comes_back_hears_what_it_missed_and_nothing_twice(served: Served) -> None:
+    revisions = [(await served.driver.save_gate(f"gate_{n}", EVERYONE)).revision for n in range(6)]
+    await served.console.desk.features.reached_end()
+
+    async with listening(served.console.admin, last=revisions[1]) as ear:
+        missed = [await ear.next("feature") for _ in range(4)]
+        live = (await served.driver.save_gate("gate_6", EVERYONE)).revision
+        after = await ear.next("feature")
+
+    assert [event.id for event in missed] == revisions[2:]
+    assert after.id == live
+
+
+async def test_who_missed_too_much_is_told_to_look_anew(served: Served, monkeypatch: Any) -> None:
+    monkeypatch.setattr(events, "RESUME_MAX", 2)
+    for n in range(4):
+        await served.driver.save_gate(f"gate_{n}", EVERYONE)
+    await served.console.desk.features.reached_end()
+
+    async with listening(served.console.admin, last=0) as ear:
+        assert (await ear.next()).name == "reset"
+
+
+async def test_an_id_of_another_log_is_told_to_look_anew(served: Served) -> None:
+    async with listening(served.console.admin, last=10**9) as ear:
+        assert (await ear.next()).name == "reset"
+
+
+async def test_a_stream_ends_with_the_key_of_its_listener(served: Served) -> None:
+    key = await create_api_key(served.driver, Role.VIEWER)
+    await served.console.desk.catalogue.reached_end()
+
+    async with served.console.caller(key) as viewer, listening(viewer) as ear:
+        await served.driver.accepted(RevokeKey, key_id=key.split("-")[1])
+
+        await ear.until_end()
+
+
+async def test_who_does_not_read_is_cut_off(served: Served, monkeypatch: Any) -> None:
+    monkeypatch.setattr(changes, "WAITING_MAX", 3)
+    with served.console.desk.changes.listening() as listener:
+        for n in range(6):
+            await served.driver.accepted(SaveEnvironment, environment={"name": f"env-{n}"})
+        await served.console.desk.catalogue.reached_end()
+
+        heard = [event async for event in listener.events(lambda: True)]
+
+    assert len(heard) == 3
+
+
+async def test_an_id_that_is_no_number_is_refused(served: Served) -> None:
+    answer = await served.console.admin.get("/api/v1/events", headers={"Last-Event-ID": "x"})
+
+    assert answer.status_code == 400
