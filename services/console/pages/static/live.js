@@ -21,31 +21,36 @@ async function look() {
   }
   looking = true;
   lookedAt = performance.now();
+  const page = await fetched();
+  looking = false;
+  if (page) {
+    morph(page.getElementById("main"));
+    document.title = page.title;
+  }
+  if (again) {
+    again = false;
+    soon();
+  }
+}
+
+// The page as it is now; null where nobody answers, or where it is another page by now.
+async function fetched() {
+  let answer;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
-    if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
-      location.reload(); // the session has ended
-      return;
-    }
-    if (answer.ok) {
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      morph(page.getElementById("main"));
-      document.title = page.title;
-    }
+    answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
   } catch {
     offline.hidden = false; // the stream says when it is back
-  } finally {
-    looking = false;
-    if (again) {
-      again = false;
-      soon();
-    }
+    return null;
   }
+  if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
+    location.reload(); // the session has ended
+    return null;
+  }
+  return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
 }
 
 function morph(fresh) {
   Idiomorph.morph(main, fresh, {
-    morphStyle: "innerHTML",
     ignoreActiveValue: true,
     callbacks: {
       // What somebody is writing, or has opened, stays as it is.
