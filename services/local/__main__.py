@@ -52,7 +52,8 @@ def start(
 def show(as_json: AsJson = False, nats_url: NatsUrl = None, picture: Picture = None) -> None:
     """Run a release through five regions, then one that an alert takes back."""
     with _one_clear_line():
-        asyncio.run(demo(nats_url, as_json=as_json, picture=picture))
+        is_watched = sys.stdin.isatty() and sys.stdout.isatty() and picture is None
+        asyncio.run(demo(nats_url, as_json=as_json, picture=picture, is_watched=is_watched))
 
 
 @contextlib.contextmanager

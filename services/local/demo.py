@@ -44,10 +44,13 @@ T = TypeVar("T")
 Tell = Callable[[str], None]
 
 
-async def demo(nats_url: str | None, *, as_json: bool, picture: Path | None = None) -> None:
+async def demo(
+    nats_url: str | None, *, as_json: bool, picture: Path | None = None, is_watched: bool = False
+) -> None:
     """Run the whole story; `Misconfigured` where a step does not come about in time.
 
-    A `picture` of what was recorded is written there.
+    A `picture` of what was recorded is written there. Where somebody is watching, it goes on until they
+    have seen enough.
     """
     console = Console(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="sluiceway-demo-") as folder:
@@ -64,11 +67,27 @@ async def demo(nats_url: str | None, *, as_json: bool, picture: Path | None = No
             connection = await stack.enter_async_context(connected(settings, "demo"))
             recorder = await stack.enter_async_context(Recorder(connection))
             thinking_seconds = THINKING_SECONDS if picture else 0.0
+            tell(f"   watch it at {system.console()}, with the key {system.first_key_file.read_text()}")
             run = await Story(connection, recorder, tell, thinking_seconds).tell_all()
-    _close(console, _result(run), as_json=as_json)
-    if picture:
-        _write(picture, draw(run))
-        tell(f"drawn: {picture}")
+            _close(console, _result(run), as_json=as_json)
+            if picture:
+                _write(picture, draw(run))
+                tell(f"drawn: {picture}")
+            tell(f"The console shows both releases while this runs: {system.console()}")
+            if is_watched and not as_json:
+                await _until_enter(tell)
+
+
+async def _until_enter(tell: Tell) -> None:
+    """Return once somebody presses Enter, or closes the input."""
+    tell("Look around; Enter ends everything.")
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
 
 
 class Story:

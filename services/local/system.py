@@ -30,7 +30,7 @@ from .processes import (
 )
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("scheduler", "evaluator_publisher", "monitor")
+SERVICES = ("scheduler", "evaluator_publisher", "monitor", "console")
 READY_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.05
 
@@ -63,19 +63,37 @@ class System:
 
     async def start_service(self, name: str) -> None:
         """Start a service and its replicas."""
-        settings = {"ALERTMANAGER_TOKEN": self.alertmanager_token()} if name == "monitor" else {}
         for replica in _replicas(name, self._options.scale):
-            await self._start(replica, f"services.{name}", settings)
+            await self._start(replica, f"services.{name}", self._settings_of(name))
 
-    def alertmanager_token(self) -> str:
-        """Return what an Alertmanager must show: as the environment says, else one of our own."""
-        if token := os.environ.get("SLUICEWAY_ALERTMANAGER_TOKEN"):
-            return token
-        file = self.data_dir / "alertmanager.token"
+    def _settings_of(self, name: str) -> Mapping[str, str]:
+        match name:
+            case "monitor":
+                return {"ALERTMANAGER_TOKEN": self._secret("ALERTMANAGER_TOKEN", "alertmanager.token")}
+            case "console":
+                secret = self._secret("SESSION_SECRET", "session.secret")
+                return {"SESSION_SECRET": secret, "BOOTSTRAP_KEY_FILE": str(self.first_key_file)}
+            case _:
+                return {}
+
+    def _secret(self, setting: str, file_name: str) -> str:
+        """Return a secret: as the environment says, else one of our own, which stays the same."""
+        if given := os.environ.get(f"SLUICEWAY_{setting}"):
+            return given
+        file = self.data_dir / file_name
         if not file.exists():
             file.touch(mode=0o600)
-            file.write_text(secrets.token_urlsafe(24))
+            file.write_text(secrets.token_urlsafe(32))
         return file.read_text()
+
+    @property
+    def first_key_file(self) -> Path:
+        """Where the console writes its first key, at its first start."""
+        return self.data_dir / "console.key"
+
+    def console(self) -> str:
+        """Return the address of the console."""
+        return self.processes["console"].http or ""
 
     async def ready(self) -> None:
         """Return once every process says that it is ready; `Misconfigured` where one does not."""

@@ -20,6 +20,7 @@ from .system import Options, System, running_system
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 CATALOGUE = EXAMPLES / "catalogue"
+FIRST_CHANGE = EXAMPLES / "changes" / "dark_mode.yaml"
 ACTOR = "local"
 RETRY_SECONDS = 0.1
 
@@ -35,6 +36,7 @@ async def up(options: Options, first_catalogue: Path | None, console: Console) -
         async with running_system(replace(options, tell=tell)) as system:
             await _start(system, first_catalogue, tell)
             tell(_what_next(system))
+            tell(sign_in(system))
             await asyncio.Event().wait()
     tell("stopped; nothing of it runs any more")
 
@@ -56,6 +58,9 @@ def _cancel_on_signal(tell: Callable[[str], None]) -> None:
 async def _start(system: System, first_catalogue: Path | None, tell: Callable[[str], None]) -> None:
     if first_catalogue and await apply_first(system.nats_url, first_catalogue):
         tell(f"applied {first_catalogue}, since the catalogue had no region yet")
+        if first_catalogue == CATALOGUE:
+            await apply_to(system.nats_url, FIRST_CHANGE)
+            tell(f"applied {FIRST_CHANGE}, so that there is something to look at")
     await system.settled()
     await system.ready()
     tell(f"ready: {', '.join(sorted(system.processes))}")
@@ -66,10 +71,17 @@ async def apply_first(nats_url: str, directory: Path) -> bool:
     async with connected(BrokerSettings(nats_url=nats_url), "local-apply") as connection:
         if (await catalogue(connection)).regions:
             return False
+    await apply_to(nats_url, directory)
+    return True
+
+
+async def apply_to(nats_url: str, path: Path) -> None:
+    """Apply a file or folder, as soon as somebody answers."""
+    async with connected(BrokerSettings(nats_url=nats_url), "local-apply") as connection:
         while True:
             try:
-                await apply(connection, read([str(directory)]), ACTOR, "first start")
-                return True
+                await apply(connection, read([str(path)]), ACTOR, "first start")
+                return
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -92,6 +104,11 @@ Guardrails ask the Prometheus that SLUICEWAY_PROMETHEUS_URL names.
 
 Edges, for SDKs with a key (sluiceway key create --region dev):
 
-{edges}
+{edges}"""
 
-Ctrl-C stops everything."""
+
+def sign_in(system: System) -> str:
+    """Return where the console is, and how to get in."""
+    key = system.first_key_file
+    how = f"sign in with the key in {key}" if key.exists() else "sign in with a key of yours"
+    return f"\nThe console is at {system.console()} ({how}). Ctrl-C stops everything."

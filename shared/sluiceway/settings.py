@@ -12,7 +12,7 @@ from .contracts.identifiers import NAME_PATTERN
 class BrokerSettings(BaseSettings):
     """How to reach NATS."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICEWAY_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SLUICEWAY_", env_ignore_empty=True, frozen=True)
 
     #: Comma-separated URLs of the cluster.
     nats_url: str = "nats://127.0.0.1:4222"

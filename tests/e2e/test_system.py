@@ -26,7 +26,7 @@ async def test_a_release_through_the_command_line_reaches_every_region_and_an_al
     async with local_system(tmp_path, "--scale", "scheduler=2") as system:
         url = system.nats_url
         assert set(system.processes()) == {
-            "broker", "scheduler", "scheduler-2", "evaluator_publisher", "monitor", *EDGES,
+            "broker", "scheduler", "scheduler-2", "evaluator_publisher", "monitor", "console", *EDGES,
         }  # fmt: skip
 
         dry = await sluiceway(url, "apply", "-f", CHANGE, "--dry-run")
@@ -86,7 +86,7 @@ async def test_what_was_saved_survives_a_restart_and_edges_come_with_their_regio
         assert "edge-prod-asia" in system.processes()
         code, out, _ = await sluiceway(system.nats_url, "get", "gates", "--json")
         assert code == 0
-        assert [gate["name"] for gate in json.loads(out)] == ["new_checkout"]
+        assert [gate["name"] for gate in json.loads(out)] == ["dark_mode", "new_checkout"]
 
 
 async def test_a_killed_process_is_started_again_and_without_restart_stays_dead(tmp_path: Path) -> None:

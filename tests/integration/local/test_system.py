@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from services.local.system import Options, System, running_system
+from services.local.system import SERVICES, Options, System, running_system
 from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region
 from sluiceway.errors import Misconfigured
@@ -33,7 +33,7 @@ async def test_system_json_says_what_runs_and_afterwards_that_nothing_does(tmp_p
         state = _state(tmp_path)
 
         assert state["nats_url"] == system.nats_url
-        assert state["processes"].keys() == {"broker", "scheduler", "evaluator_publisher", "monitor"}
+        assert state["processes"].keys() == {"broker", *SERVICES}
         pids = [process["pid"] for process in state["processes"].values()]
         assert all(map(is_running, pids))
         assert state["processes"]["broker"]["http"] is None

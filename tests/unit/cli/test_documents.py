@@ -109,7 +109,7 @@ def test_the_examples_are_valid() -> None:
         "Environment": 3,
         "Region": 5,
         "ReleasePipeline": 1,
-        "FeatureGate": 2,
+        "FeatureGate": 3,
         "DynamicConfig": 2,
     }
 
