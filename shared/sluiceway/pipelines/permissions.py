@@ -86,7 +86,7 @@ def lacking(command: Command, state: Feature | None, catalogue: Catalogue) -> Re
 
 def granted(identity: Identity) -> str:
     """Return what somebody is granted, in words."""
-    return ", ".join(_said(grant) for grant in identity.grants) or "nothing"
+    return ", ".join(spoken_grant(grant) for grant in identity.grants) or "nothing"
 
 
 def needs(command: Command, state: Feature | None, catalogue: Catalogue) -> list[Need]:
@@ -201,7 +201,8 @@ def _of_regions(*regions: Region | None) -> frozenset[str] | None:
     return frozenset(region.environment for region in regions if region) or None
 
 
-def _said(grant: Grant) -> str:
+def spoken_grant(grant: Grant) -> str:
+    """Return a role and where it counts, in words."""
     need = Need(
         grant.role,
         frozenset(grant.environments) if grant.environments else None,

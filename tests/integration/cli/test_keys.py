@@ -1,6 +1,9 @@
 """`sluiceway key …`: shown once, listed without its secret, revoked."""
 
-from sluiceway import keys
+import json
+
+from sluiceway import api_keys, keys
+from tests.support.catalogues import apply_catalogue
 from tests.support.system import Driver
 
 from .calls import Cli
@@ -45,3 +48,65 @@ async def test_a_revoked_key_is_gone(cli: Cli) -> None:
 
     assert (await cli.succeeds("key", "list", "--json")).json == []
     assert "there is no key" in again.line
+
+
+async def test_a_key_for_the_console_says_who_it_is_and_keeps_only_a_hash(cli: Cli, driver: Driver) -> None:
+    await apply_catalogue(driver)
+
+    created = await cli.succeeds(
+        "key", "create", "--owner", "ada", "--role", "approver", "--role", "operator", "--group", "sre",
+        "--environment", "production", "--pipeline", "prod-release", "--expires", "90d", "--json",
+    )  # fmt: skip
+    listed = (await cli.succeeds("key", "list", "--json")).json
+    stored = await driver.connection.js.get_last_msg(
+        "KV_CATALOG", f"$KV.CATALOG.api_key.{created.json['id']}"
+    )
+
+    key = created.json["key"]
+    assert api_keys.matches(key, json.loads(stored.data or b"")["hash"])
+    assert key.encode() not in (stored.data or b"")
+    (only,) = listed
+    assert "hash" not in only
+    assert (only["owner"], only["groups"]) == ("ada", ["sre"])
+    scope = {"environments": ["production"], "pipelines": ["prod-release"]}
+    assert only["grants"] == [{"role": "approver", **scope}, {"role": "operator", **scope}]
+    assert only["expiresMs"] - only["createdMs"] == 90 * 86_400_000
+
+
+async def test_the_list_of_keys_reads_well(cli: Cli, driver: Driver) -> None:
+    await apply_catalogue(driver)
+    await cli.succeeds("key", "create", "--owner", "ada", "--role", "viewer", "--expires", "1ms")
+
+    listed = await cli.succeeds("key", "list")
+
+    assert "viewer everywhere" in listed.out
+    assert "(expired)" in listed.out
+
+
+async def test_a_key_for_the_console_that_makes_no_sense_is_refused(cli: Cli, driver: Driver) -> None:
+    await apply_catalogue(driver)
+
+    async def refusal(*arguments: str) -> str:
+        return (await cli.refused("key", "create", *arguments)).line
+
+    assert "give --owner and --role" in await refusal("--role", "viewer")
+    assert "give --owner and --role" in await refusal("--owner", "ada")
+    assert "give --role and --owner" in await refusal("--region", "dev", "--group", "sre")
+    assert "is the name of a service" in await refusal("--owner", "monitor", "--role", "viewer")
+    assert "there is no environment 'mars'" in await refusal(
+        "--owner", "ada", "--role", "viewer", "--environment", "mars"
+    )
+    assert "there is no pipeline 'mars'" in await refusal(
+        "--owner", "ada", "--role", "viewer", "--pipeline", "mars"
+    )
+    assert "--expires: 'soon' is not a duration" in await refusal(
+        "--owner", "ada", "--role", "viewer", "--expires", "soon"
+    )
+
+
+async def test_both_kinds_of_keys_are_revoked_alike(cli: Cli) -> None:
+    created = (await cli.succeeds("key", "create", "--owner", "ada", "--role", "viewer", "--json")).json
+
+    await cli.succeeds("key", "revoke", created["id"])
+
+    assert (await cli.succeeds("key", "list", "--json")).json == []
