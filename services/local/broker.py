@@ -29,8 +29,10 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 class EmbeddedBroker:
     """A nats-server with JetStream; once started, it always comes back at the same port."""
 
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, port: int = 0, config: Path | None = None) -> None:
+        """`config`: a file of nats-server's, which also says where streams are stored."""
         self._dir = data_dir
+        self._config = config
         self._port = port or self._last_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
@@ -78,9 +80,7 @@ class EmbeddedBroker:
             self._process = subprocess.Popen(
                 [
                     str(find_binary()),
-                    "--jetstream",
-                    "--store_dir",
-                    str(self._dir / "jetstream"),
+                    *self._storage(),
                     "--addr",
                     HOST,
                     "--port",
@@ -96,6 +96,11 @@ class EmbeddedBroker:
             )
         self._port = self._wait_for_port(ports)
         (self._dir / "port").write_text(str(self._port))
+
+    def _storage(self) -> tuple[str, ...]:
+        if self._config:
+            return "--config", str(self._config)
+        return "--jetstream", "--store_dir", str(self._dir / "jetstream")
 
     def stop(self) -> None:
         """End the server in order, its data written."""

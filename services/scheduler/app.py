@@ -34,8 +34,8 @@ from .ticker import Ticker
 
 SOURCE = "/sluiceway/scheduler"
 UNKNOWN_QUEUE = "scheduler-unknown"
-#: Takes a command and the principal of its subject, gives it by whom it is.
-Vouching = Callable[[Command, str | None], Awaitable[Command]]
+#: Takes a command, the principal of its subject and where its answer goes; gives it by whom it is.
+Vouching = Callable[[Command, str | None, str], Awaitable[Command]]
 VERBS = frozenset(command.verb for command in PUBLIC_COMMANDS)
 
 
@@ -112,7 +112,8 @@ def _vouching(read: Callable[[Any], Awaitable[Any]], vouched: Vouching) -> Calla
 
     async def decode(message: StreamMessage[Any]) -> Command:
         command: Command = await read(message)
-        return await vouched(command, subjects.principal_in(message.raw_message.subject))
+        raw = message.raw_message
+        return await vouched(command, subjects.principal_in(raw.subject), raw.reply)
 
     return decode
 

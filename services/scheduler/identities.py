@@ -10,6 +10,8 @@ from sluiceway.contracts.identity import CONSOLE, MONITOR, Grant, Identity, Role
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.delivery import Denied
 
+#: How the addresses begin that JetStream puts where an answer would go.
+JETSTREAM = "$JS."
 MONITORS_GRANTS = (Grant(role=Role.OPERATOR),)
 
 
@@ -21,8 +23,14 @@ class Identities:
         self._clock = clock
         self._required = required
 
-    async def vouched(self, command: Command, principal: str | None) -> Command:
-        """Return the command by whom it really is; `Denied` where it may not be sent like this."""
+    async def vouched(self, command: Command, principal: str | None, reply_to: str) -> Command:
+        """Return the command by whom it really is; `Denied` where it may not be sent like this.
+
+        A command is a request. What comes from a stream, or without an address for the answer, was not
+        published by a sender, but by the broker for one who may merely read.
+        """
+        if reply_to.startswith(JETSTREAM) or (principal and not reply_to):
+            raise Denied(f"{command.verb} was not sent as a request; send it with an address for the answer")
         identity = await self._identity(command, principal)
         if identity is None:
             return command.model_copy(update={"identity": None})

@@ -63,7 +63,8 @@ def command(verb: str, principal: str | None = None) -> str:
 
 def principal_in(subject: str) -> str | None:
     """Return the sender that the subject of a command names; None where it names none."""
-    return subject.split(".", 3)[3] if subject.count(".") >= 3 else None
+    tokens = subject.removeprefix(command("")).split(".")
+    return tokens[1] if subject.startswith(command("")) and len(tokens) == 2 else None
 
 
 def feature(key: FeatureKey) -> str:

@@ -1,0 +1,81 @@
+"""By whom a command is, on a broker that lets everybody publish everything."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.scheduler.identities import Identities
+from sluiceway.clock import now_ms
+from sluiceway.contracts.commands import Command, SaveEnvironment
+from sluiceway.contracts.identity import Grant, Identity, Role
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.delivery import Denied
+from tests.support.brokers import Broker
+from tests.support.consoles import create_api_key
+from tests.support.system import Driver, driving, services
+
+REPLY = "_INBOX.x"
+ROOT = Identity(name="root", grants=(Grant(role=Role.ADMIN),), vouched_by="root")
+
+
+@pytest.fixture
+async def driver(broker: Broker) -> AsyncIterator[Driver]:
+    async with services(broker.url), driving(broker.url) as driver:
+        yield driver
+
+
+@pytest.fixture
+async def view(driver: Driver) -> AsyncIterator[CatalogueView]:
+    async with CatalogueView(driver.connection) as view:
+        await view.caught_up()
+        yield view
+
+
+def command(**fields: object) -> Command:
+    return SaveEnvironment.model_validate({"actor": "eve", "environment": {"name": "qa"}, **fields})
+
+
+async def test_nobody_is_vouched_for_on_a_bare_subject_whatever_it_says(view: CatalogueView) -> None:
+    vouched = await Identities(view, now_ms, required=False).vouched(command(identity=ROOT), None, REPLY)
+
+    assert (vouched.actor, vouched.identity) == ("eve", None)
+
+
+async def test_a_bare_subject_is_refused_where_an_identity_is_required(view: CatalogueView) -> None:
+    with pytest.raises(Denied, match="nobody vouches for eve"):
+        await Identities(view, now_ms, required=True).vouched(command(), None, REPLY)
+
+
+async def test_the_console_vouches_for_others_and_never_for_nobody(view: CatalogueView) -> None:
+    identities = Identities(view, now_ms, required=True)
+
+    vouched = await identities.vouched(command(identity=ROOT), "console", REPLY)
+
+    assert (vouched.actor, vouched.identity) == ("root", ROOT)
+    with pytest.raises(Denied, match="without saying for whom"):
+        await identities.vouched(command(), "console", REPLY)
+
+
+async def test_a_key_stands_for_its_owner_as_soon_as_it_is_created(
+    driver: Driver, view: CatalogueView
+) -> None:
+    key = await create_api_key(driver, Role.EDITOR, owner="ada")
+
+    vouched = await Identities(view, now_ms, required=True).vouched(command(), key.split("-")[1], REPLY)
+
+    assert vouched.actor == "ada"
+    assert vouched.identity
+    assert vouched.identity.grants == (Grant(role=Role.EDITOR),)
+
+
+async def test_the_monitor_may_do_what_an_operator_may(view: CatalogueView) -> None:
+    vouched = await Identities(view, now_ms, required=True).vouched(command(), "monitor", REPLY)
+
+    assert vouched.identity
+    assert [grant.role for grant in vouched.identity.grants] == [Role.OPERATOR]
+
+
+@pytest.mark.parametrize("reply_to", ["", "$JS.ACK.DEAD_LETTERS.sly.1.1.1.1.0"])
+async def test_what_is_no_request_is_by_nobody(view: CatalogueView, reply_to: str) -> None:
+    with pytest.raises(Denied, match="was not sent as a request"):
+        await Identities(view, now_ms, required=False).vouched(command(identity=ROOT), "console", reply_to)

@@ -1,0 +1,19 @@
+"""Subjects, and what they tell."""
+
+import pytest
+
+from sluiceway.contracts import subjects
+
+
+@pytest.mark.parametrize(
+    ("subject", "principal"),
+    [
+        ("sluiceway.commands.approve.console", "console"),
+        ("sluiceway.commands.approve", None),
+        ("sluiceway.commands.approve.console.x", None),
+        ("sluiceway.alerts.x.console", None),
+        ("$KV.CATALOG.key.console", None),
+    ],
+)
+def test_a_principal_stands_in_subjects_of_commands_alone(subject: str, principal: str | None) -> None:
+    assert subjects.principal_in(subject) == principal
