@@ -6,10 +6,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from sluiceway.contracts.faults import faults_of
 from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.errors import Unavailable
 
@@ -77,6 +78,10 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Fault} for status in statuses}
 
 
+#: What may go wrong with every route that reads; one thing; and with those that change something.
+READING = responses(400, 401, 429, 503)
+READING_ONE = {**READING, **responses(404)}
+CHANGING = {**READING_ONE, **responses(403, 409, 413)}
 #: Shows a fault to somebody who looks at a page.
 ErrorPage = Callable[[Request, Fault], Response]
 #: What programs ask for.
@@ -89,6 +94,7 @@ def answer_faults(app: FastAPI, error_page: ErrorPage) -> None:
     app.exception_handler(Refused)(_refused)
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(ValidationError)(_not_valid)
     app.exception_handler(Unavailable)(_unavailable)
     app.exception_handler(Exception)(_failed)
 
@@ -126,6 +132,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
     return answered(request, Fault(status=400, message="; ".join(faults[:3]), errors=faults))
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    """Answer a command that is none: its fields come from the caller."""
+    assert isinstance(error, ValidationError)
+    return answered(request, Fault(status=400, message=faults_of(error)))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

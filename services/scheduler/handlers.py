@@ -62,4 +62,7 @@ class Handlers:
         expected, now_ms = self._catalogue.tail(put.kind, put.id), self._clock()
         if put.document is None:
             return await self._store.delete(put.kind, put.id, expected, command=command, now_ms=now_ms)
-        return await self._store.put(put.kind, put.id, put.document, expected, command=command, now_ms=now_ms)
+        known = self._catalogue.get(put.kind, put.id)
+        return await self._store.put(
+            put.kind, put.id, put.document, expected, known, command=command, now_ms=now_ms
+        )

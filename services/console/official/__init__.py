@@ -5,7 +5,8 @@ Source: https://docs.statsig.com/console-api/release-pipelines
 
 from fastapi import APIRouter
 
-from . import environments
+from . import configs, environments, gates, pipelines, triggers
 
 router = APIRouter(prefix="/console/v1")
-router.include_router(environments.router)
+for part in (pipelines, triggers, gates, configs, environments):
+    router.include_router(part.router)

@@ -4,32 +4,39 @@ from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Request
-from pydantic import BaseModel
+
+from sluiceway.contracts.model import Recorded
 
 from ..limits import PAGE_SIZE
 
 T = TypeVar("T")
 
 
-class Single(BaseModel, Generic[T]):
+class Single(Recorded, Generic[T]):
     """One thing."""
 
     message: str
     data: T
 
 
-class Pagination(BaseModel):
+class Told(Recorded):
+    """Something was done, and nothing is left to show."""
+
+    message: str
+
+
+class Pagination(Recorded):
     """Where a page stands; addresses are paths with their query."""
 
-    itemsPerPage: int  # noqa: N815 (the API's own spelling)
-    pageNumber: int  # noqa: N815
-    nextPage: str | None  # noqa: N815
-    previousPage: str | None  # noqa: N815
-    totalItems: int  # noqa: N815
+    items_per_page: int
+    page_number: int
+    next_page: str | None
+    previous_page: str | None
+    total_items: int
     all: str
 
 
-class Listed(BaseModel, Generic[T]):
+class Listed(Recorded, Generic[T]):
     """Some of many things."""
 
     message: str
@@ -40,17 +47,22 @@ class Listed(BaseModel, Generic[T]):
 def paged(request: Request, message: str, found: list[T], limit: int = PAGE_SIZE, page: int = 1) -> Listed[T]:
     """Return one page of what was found."""
     first = (page - 1) * limit
+    pagination = pagination_of(request, len(found), limit, page)
+    return Listed(message=message, data=found[first : first + limit], pagination=pagination)
+
+
+def pagination_of(request: Request, total: int, limit: int, page: int) -> Pagination:
+    """Return where a page of so many things stands."""
     others = [(key, value) for key, value in request.query_params.multi_items() if key != "page"]
 
     def address(number: int) -> str:
         return f"{request.url.path}?{urlencode([*others, ('page', str(number))])}"
 
-    pagination = Pagination(
-        itemsPerPage=limit,
-        pageNumber=page,
-        nextPage=address(page + 1) if first + limit < len(found) else None,
-        previousPage=address(page - 1) if page > 1 else None,
-        totalItems=len(found),
+    return Pagination(
+        items_per_page=limit,
+        page_number=page,
+        next_page=address(page + 1) if page * limit < total else None,
+        previous_page=address(page - 1) if page > 1 else None,
+        total_items=total,
         all=request.url.path,
     )
-    return Listed(message=message, data=found[first : first + limit], pagination=pagination)

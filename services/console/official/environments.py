@@ -1,63 +1,56 @@
 """`/console/v1/environments`."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
 
 from sluiceway.contracts.catalogue import Environment
 from sluiceway.contracts.commands import SaveEnvironment
 from sluiceway.contracts.identifiers import Name
+from sluiceway.contracts.model import Authored, Recorded
 
 from ..asked import AtDesk, Caller, CommandId
-from ..faults import responses
+from ..faults import CHANGING, READING
 from .answers import Single
 
 router = APIRouter(tags=["environments"])
 
 
-class EnvironmentView(BaseModel):
-    """An environment, as the Console API shows it."""
+class EnvironmentView(Recorded):
+    """An environment. Reviews are a matter of phases here, so that none is required by itself."""
 
     id: str
     name: str
-    isProduction: bool  # noqa: N815 (the API's own spelling)
-    requiresReview: bool  # noqa: N815
-    requiresReleasePipeline: bool  # noqa: N815
+    is_production: bool
+    requires_review: bool = False
+    requires_release_pipeline: bool
 
 
-class Environments(BaseModel):
+class Environments(Recorded):
     """All of them; there are few."""
 
     environments: list[EnvironmentView]
 
 
-class NewEnvironment(BaseModel):
-    """What is written of an environment. A review is a matter of phases here, so that field is none."""
-
-    model_config = ConfigDict(extra="forbid")
+class NewEnvironment(Authored):
+    """What is written of an environment."""
 
     name: Name
-    isProduction: bool = False  # noqa: N815
-    requiresReleasePipeline: bool = True  # noqa: N815
+    is_production: bool = False
+    requires_release_pipeline: bool = True
 
 
-@router.get("/environments", responses=responses(401, 429, 503))
+@router.get("/environments", responses=READING)
 async def list_environments(desk: AtDesk, caller: Caller) -> Single[Environments]:
     """List the environments."""
     known = sorted(desk.documents().environments.values(), key=lambda environment: environment.name)
     return Single(message="Environments listed", data=Environments(environments=[*map(_view, known)]))
 
 
-@router.post("/environments", responses=responses(400, 401, 403, 413, 429, 503))
+@router.post("/environments", responses=CHANGING)
 async def save_environment(
     body: NewEnvironment, desk: AtDesk, caller: Caller, command_id: CommandId
 ) -> Single[Environments]:
     """Create or change an environment. Needs the role admin."""
-    environment = {
-        "name": body.name,
-        "isProduction": body.isProduction,
-        "requiresReleasePipeline": body.requiresReleasePipeline,
-    }
-    await desk.act(SaveEnvironment, caller, id=command_id, environment=environment)
+    await desk.act(SaveEnvironment, caller, id=command_id, environment=body.to_jsonable())
     return await list_environments(desk, caller)
 
 
@@ -65,7 +58,6 @@ def _view(environment: Environment) -> EnvironmentView:
     return EnvironmentView(
         id=environment.name,
         name=environment.name,
-        isProduction=environment.is_production,
-        requiresReview=False,
-        requiresReleasePipeline=environment.requires_release_pipeline,
+        is_production=environment.is_production,
+        requires_release_pipeline=environment.requires_release_pipeline,
     )

@@ -39,6 +39,11 @@ EVENT_TIME = "Sluiceway-Event-Time"
 #: CATALOG: who changed the document, and why.
 ACTOR = "Sluiceway-Actor"
 WHY = "Sluiceway-Reason"
+#: CATALOG: who vouches for whoever changed it; absent: nobody.
+VOUCHED_BY = "Sluiceway-Vouched-By"
+#: CATALOG: who created the document, and when, in ms; carried on by every change.
+CREATOR = "Sluiceway-Creator"
+CREATED = "Sluiceway-Created"
 #: DEAD_LETTERS: why the message was rejected, and where it was published.
 DEAD_REASON = "Sluiceway-Dead-Reason"
 DEAD_SUBJECT = "Sluiceway-Dead-Subject"

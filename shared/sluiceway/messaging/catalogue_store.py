@@ -37,10 +37,15 @@ MODELS: Mapping[str, type[CatalogueDocument]] = {
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A document, and its sequence in CATALOG."""
+    """A document, its sequence in CATALOG, and who wrote it when."""
 
     document: CatalogueDocument
     revision: int
+    #: Empty where an older version wrote it.
+    creator: str
+    created_ms: int
+    modifier: str
+    modified_ms: int
 
 
 @dataclass(slots=True)
@@ -123,12 +128,21 @@ class CatalogueStore:
         id_: str,
         document: CatalogueDocument,
         expected: int,
+        known: Stored | None,
         *,
         command: Command,
         now_ms: int,
     ) -> int:
-        """Store a document behind the sequence `expected` of its key; return the new sequence."""
-        return await self._write(kind, id_, document.to_json(), {}, expected, command, now_ms)
+        """Store a document behind the sequence `expected` of its key; return the new sequence.
+
+        `known` is what stands there: its creator stays the creator.
+        """
+        creator, created_ms = (known.creator, known.created_ms) if known else (command.actor, now_ms)
+        headers = {
+            envelope.CREATOR: envelope.header_safe(creator),
+            envelope.CREATED: str(created_ms),
+        }
+        return await self._write(kind, id_, document.to_json(), headers, expected, command, now_ms)
 
     async def delete(self, kind: str, id_: str, expected: int, *, command: Command, now_ms: int) -> int:
         """Mark a document as deleted."""
@@ -139,7 +153,7 @@ class CatalogueStore:
         kind: str,
         id_: str,
         data: bytes,
-        marker: dict[str, str],
+        more: dict[str, str],
         expected: int,
         command: Command,
         now_ms: int,
@@ -151,8 +165,10 @@ class CatalogueStore:
             envelope.ACTOR: envelope.header_safe(command.actor),
             envelope.WHY: envelope.header_safe(command.reason or ""),
             EXPECTED_LAST: str(expected),
-            **marker,
+            **more,
         }
+        if command.identity:
+            headers[envelope.VOUCHED_BY] = command.identity.vouched_by
         try:
             return (await self._js.publish(subjects.catalogue(kind, id_), data, headers=headers)).seq
         except APIError as error:
@@ -168,7 +184,15 @@ def _parse(record: Record, kind: str) -> Stored | None:
     try:
         if model is None:
             raise ValueError(f"there is no kind {kind}")
-        return Stored(model.model_validate_json(record.data, extra="ignore"), record.sequence)
+        headers = record.headers
+        return Stored(
+            document=model.model_validate_json(record.data, extra="ignore"),
+            revision=record.sequence,
+            creator=headers.get(envelope.CREATOR, ""),
+            created_ms=int(headers.get(envelope.CREATED, record.time_ms)),
+            modifier=headers.get(envelope.ACTOR, ""),
+            modified_ms=record.time_ms,
+        )
     except (ValidationError, ValueError) as error:
         log.warning("%s holds no %s, what was there before stays: %s", record.subject, kind, error)
         return None

@@ -66,6 +66,11 @@ class Entry:
         return TriggerStatus(text) if text else None
 
     @property
+    def pipeline(self) -> str | None:
+        """The pipeline that the feature is attached to."""
+        return self.headers.get(envelope.PIPELINE)
+
+    @property
     def is_active(self) -> bool:
         """Whether a trigger is active."""
         return self.status is not None and self.status.is_active
@@ -148,7 +153,7 @@ class FeatureView(View):
         attached: dict[str, tuple[str, ...]] = defaultdict(tuple)
         running: dict[str, tuple[str, ...]] = defaultdict(tuple)
         for entry in self:
-            if pipeline := entry.headers.get(envelope.PIPELINE):
+            if pipeline := entry.pipeline:
                 attached[pipeline] += (str(entry.key),)
             if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
                 running[pipeline] += (str(entry.key),)
