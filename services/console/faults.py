@@ -1,7 +1,7 @@
 """What goes wrong with a request: always `{status, message, …}`, with what to do next."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match
 
 from sluiceway.contracts.faults import faults_of
 from sluiceway.contracts.replies import Refusal, RefusalCode
@@ -125,7 +126,24 @@ async def _http(request: Request, error: Exception) -> Response:
     message = error.detail
     if error.status_code == 404 and message == "Not Found":
         message = "there is nothing here; /openapi.json says what there is"
-    return answered(request, Fault(status=error.status_code, message=message), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_allowed(request)))
+        message = f"{request.method} is not possible here; {headers['Allow']} is"
+    return answered(request, Fault(status=error.status_code, message=message), headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return the methods of all routes for an address; the framework names those of the first alone."""
+    scope = {**request.scope, "path_params": {}}
+    routes = [route for route in _routes(request.app.routes) if route.matches(scope)[0] is not Match.NONE]
+    return {method for route in routes for method in getattr(route, "methods", None) or ()}
+
+
+def _routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    for route in routes:
+        yield route
+        yield from _routes(getattr(route, "routes", None) or ())
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -3,9 +3,11 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import HTTPException, Query
+from pydantic import BeforeValidator
 
 #: Bytes of a request's body: what a command may have.
 BODY_BYTES_MAX = 256 * 1024
@@ -20,6 +22,19 @@ PAGE_SIZE_MAX = 100
 PAGE_MAX = 1_000_000
 Limit = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="Items a page.")]
 Page = Annotated[int, Query(ge=1, le=PAGE_MAX, description="The page, from 1.")]
+
+
+def _no_number(value: object) -> object:
+    """Return what is to be read as a time: pydantic would take a number as seconds since 1970."""
+    if isinstance(value, str) and value.replace(".", "", 1).lstrip("+-").isdigit():
+        raise ValueError("write a date, for example 2026-11-24, or 2026-11-24T08:00:00Z")
+    return value
+
+
+#: `2026-11-24`
+Day = Annotated[date, BeforeValidator(_no_number)]
+#: `2026-11-24T08:00:00Z`
+Moment = Annotated[datetime, BeforeValidator(_no_number)]
 
 
 class Rate:

@@ -165,7 +165,7 @@ INVALID = {
     ),
     "too many bytes": ("abort", b"x" * (COMMAND_MAX_BYTES + 1), RefusalCode.TOO_LARGE),
     "a verb that does not exist": ("destroy", b"{}", RefusalCode.UNKNOWN_COMMAND),
-    "a verb of two tokens": ("abort.all", b"{}", RefusalCode.UNKNOWN_COMMAND),
+    "a verb of three tokens": ("abort.all.now", b"{}", RefusalCode.UNKNOWN_COMMAND),
 }
 
 

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from . import events, me
+from . import audit, events, freezes, keys, me, regions, releases, simulate
 
 router = APIRouter(prefix="/api/v1")
-for part in (me, events):
+for part in (me, regions, releases, freezes, simulate, audit, keys, events):
     router.include_router(part.router)

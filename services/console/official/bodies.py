@@ -52,10 +52,10 @@ class _Extras(Authored):
     target_apps: Any = None
     creator_id: str | None = None
     creator_email: str | None = None
-    measure_metric_lifts: bool | None = None
+    measure_metric_lifts: StrictBool | None = None
     monitoring_metrics: Any = None
     review_settings: Any = None
-    is_template: bool | None = None
+    is_template: StrictBool | None = None
     owner: Any = None
 
 

@@ -1,6 +1,7 @@
 """`/console/v1/environments`."""
 
 from fastapi import APIRouter
+from pydantic import StrictBool
 
 from sluiceway.contracts.catalogue import Environment
 from sluiceway.contracts.commands import SaveEnvironment
@@ -34,8 +35,8 @@ class NewEnvironment(Authored):
     """What is written of an environment."""
 
     name: Name
-    is_production: bool = False
-    requires_release_pipeline: bool = True
+    is_production: StrictBool = False
+    requires_release_pipeline: StrictBool = True
 
 
 @router.get("/environments", responses=READING)

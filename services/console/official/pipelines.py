@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Request
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from sluiceway.contracts.commands import DeletePipeline, SavePipeline
 from sluiceway.contracts.identifiers import NAME_PATTERN, Label, Name, slug
@@ -36,7 +36,7 @@ class _Ours(Authored):
     trigger_notice: Annotated[str, Field(max_length=1_000)] | None = None
     observe_for_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
-    require_confirmation: bool = False
+    require_confirmation: StrictBool = False
 
 
 class NewPipeline(_Ours):

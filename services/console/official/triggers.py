@@ -31,7 +31,7 @@ from sluiceway.views import ID_FIELDS, phase_status
 from ..asked import AtDesk, Caller, CommandId
 from ..desk import Desk
 from ..faults import CHANGING, READING, READING_ONE
-from ..limits import PAGE_SIZE, Limit, Page
+from ..limits import PAGE_SIZE, Day, Limit, Page
 from .answers import Listed, Single, pagination_of
 
 router = APIRouter(tags=["release pipeline triggers"])
@@ -144,8 +144,8 @@ async def list_triggers(
     gate: Annotated[Name | None, Query(alias="gateID")] = None,
     config: Annotated[Name | None, Query(alias="dynamicConfigID")] = None,
     status: OfficialStatus | None = None,
-    start: Annotated[date | None, Query(alias="startDate")] = None,
-    end: Annotated[date | None, Query(alias="endDate")] = None,
+    start: Annotated[Day | None, Query(alias="startDate")] = None,
+    end: Annotated[Day | None, Query(alias="endDate")] = None,
     limit: Limit = PAGE_SIZE,
     page: Page = 1,
 ) -> Listed[TriggerView]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from .conditions import Scalar
 from .identifiers import Name, RegionName
@@ -16,9 +16,9 @@ class Environment(Authored):
 
     kind: Literal["Environment"] = "Environment"
     name: Name
-    is_production: bool = False
+    is_production: StrictBool = False
     #: False: a change that touches only such environments goes live at once.
-    requires_release_pipeline: bool = True
+    requires_release_pipeline: StrictBool = True
 
 
 class Region(Authored):

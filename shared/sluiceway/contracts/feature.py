@@ -18,7 +18,7 @@ ACTIONS_MAX = 50
 #: Members that a segment lists by their id.
 IDS_MAX = 5_000
 
-Percentage = Annotated[float, Field(ge=0, le=100)]
+Percentage = Annotated[float, Field(ge=0, le=100, strict=True)]
 
 
 class FeatureRule(Authored):
@@ -47,7 +47,7 @@ class ConfigRule(FeatureRule):
 
 class _FeatureDocument(Authored):
     name: Name
-    is_enabled: bool = True
+    is_enabled: StrictBool = True
     description: Annotated[str, Field(max_length=1_000)] = ""
     #: The unit of percentages: `userID`, or a key of the user's `customIDs`.
     id_type: Label = "userID"

@@ -61,7 +61,7 @@ class Phase(Authored):
     name: Label
     #: How long the phase bakes before the next one may start, counted from its start.
     time_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
-    required_review: bool = False
+    required_review: StrictBool = False
     #: Who must approve it, where one approval by anybody is too little; implies `requiredReview`.
     approvals: Approvals | None = None
     #: What watches the phase from its start until the trigger is over and observed.
@@ -100,7 +100,7 @@ class Pipeline(Authored):
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
     #: A phase is left only once every instance that reports from its regions has applied it. Without
     #: it a region that stands still delays nobody.
-    require_confirmation: bool = False
+    require_confirmation: StrictBool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -1,11 +1,14 @@
 """Every message of a subject that a stream still holds."""
 
+from collections.abc import AsyncIterator
+
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from ..errors import Unavailable
 from .connection import REQUEST_TIMEOUT_SECONDS
+from .following import Record
 
 BATCH = 500
 
@@ -17,6 +20,16 @@ async def history(
 
     `Unavailable` where it cannot be read.
     """
+    return [(record.sequence, record.data) async for record in records(js, stream, subject, after=after)]
+
+
+async def records(
+    js: JetStreamContext, stream: str, subject: str, *, after: int = 0, until: int | None = None
+) -> AsyncIterator[Record]:
+    """Give each message behind `after`, up to `until` or to what the stream holds now, oldest first.
+
+    Some hundreds are in memory at a time. `Unavailable` where it cannot be read.
+    """
     config = ConsumerConfig(
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.ALL,
         opt_start_seq=after + 1 if after else None,
@@ -27,11 +40,15 @@ async def history(
         puller = await js.pull_subscribe(subject, stream=stream, config=config)
         try:
             left = (await puller.consumer_info()).num_pending or 0
-            found: list[tuple[int, bytes]] = []
-            while len(found) < left:
-                batch = await puller.fetch(min(BATCH, left - len(found)), timeout=REQUEST_TIMEOUT_SECONDS)
-                found += [(message.metadata.sequence.stream, message.data) for message in batch]
-            return found
+            while left > 0:
+                batch = await puller.fetch(min(BATCH, left), timeout=REQUEST_TIMEOUT_SECONDS)
+                left -= len(batch)
+                for message in batch:
+                    place = message.metadata.sequence.stream
+                    if until is not None and place > until:
+                        return
+                    time_ms = int(message.metadata.timestamp.timestamp() * 1_000)
+                    yield Record(message.subject, place, time_ms, message.data, message.headers or {})
         finally:
             await puller.unsubscribe()
     except (NatsError, TimeoutError) as error:

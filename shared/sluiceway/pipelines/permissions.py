@@ -35,6 +35,7 @@ from ..contracts.replies import Refusal, RefusalCode
 from .changes import spec_of, touched_environments
 from .decision import Catalogue, refused
 from .segments import Extent, Place, coverage
+from .validation import feature_faults, pipeline_faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ def _environments(
     """Return the environments whose answers a command may change; None: all."""
     before = state.base if state and not state.archived else None
     match command:
+        case SaveFeature(feature=document) if feature_faults(document, catalogue.environments):
+            return frozenset()  # it will be refused, whoever asks
         case SaveFeature(feature=document):
             after = spec_of(document, 0, None)
             return frozenset(touched_environments(before, after, catalogue.environments))
@@ -176,6 +179,8 @@ def _scope(command: Command, catalogue: Catalogue) -> tuple[frozenset[str] | Non
     """Return the environments and pipelines that a document of the catalogue is about."""
     match command:
         case SavePipeline(pipeline=pipeline):
+            if pipeline_faults(pipeline, catalogue.environments, catalogue.regions.values()):
+                return frozenset(), frozenset({pipeline.id})  # it will be refused, whoever asks
             known = catalogue.pipelines.get(pipeline.id)
             phases = pipeline.phases + (known.phases if known else ())
             return _covered(phases, catalogue), frozenset({pipeline.id})
