@@ -19,7 +19,7 @@ class Browser:
 
     async def post(self, path: str, **fields: str) -> httpx.Response:
         """Send a form, with the token of the page that was seen last."""
-        data = {"csrf": self.csrf, **fields}
+        data = fields if "csrf" in fields else {"csrf": self.csrf, **fields}
         return self._seen(await self.http.post(path, data=data, follow_redirects=True))
 
     async def sign_in(self, key: str) -> httpx.Response:

@@ -1,6 +1,5 @@
 """A release as its page shows it: phases, what watches them, what changes, what was done."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from sluiceway.pipelines.segments import Extent, Place, coverage
 from sluiceway.views import phase_status
 
 from ..desk import Desk
+from .differences import difference
 from .plots import Plot, plots_of
 from .words import segment_in_words
 
@@ -150,15 +150,13 @@ def entries(log: list[Logged], verdicts: list[VerdictChanged]) -> list[Entry]:
     return sorted((*done, *seen), key=lambda entry: entry.time_ms, reverse=True)
 
 
-def _lines(spec: Spec | None) -> list[str]:
+def difference_of(before: Spec | None, after: Spec | None) -> list[tuple[str, str]]:
+    """Return the lines of two versions as YAML."""
+    return difference(_text(before), _text(after))
+
+
+def _text(spec: Spec | None) -> str:
     if spec is None:
-        return []
+        return ""
     document = spec.model_dump(mode="json", exclude={"version", "trigger"}, exclude_defaults=True)
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).splitlines()
-
-
-def difference(before: Spec | None, after: Spec | None) -> list[tuple[str, str]]:
-    """Return the lines of two versions as YAML, each with its class: plus, minus, or none."""
-    lines = difflib.unified_diff(_lines(before), _lines(after), lineterm="", n=10_000)
-    looks = {"+": "plus", "-": "minus"}
-    return [(line, looks.get(line[:1], "")) for line in list(lines)[3:]]
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

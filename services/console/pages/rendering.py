@@ -53,16 +53,16 @@ templates.filters.update(clock=_clock, left=_left, spoken=spoken, plural=_plural
 templates.globals.update(version=__version__, fingerprint=_fingerprint())
 
 
-def render(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
+def render(request: Request, template: str, *, code: int = 200, **context: Any) -> Response:
     """Return a page. Every template may use `caller` (None for nobody), `csrf` and `path`."""
     common = {
         "caller": getattr(request.state, "caller", None),
         "csrf": request.session.get("csrf", ""),
         "path": request.url.path,
     }
-    return HTMLResponse(templates.get_template(template).render({**common, **context}), status)
+    return HTMLResponse(templates.get_template(template).render({**common, **context}), code)
 
 
 def error_page(request: Request, fault: Fault) -> Response:
     """Return a fault as a page."""
-    return render(request, "error.html", status=fault.status, fault=fault)
+    return render(request, "error.html", code=fault.status, fault=fault)

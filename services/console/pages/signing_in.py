@@ -28,7 +28,7 @@ async def sign_in(request: Request, form: Posted) -> Response:
     stored = await callers.prove(request, str(form.get("key", "")).strip())
     if stored is None:
         fault = "This key is wrong, revoked or expired."
-        return render(request, "sign_in.html", status=401, next=onward, fault=fault)
+        return render(request, "sign_in.html", code=401, next=onward, fault=fault)
     begin(request, {"key": stored.id})
     return to(onward)
 

@@ -15,7 +15,7 @@ from ..asked import AtDesk
 from ..desk import Desk
 from .actions import ACTIONS, Action, fields_of, may_override, offers
 from .consequences import consequence
-from .release import card, difference, entries, release_of
+from .release import card, difference_of, entries, release_of
 from .rendering import render
 from .tracks import track_of
 from .visitors import Posted, Visitor, to
@@ -41,7 +41,7 @@ async def show(request: Request, id_: TriggerId, desk: AtDesk, visitor: Visitor)
         phases=[card(desk, trigger, run, rounds) for run in trigger.phases],
         candidate=json.dumps(release.candidate.to_jsonable(), indent=2) if release.candidate else "",
         words=change_in_words(release.base, release.candidate),
-        difference=difference(release.base, release.candidate),
+        difference=difference_of(release.base, release.candidate),
         entries=entries(release.log, verdicts),
     )
 

@@ -1,0 +1,223 @@
+"""A feature or pipeline that somebody is writing: text ⇄ document, and what saving it would do."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import ValidationError
+
+from sluiceway.cli.edits import document_of
+from sluiceway.contracts.commands import Command, SaveFeature, SavePipeline
+from sluiceway.contracts.durations import milliseconds, spoken
+from sluiceway.contracts.events import EventType, FeatureEvent
+from sluiceway.contracts.faults import faults_of
+from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureGate, Segment
+from sluiceway.contracts.identifiers import FeatureKind
+from sluiceway.contracts.identity import Identity
+from sluiceway.contracts.pipeline import Pipeline
+from sluiceway.contracts.replies import Refusal
+from sluiceway.pipelines.cataloguing import Put
+from sluiceway.pipelines.changes import spec_of
+from sluiceway.pipelines.segments import Extent
+from sluiceway.pipelines.simulation import simulate
+
+from ..desk import Desk
+from .differences import difference
+from .words import change_in_words
+
+Document = FeatureGate | DynamicConfig | Segment | Pipeline
+MODELS: Mapping[str, type[Document]] = {
+    "FeatureGate": FeatureGate,
+    "DynamicConfig": DynamicConfig,
+    "Segment": Segment,
+    "ReleasePipeline": Pipeline,
+}
+KINDS = {
+    FeatureKind.GATE: "FeatureGate",
+    FeatureKind.DYNAMIC_CONFIG: "DynamicConfig",
+    FeatureKind.SEGMENT: "Segment",
+}
+#: Lengths of time that people write as `30m`.
+DURATIONS = {
+    "timeIntervalMs": "timeInterval",
+    "observeForMs": "observeFor",
+    "intervalMs": "interval",
+    "initialDelayMs": "initialDelay",
+}
+
+
+class Faulty(Exception):
+    """The text is no document; says why."""
+
+
+class Draft(NamedTuple):
+    """A document, and what stands in its place now."""
+
+    document: Document
+    text: str
+    #: Empty for something new.
+    before: str
+    #: Of what stands there now; 0 for something new.
+    revision: int
+    #: Who wrote that.
+    modifier: str
+
+    @property
+    def address(self) -> str:
+        """The page of what is written."""
+        if isinstance(self.document, Pipeline):
+            return f"/pipelines/{self.document.id}"
+        return f"/features/{self.document.key.kind}/{self.document.name}"
+
+    @property
+    def name(self) -> str:
+        is_pipeline = isinstance(self.document, Pipeline)
+        return f"pipeline {self.document.id}" if is_pipeline else str(self.document.key)  # type: ignore[union-attr]
+
+
+class Preview(NamedTuple):
+    """What saving a draft would do."""
+
+    #: In a sentence.
+    outcome: str
+    #: Why it may not be saved; None where it may.
+    refusal: str | None
+    notice: str | None
+    words: list[str]
+    lines: list[tuple[str, str]]
+    #: By phase, in order: how much of each region would hold the candidate by then.
+    phases: dict[str, dict[str, Extent]]
+
+
+def drafted(desk: Desk, text: str) -> Draft:
+    """Return what somebody has written; `Faulty` where it is no document."""
+    document = _document(text)
+    if isinstance(document, Pipeline):
+        stored = desk.catalogue.get("pipeline", document.id)
+        known = stored.document if stored else None
+        before = text_of_pipeline(known) if isinstance(known, Pipeline) else ""
+        revision, modifier = (stored.revision, stored.modifier) if stored else (0, "")
+        return Draft(document, text_of_pipeline(document), before, revision, modifier)
+    entry = desk.features.get(document.key)
+    before = text_of_feature(entry.event.feature) if entry else ""
+    actor = entry.event.actor_id if entry else ""
+    return Draft(document, _dumped(_tidy(document)), before, entry.sequence if entry else 0, actor)
+
+
+def previewed(desk: Desk, visitor: Identity, draft: Draft) -> Preview:
+    """Return what saving would do, decided as the scheduler would."""
+    model, fields = command_of(draft)
+    decision = desk.rehearse(model, visitor, **fields)
+    lines = difference(draft.before, draft.text)
+    match decision:
+        case Refusal():
+            return Preview("This cannot be saved.", decision.message, None, [], lines, {})
+        case FeatureEvent(type=EventType.TRIGGER_STARTED) if decision.feature.trigger:
+            trigger = decision.feature.trigger
+            said = f"Saving starts the release {trigger.id} along {trigger.pipeline.name}."
+            regions = desk.documents().regions.values()
+            phases = simulate(trigger.pipeline, regions)
+            notice = trigger.pipeline.trigger_notice
+            return Preview(said, None, notice, _words(desk, draft), lines, phases)
+        case FeatureEvent():
+            said = "Saving makes this live at once, in every region that it touches."
+            return Preview(said, None, None, _words(desk, draft), lines, {})
+        case Put():
+            said = "Saving changes the pipeline for releases that start later."
+            return Preview(said, None, None, [], lines, {})
+        case _:
+            return Preview("Nothing differs from what there is.", decision.message, None, [], lines, {})
+
+
+def command_of(draft: Draft) -> tuple[type[Command], dict[str, Any]]:
+    """Return the command that saves a draft, and its fields."""
+    if isinstance(draft.document, Pipeline):
+        return SavePipeline, {"pipeline": draft.document}
+    return SaveFeature, {"feature": draft.document}
+
+
+def text_of_feature(feature: Feature) -> str:
+    """Return a feature as it is live, as its author would write it."""
+    kind = KINDS[feature.kind]
+    written = document_of(feature, kind, feature.name, None, no_pipeline=False, description=None)
+    if feature.base and feature.kind is FeatureKind.SEGMENT:
+        written = {**written, "ids": list(feature.base.ids)}
+        written.pop("defaultValue", None)
+    return _dumped(_tidy(MODELS[kind].model_validate(written)))
+
+
+def text_of_pipeline(pipeline: Pipeline) -> str:
+    """Return a pipeline as its author would write it."""
+    return _dumped(_with_durations(_tidy(pipeline)))
+
+
+def new_text(kind: str) -> str:
+    """Return where the author of something new begins."""
+    everyone = {"name": "everyone", "conditions": [{"type": "public"}]}
+    match kind:
+        case "pipeline":
+            phase = {"name": "first", "timeInterval": "30m", "rules": [{"name": "everyone"}]}
+            return _dumped({"kind": "ReleasePipeline", "name": "my-pipeline", "phases": [phase]})
+        case FeatureKind.DYNAMIC_CONFIG:
+            return _dumped({"kind": "DynamicConfig", "name": "my_config", "defaultValue": {"key": "value"}})
+        case FeatureKind.SEGMENT:
+            return _dumped({"kind": "Segment", "name": "my_segment", "ids": ["user-1"]})
+        case _:
+            return _dumped({"kind": "FeatureGate", "name": "my_gate", "rules": [everyone]})
+
+
+def parsed(text: str) -> Any:
+    """Return what YAML says; `Faulty` where it is none, or repeats itself by aliases."""
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise Faulty("write things out: aliases (*name) are not taken")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise Faulty(f"this is no YAML: {' '.join(str(error).split())}") from error
+
+
+def _document(text: str) -> Document:
+    said = parsed(text)
+    model = MODELS.get(str(said.get("kind"))) if isinstance(said, dict) else None
+    if model is None:
+        raise Faulty(f"kind: one of {', '.join(MODELS)} is expected")
+    try:
+        return model.model_validate(said)
+    except ValidationError as error:
+        raise Faulty(faults_of(error)) from error
+
+
+def _words(desk: Desk, draft: Draft) -> list[str]:
+    assert not isinstance(draft.document, Pipeline)
+    feature = desk.feature(draft.document.key)
+    before = feature.base if feature and not feature.archived else None
+    return change_in_words(before, spec_of(draft.document, 0, None))
+
+
+def _tidy(document: Document) -> dict[str, Any]:
+    """Return a document without what goes without saying; kind and name first."""
+    said = document.model_dump(mode="json", exclude_defaults=True)
+    head = {"kind": document.kind, "name": said.pop("name")}
+    if said.get("id") is not None:
+        head = {"kind": document.kind, "id": said.pop("id"), "name": head["name"]}
+    said.pop("kind", None)
+    return {**head, **said}
+
+
+def _with_durations(value: Any) -> Any:
+    """Return a document with lengths of time as people write them, where nothing is lost by that."""
+    if isinstance(value, list):
+        return [_with_durations(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {}
+    for name, one in value.items():
+        if name in DURATIONS and isinstance(one, int) and milliseconds(spoken(one)) == one:
+            changed[DURATIONS[name]] = spoken(one)
+        else:
+            changed[name] = _with_durations(one)
+    return changed
+
+
+def _dumped(document: dict[str, Any]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,83 @@
+"""Features: what there is, and of each what is live, who refers to it, and how it came to be."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from starlette.responses import Response
+
+from sluiceway.contracts.commands import SaveFeature
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, Name
+from sluiceway.contracts.replies import Refusal, RefusalCode
+from sluiceway.pipelines.references import feature_references, users_of
+from sluiceway.views import status_of
+
+from ..asked import AtDesk
+from ..limits import Page
+from .drafts import drafted, text_of_feature
+from .release import entries
+from .rendering import render
+from .visitors import Visitor
+from .words import rule_in_words
+
+router = APIRouter()
+
+PAGE_SIZE = 50
+HISTORY_MAX = 100
+
+
+@router.get("/features")
+async def list_features(
+    request: Request,
+    desk: AtDesk,
+    visitor: Visitor,
+    q: Annotated[str, Query(max_length=100)] = "",
+    kind: FeatureKind | None = None,
+    page: Page = 1,
+) -> Response:
+    """List features, by name; only those of the page are parsed."""
+    found = sorted(
+        (e for e in desk.features if kind in (None, e.key.kind) and q.lower() in e.key.name.lower()),
+        key=lambda entry: (entry.key.name, entry.key.kind),
+    )
+    shown = [entry.event.feature for entry in found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]]
+    return render(
+        request,
+        "features.html",
+        rows=[(feature, status_of(feature)) for feature in shown],
+        count=len(found),
+        q=q,
+        kind=kind or "",
+        kinds=list(FeatureKind),
+        page=page,
+        pages=-(-len(found) // PAGE_SIZE),
+    )
+
+
+@router.get("/features/{kind}/{name}")
+async def show(request: Request, kind: FeatureKind, name: Name, desk: AtDesk, visitor: Visitor) -> Response:
+    """Show a feature."""
+    feature = desk.feature(FeatureKey(kind, name))
+    if feature is None:
+        raise HTTPException(404, f"there is no {kind}.{name}")
+    log = await desk.log.history(feature.key)
+    text = text_of_feature(feature)
+    return render(
+        request,
+        "feature.html",
+        feature=feature,
+        status=status_of(feature),
+        rules=[(rule.name, rule_in_words(rule)) for rule in feature.base.rules] if feature.base else [],
+        text=text,
+        entries=entries(log[-HISTORY_MAX:], []),
+        refers_to=sorted(set(feature_references(feature))),
+        users=users_of(feature.key.spec_name, desk.features.references()),
+        why_not=_why_not(desk, visitor, text),
+    )
+
+
+def _why_not(desk: AtDesk, visitor: Visitor, text: str) -> str | None:
+    """Say why somebody may not edit a feature; None where they may."""
+    document = drafted(desk, text).document
+    decision = desk.rehearse(SaveFeature, visitor, feature=document)
+    codes = (RefusalCode.NOT_ALLOWED, RefusalCode.TRIGGER_ACTIVE)
+    return decision.message if isinstance(decision, Refusal) and decision.code in codes else None
