@@ -18,6 +18,7 @@ from .desk import Desk, Reception
 from .faults import answer_faults
 from .fences import Fences
 from .limits import Rate
+from .oidc import provider_of
 from .pages.rendering import error_page
 from .pages.visitors import SignInFirst, send_to_sign_in
 from .settings import Settings
@@ -59,7 +60,13 @@ def build(settings: Settings, reception: Reception) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.reception = reception
-    app.state.callers = Callers(Keys(reception, now_ms), Rate(settings.requests_per_second))
+    app.state.callers = Callers(
+        Keys(reception, now_ms),
+        Rate(settings.requests_per_second),
+        provider_of(settings),
+        settings.session_seconds * 1_000,
+        now_ms,
+    )
     answer_faults(app, error_page)
     app.exception_handler(SignInFirst)(send_to_sign_in)
     is_tls = (settings.public_url or "").startswith("https://")

@@ -11,10 +11,11 @@ from fastapi import HTTPException, Request
 
 from sluiceway import api_keys
 from sluiceway.clock import Clock
-from sluiceway.contracts.identity import ApiKey, Identity
+from sluiceway.contracts.identity import CONSOLE, ApiKey, Identity
 
 from .desk import Reception
 from .limits import Rate
+from .oidc import Provider
 
 #: The header of the official Console API; `Authorization: Bearer` is taken as well.
 KEY_HEADER = "STATSIG-API-KEY"
@@ -67,9 +68,14 @@ class Keys:
 class Callers:
     """Finds out who calls."""
 
-    def __init__(self, keys: Keys, rate: Rate) -> None:
+    def __init__(
+        self, keys: Keys, rate: Rate, provider: Provider | None, session_ms: int, clock: Clock
+    ) -> None:
         self.keys = keys
+        self.provider = provider
         self._rate = rate
+        self._session_ms = session_ms
+        self._clock = clock
 
     async def caller(self, request: Request, key: str | None) -> Identity:
         """Return who calls; 401 where nobody is known, 403 where a page's request shows no CSRF token."""
@@ -89,7 +95,10 @@ class Callers:
         session: dict[str, Any] = request.scope.get("session", {})
         if key := self.keys.valid(str(session.get("key", ""))):
             return key.identity
-        return None
+        name, since_ms = session.get("name"), session.get("since", 0)
+        if name is None or self.provider is None or self._clock() >= since_ms + self._session_ms:
+            return None
+        return self.provider.identity(name, tuple(session["groups"]))
 
     def visitor(self, request: Request) -> Identity | None:
         """Return who is signed in, and count that they asked for a page."""
@@ -107,7 +116,7 @@ class Callers:
 
     def is_still(self, identity: Identity) -> bool:
         """Say whether somebody who was let in may stay: its key is neither revoked nor has it expired."""
-        return self.keys.valid(identity.vouched_by) is not None
+        return identity.vouched_by == CONSOLE or self.keys.valid(identity.vouched_by) is not None
 
     async def _by_key(self, request: Request, key: str) -> Identity:
         stored = await self.prove(request, key)

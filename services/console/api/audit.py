@@ -155,8 +155,13 @@ async def audit(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT,
 ) -> AuditPage:
     """Show changes, the newest first. New ones do not move the pages behind the first."""
+    return await page_of(desk, wanted, before, limit)
+
+
+async def page_of(desk: Desk, wanted: Wanted, before: int | None, limit: int) -> AuditPage:
+    """Return changes before a revision, the newest first."""
     found: list[AuditEntry] = []
-    end = before - 1 if before else await _end(desk, wanted)
+    end = before - 1 if before else _end(desk, wanted)
     stop = max(0, end - LOOKED_AT_MAX)
     while end > stop:
         start = max(0, end - WINDOW)
@@ -176,7 +181,7 @@ async def audit(
 )
 async def export(desk: AtDesk, caller: Caller, wanted: Asked) -> StreamingResponse:
     """Give all changes as JSON Lines, the oldest first."""
-    return StreamingResponse(_lines(desk, wanted, await _end(desk, wanted)), media_type=JSON_LINES)
+    return StreamingResponse(_lines(desk, wanted, _end(desk, wanted)), media_type=JSON_LINES)
 
 
 async def _lines(desk: Desk, wanted: Wanted, end: int) -> AsyncIterator[bytes]:
@@ -184,7 +189,7 @@ async def _lines(desk: Desk, wanted: Wanted, end: int) -> AsyncIterator[bytes]:
         yield json.dumps(entry.to_jsonable(), ensure_ascii=False).encode() + b"\n"
 
 
-async def _end(desk: Desk, wanted: Wanted) -> int:
+def _end(desk: Desk, wanted: Wanted) -> int:
     view = desk.features if wanted.log is Log.FEATURES else desk.catalogue
     return view.follower.position.sequence
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.staticfiles import StaticFiles
 
-from . import editing, features, forms, overview, pipelines, signing_in, triggers
+from . import editing, features, forms, overview, pipelines, signing_in, trail, triggers
 
 router = APIRouter(include_in_schema=False)
-for page in (signing_in, overview, triggers, editing, forms, features, pipelines):
+for page in (signing_in, overview, triggers, editing, forms, features, pipelines, trail):
     router.include_router(page.router)
 
 #: Style, scripts and pictures; nothing of them is secret.

@@ -1,6 +1,6 @@
 """Features: what there is, and of each what is live, who refers to it, and how it came to be."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import Response
@@ -31,12 +31,12 @@ async def list_features(
     desk: AtDesk,
     visitor: Visitor,
     q: Annotated[str, Query(max_length=100)] = "",
-    kind: FeatureKind | None = None,
+    kind: FeatureKind | Literal[""] = "",
     page: Page = 1,
 ) -> Response:
     """List features, by name; only those of the page are parsed."""
     found = sorted(
-        (e for e in desk.features if kind in (None, e.key.kind) and q.lower() in e.key.name.lower()),
+        (e for e in desk.features if kind in ("", e.key.kind) and q.lower() in e.key.name.lower()),
         key=lambda entry: (entry.key.name, entry.key.kind),
     )
     shown = [entry.event.feature for entry in found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]]
@@ -46,7 +46,7 @@ async def list_features(
         rows=[(feature, status_of(feature)) for feature in shown],
         count=len(found),
         q=q,
-        kind=kind or "",
+        kind=kind,
         kinds=list(FeatureKind),
         page=page,
         pages=-(-len(found) // PAGE_SIZE),

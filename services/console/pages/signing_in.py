@@ -1,12 +1,15 @@
-"""Sign in with a key, sign out."""
+"""Sign in with a key or elsewhere, sign out."""
 
 import secrets
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
 
+from sluiceway.clock import now_ms
+
 from ..callers import Callers
+from ..oidc import CALLBACK, Provider
 from .rendering import render
 from .visitors import SIGN_IN, Posted, to
 
@@ -17,7 +20,7 @@ router = APIRouter()
 async def ask(request: Request, next: str = "/") -> Response:
     """Show the form."""
     request.session.setdefault("csrf", secrets.token_urlsafe(24))
-    return render(request, "sign_in.html", next=next, fault=None)
+    return _form(request, next)
 
 
 @router.post(SIGN_IN)
@@ -27,8 +30,7 @@ async def sign_in(request: Request, form: Posted) -> Response:
     onward = str(form.get("next", "/"))
     stored = await callers.prove(request, str(form.get("key", "")).strip())
     if stored is None:
-        fault = "This key is wrong, revoked or expired."
-        return render(request, "sign_in.html", code=401, next=onward, fault=fault)
+        return _form(request, onward, fault="This key is wrong, revoked or expired.")
     begin(request, {"key": stored.id})
     return to(onward)
 
@@ -38,6 +40,37 @@ async def sign_out(request: Request, form: Posted) -> Response:
     """End the session of this browser."""
     request.session.clear()
     return to(SIGN_IN)
+
+
+@router.get(f"{SIGN_IN}/elsewhere")
+async def elsewhere(request: Request, next: str = "/") -> Response:
+    """Send somebody to the provider."""
+    provider = _provider(request)
+    request.session["next"] = next
+    return await provider.send(request)
+
+
+@router.get(CALLBACK)
+async def back(request: Request) -> Response:
+    """Open a session for whoever the provider has signed in."""
+    who = await _provider(request).received(request)
+    onward = str(request.session.get("next", "/"))
+    begin(request, {**who, "since": now_ms()})
+    return to(onward)
+
+
+def _provider(request: Request) -> Provider:
+    callers: Callers = request.app.state.callers
+    if callers.provider is None:
+        raise HTTPException(404, "nobody signs in elsewhere here; SLUICEWAY_OIDC_ISSUER is not set")
+    return callers.provider
+
+
+def _form(request: Request, onward: str, *, fault: str | None = None) -> Response:
+    callers: Callers = request.app.state.callers
+    host = callers.provider.host if callers.provider else None
+    code = 401 if fault else 200
+    return render(request, "sign_in.html", code=code, next=onward, fault=fault, provider=host)
 
 
 def begin(request: Request, who: dict[str, Any]) -> None:

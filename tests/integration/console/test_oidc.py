@@ -1,0 +1,190 @@
+"""Sign in elsewhere: whom the provider vouches for gets in, and nobody whom it does not."""
+
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.console.oidc import provider_of
+from services.console.settings import Settings
+from sluiceway.errors import Misconfigured
+from tests.support.brokers import Broker
+from tests.support.catalogues import apply_catalogue
+from tests.support.consoles import RunningConsole, running_console
+from tests.support.oidc import CLIENT, SECRET, FakeProvider, running_provider
+from tests.support.system import driving, services
+
+ADA = {"email": "ada@example.com", "email_verified": True, "groups": ["sre", "others"]}
+ROLES = "sre: [{role: approver, environments: [production]}, {role: operator}]\n"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[FakeProvider]:
+    async with running_provider() as provider:
+        provider.claims = dict(ADA)
+        yield provider
+
+
+@pytest.fixture
+async def console(broker: Broker, tmp_path: Path, provider: FakeProvider) -> AsyncIterator[RunningConsole]:
+    port = free_port()
+    roles = tmp_path / "roles.yaml"
+    roles.write_text(ROLES)
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        async with running_console(
+            broker.url,
+            tmp_path,
+            http_port=port,
+            public_url=f"http://127.0.0.1:{port}",
+            oidc_issuer=provider.url,
+            oidc_client_id=CLIENT,
+            oidc_client_secret=SECRET,
+            oidc_roles=roles,
+        ) as console:
+            yield console
+
+
+@asynccontextmanager
+async def signed_in(console: RunningConsole) -> AsyncIterator[tuple[httpx.Response, httpx.AsyncClient]]:
+    """Give the last page of a sign-in, and the browser."""
+    headers = {"accept": "text/html"}
+    async with httpx.AsyncClient(base_url=console.url, headers=headers, timeout=15) as client:
+        answer = await client.get("/sign-in/elsewhere?next=/features", follow_redirects=True)
+        yield answer, client
+
+
+async def test_groups_become_grants(console: RunningConsole) -> None:
+    async with signed_in(console) as (answer, client):
+        me = (await client.get("/api/v1/me")).json()
+
+    assert (answer.status_code, answer.url.path) == (200, "/features")
+    assert me["name"] == "ada@example.com"
+    assert me["groups"] == ["sre"]
+    assert [grant["role"] for grant in me["grants"]] == ["approver", "operator"]
+    assert me["vouchedBy"] == "console"
+
+
+async def test_the_sign_in_page_offers_it(console: RunningConsole, provider: FakeProvider) -> None:
+    async with console.caller(None) as client:
+        page = await client.get("/sign-in")
+
+    assert f"Sign in with {provider.url.removeprefix('http://')}" in page.text
+
+
+@pytest.mark.parametrize(
+    ("lies", "algorithm", "is_forged"),
+    [
+        ({"nonce": "another"}, "RS256", False),
+        ({"iss": "http://evil.example"}, "RS256", False),
+        ({"aud": "somebody-else"}, "RS256", False),
+        ({"exp": 1}, "RS256", False),
+        ({}, "RS256", True),
+        ({}, "HS256", False),
+        ({}, "none", False),
+    ],
+    ids=["nonce", "issuer", "audience", "expired", "forged", "shared secret", "unsigned"],
+)
+async def test_a_token_that_proves_nothing_opens_nothing(
+    console: RunningConsole, provider: FakeProvider, lies: dict[str, Any], algorithm: str, is_forged: bool
+) -> None:
+    provider.lies, provider.algorithm, provider.is_forged = lies, algorithm, is_forged
+
+    async with signed_in(console) as (answer, client):
+        after = await client.get("/api/v1/me")
+
+    assert answer.status_code == 401, answer.text
+    assert after.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"groups": ["others"]}, "is in no group that may do anything here"),
+        ({"groups": "sre"}, "is in no group that may do anything here"),
+        ({"email_verified": False}, "has not verified your email"),
+        ({"email": "monitor"}, "gives no usable email"),
+        ({"email": "a\r\nb"}, "gives no usable email"),
+        ({"email": None}, "gives no usable email"),
+    ],
+)
+async def test_whoever_is_nobody_here_is_told_why(
+    console: RunningConsole, provider: FakeProvider, claims: dict[str, Any], why: str
+) -> None:
+    provider.claims = {**ADA, **claims}
+
+    async with signed_in(console) as (answer, client):
+        after = await client.get("/api/v1/me")
+
+    assert answer.status_code == 403
+    assert why in answer.text
+    assert after.status_code == 401
+
+
+async def test_a_code_or_a_state_is_good_once_and_for_its_browser(console: RunningConsole) -> None:
+    client = httpx.AsyncClient(base_url=console.url, headers={"accept": "text/html"}, timeout=15)
+    async with client, console.caller(None) as thief:
+        to_provider = await client.get("/sign-in/elsewhere")
+        back = await client.get(to_provider.headers["location"])
+        stolen = await thief.get(back.headers["location"])
+        first = await client.get(back.headers["location"])
+        second = await client.get(back.headers["location"])
+
+    assert (stolen.status_code, first.status_code, second.status_code) == (401, 303, 401)
+
+
+async def test_a_forged_host_sends_nobody_elsewhere(console: RunningConsole) -> None:
+    async with console.caller(None) as client:
+        answer = await client.get("/sign-in/elsewhere", headers={"host": "evil.example"})
+
+    found = re.search(r"redirect_uri=([^&]+)", answer.headers["location"])
+    assert found
+    assert "evil" not in found[1]
+
+
+async def test_without_the_provider_a_key_still_opens(broker: Broker, tmp_path: Path) -> None:
+    roles = tmp_path / "roles.yaml"
+    roles.write_text(ROLES)
+    nobody = f"http://127.0.0.1:{free_port()}"
+    async with (
+        services(broker.url),
+        running_console(
+            broker.url,
+            tmp_path,
+            public_url="http://localhost",
+            oidc_issuer=nobody,
+            oidc_client_id=CLIENT,
+            oidc_roles=roles,
+        ) as console,
+        console.caller(None) as client,
+    ):
+        elsewhere = await client.get("/sign-in/elsewhere")
+        mine = await console.admin.get("/api/v1/me")
+
+    assert (elsewhere.status_code, mine.status_code) == (503, 200)
+    assert "sign in with a key" in elsewhere.json()["message"]
+
+
+def test_half_a_provider_is_refused_at_the_start(tmp_path: Path) -> None:
+    half = Settings(oidc_issuer="https://id.example")
+    wrong = tmp_path / "roles.yaml"
+    wrong.write_text("sre: [{role: king}]")
+    whole = {"oidc_issuer": "https://id.example", "oidc_client_id": "x", "public_url": "https://x"}
+
+    with pytest.raises(Misconfigured, match="needs SLUICEWAY_OIDC_CLIENT_ID and SLUICEWAY_OIDC_ROLES"):
+        provider_of(half)
+    with pytest.raises(Misconfigured, match="sre"):
+        provider_of(Settings.model_validate({**whole, "oidc_roles": wrong}))
+    with pytest.raises(Misconfigured, match="cannot be read"):
+        provider_of(Settings.model_validate({**whole, "oidc_roles": tmp_path / "none"}))

@@ -1,0 +1,103 @@
+"""A small OpenID Connect provider: it signs in whoever comes, as the test says, honestly or not."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from joserfc import jwt
+from joserfc.jwk import OctKey, RSAKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from sluiceway.settings import ServiceSettings
+from sluiceway.telemetry.serving import health_server
+
+CLIENT = "sluiceway"
+SECRET = "the-clients-secret"
+
+
+@dataclass
+class FakeProvider:
+    """What the provider says of whoever signs in next."""
+
+    url: str = ""
+    claims: dict[str, Any] = field(default_factory=dict)
+    #: Claims in place of honest ones: iss, aud, exp, nonce.
+    lies: dict[str, Any] = field(default_factory=dict)
+    algorithm: str = "RS256"
+    #: Sign with a key that is not published.
+    is_forged: bool = False
+    codes: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+        self._other = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+
+    def pages(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/.well-known/openid-configuration", self._discovery),
+                Route("/jwks", self._jwks),
+                Route("/authorize", self._authorize),
+                Route("/token", self._token, methods=["POST"]),
+            ]
+        )
+
+    async def _discovery(self, request: Request) -> Response:
+        return JSONResponse(
+            {
+                "issuer": self.url,
+                "authorization_endpoint": f"{self.url}/authorize",
+                "token_endpoint": f"{self.url}/token",
+                "jwks_uri": f"{self.url}/jwks",
+                "id_token_signing_alg_values_supported": ["RS256", "HS256", "none"],
+            }
+        )
+
+    async def _jwks(self, request: Request) -> Response:
+        return JSONResponse({"keys": [self._key.as_dict(private=False)]})
+
+    async def _authorize(self, request: Request) -> Response:
+        asked = request.query_params
+        assert asked["code_challenge_method"] == "S256"
+        code = f"code-{len(self.codes)}"
+        self.codes[code] = asked["nonce"]
+        answer = {"code": code, "state": asked["state"]}
+        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(answer)}", 302)
+
+    async def _token(self, request: Request) -> Response:
+        form = await request.form()
+        nonce = self.codes.pop(str(form["code"]), None)
+        if nonce is None or not form.get("code_verifier"):
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        now = int(time.time())
+        honest = {"iss": self.url, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 300, "nonce": nonce}
+        token = self._signed({**honest, **self.claims, **self.lies})
+        answer = {"access_token": "x", "token_type": "Bearer", "id_token": token, "expires_in": 300}
+        return JSONResponse(answer)
+
+    def _signed(self, claims: dict[str, Any]) -> str:
+        header = {"alg": self.algorithm, "kid": "one"}
+        if self.algorithm == "HS256":
+            return jwt.encode(header, claims, OctKey.import_key(SECRET), algorithms=["HS256"])
+        if self.algorithm == "none":
+            return jwt.encode(header, claims, OctKey.import_key("any"), algorithms=["none"])
+        return jwt.encode(header, claims, self._other if self.is_forged else self._key)
+
+
+@asynccontextmanager
+async def running_provider() -> AsyncIterator[FakeProvider]:
+    """Run a provider until the block ends."""
+    provider = FakeProvider()
+
+    async def ready() -> dict[str, str]:
+        return {}
+
+    async with health_server(ServiceSettings(), ready, provider.pages()) as url:
+        provider.url = url
+        yield provider
