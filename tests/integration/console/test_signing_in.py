@@ -1,12 +1,14 @@
 """A session: begun with a key, kept in a cookie, ended by whoever has it or by the key's end."""
 
 import re
+from pathlib import Path
 
 import httpx
 
 from sluiceway.contracts.commands import RevokeKey
 from sluiceway.contracts.identity import Role
-from tests.support.consoles import create_api_key
+from tests.support.brokers import Broker
+from tests.support.consoles import create_api_key, running_console
 
 from .conftest import Served
 
@@ -107,3 +109,16 @@ async def test_a_page_that_is_not_there_says_so_as_a_page(served: Served) -> Non
 
     assert answer.status_code == 404
     assert "<h1>" in answer.text
+
+
+async def test_behind_tls_a_cookie_never_travels_without_it(
+    served: Served, broker: Broker, tmp_path: Path
+) -> None:
+    async with (
+        running_console(broker.url, tmp_path, public_url="https://releases.example") as console,
+        httpx.AsyncClient(base_url=console.url, headers=HTML) as client,
+    ):
+        page = await client.get("/sign-in")
+
+    assert "secure" in page.headers["set-cookie"].lower()
+    assert page.headers["strict-transport-security"].startswith("max-age=")
