@@ -1,0 +1,26 @@
+"""The example of an OpenID Connect provider's groups."""
+
+from pathlib import Path
+
+from services.console.oidc import provider_of
+from services.console.settings import Settings
+from sluiceway.contracts.identity import Role
+
+ROLES = Path(__file__).parents[3] / "deploy" / "examples" / "roles.yaml"
+
+
+def test_the_example_of_groups_is_valid() -> None:
+    provider = provider_of(
+        Settings(
+            oidc_issuer="https://id.example",
+            oidc_client_id="sluiceway",
+            oidc_roles=ROLES,
+            public_url="https://releases.example",
+        )
+    )
+
+    assert provider
+    identity = provider.identity("ada", ("sre", "unknown"))
+    assert identity
+    assert [grant.role for grant in identity.grants] == [Role.APPROVER, Role.OPERATOR]
+    assert provider.identity("eve", ("unknown",)) is None
