@@ -29,7 +29,7 @@ async def serve(url_file: Path, answer: bytes) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     # Head and body are two writes: without this, the second waits for the caller to acknowledge the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    app = Starlette(routes=[Route(ROUTE, constant, methods=["POST"])])
+    app = Starlette(routes=[Route(ROUTE, constant, methods=["POST"]), Route("/", constant)])
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
     announce(url_file, f"http://127.0.0.1:{listener.getsockname()[1]}")
     await uvicorn.Server(config).serve(sockets=[listener])

@@ -84,15 +84,12 @@ class Shelf(Generic[View]):
 
     async def one(self, name: str) -> Single[View]:
         """Return one, with who created it."""
-        self._entry(name)
-        log = await self.desk.log.history(self._key(name))
-        first, last = log[0].event, log[-1].event
-        created = {
-            "created_time": first.time_ms,
-            "creator_id": first.actor_id,
-            "creator_name": first.actor_id,
-        }
-        return Single(message=f"{self.noun} found", data=self.view(**_fields(last), **created))
+        entry, _ = self._entry(name)
+        fields = _fields(entry.event)
+        if first := await self.desk.log.first(self._key(name)):
+            fields["created_time"] = first.event.time_ms
+            fields["creator_id"] = fields["creator_name"] = first.event.actor_id
+        return Single(message=f"{self.noun} found", data=self.view(**fields))
 
     async def created(self, name: str, body: GateChange | ConfigChange, command_id: str) -> Single[View]:
         """Create a feature; 409 where there is one that is not archived."""

@@ -83,6 +83,19 @@ class FeatureLog:
         history = await self.history(key)
         return Tail(history[-1] if history else None, sequence)
 
+    async def first(self, key: FeatureKey) -> Logged | None:
+        """Return the first event of a feature; None where there is none, or it is no event."""
+        try:
+            message = await self._js.get_msg(
+                subjects.FEATURES_STREAM, seq=1, subject=subjects.feature(key), direct=True, next=True
+            )
+        except NotFoundError:
+            return None
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("FEATURES does not answer now") from error
+        event = _event_or_none(message.data or b"", key)
+        return Logged(message.seq or 0, event) if event else None
+
     async def history(self, key: FeatureKey) -> list[Logged]:
         """Return all events of a feature, oldest first; what is no event is left out."""
         return [

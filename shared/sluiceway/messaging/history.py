@@ -1,5 +1,6 @@
 """Every message of a subject that a stream still holds."""
 
+import contextlib
 from collections.abc import AsyncIterator
 
 from nats.errors import Error as NatsError
@@ -38,8 +39,9 @@ async def records(
     )
     try:
         puller = await js.pull_subscribe(subject, stream=stream, config=config)
+        info = await puller.consumer_info()
         try:
-            left = (await puller.consumer_info()).num_pending or 0
+            left = info.num_pending or 0
             while left > 0:
                 batch = await puller.fetch(min(BATCH, left), timeout=REQUEST_TIMEOUT_SECONDS)
                 left -= len(batch)
@@ -51,5 +53,7 @@ async def records(
                     yield Record(message.subject, place, time_ms, message.data, message.headers or {})
         finally:
             await puller.unsubscribe()
+            with contextlib.suppress(NatsError, TimeoutError):  # else the server forgets it after a while
+                await js.delete_consumer(stream, info.name)
     except (NatsError, TimeoutError) as error:
         raise Unavailable(f"the stream {stream} cannot be read now") from error
