@@ -1,6 +1,7 @@
 """API keys: what people and machines show the console. Only an Argon2 hash of each is stored."""
 
 import secrets
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -14,8 +15,6 @@ KEY_LENGTH_MAX = 200
 
 #: OWASP's second choice: 19 MiB, two passes. The secret has 192 random bits, so this is a second fence.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-#: The hash of nothing: stands where a key is not known, so that the answer takes the same time.
-_NOTHING = _HASHER.hash(secrets.token_hex(SECRET_BYTES))
 
 
 def mint(id_: str | None = None) -> str:
@@ -35,9 +34,15 @@ def hash_of(key: str) -> str:
     return _HASHER.hash(key)
 
 
+@cache
+def _nothing() -> str:
+    """Return what stands where a key is not known, so that the answer takes the same time."""
+    return _HASHER.hash(secrets.token_hex(SECRET_BYTES))
+
+
 def matches(key: str, hash_: str | None) -> bool:
     """Say whether a key is the one that was hashed. Takes tens of milliseconds, also without a hash."""
     try:
-        return _HASHER.verify(hash_ or _NOTHING, key) and hash_ is not None
-    except (VerificationError, InvalidHashError):
+        return _HASHER.verify(hash_ or _nothing(), key) and hash_ is not None
+    except (VerificationError, InvalidHashError, UnicodeError):
         return False

@@ -14,7 +14,7 @@ from tests.support.system import EVERYONE
 from .conftest import Served
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
-EXAMPLES = 12
+EXAMPLES = 5
 BOUND_SECONDS = 110
 #: A stream has no end.
 STREAMS = r"^/api/v1/events$"
