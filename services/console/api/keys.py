@@ -1,5 +1,6 @@
 """`/api/v1/keys`: who may read rules, and who may use the console."""
 
+import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path
@@ -20,6 +21,7 @@ from .regions import Told
 router = APIRouter(tags=["keys"])
 
 KeyPath = Annotated[str, Path(pattern=NAME_PATTERN, description="The key's id.")]
+ID_LENGTH = 2 * api_keys.ID_BYTES
 #: Ten years: a longer life is no expiry.
 LIFETIME_MAX_SECONDS = 10 * 365 * 86_400
 
@@ -74,11 +76,15 @@ async def list_keys(desk: AtDesk, caller: Caller) -> Keys:
 
 @router.post("/keys", status_code=201, responses=CHANGING)
 async def create_key(body: NewKey, desk: AtDesk, caller: Caller, command_id: CommandId) -> CreatedKey:
-    """Create a key for the console, and show it, once. Needs the role admin."""
-    key, now = api_keys.mint(), now_ms()
+    """Create a key for the console, and show it, once. Needs the role admin.
+
+    The same request with the same `Idempotency-Key` is refused (409): a key is never shown again.
+    """
+    id_ = hashlib.sha256(command_id.encode()).hexdigest()[:ID_LENGTH]
+    key, now = api_keys.mint(id_), now_ms()
     expires_ms = None if body.expires_in_seconds is None else now + body.expires_in_seconds * 1_000
     stored = ApiKey(
-        id=api_keys.key_id(key),
+        id=id_,
         owner=body.owner,
         groups=body.groups,
         grants=body.grants,

@@ -94,7 +94,7 @@ class Shelf(Generic[View]):
     async def created(self, name: str, body: GateChange | ConfigChange, command_id: str) -> Single[View]:
         """Create a feature; 409 where there is one that is not archived."""
         known = self.desk.feature(self._key(name))
-        if known and not known.archived:
+        if known and not known.archived and command_id not in known.recent_commands:
             raise HTTPException(409, f"there is a {known.key} already; POST or PATCH it to change it")
         document = {"rules": [], **changes_of(body), "kind": KINDS[self.kind], "name": name}
         return await self._saved(document, command_id, ignored_in(body))

@@ -69,7 +69,8 @@ async def create_pipeline(
 ) -> Single[PipelineView]:
     """Create a pipeline. Needs the role admin."""
     id_ = body.id or slug(body.name)
-    if desk.catalogue.get("pipeline", id_):
+    known = desk.catalogue.get("pipeline", id_)
+    if known and known.document != Pipeline.model_validate({**body.to_jsonable(), "id": id_}):
         raise HTTPException(
             409, f"there is a pipeline {id_} already; POST release_pipelines/{id_} changes it"
         )

@@ -101,7 +101,7 @@ def drafted(desk: Desk, text: str) -> Draft:
     entry = desk.features.get(document.key)
     before = text_of_feature(entry.event.feature) if entry else ""
     actor = entry.event.actor_id if entry else ""
-    return Draft(document, _dumped(_tidy(document)), before, entry.sequence if entry else 0, actor)
+    return Draft(document, dumped(_tidy(document)), before, entry.sequence if entry else 0, actor)
 
 
 def previewed(desk: Desk, visitor: Identity, draft: Draft) -> Preview:
@@ -143,12 +143,12 @@ def text_of_feature(feature: Feature) -> str:
     if feature.base and feature.kind is FeatureKind.SEGMENT:
         written = {**written, "ids": list(feature.base.ids)}
         written.pop("defaultValue", None)
-    return _dumped(_tidy(MODELS[kind].model_validate(written)))
+    return dumped(_tidy(MODELS[kind].model_validate(written)))
 
 
 def text_of_pipeline(pipeline: Pipeline) -> str:
     """Return a pipeline as its author would write it."""
-    return _dumped(_with_durations(_tidy(pipeline)))
+    return dumped(_with_durations(_tidy(pipeline)))
 
 
 def new_text(kind: str) -> str:
@@ -157,13 +157,13 @@ def new_text(kind: str) -> str:
     match kind:
         case "pipeline":
             phase = {"name": "first", "timeInterval": "30m", "rules": [{"name": "everyone"}]}
-            return _dumped({"kind": "ReleasePipeline", "name": "my-pipeline", "phases": [phase]})
+            return dumped({"kind": "ReleasePipeline", "name": "my-pipeline", "phases": [phase]})
         case FeatureKind.DYNAMIC_CONFIG:
-            return _dumped({"kind": "DynamicConfig", "name": "my_config", "defaultValue": {"key": "value"}})
+            return dumped({"kind": "DynamicConfig", "name": "my_config", "defaultValue": {"key": "value"}})
         case FeatureKind.SEGMENT:
-            return _dumped({"kind": "Segment", "name": "my_segment", "ids": ["user-1"]})
+            return dumped({"kind": "Segment", "name": "my_segment", "ids": ["user-1"]})
         case _:
-            return _dumped({"kind": "FeatureGate", "name": "my_gate", "rules": [everyone]})
+            return dumped({"kind": "FeatureGate", "name": "my_gate", "rules": [everyone]})
 
 
 def parsed(text: str) -> Any:
@@ -219,5 +219,12 @@ def _with_durations(value: Any) -> Any:
     return changed
 
 
-def _dumped(document: dict[str, Any]) -> str:
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+def dumped(value: Any) -> str:
+    """Return YAML that says exactly this, as readable as it can be.
+
+    PyYAML writes some line breaks of Unicode as they are, and reads them as blanks.
+    """
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    if yaml.safe_load(text) == value:
+        return text
+    return yaml.safe_dump(value, sort_keys=False, width=100)

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-import yaml
 from fastapi import APIRouter, HTTPException, Request
 from starlette.datastructures import FormData
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from sluiceway.contracts.identifiers import Name
 from sluiceway.contracts.pipeline import PHASES_MAX, Pipeline
 
 from ..asked import AtDesk
-from .drafts import Faulty, drafted, parsed, previewed, text_of_pipeline
+from .drafts import Faulty, drafted, dumped, parsed, previewed, text_of_pipeline
 from .rendering import render
 from .visitors import Posted, Visitor
 
@@ -70,7 +69,7 @@ async def change(request: Request, id_: Name, desk: AtDesk, visitor: Visitor, fo
     if form.get("do") not in ("preview", "yaml"):
         return _form(request, desk, fields, int(revision) if revision.isdecimal() else 0)
     try:
-        text = yaml.safe_dump(document_in(fields), sort_keys=False, allow_unicode=True, width=100)
+        text = dumped(document_in(fields))
         draft = drafted(desk, text)
     except Faulty as error:
         return _form(request, desk, fields, int(revision) if revision.isdecimal() else 0, fault=str(error))
@@ -194,7 +193,7 @@ def _list(name: str, fields: PhaseFields) -> Any:
 
 
 def _text(items: list[Any]) -> str:
-    return yaml.safe_dump(items, sort_keys=False, allow_unicode=True, width=100) if items else ""
+    return dumped(items) if items else ""
 
 
 def _form(

@@ -85,3 +85,14 @@ async def test_too_large_a_body_is_refused(served: Served) -> None:
     answer = await served.console.admin.post("/console/v1/environments", content=b" " * 300_000)
 
     assert answer.status_code == 413
+
+
+async def test_guesses_use_up_nobody_elses_share(served: Served, broker: Broker, tmp_path: Path) -> None:
+    async with running_console(broker.url, tmp_path, requests_per_second=0.5) as console:
+        await console.admin.get("/api/v1/me")
+        async with console.caller(f"{console.key}x") as guesser:
+            guesses = [(await guesser.get("/api/v1/me")).status_code for _ in range(6)]
+        after = await console.admin.get("/api/v1/me")
+
+    assert 429 in guesses
+    assert after.status_code == 200

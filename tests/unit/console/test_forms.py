@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from hypothesis import given
+import yaml
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.console.pages.drafts import parsed, text_of_pipeline
+from services.console.pages.drafts import dumped, parsed, text_of_pipeline
 from services.console.pages.forms import document_in, fields_of, moved
 from sluiceway.contracts.pipeline import Pipeline
 
@@ -67,6 +68,15 @@ PIPELINES = st.builds(
         },
     ),
 )
+
+
+SCALARS = st.text() | st.integers() | st.booleans()
+
+
+@given(st.recursive(SCALARS, lambda one: st.lists(one) | st.dictionaries(st.text(), one), max_leaves=5))
+@example("\x85")
+def test_yaml_says_exactly_what_was_meant(value: Any) -> None:
+    assert yaml.safe_load(dumped(value)) == value
 
 
 @given(PIPELINES)

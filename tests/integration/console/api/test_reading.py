@@ -199,6 +199,17 @@ async def test_a_key_is_created_shown_once_and_revoked(served: Served) -> None:
     assert ended.status_code == 401
 
 
+async def test_a_key_that_is_asked_for_twice_is_created_once(served: Served) -> None:
+    body = {"owner": "ada", "grants": [{"role": "viewer"}]}
+    headers = {"Idempotency-Key": "once"}
+
+    first = await served.console.admin.post("/api/v1/keys", json=body, headers=headers)
+    again = await served.console.admin.post("/api/v1/keys", json=body, headers=headers)
+
+    assert (first.status_code, again.status_code) == (201, 409)
+    assert len((await get(served, "keys"))["data"]) == 2
+
+
 async def test_too_many_requests_are_told_when_to_come_back(
     served: Served, broker: Broker, tmp_path: Path
 ) -> None:

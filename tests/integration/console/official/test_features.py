@@ -159,12 +159,16 @@ async def test_what_is_not_valid_is_refused_by_name(script: Script) -> None:
 
 
 async def test_the_same_request_with_the_same_key_is_done_once(served: Served, script: Script) -> None:
-    await script.ok("POST", "gates", {"name": "one"}, status=201)
     headers = {"Idempotency-Key": "deploy-7"}
+    new = {"name": "one"}
+    created = [
+        await served.console.admin.post("/console/v1/gates", json=new, headers=headers) for _ in range(2)
+    ]
     body = {"description": "from CI"}
 
     first = await served.console.admin.patch("/console/v1/gates/one", json=body, headers=headers)
     again = await served.console.admin.patch("/console/v1/gates/one", json=body, headers=headers)
 
+    assert [answer.status_code for answer in created] == [201, 201]
     assert (first.status_code, again.status_code) == (200, 200)
     assert len(await served.driver.history("one")) == 2

@@ -63,7 +63,7 @@ async def test_one_that_runs_is_neither_changed_nor_deleted(served: Served, scri
 async def test_what_is_no_pipeline_is_refused_by_name(script: Script) -> None:
     await script.ok("POST", PIPELINES, body())
 
-    again = await script.refused("POST", PIPELINES, body(), status=409)
+    again = await script.refused("POST", PIPELINES, body(triggerNotice="another"), status=409)
     nothing = await script.refused("POST", PIPELINES, {"name": "x", "phases": []}, status=400)
     unknown = await script.refused("POST", PIPELINES, body("y", colour="red"), status=400)
     phases = body("z")["phases"]
