@@ -54,7 +54,7 @@ class NewKey(Authored):
     owner: Owner
     groups: Annotated[tuple[Label, ...], Field(max_length=GROUPS_MAX)] = ()
     grants: Annotated[tuple[Grant, ...], Field(min_length=1, max_length=GRANTS_MAX)]
-    expires_in_seconds: Annotated[int, Field(ge=1, le=LIFETIME_MAX_SECONDS)] | None = None
+    expires_in_seconds: Annotated[int, Field(strict=True, ge=1, le=LIFETIME_MAX_SECONDS)] | None = None
 
 
 class CreatedKey(Recorded):

@@ -34,7 +34,7 @@ class PipelineView(Pipeline):
 
 class _Ours(Authored):
     trigger_notice: Annotated[str, Field(max_length=1_000)] | None = None
-    observe_for_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
+    observe_for_ms: Annotated[int, Field(strict=True, ge=0, le=INTERVAL_MAX_MS)] = 0
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
     require_confirmation: StrictBool = False
 

@@ -88,13 +88,13 @@ class MetricGuardrail(Authored):
     failure_condition: ConditionText | None = None
     #: A measurement that meets this one has succeeded. With both: neither met is inconclusive.
     success_condition: ConditionText | None = None
-    interval_ms: Annotated[int, Field(ge=100, le=DAY_MS)] = 30_000
+    interval_ms: Annotated[int, Field(strict=True, ge=100, le=DAY_MS)] = 30_000
     #: From the start of the phase to the first measurement.
-    initial_delay_ms: Annotated[int, Field(ge=0, le=DAY_MS)] = 0
+    initial_delay_ms: Annotated[int, Field(strict=True, ge=0, le=DAY_MS)] = 0
     #: So many failed measurements of a region are borne; one more trips the guardrail.
-    failure_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
+    failure_limit: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 0
     #: So many errors in a row are borne; one more makes the guardrail inconclusive.
-    consecutive_error_limit: Annotated[int, Field(ge=0, le=10_000)] = 4
+    consecutive_error_limit: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 4
     min_samples: MinSamples | None = None
     #: Without one, an answer of several series is an error.
     reducer: Reducer | None = None

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from .conditions import Condition
 from .durations import in_milliseconds
@@ -44,7 +44,7 @@ class Approvals(Authored):
     """Who must agree before a phase starts. Each person counts once."""
 
     #: So many different people.
-    count: Annotated[int, Field(ge=1, le=APPROVALS_MAX)] = 1
+    count: Annotated[int, Field(strict=True, ge=1, le=APPROVALS_MAX)] = 1
     #: Each of them in one of these groups, by what is vouched for; absent: anybody.
     groups: Annotated[tuple[Label, ...], Field(min_length=1, max_length=GROUPS_MAX)] | None = None
     #: Whether whoever started the release counts as one of them.
@@ -57,10 +57,12 @@ class Phase(Authored):
     YAML may say `timeInterval: 30m` in place of `timeIntervalMs`.
     """
 
+    model_config = ConfigDict(json_schema_extra=lambda schema: _may_lack_id(schema))
+
     id: Name
     name: Label
     #: How long the phase bakes before the next one may start, counted from its start.
-    time_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
+    time_interval_ms: Annotated[int, Field(strict=True, ge=0, le=INTERVAL_MAX_MS)] = 0
     required_review: StrictBool = False
     #: Who must approve it, where one approval by anybody is too little; implies `requiredReview`.
     approvals: Approvals | None = None
@@ -89,6 +91,8 @@ class Phase(Authored):
 class Pipeline(Authored):
     """An ordered plan of phases; its id is what features attach to."""
 
+    model_config = ConfigDict(json_schema_extra=lambda schema: _may_lack_id(schema))
+
     kind: Literal["ReleasePipeline"] = "ReleasePipeline"
     id: Name
     name: Label
@@ -96,7 +100,7 @@ class Pipeline(Authored):
     #: Shown to whoever is about to start a release.
     trigger_notice: Annotated[str, Field(max_length=1_000)] | None = None
     #: How long guardrails and alerts may still take a completed release back. YAML: `observeFor: 1h`.
-    observe_for_ms: Annotated[int, Field(ge=0, le=INTERVAL_MAX_MS)] = 0
+    observe_for_ms: Annotated[int, Field(strict=True, ge=0, le=INTERVAL_MAX_MS)] = 0
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
     #: A phase is left only once every instance that reports from its regions has applied it. Without
     #: it a region that stands still delays nobody.
@@ -117,6 +121,12 @@ class Pipeline(Authored):
 def _twice(names: Iterable[str]) -> str | None:
     """Return the first name that stands twice."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def _may_lack_id(schema: dict[str, Any]) -> None:
+    """Say in a JSON schema that an id may be left out, or be null: the name gives one."""
+    schema["required"] = [name for name in schema["required"] if name != "id"]
+    schema["properties"]["id"] = {"anyOf": [schema["properties"]["id"], {"type": "null"}]}
 
 
 def _with_id(data: Any) -> Any:
