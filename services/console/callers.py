@@ -124,9 +124,11 @@ class Callers:
             self._rate.take(stored.id)
         return stored
 
-    def is_still(self, identity: Identity) -> bool:
-        """Say whether somebody who was let in may stay: its key is neither revoked nor has it expired."""
-        return identity.vouched_by == CONSOLE or self.keys.valid(identity.vouched_by) is not None
+    def is_still(self, request: Request, identity: Identity) -> bool:
+        """Say whether somebody who was let in may stay: its key, or its session, is still valid."""
+        if identity.vouched_by == CONSOLE:
+            return self.signed_in(request) is not None
+        return self.keys.valid(identity.vouched_by) is not None
 
     async def _by_key(self, request: Request, key: str) -> Identity:
         stored = await self.prove(request, key)

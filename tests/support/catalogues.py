@@ -46,7 +46,7 @@ def pipeline(*phases: dict[str, Any], name: str = PIPELINE, **fields: Any) -> di
 async def apply_catalogue(driver: Driver, *phases: dict[str, Any], **fields: Any) -> None:
     """Save environments, regions and the pipeline."""
     for environment in dict.fromkeys(REGIONS.values()):
-        await driver.accepted(SaveEnvironment, environment={"name": environment})
+        await driver.saved(SaveEnvironment, environment={"name": environment})
     for name in REGIONS:
-        await driver.accepted(SaveRegion, region=region(name))
-    await driver.accepted(SavePipeline, pipeline=pipeline(*phases, **fields))
+        await driver.saved(SaveRegion, region=region(name))
+    await driver.saved(SavePipeline, pipeline=pipeline(*phases, **fields))

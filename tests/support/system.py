@@ -58,6 +58,12 @@ class Driver:
         assert reply.outcome is Outcome.ACCEPTED, reply
         return reply
 
+    async def saved(self, model: type[Command], **fields: Any) -> Reply:
+        """Send a command that may have been sent before: one whose answer was lost is sent again."""
+        reply = await self.send(model, **fields)
+        assert reply.refusal is None, reply
+        return reply
+
     async def refused(self, model: type[Command], **fields: Any) -> Refusal:
         reply = await self.send(model, **fields)
         assert reply.refusal, reply

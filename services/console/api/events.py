@@ -43,7 +43,7 @@ async def events(
     """
     callers: Callers = request.app.state.callers
     after = seen if seen is not None else asked
-    stream = _stream(desk, after, lambda: callers.is_still(caller))
+    stream = _stream(desk, after, lambda: callers.is_still(request, caller))
     return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 
 
