@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from playwright.async_api import async_playwright
 from rich.console import Console
@@ -100,7 +100,7 @@ def _read(url: str, key: str, folder: Path) -> None:
     for column in ("", "bytes", "per second", "p50 (ms)", "p99 (ms)", "constant / s", "ratio"):
         table.add_column(column, justify="right")
     for what, path in READS.items():
-        answer = httpx.get(url + path, headers={"STATSIG-API-KEY": key})
+        answer = httpx2.get(url + path, headers={"STATSIG-API-KEY": key})
         assert answer.status_code == 200, answer.text
         ours = _loaded(url, path, key)
         with _constant(folder, answer.text) as constant:

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from rich.console import Console
 from rich.table import Table
@@ -159,7 +159,7 @@ class Bench:
     logs: Path
     driver: Driver
     regions: Regions
-    prometheus: httpx.AsyncClient
+    prometheus: httpx2.AsyncClient
     rounds: Rounds
 
     async def run(self) -> list[Figures]:
@@ -248,7 +248,7 @@ async def _release(driver: Driver, name: str) -> None:
 
 
 @asynccontextmanager
-async def _prometheus(logs: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def _prometheus(logs: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """Run the stub; gives a client of it."""
     file = logs / "prometheus.url"
     process = await asyncio.create_subprocess_exec(
@@ -256,7 +256,7 @@ async def _prometheus(logs: Path) -> AsyncIterator[httpx.AsyncClient]:
     )
     try:
         await eventually(file.exists, "the stub answers")
-        async with httpx.AsyncClient(base_url=file.read_text(), trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=file.read_text(), trust_env=False) as client:
             yield client
     finally:
         process.terminate()
@@ -349,8 +349,8 @@ def _show_usage(figures: Sequence[Figures]) -> None:
 async def _show_scrapes(url: str) -> None:
     """Print how long a scrape of the monitor keeps a small request waiting."""
     async with (
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
-        httpx.AsyncClient(base_url=url, trust_env=False) as prober,
+        httpx2.AsyncClient(base_url=url, trust_env=False) as client,
+        httpx2.AsyncClient(base_url=url, trust_env=False) as prober,
     ):
         without, during, scrape = Samples(), Samples(), Samples()
         await _probe(prober, without, asyncio.create_task(asyncio.sleep(SCRAPES)))
@@ -367,7 +367,7 @@ async def _show_scrapes(url: str) -> None:
     Console(width=120).print("\n", table)
 
 
-async def _probe(client: httpx.AsyncClient, samples: Samples, until: "asyncio.Task[None]") -> None:
+async def _probe(client: httpx2.AsyncClient, samples: Samples, until: "asyncio.Task[None]") -> None:
     while not until.done():
         await timed(samples, lambda: client.get("/healthz", timeout=60))
     await until

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 from nats.js.errors import NotFoundError
@@ -87,7 +87,7 @@ class Stage:
     prometheus: Prometheus
     driver: Driver
     #: Region → its edge, asked with a key of the region.
-    edges: Mapping[str, httpx.AsyncClient]
+    edges: Mapping[str, httpx2.AsyncClient]
 
     async def release(self, gate: str, plan: dict[str, Any]) -> str:
         """Start a release where nothing fails; return its trigger."""
@@ -263,7 +263,9 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(traffic, watcher, driver, edges)
 
 
-async def _edge(stack: AsyncExitStack, system: LocalSystem, driver: Driver, region: str) -> httpx.AsyncClient:
+async def _edge(
+    stack: AsyncExitStack, system: LocalSystem, driver: Driver, region: str
+) -> httpx2.AsyncClient:
     """Return who asks a region's edge, once it is ready."""
     key = await create_key(driver, region=region)
 
@@ -271,7 +273,7 @@ async def _edge(stack: AsyncExitStack, system: LocalSystem, driver: Driver, regi
         return system.processes().get(f"edge-{region}", {}).get("http")
 
     url = await eventually(address, f"{region} has an edge")
-    http = httpx.AsyncClient(base_url=url, headers={"x-api-key": key}, trust_env=False)
+    http = httpx2.AsyncClient(base_url=url, headers={"x-api-key": key}, trust_env=False)
     await stack.enter_async_context(http)
 
     async def is_ready() -> bool:
@@ -281,9 +283,9 @@ async def _edge(stack: AsyncExitStack, system: LocalSystem, driver: Driver, regi
     return http
 
 
-async def _passes(edge: httpx.AsyncClient, gate: str) -> bool:
+async def _passes(edge: httpx2.AsyncClient, gate: str) -> bool:
     answer = await edge.post(f"/ofrep/v1/evaluate/flags/{gate}", json={"context": {"targetingKey": "ada"}})
-    if answer.status_code == httpx.codes.NOT_FOUND:  # the edge has not heard of it yet
+    if answer.status_code == httpx2.codes.NOT_FOUND:  # the edge has not heard of it yet
         return False
     return bool(answer.raise_for_status().json()["value"])
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 
 from services.console.app import Console
 from services.console.desk import Desk
@@ -26,7 +26,7 @@ class RunningConsole(NamedTuple):
     console: Console
     url: str
     #: Asks with the admin's key.
-    admin: httpx.AsyncClient
+    admin: httpx2.AsyncClient
     key: str
 
     @property
@@ -34,10 +34,10 @@ class RunningConsole(NamedTuple):
         """What the console knows."""
         return self.console.reception()
 
-    def caller(self, key: str | None) -> httpx.AsyncClient:
+    def caller(self, key: str | None) -> httpx2.AsyncClient:
         """Return a client with a key, or with none; the caller closes it."""
         headers = {HEADER: key} if key else {}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=15)
+        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=15)
 
 
 async def create_api_key(
@@ -72,5 +72,5 @@ async def running_console(nats_url: str, folder: Path, **settings_: Any) -> Asyn
     console = Console(settings)
     async with health_server(settings, console.readiness, console.pages) as url, console:
         key = file.read_text()
-        async with httpx.AsyncClient(base_url=url, headers={HEADER: key}, timeout=15) as admin:
+        async with httpx2.AsyncClient(base_url=url, headers={HEADER: key}, timeout=15) as admin:
             yield RunningConsole(console, url, admin, key)

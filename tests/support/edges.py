@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 
 from services.edge.app import Edge
 from services.edge.settings import Settings
@@ -23,7 +23,7 @@ class RunningEdge(NamedTuple):
 
     edge: Edge
     url: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
     async def flag(self, key: str, **context: Any) -> dict[str, Any]:
         answer = await self.http.post(f"/ofrep/v1/evaluate/flags/{key}", json={"context": context})
@@ -52,7 +52,7 @@ async def running_edge(
     async with (
         health_server(settings, edge.readiness, edge.pages) as url,
         edge,
-        httpx.AsyncClient(base_url=url, headers=headers, timeout=15) as http,
+        httpx2.AsyncClient(base_url=url, headers=headers, timeout=15) as http,
     ):
         if key:
             await eventually(lambda: edge.keys.lets_in(key), "the key is known")

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from services.local.broker import die_with_parent
@@ -92,9 +92,9 @@ class Prometheus(Child):
 
     async def _get(self, page: str, **parameters: str) -> dict[str, Any] | None:
         try:
-            async with httpx.AsyncClient(trust_env=False) as http:
+            async with httpx2.AsyncClient(trust_env=False) as http:
                 answer = await http.get(f"{self.url}/api/v1/{page}", params=parameters)
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return None
         found: dict[str, Any] | None = answer.json().get("data") if answer.is_success else None
         return found

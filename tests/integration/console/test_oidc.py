@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from services.console.oidc import provider_of
@@ -57,10 +57,10 @@ async def console(broker: Broker, tmp_path: Path, provider: FakeProvider) -> Asy
 
 
 @asynccontextmanager
-async def signed_in(console: RunningConsole) -> AsyncIterator[tuple[httpx.Response, httpx.AsyncClient]]:
+async def signed_in(console: RunningConsole) -> AsyncIterator[tuple[httpx2.Response, httpx2.AsyncClient]]:
     """Give the last page of a sign-in, and the browser."""
     headers = {"accept": "text/html"}
-    async with httpx.AsyncClient(base_url=console.url, headers=headers, timeout=15) as client:
+    async with httpx2.AsyncClient(base_url=console.url, headers=headers, timeout=15) as client:
         answer = await client.get("/sign-in/elsewhere?next=/features", follow_redirects=True)
         yield answer, client
 
@@ -133,7 +133,7 @@ async def test_whoever_is_nobody_here_is_told_why(
 
 
 async def test_a_code_or_a_state_is_good_once_and_for_its_browser(console: RunningConsole) -> None:
-    client = httpx.AsyncClient(base_url=console.url, headers={"accept": "text/html"}, timeout=15)
+    client = httpx2.AsyncClient(base_url=console.url, headers={"accept": "text/html"}, timeout=15)
     async with client, console.caller(None) as thief:
         to_provider = await client.get("/sign-in/elsewhere")
         back = await client.get(to_provider.headers["location"])

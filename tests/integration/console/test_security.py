@@ -342,7 +342,7 @@ async def test_no_log_holds_a_secret(
     await served.driver.answered(PauseTrigger, trigger=TRIGGER, phaseID="dev")
 
     # The client that asks here stands in the same process; what it says of itself is not the console's.
-    ours = [record for record in caplog.records if not record.name.startswith(("httpcore.", "httpx"))]
+    ours = [record for record in caplog.records if not record.name.startswith(("httpcore.", "httpx2"))]
     said = "\n".join(map(str, [*(vars(record) for record in ours), *capfd.readouterr()]))
     for secret in (served.console.key, wrong, created.json()["key"], cookie, token, "$argon2"):
         assert secret not in said, secret[:20]

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from sluiceway.contracts.commands import RevokeKey
 from sluiceway.contracts.identity import Role
@@ -15,16 +15,16 @@ from .conftest import Served
 HTML = {"accept": "text/html"}
 
 
-def browser(served: Served) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=served.console.url, headers=HTML, timeout=15)
+def browser(served: Served) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=served.console.url, headers=HTML, timeout=15)
 
 
-async def sign_in(client: httpx.AsyncClient, key: str, onward: str = "/") -> httpx.Response:
+async def sign_in(client: httpx2.AsyncClient, key: str, onward: str = "/") -> httpx2.Response:
     page = await client.get("/sign-in", params={"next": onward})
     return await client.post("/sign-in", data={"csrf": csrf_of(page), "key": key, "next": onward})
 
 
-def csrf_of(page: httpx.Response) -> str:
+def csrf_of(page: httpx2.Response) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert found, page.text
     return found[1]
@@ -116,7 +116,7 @@ async def test_behind_tls_a_cookie_never_travels_without_it(
 ) -> None:
     async with (
         running_console(broker.url, tmp_path, public_url="https://releases.example") as console,
-        httpx.AsyncClient(base_url=console.url, headers=HTML) as client,
+        httpx2.AsyncClient(base_url=console.url, headers=HTML) as client,
     ):
         page = await client.get("/sign-in")
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from services.edge.app import Edge
@@ -106,7 +106,7 @@ async def test_without_a_key_of_the_region_there_is_no_answer_and_no_hint(
         elsewhere = await create_key(driver, region="staging")
         async with running_edge(broker.url, "dev", tmp_path, right) as edge:
             await holding(edge, "checkout")
-            async with httpx.AsyncClient(base_url=edge.url) as stranger:
+            async with httpx2.AsyncClient(base_url=edge.url) as stranger:
                 answers = [
                     await stranger.get(SPECS),
                     *[
@@ -204,7 +204,7 @@ async def test_an_edge_alone_serves_its_last_rules_and_keys_after_its_own_restar
     alone = Edge(settings)
     async with (
         health_server(settings, alone.readiness, alone.pages) as url,
-        httpx.AsyncClient(base_url=url, headers={"statsig-api-key": key, "x-api-key": key}) as http,
+        httpx2.AsyncClient(base_url=url, headers={"statsig-api-key": key, "x-api-key": key}) as http,
     ):
         again = (await http.get(SPECS)).json()
         flag = await http.post("/ofrep/v1/evaluate/flags/checkout", json={"context": {"targetingKey": "u"}})

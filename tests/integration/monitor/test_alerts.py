@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,9 +46,9 @@ class Hook(NamedTuple):
     """A monitor with its webhook, and somebody who looks at what becomes of it."""
 
     driver: Driver
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
-    async def post(self, *alerts: Any, **message: Any) -> httpx.Response:
+    async def post(self, *alerts: Any, **message: Any) -> httpx2.Response:
         body = {"version": "4", "status": "firing", "receiver": r"team\.hook", "alerts": alerts, **message}
         return await self.http.post("/alertmanager", json=body)
 
@@ -73,10 +73,10 @@ class Hook(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(monitor: Monitor) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(monitor: Monitor) -> AsyncIterator[httpx2.AsyncClient]:
     async with (
         health_server(monitor.settings, monitor.readiness, monitor.pages) as url,
-        httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}) as http,
+        httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}) as http,
     ):
         yield http
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 
 from services.console import changes
 from services.console.api import events
@@ -31,7 +31,7 @@ class Event(NamedTuple):
 class Ear:
     """Reads a stream of events."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: httpx2.Response) -> None:
         self.answer = answer
         self._lines = answer.aiter_lines()
 
@@ -60,7 +60,7 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(client: httpx.AsyncClient, last: int | None = None) -> AsyncIterator[Ear]:
+async def listening(client: httpx2.AsyncClient, last: int | None = None) -> AsyncIterator[Ear]:
     headers = {} if last is None else {"Last-Event-ID": str(last)}
     async with client.stream("GET", "/api/v1/events", headers=headers) as answer:
         assert answer.status_code == 200

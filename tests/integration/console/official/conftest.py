@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.integration.console.conftest import Served
@@ -11,7 +11,7 @@ from tests.integration.console.conftest import Served
 class Script:
     """Calls the Console API."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
 
     async def ok(self, method: str, path: str, body: Any = None, *, status: int = 200, **query: Any) -> Any:
