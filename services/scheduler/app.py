@@ -140,7 +140,7 @@ def _refusing_the_rest(dead_letters: DeadLetters) -> Callable[[Msg], Awaitable[N
         reason = f"there is no command {verb!r}; there are {', '.join(sorted(VERBS))}"
         await dead_letters.keep(message.subject, message.data, reason, RefusalCode.UNKNOWN_COMMAND)
         metrics.COMMANDS.labels("unknown", RefusalCode.UNKNOWN_COMMAND).inc()
-        if message.reply:
+        if subjects.is_inbox(message.reply):
             await message.respond(refused(RefusalCode.UNKNOWN_COMMAND, reason).to_json())
 
     return refuse

@@ -5,13 +5,12 @@ that name is beyond doubt, and what a command says of its sender is not.
 """
 
 from sluiceway.clock import Clock
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import Command
 from sluiceway.contracts.identity import CONSOLE, MONITOR, Grant, Identity, Role
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.delivery import Denied
 
-#: How the addresses begin that JetStream puts where an answer would go.
-JETSTREAM = "$JS."
 MONITORS_GRANTS = (Grant(role=Role.OPERATOR),)
 
 
@@ -29,8 +28,8 @@ class Identities:
         A command is a request. What comes from a stream, or without an address for the answer, was not
         published by a sender, but by the broker for one who may merely read.
         """
-        if reply_to.startswith(JETSTREAM) or (principal and not reply_to):
-            raise Denied(f"{command.verb} was not sent as a request; send it with an address for the answer")
+        if (reply_to or principal) and not subjects.is_inbox(reply_to):
+            raise Denied(f"{command.verb} was not sent as a request; send it with an inbox for the answer")
         identity = await self._identity(command, principal)
         if identity is None:
             return command.model_copy(update={"identity": None})

@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.js.errors import NotFoundError
 
 from services.scheduler.identities import Identities
 from sluiceway.clock import now_ms
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import Command, SaveEnvironment
 from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.messaging.catalogue_store import CatalogueView
@@ -75,7 +77,23 @@ async def test_the_monitor_may_do_what_an_operator_may(view: CatalogueView) -> N
     assert [grant.role for grant in vouched.identity.grants] == [Role.OPERATOR]
 
 
-@pytest.mark.parametrize("reply_to", ["", "$JS.ACK.DEAD_LETTERS.sly.1.1.1.1.0"])
+@pytest.mark.parametrize(
+    "reply_to", ["", "$JS.ACK.DEAD_LETTERS.sly.1.1.1.1.0", "$KV.CATALOG.environment.qa", "sluiceway.alerts.x"]
+)
 async def test_what_is_no_request_is_by_nobody(view: CatalogueView, reply_to: str) -> None:
     with pytest.raises(Denied, match="was not sent as a request"):
         await Identities(view, now_ms, required=False).vouched(command(identity=ROOT), "console", reply_to)
+
+
+@pytest.mark.parametrize("verb", ["save_environment", "no_such_verb"])
+async def test_no_answer_is_written_to_a_stream(driver: Driver, verb: str) -> None:
+    client, js = driver.connection.client, driver.connection.js
+    place = subjects.catalogue("pipeline", "prod-release")
+
+    await client.publish(subjects.command(verb), command().to_json(), reply=place)
+    await driver.accepted(SaveEnvironment, environment={"name": "later"})  # whatever came before is answered
+
+    with pytest.raises(NotFoundError):
+        await js.get_last_msg(subjects.CATALOG_STREAM, place)
+    with pytest.raises(NotFoundError):
+        await js.get_last_msg(subjects.CATALOG_STREAM, subjects.catalogue("environment", "qa"))

@@ -36,6 +36,7 @@ from sluiceway.contracts.identity import ApiKey, Grant, Identity, Role
 from sluiceway.contracts.replies import RefusalCode, Reply
 from sluiceway.messaging.connection import connected
 from sluiceway.settings import BrokerSettings, ServiceSettings
+from tests.integration.cli.calls import Cli
 from tests.support.catalogues import apply_catalogue, phase, pipeline
 from tests.support.system import EVERYONE, Driver, following
 from tests.support.waiting import eventually
@@ -128,7 +129,7 @@ async def raw(secured: Secured, user: str, password: str) -> AsyncIterator[Any]:
     async def note(error: Exception) -> None:
         complaints.append(str(error))
 
-    settings = BrokerSettings(nats_url=secured.url(user, password))
+    settings = BrokerSettings(nats_url=secured.url(user, password), principal=user)
     async with connected(settings, user, error_cb=note) as connection:
         yield connection, complaints
 
@@ -176,8 +177,21 @@ async def test_the_log_names_who_is_vouched_for_and_by_which_key(secured: Secure
 
     await person.save_gate("dark_mode", EVERYONE)
 
-    (logged,) = await person.history("dark_mode")
+    (logged,) = await (await secured.admin()).history("dark_mode")
     assert (logged.event.actor_id, logged.event.vouched_by) == ("bea", PERSON)
+
+
+async def test_the_command_line_acts_with_a_keys_credentials(secured: Secured) -> None:
+    await secured.person(Role.EDITOR, Role.OPERATOR)
+    cli = Cli(secured.url(PERSON, "person"), SLUICEWAY_PRINCIPAL=PERSON, SLUICEWAY_ACTOR="root")
+
+    await cli.succeeds("gate", "set", "new_checkout", "--on", "--pipeline", "prod-release")
+    mine = await cli.refused("trigger", "approve", TRIGGER)
+    await cli.succeeds("trigger", "abort", TRIGGER)
+    everybodys = await cli.refused("get", "triggers")
+
+    assert mine.line.startswith("bea may not approve")
+    assert "the broker does not let these credentials do this (publish to" in everybodys.line
 
 
 async def test_a_group_counts_only_where_it_is_vouched_for(secured: Secured) -> None:
@@ -211,64 +225,129 @@ async def test_a_revoked_and_an_expired_key_are_refused_at_once(secured: Secured
 
 
 @pytest.mark.parametrize(
-    "subject",
+    ("user", "password", "subject"),
     [
-        "sluiceway.commands.save_environment",
-        "sluiceway.commands.save_environment.console",
-        "sluiceway.commands.save_environment.monitor",
-        "sluiceway.features.gate.new_checkout",
-        "$KV.CATALOG.environment.qa",
-        "$KV.RULES.dev.gate.new_checkout",
-        "$KV.APPLIED.dev.edge",
-        "sluiceway.alerts.pager",
-        "sluiceway.measurements.gate.g.1.dev.errors",
-        "$JS.API.STREAM.DELETE.FEATURES",
-        "$JS.API.STREAM.PURGE.FEATURES",
-        "$JS.API.CONSUMER.DELETE.ALERTS.monitor",
+        *(
+            (PERSON, "person", subject)
+            for subject in (
+                "sluiceway.commands.save_environment",
+                "sluiceway.commands.save_environment.console",
+                "sluiceway.commands.save_environment.monitor",
+                "sluiceway.features.gate.new_checkout",
+                "$KV.CATALOG.environment.qa",
+                "$KV.RULES.dev.gate.new_checkout",
+                "$KV.APPLIED.dev.edge",
+                "sluiceway.alerts.pager",
+                "sluiceway.measurements.gate.g.1.dev.errors",
+                "$JS.API.STREAM.INFO.FEATURES",
+                "$JS.API.STREAM.PURGE.FEATURES",
+                "$JS.API.CONSUMER.CREATE.FEATURES.sly",
+                "$JS.API.DIRECT.GET.KV_CATALOG.$KV.CATALOG.api_key.bootstrap",
+            )
+        ),
+        *(
+            ("edge-dev", "edge", subject)
+            for subject in (
+                "sluiceway.commands.save_environment.edge-dev",
+                "$KV.APPLIED.production.edge",
+                "$KV.RULES.dev.gate.new_checkout",
+                "$JS.API.STREAM.DELETE.FEATURES",
+                "$JS.API.CONSUMER.DELETE.ALERTS.monitor",
+                "$JS.API.CONSUMER.MSG.NEXT.ALERTS.monitor",
+                "$JS.API.CONSUMER.DELETE.FEATURES.notify-oncall",
+                "$JS.API.CONSUMER.CREATE.DEAD_LETTERS.sly",
+            )
+        ),
+        ("pager", "pager", "sluiceway.alerts.alertmanager"),
+        ("pager", "pager", "sluiceway.commands.roll_back.monitor"),
+        ("evaluator_publisher", "publisher", "$JS.API.CONSUMER.MSG.NEXT.ALERTS.monitor"),
+        ("evaluator_publisher", "publisher", "$KV.CATALOG.environment.qa"),
+        ("monitor", "monitor", "sluiceway.commands.abort.monitor"),
+        ("console", "console", "sluiceway.features.gate.new_checkout"),
     ],
 )
-async def test_the_broker_lets_a_person_publish_nowhere_else(secured: Secured, subject: str) -> None:
-    async with raw(secured, PERSON, "person") as (person, complaints):
-        await person.client.publish(subject, b"{}", reply=person.client.new_inbox())
-        await person.client.flush()
+async def test_the_broker_lets_nobody_publish_elsewhere(
+    secured: Secured, user: str, password: str, subject: str
+) -> None:
+    async with raw(secured, user, password) as (connection, complaints):
+        await connection.client.publish(subject, b"{}", reply=connection.client.new_inbox())
+        await connection.client.flush()
 
         await eventually(lambda: complaints, "the broker refuses it")
 
-    assert "permissions violation" in complaints[0].lower()
+    assert f'permissions violation for publish to "{subject.lower()}"' in complaints[0].lower()
+
+
+async def test_nobody_hears_what_another_is_answered(secured: Secured) -> None:
+    async with raw(secured, PERSON, "person") as (connection, complaints):
+        await connection.client.subscribe("_INBOX.>")
+
+        await eventually(lambda: complaints, "the broker refuses it")
+
+    assert "permissions violation for subscription" in complaints[0].lower()
+
+
+async def test_no_answer_is_written_where_its_asker_wants_it(secured: Secured) -> None:
+    """Whoever asks names the place of the answer; it must not be a stream's, nor a command."""
+    viewer = await secured.person(Role.VIEWER)
+    admin = await secured.admin()
+    await admin.save_gate("new_checkout", EVERYONE)
+    catalogue, alerts = [await end_of(admin, stream) for stream in ("KV_CATALOG", "ALERTS")]
+    asked = [
+        ("$JS.API.DIRECT.GET.FEATURES.sluiceway.features.gate.new_checkout", b""),
+        *((subjects.command(verb, PERSON), b"{}") for verb in ("save_environment", "no_such_verb")),
+    ]
+    wanted = ["$KV.CATALOG.pipeline.prod-release", "sluiceway.commands.save_environment.console"]
+
+    for subject, body in asked:
+        for reply in wanted:
+            await viewer.connection.client.publish(subject, body, reply=reply)
+    async with raw(secured, "pager", "pager") as (pager, _):
+        await pager.client.publish("sluiceway.alerts.pager", b"{}", reply=wanted[0])
+        await pager.client.flush()
+    await viewer.refused(SaveEnvironment, environment={"name": "qa"})  # whatever came before is answered
+
+    async def alert_has_come() -> bool:
+        return await end_of(admin, "ALERTS") > alerts
+
+    await eventually(alert_has_come, "the broker has taken the alert, and so has answered")
+    assert await end_of(admin, "KV_CATALOG") == catalogue
 
 
 async def test_what_a_stream_delivers_to_a_command_is_no_command(secured: Secured) -> None:
-    """Who may read a stream may have the broker deliver its messages anywhere."""
-    viewer = await secured.person(Role.VIEWER)
+    """Who may read a stream may have the broker deliver its messages anywhere in its account."""
     forged = SaveEnvironment.model_validate(
-        {
-            "actor": "root",
-            "environment": {"name": "qa"},
-            "identity": ROOT,
-        }
+        {"actor": "root", "environment": {"name": "qa"}, "identity": ROOT},
     )
-    # Rejected, and so kept, as it is, in a stream that everybody may read.
+    # Rejected, and so kept, as it is.
+    viewer = await secured.person(Role.VIEWER)
     await viewer.connection.client.request(
         subjects.command("save_region", PERSON), forged.to_json(), timeout=5
     )
-    kept = await viewer.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
-    assert kept.state.messages == 1
 
     stream = subjects.DEAD_LETTERS_STREAM
-    sly = ConsumerConfig(name="sly", deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
-    await viewer.connection.js.add_consumer(stream, sly)
-    await viewer.connection.client.publish(
-        f"$JS.API.CONSUMER.MSG.NEXT.{stream}.sly",
-        reply=subjects.command("save_environment", "console"),
-    )
+    async with raw(secured, "monitor", "monitor") as (taken_over, _):
+        sly = ConsumerConfig(name="sly", deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
+        await taken_over.js.add_consumer(stream, sly)
+        await taken_over.client.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.sly",
+            reply=subjects.command("save_environment", "console"),
+        )
 
-    async def was_delivered() -> bool:
-        info = await viewer.connection.js.consumer_info(stream, "sly")
-        return bool(info.delivered and info.delivered.consumer_seq)
+        async def was_delivered() -> bool:
+            info = await taken_over.js.consumer_info(stream, "sly")
+            return bool(info.delivered and info.delivered.consumer_seq)
 
-    await eventually(was_delivered, "the broker has delivered it")
+        await eventually(was_delivered, "the broker has delivered it")
     await viewer.refused(SaveEnvironment, environment={"name": "later"})  # whatever came before is answered
 
-    async with raw(secured, "console", "console") as (console, _):
-        with pytest.raises(NatsError):
-            await console.js.get_last_msg(subjects.CATALOG_STREAM, subjects.catalogue("environment", "qa"))
+    admin = await secured.admin()
+    with pytest.raises(NatsError):
+        await admin.connection.js.get_last_msg(
+            subjects.CATALOG_STREAM, subjects.catalogue("environment", "qa")
+        )
+
+
+async def end_of(driver: Driver, stream: str) -> int:
+    """Return the last sequence of a stream."""
+    return (await driver.connection.js.stream_info(stream)).state.last_seq

@@ -176,8 +176,10 @@ async def find_trigger(session: Session, trigger_id: str) -> tuple[Feature, Trig
         key = feature_of(TypeAdapter(TriggerId).validate_python(trigger_id))
     except ValidationError:
         raise Failed(f"{trigger_id!r} is no trigger id; one looks like gate.new_checkout.1") from None
-    history = await FeatureLog(session.connection, "").history(key)
-    for logged in reversed(history):
+    newest = await reading.feature(session.connection, *key)
+    if newest and newest.trigger and newest.trigger.id == trigger_id:
+        return newest, newest.trigger
+    for logged in reversed(await FeatureLog(session.connection, "").history(key)):
         feature = logged.event.feature
         if feature.trigger and feature.trigger.id == trigger_id:
             return feature, feature.trigger

@@ -29,6 +29,8 @@ from ..settings import BrokerSettings
 EXIT_REFUSED = 1
 EXIT_INTERRUPTED = 130
 PIPED_WIDTH = 240
+#: How nats-server says that somebody may not publish or subscribe.
+DENIED = "permissions violation for"
 
 
 class Failed(SluicewayError):
@@ -85,10 +87,30 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def connecting(self) -> AsyncIterator[None]:
-        """Hold a connection while the block runs; `Unavailable` where no broker answers soon."""
-        async with connected(self.settings, "cli", patient=False, error_cb=_quiet) as connection:
-            self._connection = connection
-            yield
+        """Hold a connection while the block runs.
+
+        `Unavailable` where no broker answers soon; `Failed` where it lets these credentials not do what
+        the block wants, which otherwise would wait in vain.
+        """
+        task, denied = asyncio.current_task(), list[str]()
+        assert task
+
+        async def notice(error: Exception) -> None:
+            """Keep the driver's own notices off the terminal; what fails is told once."""
+            if DENIED in str(error):
+                denied.append(str(error).partition(DENIED)[2].strip())
+                task.cancel()
+
+        try:
+            async with connected(self.settings, "cli", patient=False, error_cb=notice) as connection:
+                self._connection = connection
+                yield
+        except asyncio.CancelledError:
+            if not denied or task.uncancel():
+                raise
+            raise Failed(
+                f"the broker does not let these credentials do this ({denied[0]}); the console may show it"
+            ) from None
 
 
 # Only the options in front of the command look at the environment: one that stands anywhere in the
@@ -190,7 +212,3 @@ def _told(as_json: bool) -> Iterator[None]:
         raise typer.Exit(EXIT_REFUSED) from None
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-async def _quiet(error: Exception) -> None:
-    """Keep the driver's own notices off the terminal; what fails is told once, by the call that failed."""

@@ -67,6 +67,14 @@ def principal_in(subject: str) -> str | None:
     return tokens[1] if subject.startswith(command("")) and len(tokens) == 2 else None
 
 
+def is_inbox(reply_to: str) -> bool:
+    """Say whether an answer may be sent there: to `_INBOX…`, or across accounts (`_R_…`).
+
+    Anywhere else it could be taken for something: a stream stores whatever comes to its subjects.
+    """
+    return reply_to.startswith("_")
+
+
 def feature(key: FeatureKey) -> str:
     """Return the subject of a feature's log."""
     return f"{PREFIX}.features.{key.kind}.{key.name}"

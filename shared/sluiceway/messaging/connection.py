@@ -125,6 +125,9 @@ def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
         "max_reconnect_attempts": -1,
         "error_cb": failed,
     }
+    if settings.principal:
+        # Where the broker lets each of its users listen: nobody hears what others are answered.
+        options["inbox_prefix"] = f"_INBOX.{settings.principal}"
     if settings.nats_creds:
         options["user_credentials"] = str(settings.nats_creds)
     if settings.nats_ca:

@@ -14,6 +14,7 @@ from faststream.nats import NatsBroker
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from pydantic import BaseModel, ValidationError
 
+from ..contracts import subjects
 from ..contracts.faults import faults_of
 from ..contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from ..errors import Rejected, RetryLater
@@ -63,12 +64,18 @@ async def stop(broker: NatsBroker) -> None:
 
 
 def answering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
-    """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`."""
+    """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`.
+
+    But only in an inbox: a sender who names a stream's subject for it would have us write there.
+    """
 
     class Answering(BaseMiddleware[Any, Any]):
         async def consume_scope(
             self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
         ) -> Any:
+            if msg.reply_to and not subjects.is_inbox(msg.reply_to):
+                log.warning("%s asks for its answer at %s, and gets none", _subject(msg), msg.reply_to)
+                msg.reply_to = ""
             try:
                 return await call_next(msg)
             except IgnoredException:
