@@ -90,13 +90,17 @@ class Releases(RuleBasedStateMachine):
         for name in NAMES:
             self.save(name, attached=True)
 
-    @rule(name=st.sampled_from(NAMES), attached=st.booleans())
-    def save(self, name: str, attached: bool) -> None:
+    @rule(name=st.sampled_from(NAMES), attached=st.booleans(), at_once=st.booleans())
+    def save(self, name: str, attached: bool, at_once: bool = False) -> None:
         book = self.books[name]
         marker = f"marker-{name}-{self.count}-"
         before = book.log[-1] if book.log else None
         command = SaveFeature.model_validate(
-            {**self._who(), "feature": _document(name, marker, "release" if attached else None)}
+            {
+                **self._who(),
+                "feature": _document(name, marker, "release" if attached else None),
+                "atOnce": at_once,
+            }
         )
 
         event = self._send(name, command)
@@ -107,7 +111,7 @@ class Releases(RuleBasedStateMachine):
         book.versions += 1
         if book.archived:
             book.base, book.archived = None, False
-        if not attached:
+        if at_once or not attached:
             book.base = marker
             return
         book.runs += 1

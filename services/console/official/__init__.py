@@ -1,5 +1,7 @@
 """The Console API under `/console/v1`, as existing scripts speak it.
 
+The header `x-respect-review-settings` changes nothing: a review that a phase needs is always respected.
+
 Source: https://docs.statsig.com/console-api/release-pipelines
 """
 

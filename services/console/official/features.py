@@ -120,14 +120,12 @@ class Shelf(Generic[View]):
     async def switched(self, name: str, command_id: str, *, on: bool) -> Single[View]:
         """Switch a feature on along its pipeline, or off at once: the API's switch starts no release."""
         document = {**self._live(name), "isEnabled": on}
-        if on:
-            return await self._saved(document, command_id, [])
-        return await self._at_once(document, command_id)
+        return await self._saved(document, command_id, [], at_once=not on)
 
     async def launched(self, name: str, command_id: str) -> Single[View]:
         """Give a gate to everyone at once, past its pipeline."""
         document = {**self._live(name), "isEnabled": True, "rules": [EVERYONE]}
-        return await self._at_once(document, command_id)
+        return await self._saved(document, command_id, [], at_once=True)
 
     async def archived(self, name: str, command_id: str) -> Single[View]:
         self._entry(name)
@@ -141,16 +139,10 @@ class Shelf(Generic[View]):
             raise HTTPException(409, f"{feature.key} is not archived")
         return await self._saved(self._live(name), command_id, [])
 
-    async def _at_once(self, document: dict[str, Any], command_id: str) -> Single[View]:
-        """Save without the pipeline, then attach it again, which changes nothing that is live."""
-        pipeline = document["releasePipelineID"]
-        detached = await self._saved({**document, "releasePipelineID": None}, command_id, [])
-        if pipeline is None:
-            return detached
-        return await self._saved(document, f"{command_id}-attach", [])
-
-    async def _saved(self, document: dict[str, Any], command_id: str, ignored: list[str]) -> Single[View]:
-        await self.desk.act(SaveFeature, self.caller, id=command_id, feature=document)
+    async def _saved(
+        self, document: dict[str, Any], command_id: str, ignored: list[str], *, at_once: bool = False
+    ) -> Single[View]:
+        await self.desk.act(SaveFeature, self.caller, id=command_id, feature=document, at_once=at_once)
         entry, feature = self._entry(document["name"])
         trigger = feature.active_trigger
         notice = trigger.pipeline.trigger_notice if trigger else None

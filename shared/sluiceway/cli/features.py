@@ -30,13 +30,15 @@ Where = Annotated[
 ]
 Pipeline = Annotated[str | None, typer.Option("--pipeline", help="Attach this pipeline.")]
 NoPipeline = Annotated[bool, typer.Option("--no-pipeline", help="Detach the pipeline.")]
+AtOnce = Annotated[bool, typer.Option("--at-once", help="Go live past the pipeline, which stays attached.")]
 Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
 
 
 @command(
     gates,
     "set",
-    "sluiceway gate set new_checkout --on --pass 10 --pipeline prod-release;  sluiceway gate set old --off",
+    "sluiceway gate set new_checkout --on --pass 10 --pipeline prod-release;  "
+    "sluiceway gate set bad --off --at-once",
 )
 async def set_gate(
     session: Session,
@@ -51,6 +53,7 @@ async def set_gate(
     where: Where = None,
     pipeline: Pipeline = None,
     no_pipeline: NoPipeline = False,
+    at_once: AtOnce = False,
     description: Description = None,
     override_freeze: OverrideFreeze = False,
     reason: Reason = None,
@@ -68,7 +71,7 @@ async def set_gate(
     elif on or named:
         document["isEnabled"] = on or document.get("isEnabled", True)
         document["rules"] = [{**kept(document["rules"], anew=on is True), **named}]
-    await _save(session, FeatureGate, document, reason, override_freeze)
+    await _save(session, FeatureGate, document, reason, at_once=at_once, override_freeze=override_freeze)
 
 
 @command(
@@ -84,6 +87,7 @@ async def set_config(
     where: Where = None,
     pipeline: Pipeline = None,
     no_pipeline: NoPipeline = False,
+    at_once: AtOnce = False,
     description: Description = None,
     override_freeze: OverrideFreeze = False,
     reason: Reason = None,
@@ -99,7 +103,7 @@ async def set_config(
             document["rules"] = with_rule(document["rules"], segment(environment, where), parsed)
         else:
             document["defaultValue"] = parsed
-    await _save(session, DynamicConfig, document, reason, override_freeze)
+    await _save(session, DynamicConfig, document, reason, at_once=at_once, override_freeze=override_freeze)
 
 
 @command(gates, "archive", "sluiceway gate archive old_checkout --reason 'nobody asks for it'")
@@ -129,12 +133,15 @@ async def _save(
     model: type[FeatureGate] | type[DynamicConfig],
     document: dict[str, Any],
     reason: str | None,
+    *,
+    at_once: bool,
     override_freeze: bool,
 ) -> None:
     save = SaveFeature(
         actor=session.actor,
         reason=reason,
         feature=model.model_validate(document),
+        at_once=at_once,
         override_freeze=override_freeze,
     )
     _tell(session, await session.send(save))

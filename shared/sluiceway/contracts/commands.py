@@ -58,6 +58,8 @@ class SaveFeature(StartingCommand):
 
     verb = "save_feature"
     feature: FeatureDocument
+    #: Past the pipeline, which stays attached: for everyone whom the rules name, now.
+    at_once: StrictBool = False
 
     @property
     def key(self) -> FeatureKey:

@@ -121,7 +121,8 @@ def _leaves_its_pipeline(command: FeatureCommand, state: Feature | None) -> bool
     attached = state.release_pipeline_id if state and not state.archived else None
     match command:
         case SaveFeature():
-            return attached is not None and command.feature.release_pipeline_id != attached
+            stays = command.feature.release_pipeline_id == attached and not command.at_once
+            return attached is not None and not stays
         case ArchiveFeature():
             return attached is not None
         case _:

@@ -52,7 +52,7 @@ def save(state: Feature | None, command: SaveFeature, now_ms: int, catalogue: Ca
         versions=after.version,
         archived=False,
     )
-    if pipeline is None or not needs_release(before, after, catalogue.environments):
+    if pipeline is None or command.at_once or not needs_release(before, after, catalogue.environments):
         return event_of(EventType.FEATURE_CHANGED, feature.changed(base=after), command, now_ms)
     return _start(feature, after, pipeline, command, now_ms)
 

@@ -97,14 +97,14 @@ async def test_a_frozen_release_says_how_to_override_and_the_log_that_it_was(cli
     ]
 
 
-async def test_a_quick_change_may_override_too_and_one_without_a_pipeline_need_not(cli: Cli) -> None:
+async def test_a_quick_change_may_override_too_and_one_past_the_pipeline_need_not(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{ALWAYS}")
     change = ("gate", "set", "page", "--on", "--pipeline", "slow")
 
     frozen = await cli.refused(*change)
     overridden = await cli.succeeds(*change, *WHY)
     await cli.succeeds("trigger", "abort", "gate.page.1")
-    direct = await cli.succeeds("gate", "set", "page", "--off", "--no-pipeline")
+    direct = await cli.succeeds("gate", "set", "page", "--off", "--at-once")
 
     assert "--override-freeze" in frozen.line
     assert "(overrode freeze always)" in overridden.out

@@ -62,6 +62,28 @@ def test_a_first_version_with_a_pipeline_goes_through_it_even_without_effect() -
         assert event.feature.base is None
 
 
+def test_a_change_past_the_pipeline_goes_live_at_once_and_keeps_it() -> None:
+    ledger = a_release(a_phase("dev"), a_phase("prod"))
+    ledger.act(RollOutTrigger)
+    off = a_gate(releasePipelineID="release", isEnabled=False)
+
+    event = happened(ledger.save(off, at_once=True))
+
+    assert event.type is EventType.FEATURE_CHANGED
+    assert event.feature.base
+    assert not event.feature.base.is_enabled
+    assert event.feature.release_pipeline_id == "release"
+    assert event.feature.active_trigger is None
+
+
+def test_a_change_past_the_pipeline_does_not_pass_an_active_trigger() -> None:
+    ledger = a_release(a_phase("dev"), a_phase("prod"))
+
+    refusal = refused(ledger.save(a_gate(releasePipelineID="release"), at_once=True))
+
+    assert refusal.code is RefusalCode.TRIGGER_ACTIVE
+
+
 def test_a_change_of_opted_out_environments_alone_goes_live_at_once() -> None:
     ledger = Ledger(a_catalogue(a_pipeline(), opted_out=("development",)))
     ledger.save(a_gate(IN_PRODUCTION))

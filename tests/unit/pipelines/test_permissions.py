@@ -120,6 +120,10 @@ def test_leaving_the_pipeline_is_an_operators_business_as_well() -> None:
         assert not may(SaveFeature, Role.EDITOR, feature=document)
         assert not may(SaveFeature, Role.OPERATOR, feature=document)
         assert may(SaveFeature, Role.EDITOR, Role.OPERATOR, feature=document)
+    attached = a_gate(EVERYONE, releasePipelineID="release")
+    assert may(SaveFeature, Role.EDITOR, feature=attached)
+    assert not may(SaveFeature, Role.EDITOR, feature=attached, at_once=True)
+    assert may(SaveFeature, Role.EDITOR, Role.OPERATOR, feature=attached, at_once=True)
     assert not may(ArchiveFeature, Role.EDITOR)
     assert may(ArchiveFeature, Role.EDITOR, Role.OPERATOR)
 
