@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-import pytest
 from playwright.async_api import Page, expect
 
 from sluiceway.clock import now_ms
@@ -143,16 +142,3 @@ async def test_a_release_can_be_aborted_with_the_keyboard_alone(stage: Stage) ->
 
     await status(page, "aborted")
     await expect(page.get_by_role("cell", name="wrong price")).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_it_fits_a_phone_in_both_lights(stage: Stage, scheme: str) -> None:
-    await release(stage)
-    page = await stage.page(color_scheme=scheme)
-    await page.set_viewport_size({"width": 390, "height": 844})
-    await sign_in(page, stage.console.key)
-
-    for address, name in [("/", "overview"), (PAGE, "release"), (f"{PAGE}/abort", "confirm")]:
-        await page.goto(address)
-        await stage.picture(page, f"{name}-phone")
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, address
