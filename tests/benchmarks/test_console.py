@@ -38,7 +38,7 @@ from tests.support.waiting import eventually
 from .loading import Load, on_core, put_load
 from .measuring import Line, Samples, show, timed
 from .processes import ROOT, started
-from .usage import Usage, used_by
+from .usage import Usage
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
 
@@ -53,6 +53,10 @@ CONNECTIONS = 8
 TURN_SECONDS = 2.0
 LISTENERS = 500
 CHANGES = 300
+#: How the console is used for long, for what its memory does.
+ROUNDS = 30
+ROUND_SECONDS = 2.0
+ROUND_CHANGES = 10
 
 
 async def test_console(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +72,11 @@ async def test_console(broker: Broker, tmp_path: Path, monkeypatch: pytest.Monke
         with on_core(cores[0]):
             async with started(broker.url, tmp_path, "console") as processes:
                 url, key = (tmp_path / "console.url").read_text(), key_file.read_text()
-                async with used_by(processes["console"].pid) as usage:
-                    with on_core(cores[1]):
-                        await asyncio.to_thread(_read, url, key, tmp_path)
-                        await _paint(url, key)
-                        await _listen(driver, url, key)
-                _say_memory(usage)
+                with on_core(cores[1]):
+                    await asyncio.to_thread(_read, url, key, tmp_path)
+                    await _paint(url, key)
+                    await _listen(driver, url, key)
+                    await _last(driver, url, key, processes["console"].pid)
 
 
 async def _fill(connection: Connection) -> None:
@@ -116,11 +119,11 @@ def _read(url: str, key: str, folder: Path) -> None:
     Console(width=120).print("\n", table)
 
 
-def _loaded(url: str, path: str, key: str) -> Load:
+def _loaded(url: str, path: str, key: str, seconds: float = TURN_SECONDS) -> Load:
     request = f"GET {path} HTTP/1.1\r\nHost: console\r\nSTATSIG-API-KEY: {key}\r\n\r\n".encode()
     put_load(Load(), url, [request], CONNECTIONS, 0.3)  # a first round does not count
     load = Load()
-    put_load(load, url, [request], CONNECTIONS, TURN_SECONDS)
+    put_load(load, url, [request], CONNECTIONS, seconds)
     return load
 
 
@@ -179,15 +182,40 @@ async def _listen(driver: Driver, url: str, key: str) -> None:
 
 
 async def _told(url: str, key: str, change: Callable[[int], Awaitable[None]]) -> Samples:
-    samples, crowd = Samples(), Crowd()
+    samples = Samples()
+    async with _crowd(url, key) as crowd:
+        for n in range(CHANGES):
+            await timed(samples, lambda n=n: crowd.heard(change(n)))  # type: ignore[misc]
+    return samples
+
+
+async def _last(driver: Driver, url: str, key: str, console: int) -> None:
+    """Print the console's memory after each of many rounds of reads, changes, and crowds that come and go."""
+    usage = Usage(console)
+    for round_ in range(ROUNDS):
+        for path in READS.values():
+            await asyncio.to_thread(_loaded, url, path, key, ROUND_SECONDS / len(READS))
+        async with _crowd(url, key) as crowd:
+            for n in range(ROUND_CHANGES):
+                await crowd.heard(driver.save_gate("changing", EVERYONE, description=f"{round_} {n}"))
+        usage.look()
+    sizes = [look.memory_bytes / 2**20 for look in usage.looks[4::5]]
+    Console().print(
+        f"memory of the console in {ROUNDS} rounds, each of {ROUND_SECONDS:.0f} s of reads and "
+        f"{ROUND_CHANGES} changes to a new crowd of {LISTENERS}, after every fifth, in MiB: "
+        + ", ".join(f"{size:.0f}" for size in sizes)
+    )
+
+
+@asynccontextmanager
+async def _crowd(url: str, key: str) -> AsyncIterator["Crowd"]:
+    crowd = Crowd()
     readers = [asyncio.create_task(crowd.hear(url, key)) for _ in range(LISTENERS)]
     await eventually(lambda: crowd.size == LISTENERS, "all listen")
-    for n in range(CHANGES):
-        await timed(samples, lambda n=n: crowd.heard(change(n)))  # type: ignore[misc]
+    yield crowd
     for reader in readers:
         reader.cancel()
     await asyncio.gather(*readers, return_exceptions=True)
-    return samples
 
 
 class Crowd:
@@ -198,7 +226,7 @@ class Crowd:
         self._missing = 0
         self._all = asyncio.Event()
 
-    async def heard(self, saying: Awaitable[None]) -> None:
+    async def heard(self, saying: Awaitable[object]) -> None:
         """Return once what is being said was heard by all."""
         self._missing = self.size
         self._all.clear()
@@ -238,8 +266,3 @@ async def _bare() -> AsyncIterator[tuple[str, Callable[[int], Awaitable[None]]]]
     server = await asyncio.start_server(take, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", say
-
-
-def _say_memory(usage: Usage) -> None:
-    first, last = (usage.memory_bytes(part) / 2**20 for part in (usage.first_third, usage.last_third))
-    Console().print(f"memory of the console: {first:.0f} MiB in the first third, {last:.0f} MiB in the last")
