@@ -18,6 +18,7 @@ from .desk import Desk, Reception
 from .faults import answer_faults
 from .fences import Fences
 from .limits import Rate
+from .measured import Measured
 from .oidc import provider_of
 from .pages.rendering import error_page
 from .pages.visitors import SignInFirst, send_to_sign_in
@@ -35,7 +36,7 @@ class Console(Service):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.reception = Reception()
-        self.pages = build(settings, self.reception)
+        self.pages = Measured(build(settings, self.reception))
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Follow the log, the catalogue and the regions; then let everybody in."""

@@ -22,6 +22,7 @@ from sluiceway.messaging.catalogue_store import Stored
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_view import Entry
 from sluiceway.messaging.following import Follower, Record
+from sluiceway.telemetry import metrics
 
 #: Events that may wait for one listener; who is slower is cut off, and resumes.
 WAITING_MAX = 1_000
@@ -105,7 +106,8 @@ class Changes:
         listener = Listener()
         self._listeners.add(listener)
         try:
-            yield listener
+            with metrics.CONSOLE_LISTENERS.track_inprogress():
+                yield listener
         finally:
             self._listeners.discard(listener)
 

@@ -57,6 +57,16 @@ SDK_EVENTS = Counter("sluiceway_sdk_events_total", "Events that official SDKs se
 CHECKS = Counter(
     "sluiceway_ofrep_evaluations_total", "Flags evaluated over OFREP, by what became of it.", ("outcome",)
 )
+CONSOLE_REQUESTS = Counter(
+    "sluiceway_console_requests_total", "Requests to the console, by route and status.", ("route", "status")
+)
+CONSOLE_SECONDS = Histogram(
+    "sluiceway_console_request_seconds",
+    "From a request to the console to the start of its answer, by what was asked (official, ours, page).",
+    ("surface",),
+    buckets=SECONDS,
+)
+CONSOLE_LISTENERS = Gauge("sluiceway_console_listeners", "Streams of events that are open at the console.")
 ALERTS = Counter(
     "sluiceway_alerts_total",
     "Alerts, by what became of them "
