@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
-from sluiceway.contracts.faults import faults_of
+from sluiceway.contracts.faults import expected, faults_of
 from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.errors import Unavailable
 
@@ -148,7 +148,7 @@ def _routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    faults = [f"{'.'.join(map(str, fault['loc']))}: {expected(fault)}" for fault in error.errors()]
     return answered(request, Fault(status=400, message="; ".join(faults[:3]), errors=faults))
 
 

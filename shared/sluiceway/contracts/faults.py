@@ -12,9 +12,20 @@ def faults_of(error: ValidationError) -> str:
     """Return what is wrong with a document, in one line: where, and what is expected there."""
     faults = error.errors(include_url=False)
     return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the message'}: {fault['msg']}"
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the message'}: {expected(fault)}"
         for fault in [fault for fault in faults if not _only_follows(fault, faults)][:FAULTS_MAX]
     )
+
+
+def expected(fault: ErrorDetails) -> str:
+    """Return what one fault is, in the words of whoever writes JSON or YAML."""
+    match fault["type"]:
+        case "tuple_type":
+            return "Input should be a valid list"
+        case "json_invalid":
+            return f"Invalid JSON: {fault.get('ctx', {}).get('error', fault['msg'])}"
+        case _:
+            return fault["msg"]
 
 
 def _only_follows(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:
