@@ -22,6 +22,7 @@ from sluiceway.pipelines.decision import Catalogue, Decision
 
 from .changes import Changes
 from .faults import Refused
+from .origins import Origins
 from .regions import RegionsView
 
 SOURCE = "/sluiceway/console"
@@ -40,6 +41,7 @@ class Desk:
         self.features.on_change = self.changes.take_feature
         self.catalogue.on_change = self.changes.take_document
         self.regions.on_change = self.changes.take_region
+        self.origins = Origins(self.log, self.features)
         self.measured = MeasurementStore(connection, SOURCE)
         self._commander = Commander(connection, CONSOLE)
 

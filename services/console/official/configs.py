@@ -44,7 +44,7 @@ async def list_configs(
     page: Page = 1,
 ) -> Listed[ConfigView]:
     """List dynamic configs, by name."""
-    return configs.listed(request, pipeline, limit, page)
+    return await configs.listed(request, pipeline, limit, page)
 
 
 @router.post("/dynamic_configs", status_code=201, responses=CHANGING)

@@ -16,6 +16,7 @@ from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.model import Recorded
 
 from ..desk import Desk
+from ..origins import Origin
 from .answers import Listed, Single, pagination_of
 from .bodies import KINDS, ConfigChange, GateChange, changes_of, ignored_in
 
@@ -41,10 +42,10 @@ class FeatureView(Recorded):
     last_modified_time: int
     last_modifier_id: str
     last_modifier_name: str
-    #: These three only where one feature is asked for.
-    created_time: int | None = None
-    creator_id: str | None = None
-    creator_name: str | None = None
+    #: These three are null where the log no longer says.
+    created_time: int | None
+    creator_id: str | None
+    creator_name: str | None
     #: The release that is under way.
     trigger_id: str | None
     #: What the pipeline's author wants whoever has started a release to read.
@@ -69,27 +70,23 @@ class Shelf(Generic[View]):
     desk: Desk
     caller: Identity
 
-    def listed(self, request: Request, pipeline: str | None, limit: int, page: int) -> Listed[View]:
+    async def listed(self, request: Request, pipeline: str | None, limit: int, page: int) -> Listed[View]:
         """Return a page, by name. Only the features of the page are parsed."""
         entries = sorted(
             (e for e in self.desk.features if e.key.kind is self.kind and pipeline in (None, e.pipeline)),
             key=lambda entry: entry.key.name,
         )
         shown = entries[(page - 1) * limit : page * limit]
+        origins = await self.desk.origins.of(entry.key for entry in shown)
         return Listed(
             message=f"{self.noun}s listed",
-            data=[self.view(**_fields(entry.event)) for entry in shown],
+            data=[self.view(**_fields(entry.event, origins.get(entry.key))) for entry in shown],
             pagination=pagination_of(request, len(entries), limit, page),
         )
 
     async def one(self, name: str) -> Single[View]:
-        """Return one, with who created it."""
         entry, _ = self._entry(name)
-        fields = _fields(entry.event)
-        if first := await self.desk.log.first(self._key(name)):
-            fields["created_time"] = first.event.time_ms
-            fields["creator_id"] = fields["creator_name"] = first.event.actor_id
-        return Single(message=f"{self.noun} found", data=self.view(**fields))
+        return Single(message=f"{self.noun} found", data=await self._shown(entry.event))
 
     async def created(self, name: str, body: GateChange | ConfigChange, command_id: str) -> Single[View]:
         """Create a feature; 409 where there is one that is not archived."""
@@ -147,7 +144,11 @@ class Shelf(Generic[View]):
         trigger = feature.active_trigger
         notice = trigger.pipeline.trigger_notice if trigger else None
         message = f"{self.noun} saved" + (f"; {trigger.id} is under way" if trigger else "")
-        return Single(message=message, data=self.view(**_fields(entry.event), notice=notice, ignored=ignored))
+        return Single(message=message, data=await self._shown(entry.event, notice=notice, ignored=ignored))
+
+    async def _shown(self, event: FeatureEvent, **fields: Any) -> View:
+        origins = await self.desk.origins.of([event.feature.key])
+        return self.view(**_fields(event, origins.get(event.feature.key)), **fields)
 
     def _live(self, name: str) -> dict[str, Any]:
         """Return a feature as it is live, as its author would write it."""
@@ -174,7 +175,7 @@ def index_of(rules: list[dict[str, Any]], id_: str) -> int:
     raise HTTPException(404, f"there is no rule {id_!r} (known: {known})")
 
 
-def _fields(event: FeatureEvent) -> dict[str, Any]:
+def _fields(event: FeatureEvent, origin: Origin | None) -> dict[str, Any]:
     """Return a feature as it is live; one that never was, as it is being released."""
     feature = event.feature
     spec = feature.base or feature.candidate
@@ -191,6 +192,9 @@ def _fields(event: FeatureEvent) -> dict[str, Any]:
         "last_modified_time": event.time_ms,
         "last_modifier_id": event.actor_id,
         "last_modifier_name": event.actor_id,
+        "created_time": origin.created_ms if origin else None,
+        "creator_id": origin.creator if origin else None,
+        "creator_name": origin.creator if origin else None,
         "trigger_id": trigger.id if trigger else None,
         "rules": feature.base.rules if feature.base else (),
     }

@@ -42,7 +42,7 @@ async def list_gates(
     page: Page = 1,
 ) -> Listed[GateView]:
     """List gates, by name."""
-    return gates.listed(request, pipeline, limit, page)
+    return await gates.listed(request, pipeline, limit, page)
 
 
 @router.post("/gates", status_code=201, responses=CHANGING)

@@ -35,6 +35,21 @@ async def test_a_gate_is_created_shown_and_listed(script: Script) -> None:
     assert [gate["id"] for gate in listed["data"]] == ["My-gate"]
 
 
+async def test_a_gate_keeps_who_created_it(served: Served, script: Script) -> None:
+    created = await script.ok("POST", "gates", {"name": "one"}, status=201)
+    await served.driver.save_gate("one", EVERYONE)
+    await served.driver.save_gate("two", EVERYONE)
+    await served.console.desk.features.reached_end()
+
+    shown = await script.ok("GET", "gates/one")
+    one, two = (await script.page("gates"))["data"]
+
+    assert one == shown
+    assert (one["creatorName"], one["lastModifierName"]) == ("admin", "ada")
+    assert one["createdTime"] == created["createdTime"] == created["lastModifiedTime"]
+    assert two["creatorID"] == "ada"
+
+
 async def test_a_gate_that_exists_is_not_created_again(script: Script) -> None:
     await script.ok("POST", "gates", {"name": "one"}, status=201)
 
