@@ -24,6 +24,7 @@ from .changes import Changes
 from .faults import Refused
 from .origins import Origins
 from .regions import RegionsView
+from .releases import Releases
 
 SOURCE = "/sluiceway/console"
 
@@ -42,6 +43,7 @@ class Desk:
         self.catalogue.on_change = self.changes.take_document
         self.regions.on_change = self.changes.take_region
         self.origins = Origins(self.log, self.features)
+        self.releases = Releases(connection, self.log, self.features)
         self.measured = MeasurementStore(connection, SOURCE)
         self._commander = Commander(connection, CONSOLE)
 

@@ -23,7 +23,7 @@ from sluiceway.contracts.commands import (
     UnpauseTrigger,
 )
 from sluiceway.contracts.feature import ActionType, Feature, Trigger, TriggerStatus
-from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, Name, TriggerId, feature_of
+from sluiceway.contracts.identifiers import FeatureKind, Name, TriggerId
 from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.model import Authored, Recorded
 from sluiceway.views import ID_FIELDS, phase_status
@@ -32,6 +32,7 @@ from ..asked import AtDesk, Caller, CommandId
 from ..desk import Desk
 from ..faults import CHANGING, READING, READING_ONE
 from ..limits import PAGE_SIZE, Day, Limit, Page
+from ..releases import Release
 from .answers import Listed, Single, pagination_of
 
 router = APIRouter(tags=["release pipeline triggers"])
@@ -59,6 +60,9 @@ class OfficialStatus(StrEnum):
     ABORTED = "ABORTED"
     COMPLETED = "COMPLETED"
     WAITING_FOR_REVIEW = "WAITING_FOR_REVIEW"
+
+
+ACTIVE = (OfficialStatus.IN_PROGRESS, OfficialStatus.PAUSED, OfficialStatus.WAITING_FOR_REVIEW)
 
 
 class ActionView(Recorded):
@@ -149,27 +153,22 @@ async def list_triggers(
     limit: Limit = PAGE_SIZE,
     page: Page = 1,
 ) -> Listed[TriggerView]:
-    """List releases, the newest first: of one gate or config all, else the newest of each."""
-    if gate or config:
-        kind = FeatureKind.GATE if gate else FeatureKind.DYNAMIC_CONFIG
-        found = await _all_of(desk, FeatureKey(kind, gate or config or ""))
-    else:
-        found = [state for entry in desk.features if entry.status and (state := entry.event.feature).trigger]
-    if gate and config:
-        found = []
+    """List releases, the newest first."""
     chosen = [
-        (state, trigger)
-        for state in found
-        if (trigger := state.trigger)
-        and pipeline in (None, trigger.pipeline.id)
-        and status in (None, _official(trigger.status))
-        and _is_within(trigger.created_ms, start, end)
+        release
+        for release in (desk.releases.active() if status in ACTIVE else await desk.releases.all())
+        if pipeline in (None, release.pipeline)
+        and status in (None, _official(release.status))
+        and gate in (None, _name_of(release, FeatureKind.GATE))
+        and config in (None, _name_of(release, FeatureKind.DYNAMIC_CONFIG))
+        and _is_within(release.created_ms, start, end)
     ]
-    chosen.sort(key=lambda pair: (pair[1].created_ms, pair[1].id), reverse=True)
+    chosen.sort(key=lambda release: (release.created_ms, release.id), reverse=True)
     shown = chosen[(page - 1) * limit : page * limit]
+    states = await desk.releases.states(shown)
     return Listed(
         message="Release pipeline triggers listed",
-        data=[view_of(state, trigger) for state, trigger in shown],
+        data=[view_of(state, state.trigger) for state in states if state.trigger],
         pagination=pagination_of(request, len(chosen), limit, page),
     )
 
@@ -177,10 +176,10 @@ async def list_triggers(
 @router.get("/release_pipeline_triggers/{id}", responses=READING_ONE)
 async def get_trigger(id: TriggerId, desk: AtDesk, caller: Caller) -> Single[TriggerView]:
     """Show a release, also one that was followed by another."""
-    for state in await _all_of(desk, feature_of(id)):
-        if state.trigger and state.trigger.id == id:
-            return Single(message="Release pipeline trigger found", data=view_of(state, state.trigger))
-    raise HTTPException(404, f"there is no trigger {id}")
+    state = await desk.releases.state(id)
+    if state is None or state.trigger is None:
+        raise HTTPException(404, f"there is no trigger {id}")
+    return Single(message="Release pipeline trigger found", data=view_of(state, state.trigger))
 
 
 @router.put("/release_pipeline_triggers/{id}/approve", responses=CHANGING)
@@ -268,15 +267,8 @@ async def _act(
     )
 
 
-async def _all_of(desk: Desk, key: FeatureKey) -> list[Feature]:
-    """Return the feature as it was at the newest event of each of its triggers."""
-    if desk.features.get(key) is None:
-        return []
-    newest: dict[str, Feature] = {}
-    for _, event in await desk.log.history(key):
-        if event.feature.trigger:
-            newest[event.feature.trigger.id] = event.feature
-    return list(newest.values())
+def _name_of(release: Release, kind: FeatureKind) -> str | None:
+    return release.key.name if release.key.kind is kind else None
 
 
 def _is_within(created_ms: int, start: date | None, end: date | None) -> bool:

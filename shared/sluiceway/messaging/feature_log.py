@@ -96,6 +96,14 @@ class FeatureLog:
         event = _event_or_none(message.data or b"", key)
         return Logged(message.seq or 0, event) if event else None
 
+    async def at(self, sequence: int) -> FeatureEvent:
+        """Return the event at a sequence; `Unavailable` where there is none, `Rejected` where it is none."""
+        try:
+            message = await self._js.get_msg(subjects.FEATURES_STREAM, seq=sequence, direct=True)
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable(f"FEATURES does not give its message {sequence} now") from error
+        return parse(message.data or b"")
+
     async def history(self, key: FeatureKey) -> list[Logged]:
         """Return all events of a feature, oldest first; what is no event is left out."""
         return [

@@ -1,8 +1,10 @@
 """Triggers: their filters, their pages, and what a roll-back looks like to a script."""
 
 from sluiceway.clock import now_ms
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import RollBackTrigger, SavePipeline
 from sluiceway.contracts.envelope import rfc3339
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from tests.integration.console.conftest import Served
 from tests.support.catalogues import phase, pipeline
 from tests.support.system import EVERYONE
@@ -53,14 +55,33 @@ async def test_filters_narrow_the_list_down(served: Served, script: Script) -> N
     assert await ids(script, endDate="2020-01-01") == []
 
 
-async def test_all_runs_of_one_gate_are_listed_newest_first(served: Served, script: Script) -> None:
+async def test_every_release_is_listed_the_newest_first(served: Served, script: Script) -> None:
     await release(served, "one")
     await script.ok("PUT", f"{TRIGGERS}/gate.one.1/abort")
     await served.driver.save_gate("one", EVERYONE, releasePipelineID="prod-release", description="again")
     await served.console.desk.features.reached_end()
 
-    assert await ids(script, gateID="one") == ["gate.one.2", "gate.one.1"]
-    assert await ids(script) == ["gate.one.2"]
+    assert await ids(script, gateID="one") == await ids(script) == ["gate.one.2", "gate.one.1"]
+    assert await ids(script, status="ABORTED") == ["gate.one.1"]
+    assert await ids(script, status="IN_PROGRESS") == ["gate.one.2"]
+    older = await script.ok("GET", f"{TRIGGERS}/gate.one.1")
+    assert (older["status"], older["actions"][-1]["type"]) == ("ABORTED", "ABORTED")
+
+
+async def test_what_is_read_once_goes_on_being_true(served: Served, script: Script) -> None:
+    await release(served, "one", "two")
+    before = await ids(script)
+
+    await served.driver.act(RollBackTrigger, "gate.one.1")
+    await served.driver.connection.js.publish(
+        subjects.feature(FeatureKey(FeatureKind.GATE, "two")), b"garbage"
+    )
+    await served.driver.save_gate("three", EVERYONE, releasePipelineID="prod-release")
+    await served.console.desk.features.reached_end()
+
+    assert before == ["gate.two.1", "gate.one.1"]
+    assert await ids(script) == ["gate.three.1", "gate.two.1", "gate.one.1"]
+    assert await ids(script, status="ABORTED") == ["gate.one.1"]
 
 
 async def test_pages_link_to_each_other(served: Served, script: Script) -> None:
