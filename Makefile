@@ -4,6 +4,9 @@ BIN := .venv/bin
 ARGS ?=
 .DEFAULT_GOAL := help
 
+# One more than cores, since a test waits as often as it computes; at most four.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 3 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 4 )))
+
 .PHONY: help demo dashboards up test check bench conformance test-containers asyncapi format clean
 
 help: ## List the targets
@@ -27,7 +30,7 @@ up: .venv/installed ## Start everything and keep it running (ARGS="--data-dir X 
 	@$(BIN)/python -m services.local up $(ARGS)
 
 test: .venv/installed check ## Check and run all tests but the benchmarks
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m 'not benchmark and not containers' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not benchmark and not containers' $(ARGS)
 
 check: .venv/installed ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
