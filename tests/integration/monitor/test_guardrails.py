@@ -233,6 +233,9 @@ async def test_a_pause_also_stops_a_release_that_waits_for_its_review(broker: Br
         system.prometheus.says = lambda query: 1.0
 
         await system.driver.reaches(trigger, TriggerStatus.PAUSED, "prod-eu")
+        system.prometheus.says = lambda query: 0.0
+        asked = len(system.prometheus.asked)
+        await eventually(lambda: len(system.prometheus.asked) > asked + 1, "no failing answer is under way")
         await system.driver.act(UnpauseTrigger, trigger)
         await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW, "prod-eu")
 
