@@ -3,8 +3,10 @@
 Decides nothing and stores nothing of its own but credentials.
 
 - `desk`: what it has followed, and the one way to change something
+- `changes`, `regions`, `releases`, `origins`: what changes, who runs what, and what was
 - `callers`, `asked`: who calls, and what routes ask for
 - `official`: the Console API under `/console/v1`, field for field
 - `api`: our own under `/api/v1`
-- `faults`, `fences`, `limits`: what may go wrong, and how much may be asked
+- `pages`: the page
+- `faults`, `fences`, `limits`, `measured`: what may go wrong, how much may be asked, and what is counted
 """

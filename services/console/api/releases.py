@@ -49,20 +49,17 @@ async def list_triggers(
     limit: Limit = PAGE_SIZE,
     page: Page = 1,
 ) -> Releases:
-    """List the active releases; with a status, the newest release of each feature that has it."""
-    entries = [
-        entry for entry in desk.features if (entry.is_active if status is None else entry.status is status)
-    ]
-    entries.sort(key=lambda entry: entry.sequence, reverse=True)
+    """List the active releases, or those with a status."""
+    is_active = status is None or status.is_active
     found = [
-        (feature, trigger)
-        for entry in entries
-        if (feature := entry.event.feature)
-        and (trigger := feature.trigger)
-        and pipeline in (None, trigger.pipeline.id)
+        release
+        for release in (desk.releases.active() if is_active else await desk.releases.all())
+        if status in (None, release.status) and pipeline in (None, release.pipeline)
     ]
-    shown = found[(page - 1) * limit : page * limit]
-    return Releases(data=[trigger_view(*one) for one in shown], total=len(found))
+    found.sort(key=lambda release: release.sequence, reverse=True)
+    states = await desk.releases.states(found[(page - 1) * limit : page * limit])
+    shown = [trigger_view(state, state.trigger) for state in states if state.trigger]
+    return Releases(data=shown, total=len(found))
 
 
 @router.get("/triggers/{id}/measurements", responses=READING_ONE)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.console.api import audit
-from sluiceway.contracts.commands import PauseTrigger, SavePipeline
+from sluiceway.contracts.commands import AbortTrigger, PauseTrigger, SavePipeline
 from tests.integration.console.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.catalogues import phase, pipeline
@@ -72,6 +72,19 @@ async def test_active_releases_are_listed_and_others_by_their_status(served: Ser
     assert paused == {"data": [], "total": 0}
     assert (await get(served, "triggers", status="PAUSED"))["total"] == 1
     assert await get(served, f"triggers/{TRIGGER}/measurements") == {"rounds": [], "verdicts": []}
+
+
+async def test_a_release_that_another_has_followed_is_found_by_its_status(served: Served) -> None:
+    await release(served)
+    await served.driver.act(AbortTrigger, TRIGGER)
+    await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
+    await served.console.desk.features.reached_end()
+
+    aborted, active = await get(served, "triggers", status="ABORTED"), await get(served, "triggers")
+
+    assert [one["id"] for one in aborted["data"]] == [TRIGGER]
+    assert [one["id"] for one in active["data"]] == ["gate.new_checkout.2"]
+    assert await get(served, "triggers", status="ABORTED", pipeline="other") == {"data": [], "total": 0}
 
 
 async def test_freezes_say_whether_they_are_on(served: Served) -> None:
