@@ -15,9 +15,10 @@ from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureGate, Seg
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.pipeline import Pipeline
-from sluiceway.contracts.replies import Refusal
-from sluiceway.pipelines.cataloguing import Put
+from sluiceway.contracts.replies import Refusal, RefusalCode
+from sluiceway.pipelines.cataloguing import CatalogueDecision, Put
 from sluiceway.pipelines.changes import spec_of
+from sluiceway.pipelines.decision import Decision
 from sluiceway.pipelines.segments import Extent
 from sluiceway.pipelines.simulation import simulate
 
@@ -44,6 +45,11 @@ DURATIONS = {
     "intervalMs": "interval",
     "initialDelayMs": "initialDelay",
 }
+
+
+#: How else a feature may be saved: fields of the command, and what a page calls them.
+AT_ONCE, OVERRIDING = "at_once", "override_freeze"
+WAYS = {AT_ONCE: "Past the pipeline", OVERRIDING: "Override the freeze"}
 
 
 class Faulty(Exception):
@@ -75,6 +81,15 @@ class Draft(NamedTuple):
         return f"pipeline {self.document.id}" if is_pipeline else str(self.document.key)  # type: ignore[union-attr]
 
 
+class Way(NamedTuple):
+    """Another way to save a draft."""
+
+    name: str
+    title: str
+    #: Why this person may not; None where it may.
+    why_not: str | None
+
+
 class Preview(NamedTuple):
     """What saving a draft would do."""
 
@@ -87,6 +102,14 @@ class Preview(NamedTuple):
     lines: list[tuple[str, str]]
     #: By phase, in order: how much of each region would hold the candidate by then.
     phases: dict[str, dict[str, Extent]]
+    ways: list[Way] = []
+    #: In which of `WAYS`; empty for the usual one.
+    way: str = ""
+
+    @property
+    def needs_reason(self) -> bool:
+        """Whether it may not be saved without one."""
+        return self.way == OVERRIDING
 
 
 def drafted(desk: Desk, text: str) -> Draft:
@@ -104,23 +127,28 @@ def drafted(desk: Desk, text: str) -> Draft:
     return Draft(document, dumped(_tidy(document)), before, entry.sequence if entry else 0, actor)
 
 
-def previewed(desk: Desk, visitor: Identity, draft: Draft) -> Preview:
-    """Return what saving would do, decided as the scheduler would."""
-    model, fields = command_of(draft)
-    decision = desk.rehearse(model, visitor, **fields)
+def previewed(desk: Desk, visitor: Identity, draft: Draft, way: str = "") -> Preview:
+    """Return what saving would do in one of `WAYS`, decided as the scheduler would."""
+    return _previewed(desk, visitor, draft, way)._replace(way=way)
+
+
+def _previewed(desk: Desk, visitor: Identity, draft: Draft, way: str) -> Preview:
+    decision = _rehearsed(desk, visitor, draft, way)
     lines = difference(draft.before, draft.text)
+    ways = [] if way else _ways(desk, visitor, draft, decision)
     match decision:
         case Refusal():
-            return Preview("This cannot be saved.", decision.message, None, [], lines, {})
+            return Preview("This cannot be saved.", decision.message, None, [], lines, {}, ways)
         case FeatureEvent(type=EventType.TRIGGER_STARTED) if decision.feature.trigger:
             trigger = decision.feature.trigger
             said = f"Saving starts the release {trigger.id} along {trigger.pipeline.name}."
             regions = desk.documents().regions.values()
             phases = simulate(trigger.pipeline, regions)
             notice = trigger.pipeline.trigger_notice
-            return Preview(said, None, notice, _words(desk, draft), lines, phases)
+            return Preview(said, None, notice, _words(desk, draft), lines, phases, ways)
         case FeatureEvent():
-            said = "Saving makes this live at once, in every region that it touches."
+            said = "Saving makes this live at once, in every region that it touches"
+            said += ", past the pipeline, which stays attached." if way == AT_ONCE else "."
             return Preview(said, None, None, _words(desk, draft), lines, {})
         case Put():
             said = "Saving changes the pipeline for releases that start later."
@@ -129,11 +157,27 @@ def previewed(desk: Desk, visitor: Identity, draft: Draft) -> Preview:
             return Preview("Nothing differs from what there is.", decision.message, None, [], lines, {})
 
 
-def command_of(draft: Draft) -> tuple[type[Command], dict[str, Any]]:
-    """Return the command that saves a draft, and its fields."""
+def command_of(draft: Draft, way: str) -> tuple[type[Command], dict[str, Any]]:
+    """Return the command that saves a draft in one of `WAYS`, and its fields."""
     if isinstance(draft.document, Pipeline):
         return SavePipeline, {"pipeline": draft.document}
-    return SaveFeature, {"feature": draft.document}
+    return SaveFeature, {"feature": draft.document, way: True} if way else {"feature": draft.document}
+
+
+def _rehearsed(desk: Desk, visitor: Identity, draft: Draft, way: str) -> Decision | CatalogueDecision:
+    model, fields = command_of(draft, way)
+    return desk.rehearse(model, visitor, **fields, reason="rehearsed")
+
+
+def _ways(desk: Desk, visitor: Identity, draft: Draft, decision: Decision | CatalogueDecision) -> list[Way]:
+    """Return how else a draft may be saved that starts a release, or is kept from it by a freeze."""
+    is_frozen = isinstance(decision, Refusal) and decision.code is RefusalCode.FROZEN
+    starts = isinstance(decision, FeatureEvent) and decision.type is EventType.TRIGGER_STARTED
+    found = []
+    for name in (*([OVERRIDING] if is_frozen else []), *([AT_ONCE] if is_frozen or starts else [])):
+        other = _rehearsed(desk, visitor, draft, name)
+        found.append(Way(name, WAYS[name], other.message if isinstance(other, Refusal) else None))
+    return found
 
 
 def text_of_feature(feature: Feature) -> str:

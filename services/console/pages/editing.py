@@ -11,7 +11,17 @@ from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.pipelines.cataloguing import Put
 
 from ..asked import AtDesk
-from .drafts import Draft, Faulty, command_of, drafted, new_text, previewed, text_of_feature, text_of_pipeline
+from .drafts import (
+    WAYS,
+    Draft,
+    Faulty,
+    command_of,
+    drafted,
+    new_text,
+    previewed,
+    text_of_feature,
+    text_of_pipeline,
+)
 from .rendering import render
 from .visitors import Posted, Visitor, to
 
@@ -78,7 +88,7 @@ async def preview(request: Request, desk: AtDesk, visitor: Visitor, form: Posted
         text=text,
         revision=_revision(form),
         back=back,
-        preview=previewed(desk, visitor, draft),
+        preview=previewed(desk, visitor, draft, _way(form)),
         stale=_stale(draft, form),
     )
 
@@ -99,10 +109,9 @@ async def save(desk: AtDesk, visitor: Visitor, form: Posted) -> Response:
         raise HTTPException(400, str(error)) from error
     if stale := _stale(draft, form):
         raise HTTPException(409, stale)
-    model, fields = command_of(draft)
+    model, fields = command_of(draft, _way(form))
     reason = str(form.get("reason") or "").strip() or None
-    override = {"override_freeze": True} if form.get("override") == "yes" else {}
-    reply = await desk.act(model, visitor, reason=reason, **fields, **override)
+    reply = await desk.act(model, visitor, reason=reason, **fields)
     trigger = reply.feature.active_trigger if reply.feature else None
     return to(f"/triggers/{trigger.id}" if trigger else draft.address)
 
@@ -180,6 +189,11 @@ def _editor(
 
 def _text(form: FormData) -> str:
     return str(form.get("text", "")).replace("\r\n", "\n")
+
+
+def _way(form: FormData) -> str:
+    way = str(form.get("way", ""))
+    return way if way in WAYS else ""
 
 
 def _revision(form: FormData) -> int:

@@ -3,7 +3,7 @@
 import html
 import re
 
-from sluiceway.contracts.commands import SavePipeline
+from sluiceway.contracts.commands import SaveFreeze, SavePipeline
 from sluiceway.contracts.identity import Role
 from tests.integration.console.conftest import Served
 from tests.support.browsers import Browser, browsing
@@ -57,6 +57,72 @@ async def test_saving_first_says_what_it_will_do_then_does_it(served: Served) ->
     assert "rule everyone: everyone" in shown
     assert "<h1>gate.new_checkout.1</h1>" in browser.page
     assert (await served.driver.trigger("gate.new_checkout.1")).description == "try it"
+
+
+async def attached(served: Served) -> None:
+    """Have a live gate that is attached to a pipeline."""
+    await noticed(served)
+    await served.driver.save_gate("new_checkout", EVERYONE)
+    await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
+    await served.console.desk.features.reached_end()
+
+
+async def test_an_operator_switches_off_past_the_pipeline(served: Served) -> None:
+    await attached(served)
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/gate/new_checkout/edit")
+        off = {"text": f"{text(browser)}isEnabled: false\n", "revision": field(browser, "revision")}
+        await browser.post("/drafts/preview", **off)
+        first = browser.page
+        await browser.post("/drafts/preview", **off, way="at_once")
+        second = browser.page
+        await browser.post("/drafts/save", **off, way=field(browser, "way"), reason="incident 7")
+
+    gate = await served.driver.feature("new_checkout")
+    assert 'name="way" value="at_once">Past the pipeline …<' in first
+    assert "live at once, in every region that it touches, past the pipeline, which stays attached." in second
+    assert "Past the pipeline …" not in second
+    assert gate.base
+    assert not gate.base.is_enabled
+    assert (gate.active_trigger, gate.release_pipeline_id) == (None, "prod-release")
+
+
+async def test_an_editor_is_told_why_it_may_not_go_past_the_pipeline(served: Served) -> None:
+    await attached(served)
+    key = await create_api_key(served.driver, Role.EDITOR, owner="edna")
+    await served.console.desk.catalogue.reached_end()
+    async with browsing(served.console.url, key) as browser:
+        await browser.get("/features/gate/new_checkout/edit")
+        off = {"text": f"{text(browser)}isEnabled: false\n", "revision": field(browser, "revision")}
+        await browser.post("/drafts/preview", **off)
+        shown = browser.page
+        refused = await browser.post("/drafts/save", **off, way="at_once")
+
+    assert "Past the pipeline: edna may not save feature here: that needs the role operator" in shown
+    assert ">Save<" in shown
+    assert refused.status_code == 403
+
+
+async def test_a_freeze_may_be_overridden_with_a_reason_alone(served: Served) -> None:
+    await attached(served)
+    freeze = {"name": "night", "from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
+    await served.driver.accepted(SaveFreeze, freeze=freeze)
+    await served.console.desk.catalogue.reached_end()
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/gate/new_checkout/edit")
+        changed = {"text": f"{text(browser)}isEnabled: false\n", "revision": field(browser, "revision")}
+        await browser.post("/drafts/preview", **changed)
+        frozen = browser.page
+        await browser.post("/drafts/preview", **changed, way="override_freeze")
+        overriding = browser.page
+        unsaid = await browser.post("/drafts/save", **changed, way="override_freeze")
+        await browser.post("/drafts/save", **changed, way="override_freeze", reason="hotfix")
+
+    assert "would release more inside freeze night" in frozen
+    assert "Override the freeze …" in frozen
+    assert "Saving starts the release gate.new_checkout.1" in overriding
+    assert unsaid.status_code == 400
+    assert "overrode freeze night" in browser.page
 
 
 async def test_a_text_is_checked_while_it_is_written(served: Served) -> None:
