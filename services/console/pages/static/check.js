@@ -22,4 +22,5 @@ for (const form of document.querySelectorAll("form[data-check]")) {
     text.setAttribute("aria-invalid", String(told.querySelector(".fault") !== null));
   }
 
+  if (text.value !== text.defaultValue) check(); // written before this script was here, or restored by the browser
 }
