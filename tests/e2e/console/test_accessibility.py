@@ -32,6 +32,7 @@ PAGES = {
     "audit": "/audit",
     "nothing": "/features/gate/nothing",
 }
+OFF = "kind: FeatureGate\nname: old_checkout\nreleasePipelineID: prod-release\nrules: []\n"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESK: ViewportSize = {"width": 1200, "height": 900}
 
@@ -59,6 +60,13 @@ async def test_every_page_is_for_everybody(stage: Stage, scheme: str, viewport: 
         await page.goto(address)
         await stage.picture(page, name)
         found[name] = await faults(page)
+
+    await page.goto("/features/gate/old_checkout/edit")
+    await page.get_by_label("As YAML").fill(OFF)
+    await page.get_by_role("button", name="Preview …").click()
+    await page.get_by_role("button", name="Past the pipeline …").wait_for()
+    await stage.picture(page, "preview")
+    found["preview"] = await faults(page)
 
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
