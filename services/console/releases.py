@@ -12,6 +12,7 @@ import msgspec
 from sluiceway.contracts import subjects
 from sluiceway.contracts.feature import Feature, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, feature_of
+from sluiceway.errors import Rejected
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
@@ -75,13 +76,16 @@ class Releases:
 
     async def states(self, releases: Iterable[Release]) -> list[Feature]:
         """Return the feature of each as it was at the newest event of its trigger."""
-        return list(await asyncio.gather(*map(self._state, releases)))
+        return [state for state in await asyncio.gather(*map(self._state, releases)) if state]
 
-    async def _state(self, release: Release) -> Feature:
+    async def _state(self, release: Release) -> Feature | None:
+        """Return that of one; None where somebody has published what only looks like an event."""
         entry = self._features.get(release.key)
-        if entry and entry.sequence == release.sequence:
-            return entry.event.feature
-        return (await self._log.at(release.sequence)).feature
+        try:
+            newest = entry if entry and entry.sequence == release.sequence else None
+            return (newest.event if newest else await self._log.at(release.sequence)).feature
+        except Rejected:
+            return None
 
     async def _read_on(self) -> None:
         position = self._features.position
@@ -105,7 +109,7 @@ class Releases:
         try:
             key = subjects.feature_in(record.subject)
             trigger = _EVENTS.decode(record.data).feature.trigger
-            if trigger:
+            if trigger and feature_of(trigger.id) == key:
                 status = TriggerStatus(trigger.status)
                 about = (trigger.pipeline.id, status, trigger.created_ms)
                 self._found[trigger.id] = Release(trigger.id, key, *about, record.sequence)

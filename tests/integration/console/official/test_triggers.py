@@ -1,5 +1,7 @@
 """Triggers: their filters, their pages, and what a roll-back looks like to a script."""
 
+import json
+
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import RollBackTrigger, SavePipeline
@@ -12,6 +14,12 @@ from tests.support.system import EVERYONE
 from .conftest import Script
 
 HOUR = 3_600_000
+TWO = FeatureKey(FeatureKind.GATE, "two")
+LOOKS_LIKE_AN_EVENT = {
+    "feature": {
+        "trigger": {"id": "gate.two.2", "pipeline": {"id": "x"}, "status": "COMPLETED", "createdMs": 1}
+    }
+}
 TRIGGERS = "release_pipeline_triggers"
 
 
@@ -73,9 +81,8 @@ async def test_what_is_read_once_goes_on_being_true(served: Served, script: Scri
     before = await ids(script)
 
     await served.driver.act(RollBackTrigger, "gate.one.1")
-    await served.driver.connection.js.publish(
-        subjects.feature(FeatureKey(FeatureKind.GATE, "two")), b"garbage"
-    )
+    for garbage in (b"garbage", json.dumps(LOOKS_LIKE_AN_EVENT).encode()):
+        await served.driver.connection.js.publish(subjects.feature(TWO), garbage)
     await served.driver.save_gate("three", EVERYONE, releasePipelineID="prod-release")
     await served.console.desk.features.reached_end()
 
