@@ -1,8 +1,8 @@
 """What is written of gates and dynamic configs: the official fields → our documents."""
 
-import json
 from typing import Annotated, Any
 
+import pyjson5
 from fastapi import HTTPException
 from pydantic import Field, JsonValue, StrictBool
 
@@ -169,9 +169,9 @@ def _with_objects(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _parsed(field: str, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, f"{field}: only what is JSON as well is read here ({error})") from error
+        value = pyjson5.decode(text)
+    except pyjson5.Json5DecoderException as error:
+        raise HTTPException(400, f"{field} is no JSON5: {error.args[0]}") from error
     if not isinstance(value, dict):
         raise HTTPException(400, f"{field} must hold an object")
     return value

@@ -1,9 +1,10 @@
 """Feature, spec, trigger: the state that every event carries."""
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, StrictBool
+from pydantic import AfterValidator, Field, JsonValue, StrictBool
 
 from .conditions import Condition
 from .identifiers import FeatureKey, FeatureKind, Label, Name, TriggerId
@@ -19,6 +20,19 @@ ACTIONS_MAX = 50
 IDS_MAX = 5_000
 
 Percentage = Annotated[float, Field(ge=0, le=100, strict=True)]
+
+
+def _written(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return an object that JSON can hold; `ValueError` for NaN and Infinity, which would become null."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("NaN and Infinity are no JSON") from None
+    return value
+
+
+#: What a config gives: a JSON object.
+ConfigValue = Annotated[dict[str, JsonValue], AfterValidator(_written)]
 
 
 class FeatureRule(Authored):
@@ -42,7 +56,7 @@ class GateRule(FeatureRule):
 class ConfigRule(FeatureRule):
     """A rule of a dynamic config; whoever passes it gets `returnValue`."""
 
-    return_value: dict[str, JsonValue]
+    return_value: ConfigValue
 
 
 class _FeatureDocument(Authored):
@@ -74,7 +88,7 @@ class DynamicConfig(_FeatureDocument):
 
     kind: Literal["DynamicConfig"] = "DynamicConfig"
     rules: Annotated[tuple[ConfigRule, ...], Field(max_length=RULES_MAX)] = ()
-    default_value: dict[str, JsonValue] = {}
+    default_value: ConfigValue = {}
 
     @property
     def key(self) -> FeatureKey:

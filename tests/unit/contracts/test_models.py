@@ -10,6 +10,7 @@ from sluiceway.contracts.commands import PUBLIC_COMMANDS, SaveFeature
 from sluiceway.contracts.durations import milliseconds, spoken
 from sluiceway.contracts.envelope import header_safe, rfc3339
 from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.feature import DynamicConfig
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, slug
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from tests.support.builders import a_release
@@ -104,3 +105,11 @@ def test_every_command_says_what_it_is_for() -> None:
 def test_headers_stay_on_one_line() -> None:
     assert header_safe("a\r\nNats-Msg-Id: x\tü") == "a Nats-Msg-Id: x ?"
     assert rfc3339(1_795_462_046_239) == "2026-11-23T19:27:26.239Z"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_cannot_hold_is_refused_and_not_made_null(number: str) -> None:
+    text = f'{{"kind": "DynamicConfig", "name": "limits", "defaultValue": {{"max": [{number}]}}}}'
+
+    with pytest.raises(ValidationError, match="NaN and Infinity are no JSON"):
+        DynamicConfig.model_validate_json(text)

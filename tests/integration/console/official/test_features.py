@@ -139,7 +139,7 @@ async def test_a_config_carries_values_as_objects_or_as_text(script: Script) -> 
     rule = {"name": "eu", "conditions": [{"type": "country", "operator": "any", "targetValue": ["DE"]}]}
     body = {
         "name": "limits",
-        "defaultValueJson5": '{"max": 1}',
+        "defaultValueJson5": "{max: 1,} // of all",
         "rules": [{**rule, "passPercentage": 12.34, "returnValueJson5": '{"max": 2}'}],
     }
 
@@ -160,7 +160,10 @@ async def test_what_is_not_valid_is_refused_by_name(script: Script) -> None:
         return await script.refused("PATCH", "dynamic_configs/limits", body, status=400)
 
     assert "colour" in await refusal({"colour": "red"})
-    assert "only what is JSON" in await refusal({"defaultValueJson5": "{a: 1}"})
+    assert "defaultValueJson5 is no JSON5: Unclosed" in await refusal({"defaultValueJson5": "{a: 1"})
+    assert "NaN and Infinity are no JSON" in await refusal({"defaultValueJson5": "{a: [-Infinity]}"})
+    deep = "[" * 1_000
+    assert "nesting" in await refusal({"defaultValueJson5": f"{{a: {deep}"})
     assert "must hold an object" in await refusal({"defaultValueJson5": "[1]"})
     assert "returnValue" in await refusal({"rules": [{"name": "a", "conditions": []}]})
     browser = {"type": "browser_name", "operator": "any", "targetValue": ["x"]}
