@@ -1,4 +1,4 @@
-"""Laws 1–4 and 7 over random pipelines, interleaved actions and a clock that jumps.
+"""Laws 1–4 and 7, and that roles only take away, over random pipelines, actions and a clock that jumps.
 
 What they leave behind is held against a book-keeping of its own, see `bookkeeping`.
 """
@@ -27,12 +27,13 @@ from sluiceway.contracts.commands import (
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import ACTIONS_MAX
 from sluiceway.contracts.identifiers import FeatureKind
+from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.pipeline import Pipeline
-from sluiceway.contracts.replies import RefusalCode
+from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.contracts.rules import SpecSet
 from sluiceway.evaluation.evaluate import RuleSet
 from sluiceway.pipelines.decide import decide
-from sluiceway.pipelines.decision import Catalogue, Unchanged
+from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
 from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Place
 from tests.support.builders import HOST, a_catalogue
@@ -64,7 +65,13 @@ WORDS: dict[type[TriggerCommand], tuple[str, str]] = {
     RollBackTrigger: ("trigger_rolled_back", "ROLLED_BACK"),
     RollOutTrigger: ("trigger_rolled_out", "FULL_ROLL_OUT"),
 }
-
+ROLES = (Role.VIEWER, Role.EDITOR, Role.APPROVER, Role.OPERATOR)
+#: The role without which nothing goes; the others need an operator's.
+NEEDED: dict[type[FeatureCommand], Role] = {
+    SaveFeature: Role.EDITOR,
+    ArchiveFeature: Role.EDITOR,
+    ApprovePhase: Role.APPROVER,
+}
 
 MARKER = re.compile(r"marker-\w+-\d+-")
 
@@ -296,6 +303,8 @@ class Releases(RuleBasedStateMachine):
         decision = decide(book.state, command, self.now, self.catalogue)
         assert decision == decide(book.state, command, self.now, self.catalogue), "decide is not a function"
         assert before == (book.state.to_json() if book.state else None), "decide changed its input"
+        if not isinstance(command, AdvancePhase):  # which time sends, and nobody
+            self._roles_only_take_away(book, command, decision)
         if not isinstance(decision, FeatureEvent):
             assert getattr(decision, "code", None) is not RefusalCode.INVALID
             assert decision.message
@@ -310,6 +319,22 @@ class Releases(RuleBasedStateMachine):
         book.is_looked_at = False
         self.sent.append((name, command))
         return decision
+
+    def _roles_only_take_away(self, book: Book, command: FeatureCommand, decision: Decision) -> None:
+        """Hold what somebody with one role, and with all, may do against what nobody's command does."""
+        needed, only = NEEDED.get(type(command), Role.OPERATOR), ROLES[self.count % len(ROLES)]
+        for roles in ((only,), ROLES):
+            grants = tuple(Grant(role=role) for role in roles)
+            identity = Identity(name=command.actor, grants=grants, vouched_by="key")
+            vouched = command.model_copy(update={"identity": identity})
+            other = decide(book.state, vouched, self.now, self.catalogue)
+            if isinstance(other, FeatureEvent):
+                assert other.vouched_by == "key", "law 7: by whose word"
+                other = other.model_copy(update={"vouched_by": None})
+            lacks = isinstance(other, Refusal) and "that needs the role" in other.message
+            assert lacks or other == decision, "a role changed what a command does"
+            assert lacks >= (needed not in roles), f"{type(command).__name__} by {roles}"
+            assert not (lacks and roles == ROLES), "all roles were not enough"
 
 
 def _document(name: str, marker: str, pipeline: str | None) -> dict[str, Any]:
