@@ -71,7 +71,8 @@ class Releases:
         newest = entry.event.feature
         if newest.trigger and newest.trigger.id == id_:
             return newest
-        found = next((release for release in await self.all() if release.id == id_), None)
+        await self.all()
+        found = self._found.get(id_)
         return await self._state(found) if found else None
 
     async def states(self, releases: Iterable[Release]) -> list[Feature]:

@@ -1,6 +1,6 @@
 """A feature or pipeline that somebody is writing: text ⇄ document, and what saving it would do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import yaml
@@ -93,18 +93,18 @@ class Way(NamedTuple):
 class Preview(NamedTuple):
     """What saving a draft would do."""
 
-    #: In a sentence.
-    outcome: str
-    #: Why it may not be saved; None where it may.
-    refusal: str | None
-    notice: str | None
-    words: list[str]
     lines: list[tuple[str, str]]
-    #: By phase, in order: how much of each region would hold the candidate by then.
-    phases: dict[str, dict[str, Extent]]
-    ways: list[Way] = []
     #: In which of `WAYS`; empty for the usual one.
-    way: str = ""
+    way: str
+    ways: list[Way]
+    #: In a sentence.
+    outcome: str = ""
+    #: Why it may not be saved; None where it may.
+    refusal: str | None = None
+    notice: str | None = None
+    words: Sequence[str] = ()
+    #: By phase, in order: how much of each region would hold the candidate by then.
+    phases: Mapping[str, dict[str, Extent]] = {}
 
     @property
     def needs_reason(self) -> bool:
@@ -129,32 +129,28 @@ def drafted(desk: Desk, text: str) -> Draft:
 
 def previewed(desk: Desk, visitor: Identity, draft: Draft, way: str = "") -> Preview:
     """Return what saving would do in one of `WAYS`, decided as the scheduler would."""
-    return _previewed(desk, visitor, draft, way)._replace(way=way)
-
-
-def _previewed(desk: Desk, visitor: Identity, draft: Draft, way: str) -> Preview:
     decision = _rehearsed(desk, visitor, draft, way)
-    lines = difference(draft.before, draft.text)
     ways = [] if way else _ways(desk, visitor, draft, decision)
+    preview = Preview(difference(draft.before, draft.text), way, ways)
     match decision:
         case Refusal():
-            return Preview("This cannot be saved.", decision.message, None, [], lines, {}, ways)
+            return preview._replace(outcome="This cannot be saved.", refusal=decision.message)
         case FeatureEvent(type=EventType.TRIGGER_STARTED) if decision.feature.trigger:
             trigger = decision.feature.trigger
-            said = f"Saving starts the release {trigger.id} along {trigger.pipeline.name}."
-            regions = desk.documents().regions.values()
-            phases = simulate(trigger.pipeline, regions)
-            notice = trigger.pipeline.trigger_notice
-            return Preview(said, None, notice, _words(desk, draft), lines, phases, ways)
+            return preview._replace(
+                outcome=f"Saving starts the release {trigger.id} along {trigger.pipeline.name}.",
+                notice=trigger.pipeline.trigger_notice,
+                words=_words(desk, draft),
+                phases=simulate(trigger.pipeline, desk.documents().regions.values()),
+            )
         case FeatureEvent():
-            said = "Saving makes this live at once, in every region that it touches"
-            said += ", past the pipeline, which stays attached." if way == AT_ONCE else "."
-            return Preview(said, None, None, _words(desk, draft), lines, {})
+            past = ", past the pipeline, which stays attached" if way == AT_ONCE else ""
+            said = f"Saving makes this live at once, in every region that it touches{past}."
+            return preview._replace(outcome=said, words=_words(desk, draft))
         case Put():
-            said = "Saving changes the pipeline for releases that start later."
-            return Preview(said, None, None, [], lines, {})
+            return preview._replace(outcome="Saving changes the pipeline for releases that start later.")
         case _:
-            return Preview("Nothing differs from what there is.", decision.message, None, [], lines, {})
+            return preview._replace(outcome="Nothing differs from what there is.", refusal=decision.message)
 
 
 def command_of(draft: Draft, way: str) -> tuple[type[Command], dict[str, Any]]:
