@@ -15,14 +15,14 @@ from pydantic import BaseModel, RootModel
 from sluiceway import __version__
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import AnsweredAlert
-from sluiceway.contracts.applied import AppliedReport
+from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.catalogue import Environment, Region, SdkKey
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Reply
-from sluiceway.contracts.rules import RuleDocument
+from sluiceway.contracts.rule_document import RuleDocument
 from sluiceway.messaging.dead_letters import DeadLetters
 
 from .monitor import app as monitor

@@ -2,9 +2,9 @@
 
 Decides nothing and stores nothing of its own but credentials.
 
-- `desk`: what it has followed, and the one way to change something
-- `changes`, `regions`, `releases`, `origins`: what changes, who runs what, and what was
-- `callers`, `asked`: who calls, and what routes ask for
+- `backend`: what it has followed, and the one way to change something
+- `changes`, `regions`, `releases`, `creators`: what changes, who runs what, and what was
+- `authentication`, `asked`: who calls, and what routes ask for
 - `official`: the Console API under `/console/v1`, field for field
 - `api`: our own under `/api/v1`
 - `pages`: the page

@@ -12,16 +12,16 @@ from sluiceway.messaging.connection import Connection
 from sluiceway.service import Service
 
 from . import api, official, pages
+from .authentication import Authentication, KeyVerifier
+from .backend import BackendHolder, ConsoleBackend
 from .bootstrap import create_first_key
-from .callers import Callers, Keys
-from .desk import Desk, Reception
-from .faults import answer_faults
-from .fences import Fences
-from .limits import Rate
-from .measured import Measured
+from .errors import add_error_handlers
+from .limits import RateLimiter
+from .middleware import ResponseGuard
 from .oidc import provider_of
-from .pages.rendering import error_page
-from .pages.visitors import SignInFirst, send_to_sign_in
+from .pages.renderer import error_page
+from .pages.session import SignInRequired, redirect_to_sign_in
+from .request_metrics import RequestMetrics
 from .settings import Settings
 
 COOKIE = "sluiceway"
@@ -35,22 +35,22 @@ class Console(Service):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.reception = Reception()
-        self.pages = Measured(build(settings, self.reception))
+        self.backend_holder = BackendHolder()
+        self.pages = RequestMetrics(build(settings, self.backend_holder))
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Follow the log, the catalogue and the regions; then let everybody in."""
         self.missing = {"log": "not read to its end yet; is a scheduler running?"}
-        desk = Desk(connection)
-        for view in (desk.features, desk.catalogue, desk.regions):
+        backend = ConsoleBackend(connection)
+        for view in (backend.features, backend.catalogue, backend.regions):
             await stack.enter_async_context(view)
             await view.caught_up()
-        await stack.enter_async_context(desk.changes)
-        await create_first_key(desk, self.settings.bootstrap_key_file)
-        self.reception.desk = desk
+        await stack.enter_async_context(backend.changes)
+        await create_first_key(backend, self.settings.bootstrap_key_file)
+        self.backend_holder.backend = backend
 
 
-def build(settings: Settings, reception: Reception) -> FastAPI:
+def build(settings: Settings, backend_holder: BackendHolder) -> FastAPI:
     """Return the application: every route, behind the fences."""
     app = FastAPI(
         title="Sluiceway",
@@ -60,16 +60,16 @@ def build(settings: Settings, reception: Reception) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.reception = reception
-    app.state.callers = Callers(
-        Keys(reception, now_ms),
-        Rate(settings.requests_per_second),
+    app.state.backend_holder = backend_holder
+    app.state.authentication = Authentication(
+        KeyVerifier(backend_holder, now_ms),
+        RateLimiter(settings.requests_per_second),
         provider_of(settings),
         settings.session_seconds * 1_000,
         now_ms,
     )
-    answer_faults(app, error_page)
-    app.exception_handler(SignInFirst)(send_to_sign_in)
+    add_error_handlers(app, error_page)
+    app.exception_handler(SignInRequired)(redirect_to_sign_in)
     is_tls = (settings.public_url or "").startswith("https://")
     app.add_middleware(
         SessionMiddleware,
@@ -79,7 +79,7 @@ def build(settings: Settings, reception: Reception) -> FastAPI:
         same_site="lax",  # strict would lose who comes back from signing in elsewhere
         https_only=is_tls,
     )
-    app.add_middleware(Fences, is_tls=is_tls)
+    app.add_middleware(ResponseGuard, is_tls=is_tls)
     for router in (official.router, api.router, pages.router):
         app.include_router(router)
     app.mount("/static", pages.static)

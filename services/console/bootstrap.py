@@ -4,13 +4,13 @@ import logging
 import sys
 from pathlib import Path
 
-from sluiceway import api_keys
+from sluiceway import console_keys
 from sluiceway.clock import now_ms
 from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Grant, Identity, Role
 
-from .desk import Desk
-from .faults import Refused
+from .backend import ConsoleBackend
+from .errors import CommandRefused
 
 log = logging.getLogger(__name__)
 
@@ -18,19 +18,19 @@ ID = "bootstrap"
 ADMIN = (Grant(role=Role.ADMIN),)
 
 
-async def create_first_key(desk: Desk, file: Path | None) -> None:
+async def create_first_key(backend: ConsoleBackend, file: Path | None) -> None:
     """Create an admin's key, unless one was ever created, and show it: into `file`, or to standard output.
 
     Of several consoles that start at once one creates it.
     """
-    if desk.catalogue.all("api_key") or desk.catalogue.tail("api_key", ID):
+    if backend.catalogue.all("api_key") or backend.catalogue.tail("api_key", ID):
         return
-    key = api_keys.mint(ID)
-    stored = ApiKey(id=ID, owner="admin", grants=ADMIN, hash=api_keys.hash_of(key), created_ms=now_ms())
+    key = console_keys.mint(ID)
+    stored = ApiKey(id=ID, owner="admin", grants=ADMIN, hash=console_keys.hash_of(key), created_ms=now_ms())
     console = Identity(name=CONSOLE, grants=ADMIN, vouched_by=CONSOLE)
     try:
-        await desk.act(CreateKey, console, key=stored, reason="first start")
-    except Refused as error:
+        await backend.act(CreateKey, console, key=stored, reason="first start")
+    except CommandRefused as error:
         log.info("another console has created the first key: %s", error)
         return
     _show(key, file)

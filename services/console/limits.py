@@ -37,7 +37,7 @@ Day = Annotated[date, BeforeValidator(_no_number)]
 Moment = Annotated[datetime, BeforeValidator(_no_number)]
 
 
-class Rate:
+class RateLimiter:
     """A bucket of tokens per caller."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:

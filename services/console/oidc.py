@@ -22,8 +22,8 @@ from joserfc.errors import JoseError
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from sluiceway.contracts.faults import faults_of
-from sluiceway.contracts.identity import CONSOLE, RESERVED, Grant, Identity
+from sluiceway.contracts.identity import CONSOLE, RESERVED_NAMES, Grant, Identity
+from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Misconfigured
 
 from .settings import Settings
@@ -113,7 +113,7 @@ class Provider:
 
     def _session(self, claims: dict[str, Any]) -> dict[str, Any]:
         name = claims.get(self._settings.oidc_name_claim)
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED:
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
             raise HTTPException(403, f"{self.host} gives no usable {self._settings.oidc_name_claim} of you")
         if self._settings.oidc_name_claim == "email" and claims.get("email_verified") is not True:
             raise HTTPException(403, f"{self.host} has not verified your email; do that there first")
@@ -148,6 +148,6 @@ def _read(file: Path) -> dict[str, tuple[Grant, ...]]:
     try:
         return _GRANTS.validate_python(yaml.safe_load(file.read_text("utf-8")) or {})
     except ValidationError as error:
-        raise Misconfigured(f"{file}: {faults_of(error)}; write group: [{{role: viewer}}]") from error
+        raise Misconfigured(f"{file}: {describe_errors(error)}; write group: [{{role: viewer}}]") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Misconfigured(f"SLUICEWAY_OIDC_ROLES: {file} cannot be read: {error}") from error

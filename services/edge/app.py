@@ -4,20 +4,20 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import REGISTRY
 
-from sluiceway.client.cache import Cache
 from sluiceway.client.region import RegionClient, RegionRules
-from sluiceway.contracts.applied import AppliedChange
+from sluiceway.client.rule_cache import RuleCache
+from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.service import Service, running
+from sluiceway.service import Service, background_task
 from sluiceway.telemetry import metrics
 
-from .exported import AppliedReleases
-from .keys import Keys
+from .collectors import AppliedReleaseCollector
+from .http_app import build_http_app
+from .key_store import KeyStore
 from .ofrep import OfrepRoutes
-from .pages import pages
-from .polls import Polls
+from .poll_reports import PollReports
 from .settings import Settings
 from .specs import SpecFeed
 from .statsig import StatsigRoutes
@@ -37,13 +37,13 @@ class Edge(Service):
         folder = settings.snapshot_dir / settings.instance
         self.rules = RegionRules(settings.region, folder)
         self.rules.on_applied = self._count
-        self._releases = AppliedReleases(self.rules)
-        self.keys = Keys(settings.region, Cache(folder / f"{settings.region}.keys"))
+        self._releases = AppliedReleaseCollector(self.rules)
+        self.keys = KeyStore(settings.region, RuleCache(folder / f"{settings.region}.keys"))
         self.feed = SpecFeed(self.rules)
-        self.polls = Polls(settings.region)
+        self.polls = PollReports(settings.region)
         statsig = StatsigRoutes(self.feed, self.keys, self.polls)
         ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale)
-        self.pages = pages([*statsig.routes(), *ofrep.routes()])
+        self.pages = build_http_app([*statsig.routes(), *ofrep.routes()])
         metrics.EDGE_STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
         metrics.FEATURES_HELD.labels(settings.region).set_function(lambda: len(self.rules))
         metrics.APPLIED_REVISION.labels(settings.region).set_function(lambda: self.rules.position.sequence)
@@ -64,7 +64,7 @@ class Edge(Service):
         await keys.follower.caught_up()
         await self._serve_grpc(stack)
         stack.callback(self.feed.close)
-        await stack.enter_async_context(running(self.polls.report(connection), "report polls"))
+        await stack.enter_async_context(background_task(self.polls.report(connection), "report polls"))
 
     async def _serve_grpc(self, stack: AsyncExitStack) -> None:
         if self.settings.grpc_port is None:
@@ -74,7 +74,7 @@ class Edge(Service):
         except ImportError as error:
             raise Misconfigured("SLUICEWAY_GRPC_PORT needs grpcio: pip install 'sluiceway[grpc]'") from error
         server = grpc_server(
-            self.feed, self.keys.lets_in, host=self.settings.http_host, port=self.settings.grpc_port
+            self.feed, self.keys.is_authorized, host=self.settings.http_host, port=self.settings.grpc_port
         )
         self.grpc_port = await stack.enter_async_context(server)
 

@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from .limits import Busy, Places
-from .specs import Published, SpecFeed
+from .connection_limits import ConnectionLimit, LimitReached
+from .specs import SpecFeed, SpecPayload
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +70,11 @@ Request, Response = MESSAGES["ConfigSpecRequest"], MESSAGES["ConfigSpecResponse"
 
 @asynccontextmanager
 async def grpc_server(
-    feed: SpecFeed, lets_in: Callable[[str], bool], *, host: str, port: int
+    feed: SpecFeed, is_authorized: Callable[[str], bool], *, host: str, port: int
 ) -> AsyncIterator[int]:
     """Serve the stream while the block runs; gives the port, which is a free one where `port` is 0."""
     server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers((_Handler(feed, lets_in).generic(),))
+    server.add_generic_rpc_handlers((_Handler(feed, is_authorized).generic(),))
     bound = server.add_insecure_port(f"{host}:{port}")
     await server.start()
     try:
@@ -84,10 +84,10 @@ async def grpc_server(
 
 
 class _Handler:
-    def __init__(self, feed: SpecFeed, lets_in: Callable[[str], bool]) -> None:
+    def __init__(self, feed: SpecFeed, is_authorized: Callable[[str], bool]) -> None:
         self._feed = feed
-        self._lets_in = lets_in
-        self._streams = Places(STREAMS_MAX)
+        self._lets_in = is_authorized
+        self._streams = ConnectionLimit(STREAMS_MAX)
         #: The set last found too large, which is said once.
         self._too_large: str | None = None
 
@@ -111,7 +111,7 @@ class _Handler:
         try:
             with self._streams.one():
                 return await self._full(await self._feed.current(), context)
-        except Busy:
+        except LimitReached:
             return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
 
     async def stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
@@ -120,7 +120,7 @@ class _Handler:
         try:
             with self._streams.one():
                 published = await self._feed.current()
-                if published.is_news_to(request.sinceTime, None):
+                if published.is_newer_than(request.sinceTime, None):
                     yield await self._full(published, context)
                 else:
                     yield Response(spec=NOTHING_NEW, lastUpdated=published.time)
@@ -130,14 +130,14 @@ class _Handler:
                     if newer is not None:
                         published = newer
                         yield await self._full(published, context)
-        except Busy:
+        except LimitReached:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
 
     async def _check(self, request: Any, context: Any) -> None:
         if not self._lets_in(request.sdkKey):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
 
-    async def _full(self, published: Published, context: Any) -> Any:
+    async def _full(self, published: SpecPayload, context: Any) -> Any:
         response = Response(spec=published.text.decode(), lastUpdated=published.time)
         size = response.ByteSize()
         if size > MESSAGE_BYTES_MAX:

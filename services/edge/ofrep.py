@@ -14,17 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sluiceway.client.contexts import user_of
+from sluiceway.client.evaluation_context import user_from_context
 from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata_of, variant_of
 from sluiceway.client.region import RegionRules
 from sluiceway.clock import now_ms
 from sluiceway.contracts.identifiers import FeatureKind
-from sluiceway.evaluation.answers import Evaluation, Reason
+from sluiceway.evaluation.results import Evaluation, Reason
+from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.telemetry import metrics
-from sluiceway.telemetry.bodies import TooLarge, body_of
 
-from .keys import Keys
-from .limits import CONTEXT_BYTES_MAX, WAITING_MAX, Busy, Places
+from .connection_limits import CONTEXT_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
+from .key_store import KeyStore
 from .specs import SpecFeed
 
 #: How long the address of an event stream is good for, before its client must ask anew.
@@ -47,12 +47,14 @@ class InvalidContext(ValueError):
 class OfrepRoutes:
     """The routes of OpenFeature's clients."""
 
-    def __init__(self, rules: RegionRules, feed: SpecFeed, keys: Keys, is_stale: Callable[[], bool]) -> None:
+    def __init__(
+        self, rules: RegionRules, feed: SpecFeed, keys: KeyStore, is_stale: Callable[[], bool]
+    ) -> None:
         self._rules = rules
         self._feed = feed
         self._keys = keys
         self._is_stale = is_stale
-        self._listening = Places(WAITING_MAX)
+        self._listening = ConnectionLimit(WAITING_MAX)
 
     def routes(self) -> list[Route]:
         return [
@@ -128,11 +130,11 @@ class OfrepRoutes:
                     }
                     text = f"id: {newer.time}\nevent: message\ndata: {json.dumps(notice)}\n\n"
                     yield text.encode()
-        except Busy:
+        except LimitReached:
             yield b"event: error\ndata: too many listeners\n\n"
 
     def _item(self, key: str, context: Mapping[str, Any]) -> dict[str, Any]:
-        answer = evaluate_flag(self._rules, user_of(context), key)
+        answer = evaluate_flag(self._rules, user_from_context(context), key)
         if answer.reason in ERROR_CODES:
             return {
                 "key": key,
@@ -172,13 +174,13 @@ class OfrepRoutes:
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         presented = [bearer.strip() if scheme.lower() == "bearer" else scheme] if scheme else []
         presented += request.headers.getlist("x-api-key")
-        return bool(presented) and all(self._keys.lets_in(key) for key in presented)
+        return bool(presented) and all(self._keys.is_authorized(key) for key in presented)
 
 
 async def _context(request: Request) -> dict[str, Any]:
     try:
-        body = msgspec.json.decode(await body_of(request, CONTEXT_BYTES_MAX))
-    except TooLarge as error:
+        body = msgspec.json.decode(await read_body(request, CONTEXT_BYTES_MAX))
+    except BodyTooLarge as error:
         raise InvalidContext("INVALID_CONTEXT", str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidContext("PARSE_ERROR", f"the body is no JSON: {error}") from error

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from sluiceway.client.region import RegionRules
-from sluiceway.messaging.following import Position
+from sluiceway.messaging.stream_follower import Position
 
 CHECKSUM_LENGTH = 32
 COMPRESSION_LEVEL = 6
@@ -46,7 +46,7 @@ class MemberList(NamedTuple):
     content: bytes
 
 
-class Published:
+class SpecPayload:
     """A payload, from one state of the rules."""
 
     def __init__(self, position: Position, documents: Collection[bytes]) -> None:
@@ -91,7 +91,7 @@ class Published:
             self._compressed[text] = await asyncio.to_thread(gzip.compress, text, COMPRESSION_LEVEL)
         return self._compressed[text]
 
-    def is_news_to(self, time: int, checksum: str | None) -> bool:
+    def is_newer_than(self, time: int, checksum: str | None) -> bool:
         """Say whether an SDK that holds this set would take the payload, and find something else in it."""
         if checksum:
             return checksum != self.checksum and self.time >= time
@@ -108,7 +108,7 @@ class SpecFeed:
     def __init__(self, rules: RegionRules, is_complete: Callable[[], bool] = lambda: True) -> None:
         self._rules = rules
         self.is_complete = is_complete
-        self._published: Published | None = None
+        self._published: SpecPayload | None = None
         self._changed = asyncio.Event()
         self.is_closed = False
         rules.on_change = self._note
@@ -118,23 +118,23 @@ class SpecFeed:
         self.is_closed = True
         self._note()
 
-    def now(self) -> Published | None:
+    def now(self) -> SpecPayload | None:
         """Return what is to be served now; None while there is nothing."""
         position = self._rules.position
         if not position.created:
             return self._published
         is_old = self._published is None or self._published.sequence != position.sequence
         if is_old and (self._published is None or self.is_complete()):
-            self._published = Published(position, list(self._rules.texts().values()))
+            self._published = SpecPayload(position, list(self._rules.texts().values()))
         return self._published
 
-    async def current(self) -> Published:
+    async def current(self) -> SpecPayload:
         """Return what is to be served; waits until there is something."""
         while (published := self.now()) is None:
             await self._changed.wait()
         return published
 
-    async def first(self, within_seconds: float) -> Published | None:
+    async def first(self, within_seconds: float) -> SpecPayload | None:
         """Return what is to be served; None where there is nothing in time."""
         try:
             async with asyncio.timeout(within_seconds):
@@ -142,14 +142,14 @@ class SpecFeed:
         except TimeoutError:
             return None
 
-    async def newer(self, time: int, checksum: str | None, within_seconds: float) -> Published | None:
+    async def newer(self, time: int, checksum: str | None, within_seconds: float) -> SpecPayload | None:
         """Return a payload that is news to whoever holds this one; None where none comes in time."""
         try:
             async with asyncio.timeout(within_seconds):
                 while not self.is_closed:
                     changed = self._changed
                     published = self.now()
-                    if published and published.is_news_to(time, checksum):
+                    if published and published.is_newer_than(time, checksum):
                         return published
                     await changed.wait()
         except TimeoutError:

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.telemetry import metrics
-from sluiceway.telemetry.bodies import TooLarge, body_of
 
-from .keys import Keys
-from .limits import EVENTS_BYTES_MAX, WAITING_MAX, Busy, Places
-from .polls import Polls
-from .specs import FIRST_WAIT_SECONDS, Published, SpecFeed
+from .connection_limits import EVENTS_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
+from .key_store import KeyStore
+from .poll_reports import PollReports
+from .specs import FIRST_WAIT_SECONDS, SpecFeed, SpecPayload
 
 #: A request that is up to date is held for so long; the SDKs give up after 10 s.
 HOLD_SECONDS = 8.0
@@ -26,17 +26,17 @@ NOTHING_NEW = b'{"has_updates":false}'
 COMPRESSED_FROM_BYTES = 1_000
 
 #: Which of its texts a payload is asked for.
-Form = Callable[[Published], bytes]
+Form = Callable[[SpecPayload], bytes]
 
 
 class StatsigRoutes:
     """The routes of the official SDKs."""
 
-    def __init__(self, feed: SpecFeed, keys: Keys, polls: Polls) -> None:
+    def __init__(self, feed: SpecFeed, keys: KeyStore, polls: PollReports) -> None:
         self._feed = feed
         self._keys = keys
         self._polls = polls
-        self._waiting = Places(WAITING_MAX)
+        self._waiting = ConnectionLimit(WAITING_MAX)
 
     def routes(self) -> list[Route]:
         specs = "download_config_specs"
@@ -73,7 +73,7 @@ class StatsigRoutes:
             return JSONResponse({"message": "this edge has no rules yet"}, status_code=503)
         if time:
             self._acknowledge(request, time, checksum, published)
-            if not published.is_news_to(time, checksum):
+            if not published.is_newer_than(time, checksum):
                 return await self._held(request, form, time, checksum)
         return await _full(request, published, form(published))
 
@@ -112,8 +112,8 @@ class StatsigRoutes:
         if not self._may(request):
             return _unauthorized()
         try:
-            await body_of(request, EVENTS_BYTES_MAX)
-        except TooLarge as error:
+            await read_body(request, EVENTS_BYTES_MAX)
+        except BodyTooLarge as error:
             return JSONResponse({"success": False, "message": str(error)}, status_code=413)
         count = request.headers.get("statsig-event-count", "")
         metrics.SDK_EVENTS.inc(int(count) if count.isascii() and count.isdigit() else 1)
@@ -123,7 +123,7 @@ class StatsigRoutes:
         try:
             with self._waiting.one():
                 newer = await self._feed.newer(time, checksum, HOLD_SECONDS)
-        except Busy:
+        except LimitReached:
             newer = None
         return (
             await _full(request, newer, form(newer))
@@ -131,7 +131,7 @@ class StatsigRoutes:
             else Response(NOTHING_NEW, media_type="application/json")
         )
 
-    def _acknowledge(self, request: Request, time: int, checksum: str | None, published: Published) -> None:
+    def _acknowledge(self, request: Request, time: int, checksum: str | None, published: SpecPayload) -> None:
         """Report what the process says that it holds; a set that says the same counts as the newest."""
         session = request.headers.get("statsig-server-session-id", "")
         is_newest = checksum == published.checksum if checksum else time >= published.time
@@ -141,10 +141,10 @@ class StatsigRoutes:
 
     def _may(self, request: Request) -> bool:
         key = request.headers.get("statsig-api-key") or request.path_params.get("key", "")
-        return self._keys.lets_in(key.removesuffix(".json"))
+        return self._keys.is_authorized(key.removesuffix(".json"))
 
 
-async def _full(request: Request, published: Published, text: bytes) -> Response:
+async def _full(request: Request, published: SpecPayload, text: bytes) -> Response:
     if len(text) < COMPRESSED_FROM_BYTES or "gzip" not in request.headers.get("accept-encoding", ""):
         return Response(text, media_type="application/json")
     headers = {"content-encoding": "gzip", "vary": "accept-encoding"}

@@ -7,9 +7,9 @@ from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
-from sluiceway.service import Service, running
+from sluiceway.service import Service, background_task
 
-from .fanout import FanOut
+from .fan_out import FanOut
 
 SOURCE = "/sluiceway/evaluator-publisher"
 
@@ -33,4 +33,4 @@ class EvaluatorPublisher(Service):
         catalogue.on_change = fan_out.note_catalogue
         rules.on_foreign = fan_out.note_foreign
         fan_out.check_all()
-        await stack.enter_async_context(running(fan_out.run(), "fan out"))
+        await stack.enter_async_context(background_task(fan_out.run(), "fan out"))

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from sluiceway.cli import reading
-from sluiceway.cli.apply import apply
-from sluiceway.cli.documents import read
+from sluiceway.cli import snapshots
+from sluiceway.cli.apply import apply_all
+from sluiceway.cli.document_files import read_documents
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert
@@ -23,12 +23,12 @@ from sluiceway.contracts.envelope import rfc3339
 from sluiceway.contracts.feature import Trigger, TriggerStatus
 from sluiceway.contracts.identifiers import feature_of
 from sluiceway.errors import Misconfigured
-from sluiceway.messaging.commanding import Commander
+from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.settings import BrokerSettings
 
+from .demo_record import Alarm, RecordedRelease, RecordedRun
 from .picture.page import draw
-from .record import Alarm, Release, Run
 from .recorder import Recorder
 from .system import Options, running_system
 from .up import CATALOGUE, EXAMPLES, apply_first
@@ -101,16 +101,16 @@ class Story:
         self._tell = tell
         self._thinking_seconds = thinking_seconds
 
-    async def tell_all(self) -> Run:
+    async def tell_all(self) -> RecordedRun:
         """Run both releases; return what was recorded."""
-        self._regions = sorted((await reading.catalogue(self._connection)).regions)
+        self._regions = sorted((await snapshots.catalogue(self._connection)).regions)
         self._tell("[b]3. Release[/b] new_checkout: a change that goes well")
         completed = await self._complete("new_checkout.yaml")
         self._tell("[b]4. Release[/b] checkout_limits: a change that an alert takes back")
         rolled_back = await self._roll_back("checkout_limits.yaml")
-        return Run(tuple(self._regions), (completed, rolled_back))
+        return RecordedRun(tuple(self._regions), (completed, rolled_back))
 
-    async def _complete(self, change: str) -> Release:
+    async def _complete(self, change: str) -> RecordedRelease:
         trigger = await self._start(change)
         await self._through_review(trigger)
         for phase in trigger.pipeline.phases[3:]:
@@ -118,7 +118,7 @@ class Story:
         await self._until(trigger.id, lambda t: t.status is TriggerStatus.COMPLETED, "the release completes")
         return self._recorder.release(trigger.id)
 
-    async def _roll_back(self, change: str) -> Release:
+    async def _roll_back(self, change: str) -> RecordedRelease:
         trigger = await self._start(change)
         await self._through_review(trigger)
         await asyncio.sleep(self._thinking_seconds)
@@ -138,7 +138,9 @@ class Story:
         return release
 
     async def _start(self, change: str) -> Trigger:
-        results = await apply(self._connection, read([str(EXAMPLES / "changes" / change)]), ACTOR, "demo")
+        results = await apply_all(
+            self._connection, read_documents([str(EXAMPLES / "changes" / change)]), ACTOR, "demo"
+        )
         trigger_id = results[0].trigger
         if trigger_id is None:
             raise Misconfigured(f"{change} started no trigger: {results[0].message}")
@@ -156,7 +158,7 @@ class Story:
         phase = waiting.current_run.phase.id
         self._tell(f"   {phase} waits for review; [b]approved[/b] by {ACTOR}")
         approve = ApprovePhase(actor=ACTOR, reason="looks good", trigger=trigger.id, phase_id=phase)
-        await Commander(self._connection).send(approve)
+        await CommandClient(self._connection).send(approve)
         await self._show_phase(trigger.id, phase)
 
     async def _show_phase(self, trigger_id: str, phase: str) -> None:
@@ -169,10 +171,10 @@ class Story:
         self._tell(f"   phase [b]{phase}[/b] is out, applied after: {_times(applied)}")
         await self._show_holders(trigger_id)
 
-    async def _reverted(self, trigger_id: str, alarm: Alarm) -> Release:
+    async def _reverted(self, trigger_id: str, alarm: Alarm) -> RecordedRelease:
         """Wait until every region that served the candidate serves the base again."""
 
-        def look() -> Release | None:
+        def look() -> RecordedRelease | None:
             release = self._recorder.release(trigger_id, alarm)
             served = {region for step in release.steps for region in step.applied}
             return release if served <= release.last.applied.keys() else None
@@ -182,7 +184,7 @@ class Story:
     async def _show_holders(self, trigger_id: str) -> None:
         holders = []
         for region in self._regions:
-            documents = await reading.rules(self._connection, region)
+            documents = await snapshots.rules(self._connection, region)
             holds = any(trigger_id == d.trigger for d in documents if d.key == feature_of(trigger_id))
             holders.append(f"[green]●[/green] {region}" if holds else f"[dim]○ {region}[/dim]")
         self._tell(f"      {'   '.join(holders)}")
@@ -208,7 +210,7 @@ def _has_started(trigger: Trigger, phase: str) -> bool:
     return any(run.phase.id == phase and run.started_ms is not None for run in trigger.phases)
 
 
-def _result(run: Run) -> dict[str, Any]:
+def _result(run: RecordedRun) -> dict[str, Any]:
     """Return the JSON form."""
     releases = [
         {"trigger": r.trigger, "outcome": r.last.status.lower(), "phases": [_phase(r, p) for p in r.started]}
@@ -218,7 +220,7 @@ def _result(run: Run) -> dict[str, Any]:
     return {"releases": releases, "rollback_ms": round(rollback_ms, 1)}
 
 
-def _phase(release: Release, phase: str) -> dict[str, Any]:
+def _phase(release: RecordedRelease, phase: str) -> dict[str, Any]:
     step = release.start_of(phase)
     return {"phase": phase, "started_at": rfc3339(step.time_ms), "regions": dict(step.applied)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sluiceway.tasks import end
+from sluiceway.tasks import cancel_and_wait
 
 from .broker import die_with_parent
 
@@ -79,7 +79,7 @@ class ManagedProcess:
     async def stop(self) -> None:
         """End the process in order, or else at once; it is not started again."""
         if self._task:
-            await end(self._task)
+            await cancel_and_wait(self._task)
         if self._process and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()

@@ -4,15 +4,15 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from sluiceway.contracts import subjects
-from sluiceway.contracts.applied import AppliedReport
+from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import FeatureKey, feature_of
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
-from sluiceway.messaging.feature_view import Entry, FeatureView
-from sluiceway.messaging.following import Follower, Record
+from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
+from sluiceway.messaging.stream_follower import Follower, Record
 
-from .record import Alarm, Release, Step
+from .demo_record import Alarm, RecordedRelease, RecordedStep
 
 
 class Recorder:
@@ -22,7 +22,7 @@ class Recorder:
         self._features = FeatureView(connection, FeatureLog(connection, "/sluiceway/demo"))
         self._features.on_change = self._take_event
         self._applied = Follower(connection, subjects.APPLIED_STREAM, [subjects.APPLIED], self._take_report)
-        self._entries: dict[str, list[Entry]] = {}
+        self._entries: dict[str, list[FeatureEntry]] = {}
         #: feature → revision → region → milliseconds.
         self._milliseconds: dict[FeatureKey, dict[int, dict[str, float]]] = {}
         self._stack = AsyncExitStack()
@@ -41,22 +41,22 @@ class Recorder:
         entries = self._entries.get(trigger_id)
         return entries[-1].event.feature.trigger if entries else None
 
-    def release(self, trigger_id: str, alarm: Alarm | None = None) -> Release:
+    def release(self, trigger_id: str, alarm: Alarm | None = None) -> RecordedRelease:
         """Return what is known of a release up to now."""
         steps = (self._step(trigger_id, entry) for entry in self._entries[trigger_id])
-        return Release(trigger_id, tuple(steps), alarm)
+        return RecordedRelease(trigger_id, tuple(steps), alarm)
 
-    def _step(self, trigger_id: str, entry: Entry) -> Step:
+    def _step(self, trigger_id: str, entry: FeatureEntry) -> RecordedStep:
         event = entry.event
         trigger = event.feature.trigger
         assert trigger
         applied = self._milliseconds.get(feature_of(trigger_id), {}).get(entry.sequence, {})
         phase = trigger.current_run.phase.id
-        return Step(
+        return RecordedStep(
             event.type, event.time_ms, trigger.status, phase, event.actor_id, event.reason, dict(applied)
         )
 
-    def _take_event(self, entry: Entry) -> None:
+    def _take_event(self, entry: FeatureEntry) -> None:
         if trigger := entry.event.feature.trigger:
             self._entries.setdefault(trigger.id, []).append(entry)
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sluiceway.errors import Misconfigured
-from sluiceway.messaging.catalogue_store import CatalogueView, Stored
+from sluiceway.http.server import write_atomically
+from sluiceway.messaging.catalogue_store import CatalogueView, StoredDocument
 from sluiceway.messaging.connection import Connection, connected
-from sluiceway.service import running
+from sluiceway.service import background_task
 from sluiceway.settings import BrokerSettings
-from sluiceway.tasks import end
-from sluiceway.telemetry.serving import announce
+from sluiceway.tasks import cancel_and_wait
 
 from .broker import EmbeddedBroker, locked
 from .processes import (
@@ -117,7 +117,7 @@ class System:
         """Return the address of every edge, by its name."""
         return {name: p.http or "" for name, p in self.processes.items() if name.startswith("edge-")}
 
-    def note_region(self, kind: str, name: str, stored: Stored | None) -> None:
+    def note_region(self, kind: str, name: str, stored: StoredDocument | None) -> None:
         """Take a region that came or went: its edge does too."""
         if kind == "region":
             task = asyncio.create_task(self._follow_region(name, is_there=stored is not None))
@@ -132,7 +132,7 @@ class System:
     async def stop(self) -> None:
         """End every process, all at once."""
         for task in tuple(self._tasks):
-            await end(task)
+            await cancel_and_wait(task)
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
         self.write()
 
@@ -142,7 +142,7 @@ class System:
         if self._broker:
             processes["broker"] = {"pid": self._broker.pid, "http": None}
         content = {"nats_url": self.nats_url, "processes": processes}
-        announce(self.data_dir / "system.json", json.dumps(content, indent=2) + "\n")
+        write_atomically(self.data_dir / "system.json", json.dumps(content, indent=2) + "\n")
 
     async def _follow_region(self, name: str, *, is_there: bool) -> None:
         async with self._edges:
@@ -225,7 +225,7 @@ async def running_system(options: Options) -> AsyncIterator[System]:
         if broker:
             stack.callback(system.write)  # once more, with the broker ended
             stack.callback(broker.stop)
-            await stack.enter_async_context(running(system.watch_broker(), "watch broker"))
+            await stack.enter_async_context(background_task(system.watch_broker(), "watch broker"))
         stack.push_async_callback(system.stop)
         for name in SERVICES:
             await system.start_service(name)

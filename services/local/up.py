@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sluiceway.cli.apply import apply
-from sluiceway.cli.documents import read
-from sluiceway.cli.reading import catalogue
+from sluiceway.cli.apply import apply_all
+from sluiceway.cli.document_files import read_documents
+from sluiceway.cli.snapshots import catalogue
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import connected
 from sluiceway.settings import BrokerSettings
@@ -80,7 +80,7 @@ async def apply_to(nats_url: str, path: Path) -> None:
     async with connected(BrokerSettings(nats_url=nats_url), "local-apply") as connection:
         while True:
             try:
-                await apply(connection, read([str(path)]), ACTOR, "first start")
+                await apply_all(connection, read_documents([str(path)]), ACTOR, "first start")
                 return
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)

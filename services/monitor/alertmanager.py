@@ -20,12 +20,12 @@ from starlette.routing import Route
 
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
-from sluiceway.contracts.faults import faults_of
+from sluiceway.contracts.validation_errors import describe_errors
+from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.measurement_store import MSG_ID
 from sluiceway.telemetry import metrics
-from sluiceway.telemetry.bodies import TooLarge, body_of
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ BODY_BYTES_MAX = 4 * 2**20
 HOW = "set SLUICEWAY_ALERTMANAGER_TOKEN, and the same as credentials of the receiver in alertmanager.yml"
 
 
-class Intake:
+class AlertmanagerWebhook:
     """Takes what an Alertmanager sends who shows the token; where that is empty, nobody can.
 
     Before `open` nothing can be stored, and it says so.
@@ -67,8 +67,8 @@ class Intake:
         if self._connection is None or self._dead_letters is None:
             return 503, "the monitor has not reached its broker yet"
         try:
-            body = await body_of(request, BODY_BYTES_MAX)
-        except TooLarge as error:
+            body = await read_body(request, BODY_BYTES_MAX)
+        except BodyTooLarge as error:
             return 413, f"{error}; limit the group with max_alerts"
         try:
             alerts = alerts_in(body)
@@ -86,7 +86,7 @@ class Intake:
             try:
                 good.append(alert_of(alert))
             except ValueError as error:
-                why = faults_of(error) if isinstance(error, ValidationError) else str(error)
+                why = describe_errors(error) if isinstance(error, ValidationError) else str(error)
                 await dead_letters.keep(PATH, json.dumps(alert).encode(), why, "invalid")
         try:
             await asyncio.gather(*(_publish(alert, connection) for alert in good))

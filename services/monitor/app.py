@@ -14,26 +14,26 @@ from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
 from sluiceway.contracts.identity import MONITOR
 from sluiceway.contracts.measurements import Clearance, ClearanceRequest
 from sluiceway.messaging.catalogue_store import CatalogueView
-from sluiceway.messaging.commanding import Commander
+from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection, connect_options
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.delivery import decoder, redelivering, stop
+from sluiceway.messaging.delivery import json_decoder, redelivery_middleware, stop_broker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
-from sluiceway.pipelines.judging import Answer
-from sluiceway.service import Service, running
-from sluiceway.telemetry.prometheus import prometheus
+from sluiceway.pipelines.measurement import QueryResult
+from sluiceway.prometheus import open_prometheus
+from sluiceway.service import Service, background_task
 
-from .acting import Actions
-from .alertmanager import Intake
-from .clearing import Clearing
-from .exported import Releases
-from .handlers import Handlers
-from .notifying import notifying
+from .alert_handler import AlertHandler
+from .alertmanager import AlertmanagerWebhook
+from .clearance import ClearanceResponder
+from .collectors import ReleaseCollector
+from .guardrail_actions import GuardrailActions
+from .guardrail_runner import GuardrailRunner, QueryPrometheus
+from .notifications import notifications
 from .receivers import read_receivers
 from .settings import Settings
-from .watching import AskPrometheus, Watching
 
 SOURCE = "/sluiceway/monitor"
 #: An alert that a monitor took with it when it died is delivered again after this time.
@@ -54,7 +54,7 @@ class Monitor(Service):
         super().__init__(settings)
         self._settings = settings
         token = settings.alertmanager_token
-        self._intake = Intake(token.get_secret_value() if token else "")
+        self._intake = AlertmanagerWebhook(token.get_secret_value() if token else "")
         self.pages = self._intake.pages
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
@@ -66,9 +66,9 @@ class Monitor(Service):
             self.missing = {name: "not read to its end yet; is a scheduler running?"}
             await stack.enter_async_context(view)
             await view.caught_up()
-        commander, store = Commander(connection, MONITOR), MeasurementStore(connection, SOURCE)
-        actions = Actions(commander, store, self._settings.prometheus_url)
-        watching = Watching(
+        commands, store = CommandClient(connection, MONITOR), MeasurementStore(connection, SOURCE)
+        actions = GuardrailActions(commands, store, self._settings.prometheus_url)
+        watching = GuardrailRunner(
             features,
             catalogue,
             measurements,
@@ -80,28 +80,28 @@ class Monitor(Service):
         )
         features.on_change, catalogue.on_change = watching.note, watching.note_catalogue
         watching.note_all()
-        await stack.enter_async_context(running(watching.run(), "watching"))
-        _export(Releases(features, watching, now_ms), stack)
+        await stack.enter_async_context(background_task(watching.run(), "watching"))
+        _export(ReleaseCollector(features, watching, now_ms), stack)
         dead_letters = DeadLetters(connection, self.name)
-        clearing = Clearing(features, measurements, watching, actions, now_ms)
-        handlers = Handlers(features, catalogue, commander, store, now_ms)
+        clearing = ClearanceResponder(features, measurements, watching, actions, now_ms)
+        handlers = AlertHandler(features, catalogue, commands, store, now_ms)
         for broker in (
             build_broker(self._settings, handlers.receive, dead_letters),
             build_clearance_broker(self._settings, clearing.clear),
         ):
-            stack.push_async_callback(stop, broker)
+            stack.push_async_callback(stop_broker, broker)
             await broker.start()
         receivers = read_receivers(self._settings.receivers) if self._settings.receivers else ()
-        await stack.enter_async_context(notifying(connection, features, receivers, dead_letters))
+        await stack.enter_async_context(notifications(connection, features, receivers, dead_letters))
         self._intake.open(connection, dead_letters)
 
-    async def _prometheus(self, stack: AsyncExitStack) -> AskPrometheus:
+    async def _prometheus(self, stack: AsyncExitStack) -> QueryPrometheus:
         url = self._settings.prometheus_url
         if url is None:
             return _no_prometheus
         token = self._settings.prometheus_token
         asked = await stack.enter_async_context(
-            prometheus(url, now_ms, token.get_secret_value() if token else None)
+            open_prometheus(url, now_ms, token.get_secret_value() if token else None)
         )
         return asked.ask
 
@@ -110,7 +110,7 @@ def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters
     """Return the FastStream broker with the subscriber of alerts."""
     broker = NatsBroker(
         **connect_options(settings, "monitor-alerts"),
-        middlewares=[redelivering(dead_letters)],
+        middlewares=[redelivery_middleware(dead_letters)],
         logger=None,
     )
 
@@ -121,7 +121,7 @@ def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters
         pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
         config=ConsumerConfig(ack_wait=ACK_WAIT_SECONDS, max_ack_pending=settings.alerts_in_flight),
         ack_policy=AckPolicy.NACK_ON_ERROR,
-        decoder=decoder(Alert, ALERT_BYTES_MAX),
+        decoder=json_decoder(Alert, ALERT_BYTES_MAX),
         title="sluiceway.alerts.<source>",
         description="Anyone may publish here that something is firing, with its labels.",
     )
@@ -156,10 +156,10 @@ def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
     return broker
 
 
-async def _no_prometheus(query: str, *, not_before_ms: int, within_seconds: float) -> Answer:
-    return Answer(error="the monitor knows no Prometheus: set SLUICEWAY_PROMETHEUS_URL")
+async def _no_prometheus(query: str, *, not_before_ms: int, timeout_seconds: float) -> QueryResult:
+    return QueryResult(error="the monitor knows no Prometheus: set SLUICEWAY_PROMETHEUS_URL")
 
 
-def _export(collector: Releases, stack: AsyncExitStack) -> None:
+def _export(collector: ReleaseCollector, stack: AsyncExitStack) -> None:
     REGISTRY.register(collector)
     stack.callback(REGISTRY.unregister, collector)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from sluiceway.contracts import envelope
 from sluiceway.contracts.measurements import VerdictChanged
-from sluiceway.messaging.feature_log import TYPE_PREFIX, Logged
+from sluiceway.messaging.feature_log import TYPE_PREFIX, LoggedEvent
 
-from .receivers import VERDICT, Form, Receiver
+from .receivers import VERDICT, NotificationFormat, Receiver
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 (it is what such a secret begins with)
 SOURCE = "/sluiceway"
@@ -31,7 +31,7 @@ class Notice(NamedTuple):
     sentence: str
 
 
-def notice_of_event(logged: Logged) -> Notice:
+def notice_of_event(logged: LoggedEvent) -> Notice:
     """Return what to tell of an event of the log."""
     sequence, event = logged
     trigger = event.feature.trigger
@@ -88,7 +88,7 @@ def concerns(receiver: Receiver, notice: Notice) -> bool:
 
 def message_of(receiver: Receiver, notice: Notice, now_seconds: int) -> tuple[bytes, dict[str, str]]:
     """Return body and headers of the request that tells it."""
-    if receiver.form is Form.SLACK:
+    if receiver.form is NotificationFormat.SLACK:
         body = json.dumps({"text": _escaped(notice.sentence)}, ensure_ascii=False).encode()
         content_type = "application/json"
     else:

@@ -8,9 +8,9 @@ import yaml
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, ValidationError, model_validator
 
 from sluiceway.contracts.events import EventType
-from sluiceway.contracts.faults import faults_of
 from sluiceway.contracts.identifiers import Name
-from sluiceway.contracts.model import Authored
+from sluiceway.contracts.models import AuthoredModel
+from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Misconfigured
 
 #: Verdicts of guardrails, beside the events of the log.
@@ -31,7 +31,7 @@ DEFAULT_EVENTS = frozenset(
 KNOWN_EVENTS = frozenset((*EventType, VERDICT))
 
 
-class Form(StrEnum):
+class NotificationFormat(StrEnum):
     """What a receiver understands."""
 
     #: CloudEvents 1.0 in JSON, signed as https://www.standardwebhooks.com says
@@ -40,12 +40,12 @@ class Form(StrEnum):
     SLACK = "slack"
 
 
-class Receiver(Authored):
+class Receiver(AuthoredModel):
     """One webhook."""
 
     name: Name
     url: AnyHttpUrl
-    form: Form = Form.CLOUDEVENTS
+    form: NotificationFormat = NotificationFormat.CLOUDEVENTS
     #: The key of the signature: `whsec_` and base64, or any text. Without one nothing is signed.
     secret: SecretStr | None = None
     secret_file: Path | None = None
@@ -68,7 +68,7 @@ def read_receivers(path: Path) -> tuple[Receiver, ...]:
         found = _LIST.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
         receivers = tuple(_with_secret(receiver) for receiver in found)
     except ValidationError as error:
-        raise Misconfigured(f"{path}, which SLUICEWAY_RECEIVERS names: {faults_of(error)}") from error
+        raise Misconfigured(f"{path}, which SLUICEWAY_RECEIVERS names: {describe_errors(error)}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())
         raise Misconfigured(f"{path}, which SLUICEWAY_RECEIVERS names, cannot be read: {why}") from error

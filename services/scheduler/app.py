@@ -17,20 +17,20 @@ from sluiceway.contracts.replies import RefusalCode, Reply
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.connection import Connection, connect_options
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.delivery import answering, decoder, refused, stop
+from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_middleware, stop_broker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.topology import declare
-from sluiceway.service import Service, running
+from sluiceway.messaging.streams import declare
+from sluiceway.service import Service, background_task
 from sluiceway.telemetry import metrics
 
-from .clearance import Clearance
+from .authentication import Authenticator
+from .clearance import ClearanceClient
+from .command_handlers import CommandHandlers
+from .command_processor import CommandProcessor
 from .confirmations import Confirmations
-from .decisions import Decisions
-from .handlers import Handlers
-from .identities import Identities
+from .phase_deadlines import PhaseDeadlines
 from .settings import Settings
-from .ticker import Ticker
 
 SOURCE = "/sluiceway/scheduler"
 UNKNOWN_QUEUE = "scheduler-unknown"
@@ -59,19 +59,19 @@ class Scheduler(Service):
         features = FeatureView(connection, feature_log)
         features.on_garbage = dead_letters.keep_soon
         confirmations = await stack.enter_async_context(Confirmations(connection, catalogue, now_ms))
-        clearance = Clearance(connection, confirmations)
-        decisions = Decisions(feature_log, features, catalogue, now_ms)
-        ticker = Ticker(decisions, features, clearance, now_ms, self._settings.ticker_workers)
+        clearance = ClearanceClient(connection, confirmations)
+        decisions = CommandProcessor(feature_log, features, catalogue, now_ms)
+        ticker = PhaseDeadlines(decisions, features, clearance, now_ms, self._settings.ticker_workers)
         features.on_change = ticker.note
         for view in (features, catalogue):
             await stack.enter_async_context(view)
             await view.caught_up()
         _count_active(features)
-        await stack.enter_async_context(running(ticker.run(), "ticker"))
-        handlers = Handlers(decisions, features, catalogue, CatalogueStore(connection, SOURCE), now_ms)
-        identities = Identities(catalogue, now_ms, required=self._settings.require_identity)
-        broker = build_broker(self._settings, handlers.answer, dead_letters, identities.vouched)
-        stack.push_async_callback(stop, broker)
+        await stack.enter_async_context(background_task(ticker.run(), "ticker"))
+        handlers = CommandHandlers(decisions, features, catalogue, CatalogueStore(connection, SOURCE), now_ms)
+        identities = Authenticator(catalogue, now_ms, required=self._settings.require_identity)
+        broker = build_broker(self._settings, handlers.answer, dead_letters, identities.authenticate)
+        stack.push_async_callback(stop_broker, broker)
         await broker.start()
         await connection.client.subscribe(
             subjects.COMMANDS, queue=UNKNOWN_QUEUE, cb=_refusing_the_rest(dead_letters)
@@ -82,12 +82,12 @@ def build_broker(
     settings: Settings,
     answer: Callable[[Command], Awaitable[Reply]],
     dead_letters: DeadLetters,
-    vouched: Vouching,
+    authenticate: Vouching,
 ) -> NatsBroker:
     """Return the FastStream broker with two subscribers per command: with a principal, and without."""
     broker = NatsBroker(
         **connect_options(settings, "scheduler-commands"),
-        middlewares=[answering(dead_letters)],
+        middlewares=[reply_middleware(dead_letters)],
         description="Release pipelines for feature gates and dynamic configs.",
         logger=None,
         apply_types=False,  # the decoder has validated already
@@ -99,7 +99,7 @@ def build_broker(
             broker.subscriber(
                 subject,
                 queue=subjects.SCHEDULER_QUEUE,
-                decoder=_vouching(decoder(model, COMMAND_MAX_BYTES), vouched),
+                decoder=_vouching(json_decoder(model, COMMAND_MAX_BYTES), authenticate),
                 max_workers=settings.command_workers,
                 title=subject,
                 description=model.__doc__,
@@ -107,13 +107,15 @@ def build_broker(
     return broker
 
 
-def _vouching(read: Callable[[Any], Awaitable[Any]], vouched: Vouching) -> Callable[[Any], Awaitable[Any]]:
+def _vouching(
+    read: Callable[[Any], Awaitable[Any]], authenticate: Vouching
+) -> Callable[[Any], Awaitable[Any]]:
     """Return a decoder that also finds out by whom the command is."""
 
     async def decode(message: StreamMessage[Any]) -> Command:
         command: Command = await read(message)
         raw = message.raw_message
-        return await vouched(command, subjects.principal_in(raw.subject), raw.reply)
+        return await authenticate(command, subjects.parse_principal(raw.subject), raw.reply)
 
     return decode
 
@@ -141,7 +143,7 @@ def _refusing_the_rest(dead_letters: DeadLetters) -> Callable[[Msg], Awaitable[N
         await dead_letters.keep(message.subject, message.data, reason, RefusalCode.UNKNOWN_COMMAND)
         metrics.COMMANDS.labels("unknown", RefusalCode.UNKNOWN_COMMAND).inc()
         if subjects.is_inbox(message.reply):
-            await message.respond(refused(RefusalCode.UNKNOWN_COMMAND, reason).to_json())
+            await message.respond(refusal_reply(RefusalCode.UNKNOWN_COMMAND, reason).to_json())
 
     return refuse
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from sluiceway.contracts import subjects
 from sluiceway.contracts.feature import Trigger
-from sluiceway.contracts.measurements import Clearance as Answer
+from sluiceway.contracts.measurements import Clearance as Clearance
 from sluiceway.contracts.measurements import ClearanceRequest
 from sluiceway.messaging.connection import Connection
 from sluiceway.telemetry import metrics
@@ -23,7 +23,7 @@ NOBODY = "no monitor runs: nobody says whether the phase may be left"
 SILENCE = "the monitor does not answer: nobody says whether the phase may be left"
 
 
-class Clearance:
+class ClearanceClient:
     """Collects what forbids to leave a phase. No answer forbids it, too."""
 
     def __init__(self, connection: Connection, confirmations: Confirmations) -> None:
@@ -49,7 +49,7 @@ class Clearance:
             message = await self._client.request(
                 subjects.CLEARANCE, request.to_json(), timeout=ANSWER_SECONDS
             )
-            answer = Answer.model_validate_json(message.data, extra="ignore")
+            answer = Clearance.model_validate_json(message.data, extra="ignore")
         except NoRespondersError:
             return _unanswered(NOBODY)
         except (TimeoutError, NatsError, ValidationError) as error:

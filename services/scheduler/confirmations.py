@@ -11,16 +11,16 @@ from pydantic import ValidationError
 
 from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
-from sluiceway.contracts.applied import AppliedReport
+from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import feature_of
-from sluiceway.contracts.rules import RuleDocument
+from sluiceway.contracts.rule_document import RuleDocument
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.following import Follower, Record, View
-from sluiceway.messaging.topology import APPLIED_LIFETIME_SECONDS
-from sluiceway.pipelines.segments import Extent, Place, coverage
+from sluiceway.messaging.stream_follower import Follower, Record, StreamView
+from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
+from sluiceway.pipelines.segments import Extent, Location, coverage
 
 log = logging.getLogger(__name__)
 
@@ -30,21 +30,21 @@ AT_ONCE = 50
 NAMED_MAX = 3
 
 
-class Report(NamedTuple):
+class ReportedPosition(NamedTuple):
     """How far an instance has applied RULES, and when it said so."""
 
     sequence: int
     time_ms: int
 
 
-class Confirmations(View):
+class Confirmations(StreamView):
     """Follows the reports of every instance while the block runs."""
 
     def __init__(self, connection: Connection, catalogue: CatalogueView, clock: Clock) -> None:
         self._js = connection.js
         self._catalogue = catalogue
         self._clock = clock
-        self._reports: dict[str, dict[str, Report]] = {}
+        self._reports: dict[str, dict[str, ReportedPosition]] = {}
         self.follower = Follower(
             connection,
             subjects.APPLIED_STREAM,
@@ -71,7 +71,7 @@ class Confirmations(View):
         phase = (trigger.current_run.phase,)
         documents = [stored.document for stored in self._catalogue.all("region")]
         regions = [document for document in documents if isinstance(document, Region)]
-        return [r for r in regions if coverage(phase, Place.of(r)).extent is not Extent.NONE]
+        return [r for r in regions if coverage(phase, Location.of(r)).extent is not Extent.NONE]
 
     async def _missing_in(self, region: str, trigger: Trigger) -> str | None:
         sequence = await self._published(region, trigger)
@@ -96,7 +96,7 @@ class Confirmations(View):
             return None
         return message.seq if document.trigger == trigger.id else None
 
-    def _alive(self, region: str) -> Mapping[str, Report]:
+    def _alive(self, region: str) -> Mapping[str, ReportedPosition]:
         """Return the reports of a region's instances that are not too old."""
         reports = self._reports.get(region, {})
         oldest_ms = self._clock() - APPLIED_LIFETIME_SECONDS * 1_000
@@ -111,4 +111,4 @@ class Confirmations(View):
             log.warning("%s holds no report: %s", record.subject, error)
             return
         known = self._reports.setdefault(report.region, {})
-        known[report.instance] = Report(report.sequence, record.time_ms)
+        known[report.instance] = ReportedPosition(report.sequence, record.time_ms)

@@ -11,17 +11,17 @@ from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Self
 
 from .errors import Misconfigured
+from .http.server import AsgiApp, run_service
 from .messaging.connection import Connection, connected
 from .settings import ServiceSettings
-from .tasks import end
+from .tasks import cancel_and_wait
 from .telemetry import metrics
 from .telemetry.logging import set_up_logging
-from .telemetry.serving import App, run_service
 
 log = logging.getLogger(__name__)
 
 EXIT_MISCONFIGURED = 2
-EXIT_FAULT = 70
+EXIT_CRASHED = 70
 
 
 class Service(ABC):
@@ -29,7 +29,7 @@ class Service(ABC):
 
     name: ClassVar[str]
     #: What is served beside the health pages.
-    pages: App | None = None
+    pages: AsgiApp | None = None
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
@@ -77,7 +77,7 @@ def run(service: Service) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+async def background_task(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
     """Run a coroutine beside the block. It must not end: a fault of it ends the process, loudly.
 
     Whoever started the process starts it again; half a service would be worse than none.
@@ -88,10 +88,10 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
         yield
     finally:
         task.remove_done_callback(_end_with)
-        await end(task)
+        await cancel_and_wait(task)
 
 
 def _end_with(task: "asyncio.Task[None]") -> None:
     if not task.cancelled():
         log.critical("%s has ended by a fault", task.get_name(), exc_info=task.exception())
-        os._exit(EXIT_FAULT)
+        os._exit(EXIT_CRASHED)

@@ -8,7 +8,7 @@ from typing import Any
 ASK_AGAIN_SECONDS = 0.5
 
 
-async def end(task: "asyncio.Task[Any]") -> None:
+async def cancel_and_wait(task: "asyncio.Task[Any]") -> None:
     """Cancel a task and return once it has ended; its result or error is not looked at.
 
     Asks again while it goes on: a library below may swallow a cancellation (`asyncio.wait_for`
@@ -22,7 +22,7 @@ async def end(task: "asyncio.Task[Any]") -> None:
 
 
 @asynccontextmanager
-async def uncancelled() -> AsyncIterator[None]:
+async def reraised_cancellation() -> AsyncIterator[None]:
     """Raise `CancelledError` behind a block that has swallowed one, as a library below may."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0

@@ -16,10 +16,10 @@ LOOK_AGAIN_SECONDS = 1.0
 
 
 class Timers(Generic[T]):
-    """Calls `meet` with each item that was pushed, at its time or soon after."""
+    """Calls `handle` with each item that was pushed, at its time or soon after."""
 
-    def __init__(self, meet: Callable[[T], Awaitable[None]], clock: Clock, workers: int) -> None:
-        self._meet = meet
+    def __init__(self, handle: Callable[[T], Awaitable[None]], clock: Clock, workers: int) -> None:
+        self._handle = handle
         self._clock = clock
         self._heap: list[tuple[int, int, T]] = []
         self._order = itertools.count()
@@ -35,7 +35,7 @@ class Timers(Generic[T]):
             self._earlier.set()
 
     async def run(self) -> None:
-        """Meet what is due until cancelled, or until `meet` raises: a time must not be lost unnoticed."""
+        """Meet what is due until cancelled, or until `handle` raises: a time must not be lost unnoticed."""
         try:
             while True:
                 await self._until_due()
@@ -58,7 +58,7 @@ class Timers(Generic[T]):
                 await self._earlier.wait()
 
     def _start(self, item: T) -> None:
-        task = asyncio.ensure_future(self._meet(item))
+        task = asyncio.ensure_future(self._handle(item))
         self._running.add(task)
         task.add_done_callback(self._done)
 

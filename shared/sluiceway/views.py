@@ -18,7 +18,7 @@ ID_FIELDS = {
 }
 
 
-def overridden(freezes: Sequence[str]) -> str:
+def describe_override(freezes: Sequence[str]) -> str:
     """Return the freezes that were overridden, as an addition to a line; nothing where there are none."""
     return f" (overrode freeze {', '.join(freezes)})" if freezes else ""
 

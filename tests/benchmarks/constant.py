@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sluiceway.telemetry.serving import announce
+from sluiceway.http.server import write_atomically
 
 ROUTE = "/ofrep/v1/evaluate/flags/{key}"
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -31,7 +31,7 @@ async def serve(url_file: Path, answer: bytes) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     app = Starlette(routes=[Route(ROUTE, constant, methods=["POST"]), Route("/", constant)])
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
-    announce(url_file, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    write_atomically(url_file, f"http://127.0.0.1:{listener.getsockname()[1]}")
     await uvicorn.Server(config).serve(sockets=[listener])
 
 

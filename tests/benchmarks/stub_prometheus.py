@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from sluiceway.telemetry.serving import announce
+from sluiceway.http.server import write_atomically
 
 #: As long as a real one takes for a small query.
 ANSWER_SECONDS = 0.01
@@ -86,7 +86,7 @@ class Answering(asyncio.Protocol):
 async def serve(url_file: Path) -> None:
     counts = Counts()
     server = await asyncio.get_running_loop().create_server(lambda: Answering(counts), "127.0.0.1", 0)
-    announce(url_file, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    write_atomically(url_file, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     await server.serve_forever()
 
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sluiceway.client.region import RegionRules
-from sluiceway.evaluation.answers import Config
-from sluiceway.messaging.following import Record
+from sluiceway.evaluation.results import Config
+from sluiceway.messaging.stream_follower import Record
 from tests.benchmarks.peers.peer import MODULES, OURS, Peer, prepare
 from tests.benchmarks.peers.people import PEOPLE, STRANGER, VALUES, Workload
 from tests.benchmarks.peers.sluiceway import record, take

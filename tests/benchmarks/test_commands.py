@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError
 from sluiceway.contracts.commands import PauseTrigger, UnpauseTrigger
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import EXPECTED_LAST
-from tests.benchmarks.measuring import Line, Samples, show, timed
+from tests.benchmarks.measure import Line, Samples, show, timed
 from tests.benchmarks.processes import started
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
@@ -34,7 +34,7 @@ async def test_one_command(broker: Broker, tmp_path: Path) -> None:
             raw_subject, payload = await _raw(driver.connection, f"one{n}")
             for verb in (PauseTrigger, UnpauseTrigger) * ROUNDS:
                 command = verb(actor="bench", trigger=trigger, phase_id="dev")
-                await timed(ours, partial(driver.commander.send, command))
+                await timed(ours, partial(driver.commands.send, command))
                 await timed(raw, partial(_read_and_write, driver.connection, raw_subject, payload))
 
         show("One command, answered (raw: read last, conditional write)", [Line("pause, unpause", ours, raw)])
@@ -48,7 +48,7 @@ async def test_commands_per_second(broker: Broker, tmp_path: Path) -> None:
 
         async def ours(n: int, turn: int) -> None:
             verb = UnpauseTrigger if turn % 2 else PauseTrigger
-            await driver.commander.send(verb(actor="bench", trigger=triggers[n], phase_id="dev"))
+            await driver.commands.send(verb(actor="bench", trigger=triggers[n], phase_id="dev"))
 
         async def raw(n: int, turn: int) -> None:
             await _read_and_write(driver.connection, *raws[n])

@@ -35,8 +35,8 @@ from tests.support.catalogues import PIPELINE, apply_catalogue, phase, pipeline
 from tests.support.system import EVERYONE, Driver, driving
 from tests.support.waiting import eventually
 
-from .loading import Load, on_core, put_load
-from .measuring import Line, Samples, show, timed
+from .load import Load, on_core, put_load
+from .measure import Line, Samples, show, timed
 from .processes import ROOT, started
 from .usage import Usage
 

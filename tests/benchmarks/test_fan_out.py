@@ -27,7 +27,7 @@ from sluiceway.contracts.commands import (
 )
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.settings import BrokerSettings
-from tests.benchmarks.measuring import Line, Samples, show, timed
+from tests.benchmarks.measure import Line, Samples, show, timed
 from tests.benchmarks.processes import started
 from tests.support.brokers import Broker
 from tests.support.system import EVERYONE, Driver, driving
@@ -97,7 +97,7 @@ async def _ours(url: str, driver: Driver, size: int, rounds: int) -> tuple[Sampl
             change = {"kind": "FeatureGate", "name": name, "rules": [EVERYONE], "releasePipelineID": "all"}
             await driver.accepted(SaveFeature, feature=change)
             start = ApprovePhase(actor="bench", trigger=f"gate.{name}.1", phase_id="all")
-            await timed(advance, lambda start=start: _and_arrive(arrivals, driver.commander.send(start)))  # type: ignore[misc]
+            await timed(advance, lambda start=start: _and_arrive(arrivals, driver.commands.send(start)))  # type: ignore[misc]
             await timed(alert, lambda name=name: _and_arrive(arrivals, driver.alert("Boom", gate=name)))  # type: ignore[misc]
             ended = await driver.refused(AbortTrigger, trigger=f"gate.{name}.1")
             assert "ROLLED_BACK" in ended.message

@@ -25,14 +25,14 @@ from rich.table import Table
 
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import SaveFeature
-from sluiceway.messaging.following import Follower as StreamFollower
-from sluiceway.messaging.following import Record
+from sluiceway.messaging.stream_follower import Follower as StreamFollower
+from sluiceway.messaging.stream_follower import Record
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, REGIONS, apply_catalogue
 from tests.support.system import EVERYONE, Driver, Follower, driving, following
 from tests.support.waiting import eventually
 
-from .measuring import Line, Samples, show, timed
+from .measure import Line, Samples, show, timed
 from .processes import ROOT, started
 from .usage import Usage, used_by
 

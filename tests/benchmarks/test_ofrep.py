@@ -24,7 +24,7 @@ from tests.support.edges import create_key
 from tests.support.system import EVERYONE, driving, following
 from tests.support.waiting import eventually
 
-from .loading import HEAD_END, OK, Load, ask, on_core, put_load
+from .load import HEAD_END, OK, Load, ask, on_core, put_load
 from .processes import ROOT, started
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]

@@ -15,11 +15,11 @@ from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.messaging.connection import connected
 from sluiceway.messaging.feature_log import FeatureLog, headers_of
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.topology import declare
+from sluiceway.messaging.streams import declare
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue
 from sluiceway.settings import BrokerSettings
-from tests.benchmarks.measuring import Line, Samples, show, timed
+from tests.benchmarks.measure import Line, Samples, show, timed
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, phase, pipeline
 from tests.support.system import EVERYONE

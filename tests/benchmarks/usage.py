@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sluiceway.tasks import end
+from sluiceway.tasks import cancel_and_wait
 
 LOOK_EVERY_SECONDS = 1.0
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -66,7 +66,7 @@ async def used_by(pid: int) -> AsyncIterator[Usage]:
     try:
         yield usage
     finally:
-        await end(watching)
+        await cancel_and_wait(watching)
 
 
 async def _watch(usage: Usage) -> None:

@@ -11,11 +11,11 @@ from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import Feature, FeatureGate
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.replies import Refusal
-from sluiceway.contracts.rules import RuleDocument, SpecRule, SpecSet
+from sluiceway.contracts.rule_document import RuleDocument, SpecRule, SpecSet
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision
-from sluiceway.pipelines.references import References, feature_references, reference_fault
-from sluiceway.pipelines.serving import document_faults
+from sluiceway.pipelines.publish_checks import document_errors
+from sluiceway.pipelines.references import References, feature_references, reference_error
 from tests.conformance.harmful import HARMFUL, Harm
 from tests.support.builders import NOW, a_catalogue, a_phase, a_pipeline
 
@@ -138,8 +138,8 @@ def faults_of(name: str, specs: SpecSet, graph: References) -> list[str]:
         }
     )
     document = RuleDocument(kind=FeatureKind.GATE, name=name, revision=1, event_time_ms=0, specs=own)
-    fault = reference_fault(name, graph[name], graph) if graph[name] else None
-    return document_faults(document) + ([fault] if fault else [])
+    fault = reference_error(name, graph[name], graph) if graph[name] else None
+    return document_errors(document) + ([fault] if fault else [])
 
 
 def references(name: str, specs: SpecSet) -> tuple[str, ...]:

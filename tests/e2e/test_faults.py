@@ -28,7 +28,7 @@ from sluiceway.contracts.feature import Trigger, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.replies import Outcome, Reply
 from sluiceway.errors import Unavailable
-from sluiceway.messaging.feature_log import Logged
+from sluiceway.messaging.feature_log import LoggedEvent
 from tests.support.catalogues import PIPELINE, REGIONS, phase, pipeline, region
 from tests.support.local import LocalSystem, local_system
 from tests.support.system import EVERYONE, Driver, Follower, driving, following
@@ -56,7 +56,7 @@ class Chaos:
 
         async def attempt() -> Reply | None:
             try:
-                return await self.driver.commander.send(command)
+                return await self.driver.commands.send(command)
             except Unavailable:
                 return None
 
@@ -72,10 +72,10 @@ class Chaos:
             name = self.dice.choice(names)
             print(f"kill -9 {name}: {self.system.kill(name)}")
 
-    async def history(self) -> list[Logged]:
-        async def read() -> list[Logged] | None:
+    async def history(self) -> list[LoggedEvent]:
+        async def read() -> list[LoggedEvent] | None:
             try:
-                return await self.driver.log.history(KEY)
+                return await self.driver.log.read_history(KEY)
             except Unavailable:
                 return None
 
@@ -202,7 +202,7 @@ async def _laws_hold(run: Chaos, ended: Trigger) -> None:
     assert times == sorted(times), "law 7"
 
 
-def _starts(history: list[Logged]) -> dict[str, int]:
+def _starts(history: list[LoggedEvent]) -> dict[str, int]:
     """Return the sequence with which each phase was released."""
     starts: dict[str, int] = {}
     for sequence, event in history:

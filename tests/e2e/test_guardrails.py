@@ -18,12 +18,12 @@ from nats.js.errors import NotFoundError
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.applied import AppliedReport
+from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.commands import SavePipeline
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import Trigger, TriggerStatus
 from sluiceway.contracts.measurements import Round, Verdict
-from sluiceway.messaging.feature_log import Logged
+from sluiceway.messaging.feature_log import LoggedEvent
 from sluiceway.messaging.measurement_store import MeasurementStore
 from tests.support.catalogues import REGIONS, apply_catalogue, phase, pipeline
 from tests.support.edges import create_key
@@ -110,16 +110,16 @@ class Stage:
 
         await eventually(look, f"{gate} is in {wanted or 'no region'}")
 
-    async def rolled_back(self, gate: str) -> Logged:
+    async def rolled_back(self, gate: str) -> LoggedEvent:
         """Return the event that took the release back."""
 
-        async def look() -> Logged | None:
+        async def look() -> LoggedEvent | None:
             last = (await self.driver.history(gate))[-1]
             return last if last.event.type is EventType.TRIGGER_ROLLED_BACK else None
 
         return await eventually(look, f"{gate} is rolled back", REVERTED_SECONDS)
 
-    async def reverted_ms(self, logged: Logged) -> float:
+    async def reverted_ms(self, logged: LoggedEvent) -> float:
         """Return when the last edge had applied an event."""
         return max([await self._applied_ms(name, logged) for name in self.edges])
 
@@ -133,7 +133,7 @@ class Stage:
         ratio = await self.prometheus.value(f"max({ERROR_RATIO.format('')})")
         return ratio is not None and ratio < 0.01
 
-    async def _applied_ms(self, region: str, logged: Logged) -> float:
+    async def _applied_ms(self, region: str, logged: LoggedEvent) -> float:
         """Return when a region's edge had applied an event, as it reports."""
         subject = subjects.applied(region, f"edge-{region}")
 

@@ -2,7 +2,7 @@
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.applied import AppliedReport
+from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.feature import Trigger, TriggerStatus
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase

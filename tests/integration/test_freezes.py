@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
-from services.scheduler.decisions import Decisions
+from services.scheduler.command_processor import CommandProcessor
 from sluiceway.contracts.commands import (
     AbortTrigger,
     AdvancePhase,
@@ -22,7 +22,7 @@ from sluiceway.contracts.feature import Trigger, TriggerStatus
 from sluiceway.contracts.replies import Outcome, RefusalCode
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.topology import declare
+from sluiceway.messaging.streams import declare
 from sluiceway.pipelines.decision import Catalogue
 from tests.support.brokers import Broker
 from tests.support.builders import NOW, a_catalogue, a_freeze, a_gate, a_phase, a_pipeline
@@ -82,19 +82,19 @@ async def test_a_replica_obeys_a_freeze_that_another_one_has_answered(broker: Br
         frozen = replace(known, freezes={"quiet": a_freeze()})
         late, now = LateCatalogue(known), itertools.count(NOW)
         features = FeatureView(driver.connection, driver.log)
-        decisions = Decisions(driver.log, features, late, lambda: next(now))
+        decisions = CommandProcessor(driver.log, features, late, lambda: next(now))
         gate = a_gate(EVERYONE, releasePipelineID="release")
-        started = await decisions.settle(SaveFeature(actor="ada", feature=gate))
+        started = await decisions.process(SaveFeature(actor="ada", feature=gate))
         dev = {"actor": "ada", "trigger": "gate.checkout.1", "phase_id": "dev"}
 
         late.newest = frozen
-        refused = await decisions.settle(ApprovePhase(**dev))
+        refused = await decisions.process(ApprovePhase(**dev))
         late.newest = known
-        approved = await decisions.settle(ApprovePhase(**dev))
+        approved = await decisions.process(ApprovePhase(**dev))
         late.newest = frozen
-        held = await decisions.settle(AdvancePhase(**dev))
+        held = await decisions.process(AdvancePhase(**dev))
         late.newest = known
-        still = await decisions.settle(AdvancePhase(**dev))
+        still = await decisions.process(AdvancePhase(**dev))
 
         assert started.outcome is approved.outcome is Outcome.ACCEPTED
         assert refused.refusal

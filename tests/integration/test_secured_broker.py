@@ -17,7 +17,7 @@ from services.monitor.app import Monitor
 from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings as SchedulerSettings
-from sluiceway import api_keys
+from sluiceway import console_keys
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert
@@ -73,7 +73,7 @@ class Secured:
             owner="bea",
             groups=tuple(groups),
             grants=tuple(Grant(role=role) for role in roles),
-            hash=api_keys.hash_of("any"),
+            hash=console_keys.hash_of("any"),
             created_ms=0,
             expires_ms=expires_ms,
         )

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway.contracts.conditions import Condition
-from sluiceway.evaluation.evaluate import RuleSet
-from sluiceway.pipelines.changes import needs_release, touched_environments
-from sluiceway.pipelines.projection import checksum, fields_looked_at, project
-from sluiceway.pipelines.segments import Place, remainder
+from sluiceway.evaluation.rule_set import RuleSet
+from sluiceway.pipelines.projection import checksum, project, used_attributes
+from sluiceway.pipelines.segments import Location, remainder
+from sluiceway.pipelines.spec_changes import needs_release, touched_environments
 from tests.support.builders import HOST, Ledger, a_catalogue, a_config, a_gate, a_phase, a_pipeline
 
 ENVIRONMENTS = ("development", "staging", "production")
@@ -49,7 +49,7 @@ def named(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"name": f"rule-{index}", **rule} for index, rule in enumerate(rules)]
 
 
-def answer(rules: list[dict[str, Any]], place: Place, user: dict[str, Any]) -> object:
+def answer(rules: list[dict[str, Any]], place: Location, user: dict[str, Any]) -> object:
     """Return what a user gets by the rules as published for a place."""
     ledger = Ledger()
     ledger.save(a_gate(*named(rules)))
@@ -72,8 +72,8 @@ def test_deciding_by_the_region_early_or_late_gives_the_same_answer(
 ) -> None:
     user = {"userID": unit, "custom": {"tier": tier}}
 
-    early = answer(rules, Place(environment, {"region": region}), user)
-    late = answer(rules, Place(environment, {}), {**user, "custom": {"tier": tier, "region": region}})
+    early = answer(rules, Location(environment, {"region": region}), user)
+    late = answer(rules, Location(environment, {}), {**user, "custom": {"tier": tier, "region": region}})
 
     assert early == late
 
@@ -91,7 +91,7 @@ def test_a_change_touches_exactly_the_environments_whose_rules_change(
 
     touched = touched_environments(old, new, ledger.catalogue.environments)
 
-    places = {name: Place(name, {}) for name in ENVIRONMENTS}
+    places = {name: Location(name, {}) for name in ENVIRONMENTS}
     same_version = second.model_copy(
         update={"feature": second.feature.changed(base=new.model_copy(update={"version": 1}))}
     )
@@ -144,7 +144,7 @@ def test_nobody_gets_another_answer_in_an_environment_that_a_change_does_not_tou
         answers = []
         for event in (ledger.events[0], ledger.events[-1]):
             published = RuleSet(HOST)
-            document = project(event, 1, Place(name, {}))
+            document = project(event, 1, Location(name, {}))
             assert document
             published.apply(document)
             answers.append([published.config(user, "limits").value for user in USERS])
@@ -161,16 +161,16 @@ def test_regions_that_agree_in_what_is_looked_at_receive_the_same_document(
     ledger.save(a_gate(*named(rules), releasePipelineID="release"))
     event = ledger.events[-1]
     one = {"region": region, "tier": tier}
-    looked_at = fields_looked_at(event.feature)
+    looked_at = used_attributes(event.feature)
     another = {field: value if field in looked_at else other for field, value in one.items()}
 
-    documents = [project(event, 1, Place("production", attributes)) for attributes in (one, another)]
+    documents = [project(event, 1, Location("production", attributes)) for attributes in (one, another)]
 
     assert documents[0] == documents[1]
 
 
 @given(condition=CONDITIONS, value=VALUES)
 def test_a_condition_on_an_attribute_is_always_decided(condition: dict[str, Any], value: Any) -> None:
-    place = Place("production", {"region": value, "tier": value})
+    place = Location("production", {"region": value, "tier": value})
 
     assert remainder(None, [Condition.model_validate(condition)], place) in (None, ())

@@ -38,7 +38,7 @@ from sluiceway.pipelines.decision import Catalogue, Unchanged
 from sluiceway.pipelines.freezes import next_change_ms, open_window
 from tests.support.builders import a_catalogue, a_gate
 
-from .authoring import ENVIRONMENTS, PIPELINES, REGIONS, covers
+from .strategies import ENVIRONMENTS, PIPELINES, REGIONS, covers
 
 #: Half an hour, an hour, at midnight, on another day of the week than in UTC, and none at all.
 ZONES = (

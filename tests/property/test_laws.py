@@ -30,16 +30,16 @@ from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Refusal, RefusalCode
-from sluiceway.contracts.rules import SpecSet
-from sluiceway.evaluation.evaluate import RuleSet
+from sluiceway.contracts.rule_document import SpecSet
+from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
 from sluiceway.pipelines.projection import project
-from sluiceway.pipelines.segments import Place
+from sluiceway.pipelines.segments import Location
 from tests.support.builders import HOST, a_catalogue
 
-from .authoring import PIPELINES, REGIONS, covers, on
-from .bookkeeping import Book, Release
+from .model import Book, Release
+from .strategies import PIPELINES, REGIONS, covers, on
 
 NAMES = ("one", "two", "limits")
 USERS: tuple[dict[str, Any], ...] = (
@@ -205,7 +205,7 @@ class Releases(RuleBasedStateMachine):
                 for region, place in REGIONS.items():
                     self._the_place_is_right(name, book, region, place)
 
-    def _the_place_is_right(self, name: str, book: Book, region: str, place: Place) -> None:
+    def _the_place_is_right(self, name: str, book: Book, region: str, place: Location) -> None:
         document = project(book.log[-1], len(book.log), place)
         if book.archived:
             assert document is None
@@ -326,8 +326,8 @@ class Releases(RuleBasedStateMachine):
         for roles in ((only,), ROLES):
             grants = tuple(Grant(role=role) for role in roles)
             identity = Identity(name=command.actor, grants=grants, vouched_by="key")
-            vouched = command.model_copy(update={"identity": identity})
-            other = decide(book.state, vouched, self.now, self.catalogue)
+            authenticate = command.model_copy(update={"identity": identity})
+            other = decide(book.state, authenticate, self.now, self.catalogue)
             if isinstance(other, FeatureEvent):
                 assert other.vouched_by == "key", "law 7: by whose word"
                 other = other.model_copy(update={"vouched_by": None})
@@ -349,7 +349,7 @@ def _document(name: str, marker: str, pipeline: str | None) -> dict[str, Any]:
     return {"kind": "FeatureGate", "name": name, "releasePipelineID": pipeline, "rules": [rule]}
 
 
-def _specs(event: FeatureEvent | None, place: Place) -> SpecSet:
+def _specs(event: FeatureEvent | None, place: Location) -> SpecSet:
     document = project(event, 1, place) if event else None
     return document.specs if document else SpecSet()
 

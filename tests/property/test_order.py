@@ -9,12 +9,12 @@ from sluiceway.client.region import RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.messaging.following import Record
+from sluiceway.messaging.stream_follower import Record
 from sluiceway.pipelines.projection import project
-from sluiceway.pipelines.segments import Place
+from sluiceway.pipelines.segments import Location
 from tests.support.builders import NOW, Ledger, a_gate
 
-DEV = Place("development", {})
+DEV = Location("development", {})
 
 
 def a_history(name: str, length: int) -> list[FeatureEvent]:

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from sluiceway.contracts.guardrails import MetricGuardrail, OnFailure, OnInconclusive
 from sluiceway.contracts.measurements import Judgement, Tally, Verdict
-from sluiceway.pipelines.guardrails import action_of, counted, gravest, is_held, verdict_of
+from sluiceway.pipelines.guardrail_verdicts import (
+    action_of,
+    count_measurement,
+    is_holding,
+    verdict_of,
+    worst_verdict,
+)
 
 JUDGEMENTS = st.lists(st.sampled_from(Judgement), max_size=40)
 LIMITS = st.integers(0, 5)
@@ -21,7 +27,7 @@ def a_guardrail(**fields: Any) -> MetricGuardrail:
 def tallied(judgements: list[Judgement]) -> Tally:
     tally = Tally()
     for judgement in judgements:
-        tally = counted(tally, judgement)
+        tally = count_measurement(tally, judgement)
     return tally
 
 
@@ -76,7 +82,7 @@ def test_what_was_never_seen_never_fails_and_an_error_never_passes(
     verdict = verdict_of(tallied(judgements), guardrail)
 
     assert verdict not in (Verdict.FAILED, Verdict.FAILING, Verdict.PASSING)
-    may_leave = not is_held(verdict, guardrail)
+    may_leave = not is_holding(verdict, guardrail)
     assert may_leave == (
         on_inconclusive is OnInconclusive.PASS and judgements[-1:] == [Judgement.INCONCLUSIVE]
     )
@@ -91,7 +97,7 @@ def test_under_hold_only_a_success_lets_a_phase_be_left(
 ) -> None:
     guardrail = a_guardrail(**fields)
 
-    if not is_held(verdict_of(tallied(judgements), guardrail), guardrail):
+    if not is_holding(verdict_of(tallied(judgements), guardrail), guardrail):
         assert judgements[-1] is Judgement.SUCCESS
         assert judgements.count(Judgement.FAILURE) <= fields["failureLimit"]
 
@@ -115,7 +121,7 @@ def test_nothing_but_a_failure_acts_unless_the_author_said_so(
 
 @given(verdicts=st.lists(st.sampled_from(Verdict), min_size=1))
 def test_one_region_is_enough_for_the_worst(verdicts: list[Verdict]) -> None:
-    worst = gravest(verdicts)
+    worst = worst_verdict(verdicts)
 
     assert worst in verdicts
     assert (worst is Verdict.PASSING) == (set(verdicts) == {Verdict.PASSING})

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import httpx2
 
 from services.console.app import Console
-from services.console.desk import Desk
+from services.console.backend import ConsoleBackend
 from services.console.settings import Settings
-from sluiceway import api_keys
+from sluiceway import console_keys
 from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identity import ApiKey, Grant, Role
-from sluiceway.telemetry.serving import health_server
+from sluiceway.http.server import health_server
 
 from .system import Driver
 
@@ -30,9 +30,9 @@ class RunningConsole(NamedTuple):
     key: str
 
     @property
-    def desk(self) -> Desk:
+    def backend(self) -> ConsoleBackend:
         """What the console knows."""
-        return self.console.reception()
+        return self.console.backend_holder()
 
     def caller(self, key: str | None) -> httpx2.AsyncClient:
         """Return a client with a key, or with none; the caller closes it."""
@@ -49,13 +49,13 @@ async def create_api_key(
     **scope: Sequence[str],
 ) -> str:
     """Return a key with these roles, for the environments and pipelines of `scope`."""
-    key = api_keys.mint()
+    key = console_keys.mint()
     stored = ApiKey(
-        id=api_keys.key_id(key),
+        id=console_keys.key_id(key),
         owner=owner or "-".join(roles),
         groups=tuple(groups),
         grants=tuple(Grant.model_validate({"role": role, **scope}) for role in roles),
-        hash=api_keys.hash_of(key),
+        hash=console_keys.hash_of(key),
         created_ms=0,
         expires_ms=expires_ms,
     )

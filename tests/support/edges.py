@@ -9,10 +9,10 @@ import httpx2
 
 from services.edge.app import Edge
 from services.edge.settings import Settings
-from sluiceway import keys
+from sluiceway import sdk_keys
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.commands import CreateKey
-from sluiceway.telemetry.serving import health_server
+from sluiceway.http.server import health_server
 
 from .system import Driver
 from .waiting import eventually
@@ -33,9 +33,9 @@ class RunningEdge(NamedTuple):
 
 async def create_key(driver: Driver, **place: str) -> str:
     """Return a key for a region or an environment."""
-    key = keys.mint()
+    key = sdk_keys.mint()
     stored = SdkKey.model_validate(
-        {"id": keys.key_id(key), "digest": keys.digest(key), "createdMs": 0, **place}
+        {"id": sdk_keys.key_id(key), "digest": sdk_keys.digest(key), "createdMs": 0, **place}
     )
     await driver.accepted(CreateKey, key=stored.to_jsonable())
     return key
@@ -55,5 +55,5 @@ async def running_edge(
         httpx2.AsyncClient(base_url=url, headers=headers, timeout=15) as http,
     ):
         if key:
-            await eventually(lambda: edge.keys.lets_in(key), "the key is known")
+            await eventually(lambda: edge.keys.is_authorized(key), "the key is known")
         yield RunningEdge(edge, url, http)

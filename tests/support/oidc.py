@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from sluiceway.http.server import health_server
 from sluiceway.settings import ServiceSettings
-from sluiceway.telemetry.serving import health_server
 
 CLIENT = "sluiceway"
 SECRET = "the-clients-secret"

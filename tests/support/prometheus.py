@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from sluiceway.http.server import health_server
 from sluiceway.settings import ServiceSettings
-from sluiceway.telemetry.serving import health_server
 
 METHODS = ("GET", "POST")
 #: A value of one series, those of several, none at all, or an HTTP status in place of an answer.

@@ -13,15 +13,15 @@ from services.scheduler.settings import Settings as SchedulerSettings
 from sluiceway.client.region import RegionClient, RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert
-from sluiceway.contracts.applied import AppliedChange
+from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.contracts.commands import Command, PhaseCommand, SaveFeature, TriggerCommand
 from sluiceway.contracts.feature import Feature, Trigger, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.replies import Outcome, Refusal, Reply
 from sluiceway.errors import Unavailable
-from sluiceway.messaging.commanding import Commander
+from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection, connected
-from sluiceway.messaging.feature_log import FeatureLog, Logged
+from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent
 from sluiceway.settings import BrokerSettings, ServiceSettings
 
 from .waiting import eventually
@@ -47,11 +47,11 @@ class Driver:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.commander = Commander(connection)
+        self.commands = CommandClient(connection)
         self.log = FeatureLog(connection, "/tests")
 
     async def send(self, model: type[Command], **fields: Any) -> Reply:
-        return await self.commander.send(model.model_validate({"actor": ACTOR, **fields}))
+        return await self.commands.send(model.model_validate({"actor": ACTOR, **fields}))
 
     async def accepted(self, model: type[Command], **fields: Any) -> Reply:
         reply = await self.send(model, **fields)
@@ -98,8 +98,8 @@ class Driver:
         assert trigger
         return trigger
 
-    async def history(self, name: str) -> list[Logged]:
-        return await self.log.history(FeatureKey(FeatureKind.GATE, name))
+    async def history(self, name: str) -> list[LoggedEvent]:
+        return await self.log.read_history(FeatureKey(FeatureKind.GATE, name))
 
     async def reaches(self, trigger_id: str, status: TriggerStatus, phase: str | None = None) -> Trigger:
         """Wait until a trigger has a status, in a phase."""

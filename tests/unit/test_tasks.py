@@ -5,14 +5,14 @@ import contextlib
 
 import pytest
 
-from sluiceway.tasks import end, uncancelled
+from sluiceway.tasks import cancel_and_wait, reraised_cancellation
 
 
 async def test_a_cancellation_that_was_swallowed_is_raised_behind_the_block() -> None:
     swallowed = asyncio.Event()
 
     async def stubborn() -> None:
-        async with uncancelled():
+        async with reraised_cancellation():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
             swallowed.set()
@@ -28,7 +28,7 @@ async def test_a_cancellation_that_was_swallowed_is_raised_behind_the_block() ->
 
 
 async def test_a_block_that_nobody_cancelled_is_left_as_always() -> None:
-    async with asyncio.timeout(5), uncancelled():
+    async with asyncio.timeout(5), reraised_cancellation():
         await asyncio.sleep(0)
 
 
@@ -41,6 +41,6 @@ async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> No
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
 
-    await end(task)
+    await cancel_and_wait(task)
 
     assert task.cancelled()

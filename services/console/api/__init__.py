@@ -2,8 +2,26 @@
 
 from fastapi import APIRouter
 
-from . import audit, events, freezes, keys, me, regions, releases, simulate
+from . import (
+    audit_routes,
+    event_routes,
+    freeze_routes,
+    identity_routes,
+    key_routes,
+    region_routes,
+    release_routes,
+    simulation_routes,
+)
 
 router = APIRouter(prefix="/api/v1")
-for part in (me, regions, releases, freezes, simulate, audit, keys, events):
+for part in (
+    identity_routes,
+    region_routes,
+    release_routes,
+    freeze_routes,
+    simulation_routes,
+    audit_routes,
+    key_routes,
+    event_routes,
+):
     router.include_router(part.router)

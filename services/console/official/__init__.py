@@ -7,8 +7,8 @@ Source: https://docs.statsig.com/console-api/release-pipelines
 
 from fastapi import APIRouter
 
-from . import configs, environments, gates, pipelines, triggers
+from . import config_routes, environment_routes, gate_routes, pipeline_routes, trigger_routes
 
 router = APIRouter(prefix="/console/v1")
-for part in (pipelines, triggers, gates, configs, environments):
+for part in (pipeline_routes, trigger_routes, gate_routes, config_routes, environment_routes):
     router.include_router(part.router)

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, StrictBool
 
 from sluiceway.contracts.feature import ConfigRule, GateRule
 from sluiceway.contracts.identifiers import FeatureKind, Label, Name, slug
-from sluiceway.contracts.model import Authored
+from sluiceway.contracts.models import AuthoredModel
 from sluiceway.contracts.pipeline import RULES_MAX
 
 #: `kind` of our documents.
@@ -17,7 +17,7 @@ Description = Annotated[str, Field(max_length=1_000)]
 Json5 = Annotated[str, Field(max_length=200_000)]
 
 
-class _RuleExtras(Authored):
+class _RuleExtras(AuthoredModel):
     #: Taken, and without effect here.
     base_id: str | None = None
     #: Scheduled rollouts do not combine with pipelines: only an empty list is taken.
@@ -42,7 +42,7 @@ GateRules = Annotated[tuple[GateRuleBody, ...], Field(max_length=RULES_MAX)]
 ConfigRules = Annotated[tuple[ConfigRuleBody, ...], Field(max_length=RULES_MAX)]
 
 
-class _Extras(Authored):
+class _Extras(AuthoredModel):
     """What other tools write; taken, and without effect here: the answer lists them as `ignored`."""
 
     tags: list[str] | None = None
@@ -115,7 +115,7 @@ class NewConfig(ConfigChange):
     id: Name | None = None
 
 
-class GateRulesBody(Authored):
+class GateRulesBody(AuthoredModel):
     """All rules of a gate."""
 
     rules: GateRules

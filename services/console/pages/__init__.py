@@ -1,10 +1,9 @@
 """The page: rendered here, kept live by one small script, without a build step.
 
-- `rendering`: templates, and what each of them may use
-- `visitors`: who looks, by the session's cookie; `signing_in`: how somebody gets one
-- a file per page: `overview`, `triggers`, `features`, `pipelines`; `editing` and `forms` write them,
-  by way of `drafts`; what they show comes from `tracks`, `release`, `plots`,
-  `actions`, `consequences` and `words`
+- `renderer`: renders templates; `session`: who is signed in, by cookie; `sign_in_pages`: signs in and out
+- one file per page: `overview_page`, `trigger_pages`, `feature_pages`, `pipeline_pages`, `audit_page`
+- `editor_pages` and `pipeline_form` edit `drafts`
+- what pages show: `progress`, `release_detail`, `plots`, `action_offers`, `impact`, `diff`, `describe`
 """
 
 from pathlib import Path
@@ -12,10 +11,28 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.staticfiles import StaticFiles
 
-from . import editing, features, forms, overview, pipelines, signing_in, trail, triggers
+from . import (
+    audit_page,
+    editor_pages,
+    feature_pages,
+    overview_page,
+    pipeline_form,
+    pipeline_pages,
+    sign_in_pages,
+    trigger_pages,
+)
 
 router = APIRouter(include_in_schema=False)
-for page in (signing_in, overview, triggers, editing, forms, features, pipelines, trail):
+for page in (
+    sign_in_pages,
+    overview_page,
+    trigger_pages,
+    editor_pages,
+    pipeline_form,
+    feature_pages,
+    pipeline_pages,
+    audit_page,
+):
     router.include_router(page.router)
 
 #: Style, scripts and pictures; nothing of them is secret.

@@ -8,23 +8,23 @@ from pydantic import ValidationError
 
 from sluiceway.cli.edits import document_of
 from sluiceway.contracts.commands import Command, SaveFeature, SavePipeline
-from sluiceway.contracts.durations import milliseconds, spoken
+from sluiceway.contracts.durations import format_duration, parse_duration
 from sluiceway.contracts.events import EventType, FeatureEvent
-from sluiceway.contracts.faults import faults_of
 from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureGate, Segment
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Refusal, RefusalCode
-from sluiceway.pipelines.cataloguing import CatalogueDecision, Put
-from sluiceway.pipelines.changes import spec_of
+from sluiceway.contracts.validation_errors import describe_errors
+from sluiceway.pipelines.catalogue_decisions import CatalogueDecision, PutDocument
 from sluiceway.pipelines.decision import Decision
 from sluiceway.pipelines.segments import Extent
-from sluiceway.pipelines.simulation import simulate
+from sluiceway.pipelines.simulation import simulate_coverage
+from sluiceway.pipelines.spec_changes import spec_of
 
-from ..desk import Desk
-from .differences import difference
-from .words import change_in_words
+from ..backend import ConsoleBackend
+from .describe import describe_change
+from .diff import diff_lines
 
 Document = FeatureGate | DynamicConfig | Segment | Pipeline
 MODELS: Mapping[str, type[Document]] = {
@@ -49,10 +49,10 @@ DURATIONS = {
 
 #: How else a feature may be saved: fields of the command, and what a page calls them.
 AT_ONCE, OVERRIDING = "at_once", "override_freeze"
-WAYS = {AT_ONCE: "Past the pipeline", OVERRIDING: "Override the freeze"}
+SAVE_OPTIONS = {AT_ONCE: "Past the pipeline", OVERRIDING: "Override the freeze"}
 
 
-class Faulty(Exception):
+class InvalidDraft(Exception):
     """The text is no document; says why."""
 
 
@@ -81,7 +81,7 @@ class Draft(NamedTuple):
         return f"pipeline {self.document.id}" if is_pipeline else str(self.document.key)  # type: ignore[union-attr]
 
 
-class Way(NamedTuple):
+class SaveOption(NamedTuple):
     """Another way to save a draft."""
 
     name: str
@@ -94,9 +94,9 @@ class Preview(NamedTuple):
     """What saving a draft would do."""
 
     lines: list[tuple[str, str]]
-    #: In which of `WAYS`; empty for the usual one.
+    #: In which of `SAVE_OPTIONS`; empty for the usual one.
     way: str
-    ways: list[Way]
+    ways: list[SaveOption]
     #: In a sentence.
     outcome: str = ""
     #: Why it may not be saved; None where it may.
@@ -112,26 +112,26 @@ class Preview(NamedTuple):
         return self.way == OVERRIDING
 
 
-def drafted(desk: Desk, text: str) -> Draft:
-    """Return what somebody has written; `Faulty` where it is no document."""
+def parse_draft(backend: ConsoleBackend, text: str) -> Draft:
+    """Return what somebody has written; `InvalidDraft` where it is no document."""
     document = _document(text)
     if isinstance(document, Pipeline):
-        stored = desk.catalogue.get("pipeline", document.id)
+        stored = backend.catalogue.get("pipeline", document.id)
         known = stored.document if stored else None
         before = text_of_pipeline(known) if isinstance(known, Pipeline) else ""
         revision, modifier = (stored.revision, stored.modifier) if stored else (0, "")
         return Draft(document, text_of_pipeline(document), before, revision, modifier)
-    entry = desk.features.get(document.key)
+    entry = backend.features.get(document.key)
     before = text_of_feature(entry.event.feature) if entry else ""
     actor = entry.event.actor_id if entry else ""
-    return Draft(document, dumped(_tidy(document)), before, entry.sequence if entry else 0, actor)
+    return Draft(document, dump_yaml(_tidy(document)), before, entry.sequence if entry else 0, actor)
 
 
-def previewed(desk: Desk, visitor: Identity, draft: Draft, way: str = "") -> Preview:
-    """Return what saving would do in one of `WAYS`, decided as the scheduler would."""
-    decision = _rehearsed(desk, visitor, draft, way)
-    ways = [] if way else _ways(desk, visitor, draft, decision)
-    preview = Preview(difference(draft.before, draft.text), way, ways)
+def preview_draft(backend: ConsoleBackend, visitor: Identity, draft: Draft, way: str = "") -> Preview:
+    """Return what saving would do in one of `SAVE_OPTIONS`, decided as the scheduler would."""
+    decision = _rehearsed(backend, visitor, draft, way)
+    ways = [] if way else _save_options(backend, visitor, draft, decision)
+    preview = Preview(diff_lines(draft.before, draft.text), way, ways)
     match decision:
         case Refusal():
             return preview._replace(outcome="This cannot be saved.", refusal=decision.message)
@@ -140,39 +140,45 @@ def previewed(desk: Desk, visitor: Identity, draft: Draft, way: str = "") -> Pre
             return preview._replace(
                 outcome=f"Saving starts the release {trigger.id} along {trigger.pipeline.name}.",
                 notice=trigger.pipeline.trigger_notice,
-                words=_words(desk, draft),
-                phases=simulate(trigger.pipeline, desk.documents().regions.values()),
+                words=_words(backend, draft),
+                phases=simulate_coverage(trigger.pipeline, backend.documents().regions.values()),
             )
         case FeatureEvent():
             past = ", past the pipeline, which stays attached" if way == AT_ONCE else ""
             said = f"Saving makes this live at once, in every region that it touches{past}."
-            return preview._replace(outcome=said, words=_words(desk, draft))
-        case Put():
+            return preview._replace(outcome=said, words=_words(backend, draft))
+        case PutDocument():
             return preview._replace(outcome="Saving changes the pipeline for releases that start later.")
         case _:
             return preview._replace(outcome="Nothing differs from what there is.", refusal=decision.message)
 
 
 def command_of(draft: Draft, way: str) -> tuple[type[Command], dict[str, Any]]:
-    """Return the command that saves a draft in one of `WAYS`, and its fields."""
+    """Return the command that saves a draft in one of `SAVE_OPTIONS`, and its fields."""
     if isinstance(draft.document, Pipeline):
         return SavePipeline, {"pipeline": draft.document}
     return SaveFeature, {"feature": draft.document, way: True} if way else {"feature": draft.document}
 
 
-def _rehearsed(desk: Desk, visitor: Identity, draft: Draft, way: str) -> Decision | CatalogueDecision:
+def _rehearsed(
+    backend: ConsoleBackend, visitor: Identity, draft: Draft, way: str
+) -> Decision | CatalogueDecision:
     model, fields = command_of(draft, way)
-    return desk.rehearse(model, visitor, **fields, reason="rehearsed")
+    return backend.preview(model, visitor, **fields, reason="rehearsed")
 
 
-def _ways(desk: Desk, visitor: Identity, draft: Draft, decision: Decision | CatalogueDecision) -> list[Way]:
+def _save_options(
+    backend: ConsoleBackend, visitor: Identity, draft: Draft, decision: Decision | CatalogueDecision
+) -> list[SaveOption]:
     """Return how else a draft may be saved that starts a release, or is kept from it by a freeze."""
     is_frozen = isinstance(decision, Refusal) and decision.code is RefusalCode.FROZEN
     starts = isinstance(decision, FeatureEvent) and decision.type is EventType.TRIGGER_STARTED
     found = []
     for name in (*([OVERRIDING] if is_frozen else []), *([AT_ONCE] if is_frozen or starts else [])):
-        other = _rehearsed(desk, visitor, draft, name)
-        found.append(Way(name, WAYS[name], other.message if isinstance(other, Refusal) else None))
+        other = _rehearsed(backend, visitor, draft, name)
+        found.append(
+            SaveOption(name, SAVE_OPTIONS[name], other.message if isinstance(other, Refusal) else None)
+        )
     return found
 
 
@@ -183,12 +189,12 @@ def text_of_feature(feature: Feature) -> str:
     if feature.base and feature.kind is FeatureKind.SEGMENT:
         written = {**written, "ids": list(feature.base.ids)}
         written.pop("defaultValue", None)
-    return dumped(_tidy(MODELS[kind].model_validate(written)))
+    return dump_yaml(_tidy(MODELS[kind].model_validate(written)))
 
 
 def text_of_pipeline(pipeline: Pipeline) -> str:
     """Return a pipeline as its author would write it."""
-    return dumped(_with_durations(_tidy(pipeline)))
+    return dump_yaml(_with_durations(_tidy(pipeline)))
 
 
 def new_text(kind: str) -> str:
@@ -197,41 +203,41 @@ def new_text(kind: str) -> str:
     match kind:
         case "pipeline":
             phase = {"name": "first", "timeInterval": "30m", "rules": [{"name": "everyone"}]}
-            return dumped({"kind": "ReleasePipeline", "name": "my-pipeline", "phases": [phase]})
+            return dump_yaml({"kind": "ReleasePipeline", "name": "my-pipeline", "phases": [phase]})
         case FeatureKind.DYNAMIC_CONFIG:
-            return dumped({"kind": "DynamicConfig", "name": "my_config", "defaultValue": {"key": "value"}})
+            return dump_yaml({"kind": "DynamicConfig", "name": "my_config", "defaultValue": {"key": "value"}})
         case FeatureKind.SEGMENT:
-            return dumped({"kind": "Segment", "name": "my_segment", "ids": ["user-1"]})
+            return dump_yaml({"kind": "Segment", "name": "my_segment", "ids": ["user-1"]})
         case _:
-            return dumped({"kind": "FeatureGate", "name": "my_gate", "rules": [everyone]})
+            return dump_yaml({"kind": "FeatureGate", "name": "my_gate", "rules": [everyone]})
 
 
-def parsed(text: str) -> Any:
-    """Return what YAML says; `Faulty` where it is none, or repeats itself by aliases."""
+def parse_yaml(text: str) -> Any:
+    """Return what YAML says; `InvalidDraft` where it is none, or repeats itself by aliases."""
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise Faulty("write things out: aliases (*name) are not taken")
+            raise InvalidDraft("write things out: aliases (*name) are not taken")
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise Faulty(f"this is no YAML: {' '.join(str(error).split())}") from error
+        raise InvalidDraft(f"this is no YAML: {' '.join(str(error).split())}") from error
 
 
 def _document(text: str) -> Document:
-    said = parsed(text)
+    said = parse_yaml(text)
     model = MODELS.get(str(said.get("kind"))) if isinstance(said, dict) else None
     if model is None:
-        raise Faulty(f"kind: one of {', '.join(MODELS)} is expected")
+        raise InvalidDraft(f"kind: one of {', '.join(MODELS)} is expected")
     try:
         return model.model_validate(said)
     except ValidationError as error:
-        raise Faulty(faults_of(error)) from error
+        raise InvalidDraft(describe_errors(error)) from error
 
 
-def _words(desk: Desk, draft: Draft) -> list[str]:
+def _words(backend: ConsoleBackend, draft: Draft) -> list[str]:
     assert not isinstance(draft.document, Pipeline)
-    feature = desk.feature(draft.document.key)
+    feature = backend.feature(draft.document.key)
     before = feature.base if feature and not feature.archived else None
-    return change_in_words(before, spec_of(draft.document, 0, None))
+    return describe_change(before, spec_of(draft.document, 0, None))
 
 
 def _tidy(document: Document) -> dict[str, Any]:
@@ -252,14 +258,14 @@ def _with_durations(value: Any) -> Any:
         return value
     changed = {}
     for name, one in value.items():
-        if name in DURATIONS and isinstance(one, int) and milliseconds(spoken(one)) == one:
-            changed[DURATIONS[name]] = spoken(one)
+        if name in DURATIONS and isinstance(one, int) and parse_duration(format_duration(one)) == one:
+            changed[DURATIONS[name]] = format_duration(one)
         else:
             changed[name] = _with_durations(one)
     return changed
 
 
-def dumped(value: Any) -> str:
+def dump_yaml(value: Any) -> str:
     """Return YAML that says exactly this, as readable as it can be.
 
     PyYAML writes some line breaks of Unicode as they are, and reads them as blanks.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sluiceway.contracts.guardrails import MetricGuardrail
 from sluiceway.contracts.measurements import EVERYWHERE, Judgement, Round
-from sluiceway.pipelines.thresholds import threshold
+from sluiceway.pipelines.thresholds import parse_threshold
 
 WIDTH, HEIGHT = 320, 96
 LEFT, RIGHT, TOP, BOTTOM = 6, 46, 8, 8
@@ -51,7 +51,7 @@ class Plot(NamedTuple):
 def plots_of(guardrail: MetricGuardrail, rounds: Sequence[Round]) -> list[Plot]:
     """Return a plot per region, of rounds that stand oldest first."""
     conditions = filter(None, (guardrail.failure_condition, guardrail.success_condition))
-    limits = sorted({threshold(condition).limit for condition in conditions})
+    limits = sorted({parse_threshold(condition).limit for condition in conditions})
     by_region: dict[str, list[tuple[float, float, Judgement]]] = defaultdict(list)
     newest = {}
     for round_ in rounds[-POINTS_MAX:]:

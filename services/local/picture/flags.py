@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sluiceway.contracts.events import EventType
 
-from ..record import Release
+from ..demo_record import RecordedRelease
 from .drawing import LEFT, RIGHT, Scale, group, line, mark, text, width_of
 
 LANE = 20
@@ -63,7 +63,7 @@ class Place:
         return min(self.left, self.x - MARK), max(self.right, self.x + MARK)
 
 
-def flags_of(release: Release) -> list[Flag]:
+def flags_of(release: RecordedRelease) -> list[Flag]:
     """Return what is worth a mark, in the order of time."""
     flags = []
     for step in release.steps:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from html import escape
 
-from ..record import Run
+from ..demo_record import RecordedRun
 from .drawing import MARGIN, RIGHT, WIDTH, Block, box, element, group, line, text, width_of
 from .propagation import propagation
 from .style import style_sheet
@@ -27,10 +27,10 @@ STRIPES = (
 )
 
 
-def draw(run: Run) -> str:
+def draw(run: RecordedRun) -> str:
     """Return a picture of a run as the text of an SVG file."""
     regions = _in_order(run)
-    run = Run(regions, run.releases)
+    run = RecordedRun(regions, run.releases)
     blocks = [_head(run)]
     scale = pixels_per_ms(run.releases)
     for release in run.releases:
@@ -57,13 +57,13 @@ def draw(run: Run) -> str:
     )
 
 
-def _in_order(run: Run) -> tuple[str, ...]:
+def _in_order(run: RecordedRun) -> tuple[str, ...]:
     """Return the regions in the order in which the releases reached them, then the others."""
     reached = (region for release in run.releases for step in release.steps for region in step.applied)
     return tuple(dict.fromkeys((*reached, *run.regions)))
 
 
-def _head(run: Run) -> Block:
+def _head(run: RecordedRun) -> Block:
     subtitle = f"{len(run.releases)} releases through {len(run.regions)} regions, as they were recorded"
     return Block(
         group(
@@ -86,7 +86,7 @@ def _legend(y: float) -> list[str]:
     return parts
 
 
-def _foot(run: Run, top: float) -> Block:
+def _foot(run: RecordedRun, top: float) -> Block:
     date = datetime.fromtimestamp(run.releases[0].begins_ms / 1000, UTC).date().isoformat()
     lines = [words.format(date=date) for words in MADE_FROM]
     parts = [line(MARGIN, top - 14, RIGHT, top - 14, "grid")]
@@ -94,7 +94,7 @@ def _foot(run: Run, top: float) -> Block:
     return Block(group("foot", *parts), top + 10 + 18 * len(lines) + 6)
 
 
-def _description(run: Run) -> str:
+def _description(run: RecordedRun) -> str:
     stories = []
     for release in run.releases:
         outcome = release.last.status.lower().replace("_", " ")

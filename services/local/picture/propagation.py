@@ -6,7 +6,7 @@ from statistics import median
 
 from sluiceway.contracts.feature import TriggerStatus
 
-from ..record import Run
+from ..demo_record import RecordedRun
 from .drawing import LEFT, MARGIN, RIGHT, ROW, Block, Scale, box, group, line, log_ticks, mark, text, width_of
 
 #: Right edges of the columns beside the plot.
@@ -33,7 +33,7 @@ class Dot:
     kind: tuple[str, str, str]
 
 
-def propagation(run: Run, top: float) -> Block:
+def propagation(run: RecordedRun, top: float) -> Block:
     """Draw the dots of all releases, a row per region, and p50 and max beside them."""
     dots = list(_dots(run))
     scale = _scale([dot.after_ms for dot in dots])
@@ -54,7 +54,7 @@ def propagation(run: Run, top: float) -> Block:
     return Block(group("propagation", *parts), bottom + 26)
 
 
-def _dots(run: Run) -> Iterator[Dot]:
+def _dots(run: RecordedRun) -> Iterator[Dot]:
     for release in run.releases:
         for step in release.steps:
             kind = KINDS.get(step.status, STARTS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..record import Alarm, Release
+from ..demo_record import Alarm, RecordedRelease
 from .drawing import RIGHT, ROW, Scale, box, group, line, polygon, text, ticks
 
 #: Width of all of it, with the gap to the release at its left.
@@ -14,7 +14,7 @@ TICKS_MAX = 2
 
 
 def enlarged(
-    release: Release, alarm: Alarm, regions: Sequence[str], end: float, strip: float, rows: float
+    release: RecordedRelease, alarm: Alarm, regions: Sequence[str], end: float, strip: float, rows: float
 ) -> str:
     """Draw what followed the alert, beside the rows of the release that ends at x = `end`."""
     left, bottom = RIGHT - SPACE + GAP, rows + ROW * len(regions)
@@ -37,7 +37,7 @@ def enlarged(
     )
 
 
-def _reverted(release: Release, alarm: Alarm, region: str, scale: Scale, middle: float) -> str:
+def _reverted(release: RecordedRelease, alarm: Alarm, region: str, scale: Scale, middle: float) -> str:
     held = release.held(region)
     if held is None:
         return ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sluiceway.contracts.feature import TriggerStatus
 
-from ..record import Release, Span
+from ..demo_record import PhaseSpan, RecordedRelease
 from .drawing import (
     LEFT,
     MARGIN,
@@ -54,13 +54,13 @@ class Frame:
     bottom: float
 
 
-def pixels_per_ms(releases: Sequence[Release]) -> float:
+def pixels_per_ms(releases: Sequence[RecordedRelease]) -> float:
     """Return the scale at which each release fits, with room for what is enlarged beside it."""
     widths = (RIGHT - LEFT - TAIL - (ROLLBACK_SPACE if r.alarm else 0) for r in releases)
     return min(w / r.duration_ms for w, r in zip(widths, releases, strict=True))
 
 
-def timeline(release: Release, regions: Sequence[str], top: float, scale: float) -> Block:
+def timeline(release: RecordedRelease, regions: Sequence[str], top: float, scale: float) -> Block:
     """Draw a release below `top`, at so many pixels per millisecond."""
     end = LEFT + release.duration_ms * scale
     time = Scale(release.begins_ms, release.begins_ms + release.duration_ms, LEFT, end)
@@ -83,7 +83,7 @@ def timeline(release: Release, regions: Sequence[str], top: float, scale: float)
     return Block(group("release", *parts), frame.bottom + 26)
 
 
-def _heading(release: Release, regions: Sequence[str], top: float) -> str:
+def _heading(release: RecordedRelease, regions: Sequence[str], top: float) -> str:
     colour = OUTCOMES.get(release.last.status, "go")
     outcome = release.last.status.lower().replace("_", " ")
     pill = MARGIN + width_of(release.trigger, 16, MONOSPACED) + 14
@@ -101,12 +101,12 @@ def _heading(release: Release, regions: Sequence[str], top: float) -> str:
     )
 
 
-def _phases(release: Release, frame: Frame) -> str:
+def _phases(release: RecordedRelease, frame: Frame) -> str:
     order = list(dict.fromkeys(span.phase for span in release.spans))
     return group("phases", *(_phase(span, order.index(span.phase), frame) for span in release.spans))
 
 
-def _phase(span: Span, number: int, frame: Frame) -> str:
+def _phase(span: PhaseSpan, number: int, frame: Frame) -> str:
     left, right = frame.scale(span.begins_ms), frame.scale(span.ends_ms)
     waits = span.status is not TriggerStatus.IN_PROGRESS
     ground = "wait" if waits else ("even", "odd")[number % 2]
@@ -120,14 +120,14 @@ def _phase(span: Span, number: int, frame: Frame) -> str:
     return "".join(parts)
 
 
-def _rows(release: Release, regions: Sequence[str], frame: Frame) -> str:
+def _rows(release: RecordedRelease, regions: Sequence[str], frame: Frame) -> str:
     return group(
         "rows",
         *(_row(release, region, frame, frame.rows + ROW * number) for number, region in enumerate(regions)),
     )
 
 
-def _row(release: Release, region: str, frame: Frame, top: float) -> str:
+def _row(release: RecordedRelease, region: str, frame: Frame, top: float) -> str:
     middle = top + ROW / 2
     name = text(MARGIN, middle + 4, region, "ink")
     held = release.held(region)
@@ -138,7 +138,7 @@ def _row(release: Release, region: str, frame: Frame, top: float) -> str:
     return name + before + box(begins, middle - 7, ends, middle + 7, "bar held", 2)
 
 
-def _axis(release: Release, frame: Frame) -> str:
+def _axis(release: RecordedRelease, frame: Frame) -> str:
     y = frame.bottom + 18
     parts = [text(MARGIN, y, "since its start", "quiet")]
     for seconds in ticks(release.duration_ms / 1000, TICKS_MAX):

@@ -14,23 +14,23 @@ from ..contracts.commands import (
     SavePipeline,
     SaveRegion,
 )
-from ..contracts.durations import spoken
+from ..contracts.durations import format_duration
 from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import Feature, TriggerStatus
 from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKey
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Outcome, Refusal, Reply
-from ..messaging.commanding import Commander
+from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection
 from ..messaging.feature_log import FeatureLog
-from ..pipelines.cataloguing import CatalogueDecision, Put, decide_catalogue
+from ..pipelines.catalogue_decisions import CatalogueDecision, PutDocument, decide_catalogue
 from ..pipelines.decide import decide
 from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
-from ..views import overridden, phase_status
-from . import reading
-from .documents import Document
+from ..views import describe_override, phase_status
+from . import snapshots
+from .document_files import Document
 
 #: The kind in a document → what people call it.
 NOUNS: Mapping[str, str] = {
@@ -44,7 +44,7 @@ NOUNS: Mapping[str, str] = {
 }
 
 
-class Applied(NamedTuple):
+class ApplyResult(NamedTuple):
     """What became of one document."""
 
     kind: str
@@ -64,7 +64,7 @@ class Applied(NamedTuple):
         return {**self._asdict(), "refusal": refusal}
 
 
-class Wish(NamedTuple):
+class ApplyOptions(NamedTuple):
     """Who saves the documents, why, and whether that starts phases inside freezes as well."""
 
     actor: str
@@ -72,7 +72,7 @@ class Wish(NamedTuple):
     override_freeze: bool = False
 
 
-def command_of(document: Document, wish: Wish) -> Command:
+def command_of(document: Document, wish: ApplyOptions) -> Command:
     """Return the command that saves a document."""
     actor, reason = wish.actor, wish.reason
     match document:
@@ -90,34 +90,34 @@ def command_of(document: Document, wish: Wish) -> Command:
             )
 
 
-async def apply(
+async def apply_all(
     connection: Connection, documents: Iterable[Document], actor: str, reason: str | None
-) -> list[Applied]:
+) -> list[ApplyResult]:
     """Send each document's command, and return what became of each; a refusal stops no other."""
-    return [result async for result in applying(connection, documents, Wish(actor, reason))]
+    return [result async for result in apply_documents(connection, documents, ApplyOptions(actor, reason))]
 
 
-async def applying(
-    connection: Connection, documents: Iterable[Document], wish: Wish
-) -> AsyncIterator[Applied]:
+async def apply_documents(
+    connection: Connection, documents: Iterable[Document], wish: ApplyOptions
+) -> AsyncIterator[ApplyResult]:
     """Send each document's command, and give what became of each as soon as it is known."""
-    commander = Commander(connection)
-    before = await reading.catalogue(connection)
+    commands = CommandClient(connection)
+    before = await snapshots.catalogue(connection)
     for document in documents:
-        reply = await commander.send(command_of(document, wish))
+        reply = await commands.send(command_of(document, wish))
         yield _applied(document, reply, is_new=not _is_in(before, document))
 
 
-async def rehearsing(
-    connection: Connection, documents: Iterable[Document], wish: Wish
-) -> AsyncIterator[Applied]:
+async def preview_documents(
+    connection: Connection, documents: Iterable[Document], wish: ApplyOptions
+) -> AsyncIterator[ApplyResult]:
     """Give what applying would do, decided by the very functions that the scheduler decides with.
 
     Each document meets what those before it would leave behind.
     """
     feature_log = FeatureLog(connection, "/sluiceway/cli")
-    catalogue, usage = await reading.catalogue(connection), await reading.usage(connection)
-    catalogue = replace(catalogue, references=await reading.references(connection))
+    catalogue, usage = await snapshots.catalogue(connection), await snapshots.usage(connection)
+    catalogue = replace(catalogue, references=await snapshots.references(connection))
     states: dict[FeatureKey, Feature | None] = {}
     for document in documents:
         command = command_of(document, wish)
@@ -148,47 +148,49 @@ def summary(feature: Feature) -> str:
         return f"{at}, held by {'; '.join(trigger.held)}"
     if trigger.status is TriggerStatus.WAITING_FOR_REVIEW:
         return f"{at}, {phase_status(trigger, trigger.current_run)}"
-    return f"{at}, next in {spoken(max(0, trigger.due_ms - now_ms()))}" if trigger.due_ms else at
+    return f"{at}, next in {format_duration(max(0, trigger.due_ms - now_ms()))}" if trigger.due_ms else at
 
 
-def _applied(document: Document, reply: Reply, *, is_new: bool) -> Applied:
+def _applied(document: Document, reply: Reply, *, is_new: bool) -> ApplyResult:
     kind, name = _named(document)
     if reply.refusal:
         text = f"refused: {reply.refusal.message}"
-        return Applied(kind, name, Outcome.REFUSED, text, refusal=reply.refusal)
+        return ApplyResult(kind, name, Outcome.REFUSED, text, refusal=reply.refusal)
     if reply.outcome is Outcome.UNCHANGED:
-        return Applied(kind, name, Outcome.UNCHANGED, "unchanged")
+        return ApplyResult(kind, name, Outcome.UNCHANGED, "unchanged")
     if reply.feature is None:
-        return Applied(kind, name, Outcome.ACCEPTED, "created" if is_new else "changed")
+        return ApplyResult(kind, name, Outcome.ACCEPTED, "created" if is_new else "changed")
     return _saved(kind, name, reply.feature, "started")
 
 
-def _would(document: Document, decision: Decision | CatalogueDecision, *, is_new: bool = False) -> Applied:
+def _would(
+    document: Document, decision: Decision | CatalogueDecision, *, is_new: bool = False
+) -> ApplyResult:
     kind, name = _named(document)
     match decision:
         case Refusal():
             text = f"would be refused: {decision.message}"
-            return Applied(kind, name, Outcome.REFUSED, text, refusal=decision)
+            return ApplyResult(kind, name, Outcome.REFUSED, text, refusal=decision)
         case FeatureEvent(type=EventType.TRIGGER_STARTED):
             return _saved(kind, name, decision.feature, "would start")
         case FeatureEvent():
-            return Applied(kind, name, Outcome.ACCEPTED, "would go live at once")
-        case Put():
-            return Applied(kind, name, Outcome.ACCEPTED, f"would be {'created' if is_new else 'changed'}")
+            return ApplyResult(kind, name, Outcome.ACCEPTED, "would go live at once")
+        case PutDocument():
+            return ApplyResult(kind, name, Outcome.ACCEPTED, f"would be {'created' if is_new else 'changed'}")
         case _:
-            return Applied(kind, name, Outcome.UNCHANGED, "unchanged")
+            return ApplyResult(kind, name, Outcome.UNCHANGED, "unchanged")
 
 
-def _saved(kind: str, name: str, feature: Feature, verb: str) -> Applied:
+def _saved(kind: str, name: str, feature: Feature, verb: str) -> ApplyResult:
     trigger = feature.active_trigger
     if trigger is None:
-        return Applied(kind, name, Outcome.ACCEPTED, "live at once")
-    return Applied(
+        return ApplyResult(kind, name, Outcome.ACCEPTED, "live at once")
+    return ApplyResult(
         kind,
         name,
         Outcome.ACCEPTED,
         f"trigger {trigger.id} {verb} ({trigger.status}, phase {trigger.current_run.phase.id})"
-        + overridden(trigger.actions[-1].overrode),
+        + describe_override(trigger.actions[-1].overrode),
         trigger.id,
         trigger.pipeline.trigger_notice,
     )
@@ -215,16 +217,16 @@ def _is_in(catalogue: Catalogue, document: Document) -> bool:
 def _with(catalogue: Catalogue, change: CatalogueDecision) -> Catalogue:
     """Return the catalogue as it would be after a change, for the documents behind it."""
     match change:
-        case Put(document=Environment() as environment):
+        case PutDocument(document=Environment() as environment):
             environments = {**catalogue.environments, environment.name: environment}
             return replace(catalogue, environments=environments)
-        case Put(document=Region() as region):
+        case PutDocument(document=Region() as region):
             regions = {**catalogue.regions, region.name: region}
             return replace(catalogue, regions=regions)
-        case Put(document=Pipeline() as pipeline):
+        case PutDocument(document=Pipeline() as pipeline):
             pipelines = {**catalogue.pipelines, pipeline.id: pipeline}
             return replace(catalogue, pipelines=pipelines)
-        case Put(document=Freeze() as freeze):
+        case PutDocument(document=Freeze() as freeze):
             return replace(catalogue, freezes={**catalogue.freezes, freeze.name: freeze})
         case _:
             return catalogue

@@ -11,15 +11,15 @@ from ..contracts.catalogue import Environment, Region
 from ..contracts.feature import DynamicConfig, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.pipeline import Pipeline
-from ..evaluation.conditions import Host
-from ..evaluation.evaluate import RuleSet
+from ..evaluation.condition_tests import Host
+from ..evaluation.rule_set import RuleSet
 from ..pipelines.segments import Extent
-from ..pipelines.simulation import simulate
-from ..pipelines.validation import pipeline_faults
-from . import reading
-from .documents import read
+from ..pipelines.simulation import simulate_coverage
+from ..pipelines.validation import pipeline_errors
+from . import snapshots
+from .document_files import read_documents
 from .get import Which, find_rules
-from .session import Failed, Session
+from .session import CliSession, CommandFailed
 
 MARKS = {Extent.FULLY: "fully", Extent.PARTLY: "partly", Extent.NONE: "·"}
 
@@ -32,7 +32,7 @@ FileOption = Annotated[
 
 
 async def check(
-    session: Session,
+    session: CliSession,
     name: NameArgument,
     region: RegionOption,
     user: UserOption = "{}",
@@ -42,7 +42,7 @@ async def check(
     asked = _user(user)
     document = await find_rules(session, region, name, is_gate)
     rules = RuleSet(Host(clock=now_ms))
-    for one in await reading.rules(session.connection, region):
+    for one in await snapshots.rules(session.connection, region):
         rules.apply(one)
     is_config = document.kind is FeatureKind.DYNAMIC_CONFIG
     answer = (rules.config if is_config else rules.gate)(asked, document.spec_name)
@@ -53,24 +53,24 @@ async def check(
     session.show(answer._asdict(), text)
 
 
-async def show_simulation(session: Session, file: FileOption) -> None:
+async def show_simulation(session: CliSession, file: FileOption) -> None:
     """Show, phase by phase, which regions would hold the candidate fully, partly, not at all."""
-    documents = read(file)
-    catalogue = await reading.catalogue(session.connection)
+    documents = read_documents(file)
+    catalogue = await snapshots.catalogue(session.connection)
     regions = {**catalogue.regions, **{d.name: d for d in documents if isinstance(d, Region)}}
     pipelines = {**catalogue.pipelines, **{d.id: d for d in documents if isinstance(d, Pipeline)}}
     wanted = _pipelines(documents, pipelines)
     environments = {*catalogue.environments, *(d.name for d in documents if isinstance(d, Environment))}
     if faults := [
-        fault for pipeline in wanted for fault in pipeline_faults(pipeline, environments, regions.values())
+        fault for pipeline in wanted for fault in pipeline_errors(pipeline, environments, regions.values())
     ]:
-        raise Failed("; ".join(faults))
+        raise CommandFailed("; ".join(faults))
     if not regions:
-        raise Failed("there are no regions yet; apply some, or name them in the file")
+        raise CommandFailed("there are no regions yet; apply some, or name them in the file")
     results = {
         pipeline.id: {
             phase: {region: str(extent) for region, extent in extents.items()}
-            for phase, extents in simulate(pipeline, regions.values()).items()
+            for phase, extents in simulate_coverage(pipeline, regions.values()).items()
         }
         for pipeline in wanted
     }
@@ -82,10 +82,12 @@ def _pipelines(documents: list[Any], known: dict[str, Pipeline]) -> list[Pipelin
     for document in documents:
         if isinstance(document, FeatureGate | DynamicConfig) and (id_ := document.release_pipeline_id):
             if id_ not in known:
-                raise Failed(f"there is no pipeline {id_!r} (known: {', '.join(sorted(known)) or 'none'})")
+                raise CommandFailed(
+                    f"there is no pipeline {id_!r} (known: {', '.join(sorted(known)) or 'none'})"
+                )
             found.append(known[id_])
     if not found:
-        raise Failed(
+        raise CommandFailed(
             "the file names no pipeline: give a ReleasePipeline, or a feature with releasePipelineID"
         )
     return found
@@ -105,7 +107,7 @@ def _user(text: str) -> dict[str, Any]:
     try:
         user = json.loads(text)
     except ValueError as error:
-        raise Failed(f"--user is no JSON: {error}") from error
+        raise CommandFailed(f"--user is no JSON: {error}") from error
     if not isinstance(user, dict):
-        raise Failed("""--user must be a JSON object, for example '{"userID": "u1"}'""")
+        raise CommandFailed("""--user must be a JSON object, for example '{"userID": "u1"}'""")
     return user

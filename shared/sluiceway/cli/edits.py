@@ -6,7 +6,7 @@ from typing import Any
 
 from ..contracts.conditions import ConditionType
 from ..contracts.feature import ConfigRule, Feature, Spec
-from .session import Failed
+from .session import CommandFailed
 
 RULE_NAME = "set"
 EVERYONE: list[dict[str, Any]] = [{"type": "public"}]
@@ -26,7 +26,7 @@ def document_of(
 ) -> dict[str, Any]:
     """Return the feature as it is live now, as its author would write it, with what was named changed."""
     if pipeline and no_pipeline:
-        raise Failed("--pipeline attaches and --no-pipeline detaches; give one of them")
+        raise CommandFailed("--pipeline attaches and --no-pipeline detaches; give one of them")
     document: dict[str, Any] = {"kind": kind, "name": name, "rules": []}
     if feature:
         document["releasePipelineID"] = feature.release_pipeline_id
@@ -61,7 +61,9 @@ def kept(rules: list[dict[str, Any]], *, anew: bool) -> dict[str, Any]:
     Those stay since they salt the percentage: whoever is in shall stay in while it grows.
     """
     if len(rules) > 1 and not anew:
-        raise Failed(f"the gate has {len(rules)} rules; say --on to put one in their place, or apply a file")
+        raise CommandFailed(
+            f"the gate has {len(rules)} rules; say --on to put one in their place, or apply a file"
+        )
     if len(rules) != 1:
         return {"name": RULE_NAME, "conditions": EVERYONE}
     only = rules[0]
@@ -89,7 +91,7 @@ def with_rule(
 def _condition(text: str) -> dict[str, Any]:
     parts = text.split(maxsplit=2)
     if len(parts) != 3:
-        raise Failed(f"--where {text!r}: write FIELD OPERATOR VALUE, for example 'country any US,DE'")
+        raise CommandFailed(f"--where {text!r}: write FIELD OPERATOR VALUE, for example 'country any US,DE'")
     field, operator, values = parts
     target: Any = values.split(",") if operator.startswith(LISTS) else _number_or_text(values)
     condition: dict[str, Any] = {"operator": operator, "targetValue": target}
@@ -106,11 +108,11 @@ def _number_or_text(text: str) -> Any:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Return the JSON object in `text`; `Failed` where it holds none."""
+    """Return the JSON object in `text`; `CommandFailed` where it holds none."""
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise Failed(f"--value is no JSON: {error}") from error
+        raise CommandFailed(f"--value is no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise Failed("--value must be a JSON object, for example '{\"maxItems\": 200}'")
+        raise CommandFailed("--value must be a JSON object, for example '{\"maxItems\": 200}'")
     return value

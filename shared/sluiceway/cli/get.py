@@ -8,18 +8,18 @@ from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from ..clock import now_ms
-from ..contracts.durations import spoken
+from ..contracts.durations import format_duration
 from ..contracts.envelope import rfc3339
 from ..contracts.feature import Feature, Trigger
 from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKind, TriggerId, feature_of
 from ..contracts.pipeline import Phase
-from ..contracts.rules import RuleDocument
+from ..contracts.rule_document import RuleDocument
 from ..messaging.feature_log import FeatureLog
-from ..pipelines.freezes import next_change_ms, open_window, windows
+from ..pipelines.freezes import describe_windows, next_change_ms, open_window
 from ..views import NOUNS, feature_view, status_of, trigger_view
-from . import reading
-from .session import Failed, Session, command
+from . import snapshots
+from .session import CliSession, CommandFailed, command
 
 app = typer.Typer(help="Show what there is.", no_args_is_help=True)
 
@@ -30,9 +30,9 @@ Which = Annotated[
 
 
 @command(app, "environments", "sluiceway get environments --json")
-async def environments(session: Session, name: Named = None) -> None:
+async def environments(session: CliSession, name: Named = None) -> None:
     """Show the environments."""
-    found = (await reading.catalogue(session.connection)).environments
+    found = (await snapshots.catalogue(session.connection)).environments
     rows = [
         (e.name, "yes" if e.is_production else "", "yes" if e.requires_release_pipeline else "no")
         for e in found.values()
@@ -48,10 +48,10 @@ async def environments(session: Session, name: Named = None) -> None:
 
 
 @command(app, "regions", "sluiceway get regions;  sluiceway get regions prod-eu --json")
-async def regions(session: Session, name: Named = None) -> None:
+async def regions(session: CliSession, name: Named = None) -> None:
     """Show the regions, and who follows their rules now."""
-    found = (await reading.catalogue(session.connection)).regions
-    live = await reading.reports(session.connection)
+    found = (await snapshots.catalogue(session.connection)).regions
+    live = await snapshots.reports(session.connection)
     documents = {
         key: {**region.to_jsonable(), "instances": [report.to_jsonable() for report in live.get(key, ())]}
         for key, region in found.items()
@@ -69,14 +69,15 @@ async def regions(session: Session, name: Named = None) -> None:
 
 
 @command(app, "pipelines", "sluiceway get pipelines;  sluiceway get pipelines prod-release --json")
-async def pipelines(session: Session, name: Named = None) -> None:
+async def pipelines(session: CliSession, name: Named = None) -> None:
     """Show the pipelines."""
-    found = (await reading.catalogue(session.connection)).pipelines
+    found = (await snapshots.catalogue(session.connection)).pipelines
     rows = [
         (
             pipeline.id,
             " → ".join(
-                f"{_review(phase)}{phase.id} {spoken(phase.time_interval_ms)}" for phase in pipeline.phases
+                f"{_review(phase)}{phase.id} {format_duration(phase.time_interval_ms)}"
+                for phase in pipeline.phases
             ),
         )
         for pipeline in found.values()
@@ -92,44 +93,46 @@ def _review(phase: Phase) -> str:
 
 
 @command(app, "freezes", "sluiceway get freezes;  sluiceway get freezes weekends --json")
-async def freezes(session: Session, name: Named = None) -> None:
+async def freezes(session: CliSession, name: Named = None) -> None:
     """Show the freezes: when and where no phase starts, and whether that is now."""
-    found = (await reading.catalogue(session.connection)).freezes
+    found = (await snapshots.catalogue(session.connection)).freezes
     now = now_ms()
     documents, rows = {}, []
     for freeze in found.values():
         is_on, change = open_window(freeze, now) is not None, next_change_ms(freeze, now)
         documents[freeze.name] = {**freeze.to_jsonable(), "isOn": is_on, "nextChangeMs": change}
-        rows.append((freeze.name, "\n".join(windows(freeze)), _scope(freeze), _now(is_on, change, now)))
+        rows.append(
+            (freeze.name, "\n".join(describe_windows(freeze)), _scope(freeze), _now(is_on, change, now))
+        )
     _show(session, "freeze", name, documents, ("freeze", "windows", "where", "now"), rows)
 
 
 @command(app, "gates", "sluiceway get gates;  sluiceway get gates new_checkout --json")
-async def gates(session: Session, name: Named = None) -> None:
+async def gates(session: CliSession, name: Named = None) -> None:
     """Show the gates."""
     await _features(session, FeatureKind.GATE, name)
 
 
 @command(app, "configs", "sluiceway get configs;  sluiceway get configs checkout_limits --json")
-async def configs(session: Session, name: Named = None) -> None:
+async def configs(session: CliSession, name: Named = None) -> None:
     """Show the dynamic configs."""
     await _features(session, FeatureKind.DYNAMIC_CONFIG, name)
 
 
 @command(app, "segments", "sluiceway get segments;  sluiceway get segments beta --json")
-async def segments(session: Session, name: Named = None) -> None:
+async def segments(session: CliSession, name: Named = None) -> None:
     """Show the segments."""
     await _features(session, FeatureKind.SEGMENT, name)
 
 
 @command(app, "triggers", "sluiceway get triggers;  sluiceway get triggers gate.new_checkout.1 --json")
-async def triggers(session: Session, name: Named = None) -> None:
+async def triggers(session: CliSession, name: Named = None) -> None:
     """Show the newest trigger of each feature; with an id, also an older one."""
     if name is not None:
         feature, trigger = await find_trigger(session, name)
         session.show(trigger_view(feature, trigger), lambda: _trigger_table([(feature, trigger)]))
         return
-    found = [(f, f.trigger) for f in await reading.features(session.connection) if f.trigger]
+    found = [(f, f.trigger) for f in await snapshots.features(session.connection) if f.trigger]
     session.show([trigger_view(f, t) for f, t in found], lambda: _trigger_table(found))
 
 
@@ -139,7 +142,7 @@ async def triggers(session: Session, name: Named = None) -> None:
     "sluiceway get rules --region prod-eu;  sluiceway get rules new_checkout --region dev --json",
 )
 async def rules(
-    session: Session,
+    session: CliSession,
     name: Named = None,
     is_gate: Which = None,
     region: Annotated[str, typer.Option("--region", help="The region.")] = ...,  # type: ignore[assignment]
@@ -150,40 +153,40 @@ async def rules(
         session.show(document.to_jsonable(), lambda: _rule_table([document]))
         return
     await _check_region(session, region)
-    found = await reading.rules(session.connection, region)
+    found = await snapshots.rules(session.connection, region)
     session.show([document.to_jsonable() for document in found], lambda: _rule_table(found))
 
 
-async def find_rules(session: Session, region: str, name: str, is_gate: bool | None) -> RuleDocument:
-    """Return what a region holds of one feature; `Failed` where it is nothing, or unclear which is meant."""
+async def find_rules(session: CliSession, region: str, name: str, is_gate: bool | None) -> RuleDocument:
+    """Return what a region holds of one feature; `CommandFailed` where there is none, or two."""
     await _check_region(session, region)
     kinds = {None: tuple(FeatureKind), True: (FeatureKind.GATE,), False: (FeatureKind.DYNAMIC_CONFIG,)}
     found = [
         document
-        for document in await reading.rules(session.connection, region)
+        for document in await snapshots.rules(session.connection, region)
         if document.name == name and document.kind in kinds[is_gate]
     ]
     if not found:
-        raise Failed(f"region {region} holds no rules of {name!r}")
+        raise CommandFailed(f"region {region} holds no rules of {name!r}")
     if len(found) > 1:
-        raise Failed(f"{name} is a gate and a dynamic config; say --gate or --config")
+        raise CommandFailed(f"{name} is a gate and a dynamic config; say --gate or --config")
     return found[0]
 
 
-async def find_trigger(session: Session, trigger_id: str) -> tuple[Feature, Trigger]:
-    """Return a trigger by its id, newest or older; `Failed` where there is none."""
+async def find_trigger(session: CliSession, trigger_id: str) -> tuple[Feature, Trigger]:
+    """Return a trigger by its id, newest or older; `CommandFailed` where there is none."""
     try:
         key = feature_of(TypeAdapter(TriggerId).validate_python(trigger_id))
     except ValidationError:
-        raise Failed(f"{trigger_id!r} is no trigger id; one looks like gate.new_checkout.1") from None
-    newest = await reading.feature(session.connection, *key)
+        raise CommandFailed(f"{trigger_id!r} is no trigger id; one looks like gate.new_checkout.1") from None
+    newest = await snapshots.feature(session.connection, *key)
     if newest and newest.trigger and newest.trigger.id == trigger_id:
         return newest, newest.trigger
-    for logged in reversed(await FeatureLog(session.connection, "").history(key)):
+    for logged in reversed(await FeatureLog(session.connection, "").read_history(key)):
         feature = logged.event.feature
         if feature.trigger and feature.trigger.id == trigger_id:
             return feature, feature.trigger
-    raise Failed(f"there is no trigger {trigger_id}")
+    raise CommandFailed(f"there is no trigger {trigger_id}")
 
 
 def _scope(freeze: Freeze) -> str:
@@ -197,14 +200,14 @@ def _scope(freeze: Freeze) -> str:
 
 def _now(is_on: bool, change: int | None, now: int) -> str:
     """Return whether a freeze is on, and for how long that stays so."""
-    left = spoken((change - now) // 1_000 * 1_000) if change is not None else ""
+    left = format_duration((change - now) // 1_000 * 1_000) if change is not None else ""
     if is_on:
         return f"on, ends in {left}" if left else "on, always"
     return f"off, starts in {left}" if left else "over"
 
 
-async def _features(session: Session, kind: FeatureKind, name: str | None) -> None:
-    found = [f for f in await reading.features(session.connection) if f.kind is kind]
+async def _features(session: CliSession, kind: FeatureKind, name: str | None) -> None:
+    found = [f for f in await snapshots.features(session.connection) if f.kind is kind]
     rows = [
         (
             f.name,
@@ -221,7 +224,7 @@ async def _features(session: Session, kind: FeatureKind, name: str | None) -> No
 
 
 def _show(
-    session: Session,
+    session: CliSession,
     noun: str,
     name: str | None,
     documents: dict[str, dict[str, Any]],
@@ -236,13 +239,13 @@ def _show(
         session.show(list(documents.values()), lambda: table(columns, rows))
 
 
-async def _check_region(session: Session, region: str) -> None:
-    _known("region", region, (await reading.catalogue(session.connection)).regions)
+async def _check_region(session: CliSession, region: str) -> None:
+    _known("region", region, (await snapshots.catalogue(session.connection)).regions)
 
 
 def _known(noun: str, name: str, known: Any) -> None:
     if name not in known:
-        raise Failed(f"there is no {noun} {name!r} (known: {', '.join(sorted(known)) or 'none'})")
+        raise CommandFailed(f"there is no {noun} {name!r} (known: {', '.join(sorted(known)) or 'none'})")
 
 
 def _rule_table(found: Sequence[RuleDocument]) -> Table:
@@ -258,7 +261,7 @@ def _trigger_table(found: Sequence[tuple[Feature, Trigger]]) -> Table:
     rows = []
     for _, trigger in found:
         is_active = trigger.status.is_active
-        left = spoken(max(0, trigger.due_ms - now_ms())) if trigger.due_ms else ""
+        left = format_duration(max(0, trigger.due_ms - now_ms())) if trigger.due_ms else ""
         phase = trigger.current_run.phase.id if is_active else ""
         rows.append(
             (trigger.id, str(trigger.status), phase, left, rfc3339(trigger.created_ms), trigger.creator_id)

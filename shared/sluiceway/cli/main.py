@@ -8,27 +8,45 @@ import typer
 
 from ..contracts.replies import Outcome, RefusalCode
 from ..errors import Unavailable
-from . import alerts, catalogue, features, get, guardrails, keys, triggers
-from .apply import Applied, Wish, applying, rehearsing
+from . import (
+    alert_commands,
+    catalogue_commands,
+    feature_commands,
+    get,
+    guardrail_commands,
+    key_commands,
+    trigger_commands,
+)
+from .apply import ApplyOptions, ApplyResult, apply_documents, preview_documents
 from .check import check, show_simulation
-from .documents import read
-from .letters import show_dead_letters
-from .session import ActorInFront, AsJson, Failed, NatsUrl, OverrideFreeze, Reason, Session, Told, command
+from .dead_letter_commands import show_dead_letters
+from .document_files import read_documents
+from .session import (
+    ActorInFront,
+    AlreadyReported,
+    AsJson,
+    CliSession,
+    CommandFailed,
+    NatsUrl,
+    OverrideFreeze,
+    Reason,
+    command,
+)
 from .watch import watch
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(get.app, name="get")
-app.add_typer(features.gates, name="gate")
-app.add_typer(features.configs, name="config")
-app.add_typer(features.segments, name="segment")
-app.add_typer(triggers.app, name="trigger")
-app.add_typer(alerts.app, name="alert")
-app.add_typer(guardrails.app, name="guardrails")
-app.add_typer(keys.app, name="key")
-app.add_typer(catalogue.pipelines, name="pipeline")
-app.add_typer(catalogue.regions, name="region")
-app.add_typer(catalogue.environments, name="environment")
-app.add_typer(catalogue.freezes, name="freeze")
+app.add_typer(feature_commands.gates, name="gate")
+app.add_typer(feature_commands.configs, name="config")
+app.add_typer(feature_commands.segments, name="segment")
+app.add_typer(trigger_commands.app, name="trigger")
+app.add_typer(alert_commands.app, name="alert")
+app.add_typer(guardrail_commands.app, name="guardrails")
+app.add_typer(key_commands.app, name="key")
+app.add_typer(catalogue_commands.pipelines, name="pipeline")
+app.add_typer(catalogue_commands.regions, name="region")
+app.add_typer(catalogue_commands.environments, name="environment")
+app.add_typer(catalogue_commands.freezes, name="freeze")
 
 Files = Annotated[
     list[str],
@@ -53,16 +71,16 @@ def before(
     app, "apply", "sluiceway apply -f deploy/examples/catalogue;  sluiceway apply -f change.yaml --dry-run"
 )
 async def apply(
-    session: Session,
+    session: CliSession,
     file: Files,
     dry_run: DryRun = False,
     override_freeze: OverrideFreeze = False,
     reason: Reason = None,
 ) -> None:
     """Save every document of these files; what is so already stays untouched."""
-    documents = read(file)
-    wish = Wish(session.actor, reason, override_freeze)
-    work = rehearsing if dry_run else applying
+    documents = read_documents(file)
+    wish = ApplyOptions(session.actor, reason, override_freeze)
+    work = preview_documents if dry_run else apply_documents
     await _report(session, work(session.connection, documents, wish))
 
 
@@ -76,9 +94,9 @@ command(app, "watch", "sluiceway watch;  sluiceway watch gate.new_checkout.1 --u
 command(app, "dead-letters", "sluiceway dead-letters --last 5")(show_dead_letters)
 
 
-async def _report(session: Session, results: AsyncIterator[Applied]) -> None:
-    """Print each result as it comes, or all as one JSON list; `Failed` at the end where one is a refusal."""
-    told: list[Applied] = []
+async def _report(session: CliSession, results: AsyncIterator[ApplyResult]) -> None:
+    """Print each result as it comes, or all as one JSON list; `CommandFailed` if one was refused."""
+    told: list[ApplyResult] = []
     try:
         async for result in results:
             told.append(result)
@@ -86,7 +104,7 @@ async def _report(session: Session, results: AsyncIterator[Applied]) -> None:
                 session.console.print(_line(result))
     except Unavailable as error:
         done = [result.to_jsonable() for result in told]
-        raise Failed(
+        raise CommandFailed(
             f"{error}; {len(told)} documents were applied before",
             {"code": RefusalCode.UNAVAILABLE, "message": str(error), "applied": done},
         ) from error
@@ -94,10 +112,10 @@ async def _report(session: Session, results: AsyncIterator[Applied]) -> None:
         session.show([result.to_jsonable() for result in told], "")
     refused = [result for result in told if result.outcome is Outcome.REFUSED]
     if refused:
-        raise Told(f"{len(refused)} of {len(told)} documents refused, first {refused[0].line()}")
+        raise AlreadyReported(f"{len(refused)} of {len(told)} documents refused, first {refused[0].line()}")
 
 
-def _line(result: Applied) -> str:
+def _line(result: ApplyResult) -> str:
     return f"{result.line()}\n  {result.notice}" if result.notice else result.line()
 
 

@@ -18,11 +18,11 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from ..contracts.commands import Command
-from ..contracts.faults import faults_of
 from ..contracts.identifiers import NAME_PATTERN
 from ..contracts.replies import Outcome, Reply
+from ..contracts.validation_errors import describe_errors
 from ..errors import SluicewayError
-from ..messaging.commanding import Commander
+from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection, connected
 from ..settings import BrokerSettings
 
@@ -33,7 +33,7 @@ PIPED_WIDTH = 240
 DENIED = "permissions violation for"
 
 
-class Failed(SluicewayError):
+class CommandFailed(SluicewayError):
     """The call failed; the text is the one line that its user sees."""
 
     def __init__(self, message: str, details: Any = None) -> None:
@@ -41,12 +41,12 @@ class Failed(SluicewayError):
         self.details = details
 
 
-class Told(Failed):
+class AlreadyReported(CommandFailed):
     """The call failed, and what it has printed says so already; only the one line is missing."""
 
 
 @dataclass
-class Session:
+class CliSession:
     """What every command needs."""
 
     settings: BrokerSettings
@@ -61,10 +61,10 @@ class Session:
         return self._connection
 
     async def send(self, command: Command) -> Reply:
-        """Send a command; `Failed` where it is refused."""
-        reply = await Commander(self.connection).send(command)
+        """Send a command; `CommandFailed` where it is refused."""
+        reply = await CommandClient(self.connection).send(command)
         if reply.outcome is Outcome.REFUSED and reply.refusal:
-            raise Failed(reply.refusal.message, reply.refusal.to_jsonable())
+            raise CommandFailed(reply.refusal.message, reply.refusal.to_jsonable())
         return reply
 
     def show(self, document: Any, text: str | Callable[[], Any]) -> None:
@@ -89,8 +89,8 @@ class Session:
     async def connecting(self) -> AsyncIterator[None]:
         """Hold a connection while the block runs.
 
-        `Unavailable` where no broker answers soon; `Failed` where it lets these credentials not do what
-        the block wants, which otherwise would wait in vain.
+        `Unavailable` if no broker answers soon; `CommandFailed` if these credentials may not do what
+        the block wants, which would otherwise time out.
         """
         task, denied = asyncio.current_task(), list[str]()
         assert task
@@ -108,7 +108,7 @@ class Session:
         except asyncio.CancelledError:
             if not denied or task.uncancel():
                 raise
-            raise Failed(
+            raise CommandFailed(
                 f"the broker does not let these credentials do this ({denied[0]}); the console may show it"
             ) from None
 
@@ -139,7 +139,7 @@ def _console() -> Console:
 def command(
     app: typer.Typer, name: str, examples: str, *, needs_broker: bool = True
 ) -> Callable[[Callable[..., Awaitable[None]]], Any]:
-    """Register an async function of a `Session` as a command, with the options that all commands have.
+    """Register an async function of a `CliSession` as a command, with the options that all commands have.
 
     One that needs no broker connects by itself, where it wants to.
     """
@@ -151,9 +151,9 @@ def command(
         ) -> None:
             before = context.find_root().ensure_object(dict)
             as_json = as_json or bool(before.get("as_json"))
-            with _told(as_json):
+            with _reported_errors(as_json):
                 settings = _settings(nats_url or before.get("nats_url"))
-                session = Session(settings, as_json, actor or before.get("actor") or _os_user())
+                session = CliSession(settings, as_json, actor or before.get("actor") or _os_user())
                 asyncio.run(session.run(work, arguments, needs_broker=needs_broker))
 
         parameters = [p for p in inspect.signature(work).parameters.values() if p.name != "session"]
@@ -172,21 +172,23 @@ def command(
 
 
 def checked_name(noun: str, name: str) -> str:
-    """Return `name`; `Failed` where nothing can have it. One with a dot or a space would break a subject."""
+    """Return `name`; `CommandFailed` if it is invalid. A dot or a space would break a subject."""
     if re.fullmatch(NAME_PATTERN, name):
         return name
-    raise Failed(f"{name!r} is no name of a {noun}; use letters, digits, - and _, at most 100")
+    raise CommandFailed(f"{name!r} is no name of a {noun}; use letters, digits, - and _, at most 100")
 
 
 def _settings(nats_url: str | None) -> BrokerSettings:
-    """Return the settings of the environment, with the URL of the call; `Failed` where they are wrong."""
+    """Return the settings of the environment with the URL of the call; `CommandFailed` if one is invalid."""
     try:
         settings = BrokerSettings()
     except ValidationError as error:
-        raise Failed(f"a setting in SLUICEWAY_… is wrong: {faults_of(error)}") from error
+        raise CommandFailed(f"a setting in SLUICEWAY_… is wrong: {describe_errors(error)}") from error
     for file in (settings.nats_creds, settings.nats_ca):
         if file and not file.is_file():
-            raise Failed(f"there is no file {file}, which SLUICEWAY_NATS_CREDS or SLUICEWAY_NATS_CA names")
+            raise CommandFailed(
+                f"there is no file {file}, which SLUICEWAY_NATS_CREDS or SLUICEWAY_NATS_CA names"
+            )
     return settings.model_copy(update={"nats_url": nats_url}) if nats_url else settings
 
 
@@ -198,14 +200,14 @@ def _os_user() -> str:
 
 
 @contextlib.contextmanager
-def _told(as_json: bool) -> Iterator[None]:
+def _reported_errors(as_json: bool) -> Iterator[None]:
     """Turn what fails into one line on stderr, the refusal as JSON where that is wanted, and an exit code."""
     try:
         yield
     except (SluicewayError, NatsError, ValidationError, TimeoutError) as error:
-        text = faults_of(error) if isinstance(error, ValidationError) else str(error)
+        text = describe_errors(error) if isinstance(error, ValidationError) else str(error)
         line = " ".join(text.split()) or type(error).__name__
-        if as_json and not isinstance(error, Told):
+        if as_json and not isinstance(error, AlreadyReported):
             refusal = getattr(error, "details", None) or {"message": line}
             sys.stdout.write(json.dumps({"error": refusal}, ensure_ascii=False) + "\n")
         sys.stderr.write(f"sluiceway: {line}\n")

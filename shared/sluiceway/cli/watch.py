@@ -15,22 +15,22 @@ from rich.table import Table
 
 from ..clock import now_ms
 from ..contracts import subjects
-from ..contracts.applied import AppliedReport
-from ..contracts.durations import spoken
+from ..contracts.applied_reports import AppliedReport
+from ..contracts.durations import format_duration
 from ..contracts.envelope import rfc3339
 from ..contracts.feature import Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, feature_of
 from ..contracts.measurements import Round, VerdictChanged
 from ..errors import Rejected, Unavailable
-from ..messaging.feature_view import Entry
-from ..messaging.following import Follower, Record
-from ..messaging.measurement_store import MeasurementView, Stored
-from ..pipelines.watching import WatchKey
-from ..views import overridden, phase_status
-from . import reading
+from ..messaging.feature_view import FeatureEntry
+from ..messaging.measurement_store import MeasurementView, StoredRound
+from ..messaging.stream_follower import Follower, Record
+from ..pipelines.guardrail_schedule import GuardrailKey
+from ..views import describe_override, phase_status
+from . import snapshots
 from .get import find_trigger
 from .guardrail_table import guardrail_table
-from .session import EXIT_REFUSED, Session
+from .session import EXIT_REFUSED, CliSession
 
 #: How long an ended trigger stays on the screen.
 SHOW_ENDED_MS = 60_000
@@ -42,7 +42,7 @@ UntilEnded = Annotated[
 ]
 
 
-async def watch(session: Session, trigger: IdArgument = None, until_ended: UntilEnded = False) -> None:
+async def watch(session: CliSession, trigger: IdArgument = None, until_ended: UntilEnded = False) -> None:
     """Show active releases and what the regions have applied, until Ctrl-C."""
     if until_ended and trigger is None:
         raise typer.BadParameter("--until-ended needs the trigger that shall end")
@@ -56,9 +56,9 @@ async def watch(session: Session, trigger: IdArgument = None, until_ended: Until
             raise typer.Exit(EXIT_REFUSED)
 
 
-async def _follow(session: Session, screen: "_Screen", until_ended: str | None) -> None:
+async def _follow(session: CliSession, screen: "_Screen", until_ended: str | None) -> None:
     async with AsyncExitStack() as stack:
-        view = await stack.enter_async_context(reading.feature_view(session.connection))
+        view = await stack.enter_async_context(snapshots.feature_view(session.connection))
         for entry in view:
             screen.take(entry)
         view.on_change = screen.take_live
@@ -81,17 +81,17 @@ async def _follow(session: Session, screen: "_Screen", until_ended: str | None) 
 class _Screen:
     """What is known of releases and regions, and where it is shown."""
 
-    def __init__(self, session: Session, only: str | None) -> None:
+    def __init__(self, session: CliSession, only: str | None) -> None:
         self.triggers: dict[str, Trigger] = {}
         self.live: Live | None = None
         self._session = session
         self._only = only
-        self._rounds: dict[WatchKey, Round] = {}
+        self._rounds: dict[GuardrailKey, Round] = {}
         self._reports: dict[str, AppliedReport] = {}
         self._changed = asyncio.Event()
         self._nobody_reads = False
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: FeatureEntry) -> None:
         try:
             trigger = entry.event.feature.trigger
         except Rejected:  # somebody else published what is no event; the state before it stays
@@ -100,7 +100,7 @@ class _Screen:
             self.triggers[trigger.id] = trigger
         self._changed.set()
 
-    def take_live(self, entry: Entry) -> None:
+    def take_live(self, entry: FeatureEntry) -> None:
         self.take(entry)
         event, trigger = entry.event, entry.event.feature.trigger
         if self._only and (trigger is None or trigger.id != self._only):
@@ -110,7 +110,7 @@ class _Screen:
         elif self.live is None:
             about = f"{trigger.id} {trigger.status} {event.phase_id or ''}" if trigger else str(entry.key)
             reason = f" ({' '.join(event.reason.split())})" if event.reason else ""
-            by = f"by {event.actor_id}{reason}{overridden(event.overrode)}"
+            by = f"by {event.actor_id}{reason}{describe_override(event.overrode)}"
             self._say(f"{rfc3339(event.time_ms)} {event.type} {about} {by}")
 
     def take_report(self, record: Record) -> None:
@@ -125,10 +125,10 @@ class _Screen:
                 what = f"{key} revision {change.revision} after {change.after_ms:.0f} ms"
                 self._say(f"{rfc3339(report.time_ms)} {report.region} applied {what}")
 
-    def take_round(self, stored: Stored) -> None:
+    def take_round(self, stored: StoredRound) -> None:
         round_ = stored.round
         if self._only in (None, round_.trigger):
-            self._rounds[WatchKey(round_.trigger, round_.phase_id, round_.guardrail)] = round_
+            self._rounds[GuardrailKey(round_.trigger, round_.phase_id, round_.guardrail)] = round_
 
     def take_verdict(self, record: Record) -> None:
         change = VerdictChanged.model_validate_json(record.data, extra="ignore")
@@ -199,7 +199,7 @@ def _until(trigger: Trigger) -> str:
         return f" by {'; '.join(trigger.held)}"
     if trigger.due_ms is None:
         return ""
-    return f" {spoken(max(0, trigger.due_ms - now_ms()) // 1_000 * 1_000)}"
+    return f" {format_duration(max(0, trigger.due_ms - now_ms()) // 1_000 * 1_000)}"
 
 
 def _regions(reports: dict[str, AppliedReport]) -> Table:

@@ -9,7 +9,7 @@
 - `cache`: the last good rules, on disk
 """
 
-from ..evaluation.answers import Config, Evaluation, Reason
+from ..evaluation.results import Config, Evaluation, Reason
 from ..evaluation.users import User
 from .client import Client
 

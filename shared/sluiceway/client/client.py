@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from ..errors import Misconfigured
-from ..evaluation.answers import Evaluation
+from ..evaluation.results import Evaluation
 from ..evaluation.users import AnyUser
 from ..settings import BrokerSettings
 from .flags import evaluate_flag
-from .over_nats import NatsTransport
+from .nats_transport import NatsTransport
 from .region import RegionRules
 from .transports import EdgeTransport, Transport
 

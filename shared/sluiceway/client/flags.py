@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ..contracts.identifiers import FeatureKind
-from ..evaluation.answers import Evaluation, Reason
+from ..evaluation.results import Evaluation, Reason
 from ..evaluation.users import AnyUser
 
 #: Why an answer is what it is → OpenFeature's word for it.

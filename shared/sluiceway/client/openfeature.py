@@ -23,9 +23,9 @@ from openfeature.flag_evaluation import FlagResolutionDetails
 from openfeature.provider import AbstractProvider, Metadata
 
 from ..contracts.identifiers import FeatureKey, FeatureKind
-from ..evaluation.answers import Evaluation, Reason
+from ..evaluation.results import Evaluation, Reason
 from .client import READY_SECONDS, Client
-from .contexts import user_of
+from .evaluation_context import user_from_context
 from .flags import REASONS, evaluate_flag, metadata_of, variant_of
 
 
@@ -93,7 +93,7 @@ class SluicewayProvider(AbstractProvider):
         if context and context.targeting_key:
             described["targetingKey"] = context.targeting_key
         name, _, member = key.partition("/")
-        answer = evaluate_flag(self._client.rules, user_of(described), name)
+        answer = evaluate_flag(self._client.rules, user_from_context(described), name)
         if answer.reason in _ERRORS:
             _ERRORS[answer.reason](key)
         has_id = described.get("targetingKey") or described.get("customIDs")

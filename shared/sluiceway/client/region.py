@@ -14,17 +14,17 @@ from pydantic import ValidationError
 
 from ..clock import now_ms
 from ..contracts import envelope, subjects
-from ..contracts.applied import CHANGES_MAX, AppliedChange, AppliedReport
+from ..contracts.applied_reports import CHANGES_MAX, AppliedChange, AppliedReport
 from ..contracts.identifiers import FeatureKey
-from ..contracts.rules import RuleDocument
-from ..evaluation.answers import Config, Evaluation
-from ..evaluation.conditions import Host
-from ..evaluation.evaluate import RuleSet
+from ..contracts.rule_document import RuleDocument
+from ..evaluation.condition_tests import Host
+from ..evaluation.results import Config, Evaluation
+from ..evaluation.rule_set import RuleSet
 from ..evaluation.users import AnyUser
 from ..messaging.connection import Connection
-from ..messaging.following import START, Follower, Position, Record
-from ..tasks import end
-from .cache import Cache
+from ..messaging.stream_follower import START, Follower, Position, Record
+from ..tasks import cancel_and_wait
+from .rule_cache import RuleCache
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class RegionRules:
         self._revisions: dict[FeatureKey, int] = {}
         self._texts: dict[FeatureKey, bytes] = {}
         self._cache_path = cache_dir / f"{region}.rules" if cache_dir else None
-        self._cache = Cache(self._cache_path) if self._cache_path else None
+        self._cache = RuleCache(self._cache_path) if self._cache_path else None
         self._position = START
         if self._cache:
             self._load(self._cache)
@@ -87,7 +87,7 @@ class RegionRules:
     def take(self, record: Record, created: str, *, is_live: bool) -> AppliedChange | None:
         """Apply one record of RULES; returns the change, None where it was refused or older."""
         try:
-            _, key = subjects.rule_in(record.subject)
+            _, key = subjects.parse_rule(record.subject)
             document = None if record.is_deletion else _parse(record, key)
         except (ValueError, ValidationError) as error:
             log.error("%s holds no rules; what was there before stays: %s", record.subject, error)
@@ -124,7 +124,7 @@ class RegionRules:
     def reopen(self) -> None:
         """Go on writing the file after `close`."""
         if self._cache_path:
-            self._cache = Cache(self._cache_path)
+            self._cache = RuleCache(self._cache_path)
 
     def reset(self) -> None:
         """Begin anew: the broker lost its data, and what it says now counts."""
@@ -173,7 +173,7 @@ class RegionRules:
         if self._cache:
             self._cache.put(subjects.rule(self.region, key), None, position)
 
-    def _load(self, cache: Cache) -> None:
+    def _load(self, cache: RuleCache) -> None:
         for _, data in cache.documents():
             self._hold(*_document(data))
         self._position = cache.position()
@@ -207,7 +207,7 @@ class RegionClient:
         if self._report_wanted:
             self._stack.callback(self._connection.on_reconnect(self._due.set))
             reporting = asyncio.create_task(self._report_for_ever(), name="report")
-            self._stack.push_async_callback(end, reporting)
+            self._stack.push_async_callback(cancel_and_wait, reporting)
         return self
 
     async def __aexit__(self, *details: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..evaluation.answers import Config, Evaluation, Reason
+from ..evaluation.results import Config, Evaluation, Reason
 from ..evaluation.users import AnyUser
 from .client import Client
 from .flags import evaluate_flag

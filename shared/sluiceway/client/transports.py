@@ -14,7 +14,7 @@ import msgspec
 from pydantic import ValidationError
 
 from ..errors import Misconfigured
-from ..messaging.following import START, Position
+from ..messaging.stream_follower import START, Position
 from .region import RegionRules
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from .identifiers import Label, TriggerId
-from .model import Recorded
+from .models import WireModel
 
 #: Bytes of one alert; a larger one is rejected.
 ALERT_BYTES_MAX = 64 * 1024
@@ -31,7 +31,7 @@ class AlertOutcome(StrEnum):
     RESOLVED = "resolved"
 
 
-class Alert(Recorded):
+class Alert(WireModel):
     """This is firing (or no longer), with these labels.
 
     The labels `gate`, `dynamic_config`, `pipeline` and `region` say what it is about.
@@ -49,7 +49,7 @@ class Alert(Recorded):
     url: str | None = None
 
 
-class AnsweredAlert(Recorded):
+class AnsweredAlert(WireModel):
     """An alert, and what became of it."""
 
     alert: Alert

@@ -6,12 +6,12 @@ from pydantic import Field, StrictBool, model_validator
 
 from .conditions import Scalar
 from .identifiers import Name, RegionName
-from .model import Authored
+from .models import AuthoredModel
 
 ATTRIBUTES_MAX = 50
 
 
-class Environment(Authored):
+class Environment(AuthoredModel):
     """development, staging, production, …"""
 
     kind: Literal["Environment"] = "Environment"
@@ -21,7 +21,7 @@ class Environment(Authored):
     requires_release_pipeline: StrictBool = True
 
 
-class Region(Authored):
+class Region(AuthoredModel):
     """One place that receives rules. Its attributes decide `custom_field` conditions of that name."""
 
     kind: Literal["Region"] = "Region"
@@ -30,7 +30,7 @@ class Region(Authored):
     attributes: Annotated[dict[str, Scalar], Field(max_length=ATTRIBUTES_MAX)] = {}
 
 
-class SdkKey(Authored):
+class SdkKey(AuthoredModel):
     """What a process must show to read the rules of a region, or of every region of an environment."""
 
     kind: Literal["SdkKey"] = "SdkKey"

@@ -11,7 +11,7 @@ from .feature import FeatureDocument
 from .freeze import Freeze
 from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId, feature_of
 from .identity import Actor, ApiKey, Identity
-from .model import Authored
+from .models import AuthoredModel
 from .pipeline import Pipeline
 
 #: Bytes of a command; a larger one is refused.
@@ -20,7 +20,7 @@ COMMAND_MAX_BYTES = 256 * 1024
 Reason = Annotated[str, Field(max_length=2_000)]
 
 
-class Command(Authored):
+class Command(AuthoredModel):
     """Who asks, and why. A command sent twice with one id is applied once."""
 
     verb: ClassVar[str]

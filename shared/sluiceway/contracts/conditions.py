@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import StrictBool, StrictFloat, StrictInt, StrictStr
 
-from .model import Authored
+from .models import AuthoredModel
 
 Scalar = StrictStr | StrictBool | StrictInt | StrictFloat
 
@@ -36,7 +36,7 @@ class ConditionType(StrEnum):
     TIME = "time"
 
 
-class Condition(Authored):
+class Condition(AuthoredModel):
     """One test; the conditions of a rule must all hold."""
 
     type: ConditionType

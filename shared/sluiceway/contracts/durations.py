@@ -7,7 +7,7 @@ MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_00
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
-def milliseconds(text: str) -> int:
+def parse_duration(text: str) -> int:
     """Return the length of `text` in whole milliseconds.
 
     `ValueError` where it is not a sequence of numbers with the units ms, s, m, h or d.
@@ -18,7 +18,7 @@ def milliseconds(text: str) -> int:
     return round(sum(float(number) * MILLISECONDS[unit] for number, unit in parts))
 
 
-def in_milliseconds(data: Any, *fields: str) -> Any:
+def convert_durations(data: Any, *fields: str) -> Any:
     """Return a document with `timeInterval: 30m` as `timeIntervalMs: 1800000`, for each of these fields.
 
     `ValueError` where both forms stand, or the text is no duration.
@@ -30,7 +30,7 @@ def in_milliseconds(data: Any, *fields: str) -> Any:
         if field in changed:
             if f"{field}Ms" in changed or _snake(field) in changed:
                 raise ValueError(f"give {field} or {field}Ms, not both")
-            changed[f"{field}Ms"] = milliseconds(str(changed.pop(field)))
+            changed[f"{field}Ms"] = parse_duration(str(changed.pop(field)))
     return changed
 
 
@@ -38,7 +38,7 @@ def _snake(field: str) -> str:
     return re.sub(r"([A-Z])", lambda match: f"_{match[0].lower()}", field) + "_ms"
 
 
-def spoken(length_ms: int) -> str:
+def format_duration(length_ms: int) -> str:
     """Return a length as a person would write it: `90000` is `1m30s`."""
     if length_ms <= 0:
         return "0s"

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from .feature import Feature
-from .model import Recorded
+from .models import WireModel
 
 
 class EventType(StrEnum):
@@ -37,7 +37,7 @@ class EventType(StrEnum):
     PHASE_ROLLED_BACK = "phase_rolled_back"
 
 
-class FeatureEvent(Recorded):
+class FeatureEvent(WireModel):
     """One entry of a feature's log. The last one *is* the feature's state."""
 
     type: EventType

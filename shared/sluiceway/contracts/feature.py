@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, StrictBool
 
 from .conditions import Condition
 from .identifiers import FeatureKey, FeatureKind, Label, Name, TriggerId
-from .model import Authored, Recorded
+from .models import AuthoredModel, WireModel
 from .pipeline import RULES_MAX, Phase, Pipeline
 
 #: How many commands a feature remembers, so that one sent twice is applied once.
@@ -35,7 +35,7 @@ def _written(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 ConfigValue = Annotated[dict[str, JsonValue], AfterValidator(_written)]
 
 
-class FeatureRule(Authored):
+class FeatureRule(AuthoredModel):
     """Who gets which value: all conditions hold, in one of the environments."""
 
     name: Label
@@ -59,7 +59,7 @@ class ConfigRule(FeatureRule):
     return_value: ConfigValue
 
 
-class _FeatureDocument(Authored):
+class _FeatureDocument(AuthoredModel):
     name: Name
     is_enabled: StrictBool = True
     description: Annotated[str, Field(max_length=1_000)] = ""
@@ -115,7 +115,7 @@ class Segment(_FeatureDocument):
 FeatureDocument = Annotated[FeatureGate | DynamicConfig | Segment, Field(discriminator="kind")]
 
 
-class Spec(Recorded):
+class Spec(WireModel):
     """One version of a feature: what is evaluated."""
 
     #: Counts the saved versions of the feature, from 1.
@@ -172,7 +172,7 @@ class ActionType(StrEnum):
     PHASE_ROLLED_BACK = "PHASE_ROLLED_BACK"
 
 
-class Action(Recorded):
+class Action(WireModel):
     """One thing done to a trigger."""
 
     type: ActionType
@@ -184,14 +184,14 @@ class Action(Recorded):
     overrode: tuple[str, ...] = ()
 
 
-class Approval(Recorded):
+class Approval(WireModel):
     """One person's agreement that a phase may start."""
 
     actor_id: str
     time_ms: int
 
 
-class PhaseRun(Recorded):
+class PhaseRun(WireModel):
     """A phase of a running trigger."""
 
     phase: Phase
@@ -204,7 +204,7 @@ class PhaseRun(Recorded):
     skipped: bool = False
 
 
-class Trigger(Recorded):
+class Trigger(WireModel):
     """One run of a pipeline for one change of one feature, with its own copy of the pipeline."""
 
     id: TriggerId
@@ -241,7 +241,7 @@ class Trigger(Recorded):
         return self.observed_until_ms is not None and now_ms < self.observed_until_ms
 
 
-class Feature(Recorded):
+class Feature(WireModel):
     """The whole state of a feature."""
 
     kind: FeatureKind

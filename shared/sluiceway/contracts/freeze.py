@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .identifiers import Name, RegionName
-from .model import Authored
+from .models import AuthoredModel
 
 WINDOWS_MAX = 50
 SCOPE_MAX = 100
@@ -74,7 +74,7 @@ TimeZone = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_k
 Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_near)]
 
 
-class WeeklyWindow(Authored):
+class WeeklyWindow(AuthoredModel):
     """A part of every week, `to` excluded; it may run over the end of the week."""
 
     start: Annotated[WeekTime, Field(alias="from")]
@@ -87,7 +87,7 @@ class WeeklyWindow(Authored):
         return self
 
 
-class Freeze(Authored):
+class Freeze(AuthoredModel):
     """When no phase starts, and where; roll-backs and aborts always may.
 
     It acts where all of `environments`, `regions` and `pipelines` agree; an empty one always does.

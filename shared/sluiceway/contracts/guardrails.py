@@ -5,9 +5,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from .durations import in_milliseconds
+from .durations import convert_durations
 from .identifiers import Label, Name
-from .model import Authored
+from .models import AuthoredModel
 
 GUARDRAILS_MAX = 20
 QUERY_MAX = 4_000
@@ -59,14 +59,14 @@ class Comparison(StrEnum):
     DIFFERENCE = "difference"
 
 
-class MinSamples(Authored):
+class MinSamples(AuthoredModel):
     """Below so many samples a measurement is inconclusive."""
 
     query: Query
     at_least: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Baseline(Authored):
+class Baseline(AuthoredModel):
     """The same query over the regions that do not have the candidate yet, as their mean."""
 
     compare: Comparison
@@ -74,7 +74,7 @@ class Baseline(Authored):
     environments: tuple[Name, ...] | None = None
 
 
-class MetricGuardrail(Authored):
+class MetricGuardrail(AuthoredModel):
     """A Prometheus query, measured while the phase is out.
 
     Text in `{{ }}` is filled in: region, regions (`a|b`, for `=~`), environment, region.<attribute>,
@@ -105,7 +105,7 @@ class MetricGuardrail(Authored):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        return in_milliseconds(data, "interval", "initialDelay")
+        return convert_durations(data, "interval", "initialDelay")
 
     @model_validator(mode="after")
     def _can_tell(self) -> Self:
@@ -116,13 +116,13 @@ class MetricGuardrail(Authored):
         return self
 
 
-class AlertMatch(Authored):
+class AlertMatch(AuthoredModel):
     """Labels that an alert must have, with these very values; `alertname` is its name."""
 
     match_labels: Annotated[dict[Label, str], Field(min_length=1, max_length=LABELS_MAX)]
 
 
-class AlertGuardrail(Authored):
+class AlertGuardrail(AuthoredModel):
     """Alerts that concern the phase while it is out, though they name no feature."""
 
     name: Name

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .identifiers import Label, Name
-from .model import Authored, Recorded
+from .models import AuthoredModel, WireModel
 
 GRANTS_MAX = 50
 GROUPS_MAX = 100
@@ -22,7 +22,7 @@ CONSOLE = "console"
 #: The sender that takes releases back, because of alerts and guardrails.
 MONITOR = "monitor"
 #: Names of services in the log, which nobody else may have.
-RESERVED = frozenset({CONSOLE, MONITOR, "scheduler"})
+RESERVED_NAMES = frozenset({CONSOLE, MONITOR, "scheduler"})
 
 
 class Role(StrEnum):
@@ -40,7 +40,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class Grant(Authored):
+class Grant(AuthoredModel):
     """A role, where it counts."""
 
     role: Role
@@ -50,7 +50,7 @@ class Grant(Authored):
     pipelines: Annotated[tuple[Name, ...], Field(min_length=1, max_length=SCOPE_MAX)] | None = None
 
 
-class Identity(Recorded):
+class Identity(WireModel):
     """A person or machine whom somebody vouches for."""
 
     #: Stands in the log as the actor; an approval counts once per name.
@@ -61,7 +61,7 @@ class Identity(Recorded):
     vouched_by: Name
 
 
-class ApiKey(Authored):
+class ApiKey(AuthoredModel):
     """What somebody shows the console, or whose id stands in the credentials of a broker's user."""
 
     kind: Literal["ApiKey"] = "ApiKey"

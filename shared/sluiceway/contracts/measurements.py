@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 
 from .guardrails import OnFailure, OnInconclusive
 from .identifiers import Name, TriggerId
-from .model import Recorded
+from .models import WireModel
 
 #: Stands for the region where a query names none.
 EVERYWHERE = "*"
@@ -42,7 +42,7 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
-class Measurement(Recorded):
+class Measurement(WireModel):
     """One query in one region, once. A number that is not there is absent, an infinite one text in JSON."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
@@ -59,7 +59,7 @@ class Measurement(Recorded):
     why: str
 
 
-class Tally(Recorded):
+class Tally(WireModel):
     """The measurements of a region since its phase started, counted."""
 
     successes: int = 0
@@ -71,7 +71,7 @@ class Tally(Recorded):
     last: Judgement | None = None
 
 
-class Round(Recorded):
+class Round(WireModel):
     """One look at a guardrail in all its regions, and the counts after it."""
 
     trigger: TriggerId
@@ -88,7 +88,7 @@ class Round(Recorded):
     why: str
 
 
-class VerdictChanged(Recorded):
+class VerdictChanged(WireModel):
     """A guardrail says something else than before, or an alert tripped it."""
 
     trigger: TriggerId
@@ -106,7 +106,7 @@ class VerdictChanged(Recorded):
     measurement: Measurement | None = None
 
 
-class ClearanceRequest(Recorded):
+class ClearanceRequest(WireModel):
     """May this trigger leave this phase? `revision` is the asker's newest sequence of the feature."""
 
     trigger: TriggerId
@@ -114,7 +114,7 @@ class ClearanceRequest(Recorded):
     revision: int
 
 
-class Clearance(Recorded):
+class Clearance(WireModel):
     """Why the trigger may not leave its phase; empty where it may. All fields are needed: silence is none."""
 
     trigger: TriggerId

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from .conditions import Condition
-from .durations import in_milliseconds
+from .durations import convert_durations
 from .guardrails import GUARDRAILS_MAX, Guardrail
 from .identifiers import Label, Name, slug
-from .model import Authored
+from .models import AuthoredModel
 
 #: Ten years: a longer bake is a typing mistake.
 INTERVAL_MAX_MS = 10 * 365 * 86_400_000
@@ -21,7 +21,7 @@ APPROVALS_MAX = 20
 GROUPS_MAX = 50
 
 
-class PhaseRule(Authored):
+class PhaseRule(AuthoredModel):
     """A part of a phase's segment: one of its environments, and all of its conditions."""
 
     name: Label
@@ -40,7 +40,7 @@ class RollbackScope(StrEnum):
     PHASE = "phase"
 
 
-class Approvals(Authored):
+class Approvals(AuthoredModel):
     """Who must agree before a phase starts. Each person counts once."""
 
     #: So many different people.
@@ -51,7 +51,7 @@ class Approvals(Authored):
     allow_author: StrictBool = False
 
 
-class Phase(Authored):
+class Phase(AuthoredModel):
     """A release segment: whoever matches one of its rules receives the candidate once it starts.
 
     YAML may say `timeInterval: 30m` in place of `timeIntervalMs`.
@@ -73,7 +73,7 @@ class Phase(Authored):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        return in_milliseconds(_with_review(_with_id(data)), "timeInterval")
+        return convert_durations(_with_review(_with_id(data)), "timeInterval")
 
     @model_validator(mode="after")
     def _approvals_are_reviewed(self) -> Self:
@@ -88,7 +88,7 @@ class Phase(Authored):
         return self
 
 
-class Pipeline(Authored):
+class Pipeline(AuthoredModel):
     """An ordered plan of phases; its id is what features attach to."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: _may_lack_id(schema))
@@ -109,7 +109,7 @@ class Pipeline(Authored):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        return in_milliseconds(_with_id(data), "observeFor")
+        return convert_durations(_with_id(data), "observeFor")
 
     @model_validator(mode="after")
     def _phases_are_distinct(self) -> Self:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from .feature import Feature
-from .model import Recorded
+from .models import WireModel
 
 
 class RefusalCode(StrEnum):
@@ -43,7 +43,7 @@ class RefusalCode(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-class Refusal(Recorded):
+class Refusal(WireModel):
     """A command that changed nothing, why, and what would be possible."""
 
     code: RefusalCode
@@ -62,7 +62,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-class Reply(Recorded):
+class Reply(WireModel):
     """The answer to every command."""
 
     outcome: Outcome

@@ -61,7 +61,7 @@ def command(verb: str, principal: str | None = None) -> str:
     return f"{PREFIX}.commands.{verb}" + (f".{principal}" if principal else "")
 
 
-def principal_in(subject: str) -> str | None:
+def parse_principal(subject: str) -> str | None:
     """Return the sender that the subject of a command names; None where it names none."""
     tokens = subject.removeprefix(command("")).split(".")
     return tokens[1] if subject.startswith(command("")) and len(tokens) == 2 else None
@@ -80,7 +80,7 @@ def feature(key: FeatureKey) -> str:
     return f"{PREFIX}.features.{key.kind}.{key.name}"
 
 
-def feature_in(subject: str) -> FeatureKey:
+def parse_feature(subject: str) -> FeatureKey:
     """Return the feature whose log a subject of FEATURES is; `ValueError` for another kind."""
     kind, name = subject.split(".")[2:]
     return FeatureKey(FeatureKind(kind), name)
@@ -101,7 +101,7 @@ def measurements_of(trigger: str) -> str:
     return f"{PREFIX}.measurements.{trigger}.>"
 
 
-def measured_trigger(subject: str) -> str:
+def parse_measured_trigger(subject: str) -> str:
     """Return the trigger that a subject of MEASUREMENTS is about."""
     return ".".join(subject.split(".")[2:5])
 
@@ -126,7 +126,7 @@ def catalogue(kind: str, id_: str) -> str:
     return f"$KV.{CATALOG_BUCKET}.{kind}.{id_}"
 
 
-def catalogue_in(subject: str) -> tuple[str, str]:
+def parse_catalogue(subject: str) -> tuple[str, str]:
     """Return kind and id of the document that a subject of CATALOG holds."""
     _, _, kind, id_ = subject.split(".", 3)
     return kind, id_
@@ -147,7 +147,7 @@ def rule(region: str, key: FeatureKey) -> str:
     return f"$KV.{RULES_BUCKET}.{region}.{key.kind}.{key.name}"
 
 
-def rule_in(subject: str) -> tuple[str, FeatureKey]:
+def parse_rule(subject: str) -> tuple[str, FeatureKey]:
     """Return region and feature of a subject of RULES; `ValueError` for another form."""
     _, _, region, kind, name = subject.split(".")
     return region, FeatureKey(FeatureKind(kind), name)

@@ -26,7 +26,7 @@ def bucket_of(unit: str, salt: str) -> int:
     return hash64(f"{salt}.{unit}") % USER_BUCKETS
 
 
-def dealer(percentage: float, salt: str, unit: Lookup) -> Callable[[AnyUser], bool]:
+def percentage_test(percentage: float, salt: str, unit: Lookup) -> Callable[[AnyUser], bool]:
     """Return what says whether a user's unit is within a percentage (0 to 100).
 
     `salt` is the spec's and the rule's, joined by a dot. While it stays the same, a unit that

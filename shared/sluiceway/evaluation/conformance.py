@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from ..clock import now_ms
-from .conditions import Host, member_key
-from .evaluate import RuleSet
+from .condition_tests import Host, member_key
 from .payload import Payload
+from .rule_set import RuleSet
 
 
 class Loaded:

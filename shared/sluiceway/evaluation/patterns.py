@@ -5,7 +5,7 @@ from collections.abc import Callable
 import regex
 from pydantic import JsonValue
 
-from .dialect import InvalidPattern, Translation
+from .regex_dialect import InvalidPattern, Translation
 from .values import user_text
 
 #: A search that takes longer answers false, as one beyond the backtracking limit does in the SDKs.
@@ -43,7 +43,7 @@ def compile_pattern(pattern: str) -> "regex.Pattern[str]":
         raise InvalidPattern(f"{pattern!r} is no pattern: {error}") from error
 
 
-def pattern_fault(pattern: str) -> str | None:
+def pattern_error(pattern: str) -> str | None:
     """Say why a pattern must not be served: it is none, or could take unbounded time; None if it may."""
     if len(pattern) > PATTERN_LENGTH_MAX:
         return f"the pattern has {len(pattern)} characters, at most {PATTERN_LENGTH_MAX} are allowed"

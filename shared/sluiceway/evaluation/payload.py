@@ -10,7 +10,7 @@ import msgspec
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from ..contracts.identifiers import FeatureKind
-from ..contracts.rules import ConfigSpec, OverrideMapping, SpecCondition, SpecRule, SpecSet
+from ..contracts.rule_document import ConfigSpec, OverrideMapping, SpecCondition, SpecRule, SpecSet
 
 _CONDITIONS = TypeAdapter(dict[str, SpecCondition])
 _RULES = TypeAdapter(dict[str, SpecRule])

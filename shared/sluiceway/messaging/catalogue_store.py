@@ -16,11 +16,11 @@ from ..contracts.freeze import Freeze
 from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
 from ..errors import Conflict, Unavailable
-from ..pipelines.cataloguing import CatalogueDocument
+from ..pipelines.catalogue_decisions import CatalogueDocument
 from ..pipelines.decision import Catalogue
 from .connection import Connection
 from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
-from .following import KV_OPERATION, Follower, Record, View
+from .stream_follower import KV_OPERATION, Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ MODELS: Mapping[str, type[CatalogueDocument]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredDocument:
     """A document, its sequence in CATALOG, and who wrote it when."""
 
     document: CatalogueDocument
@@ -50,17 +50,17 @@ class Stored:
 
 @dataclass(slots=True)
 class _Held:
-    documents: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    documents: dict[tuple[str, str], StoredDocument] = field(default_factory=dict)
     #: The last sequence of every key, deleted ones included.
     tails: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-class CatalogueView(View):
+class CatalogueView(StreamView):
     """Follows CATALOG while the block runs. `on_change` gets kind, id and what stands there now."""
 
     def __init__(self, connection: Connection) -> None:
         self._held = _Held()
-        self.on_change: Callable[[str, str, Stored | None], None] = lambda kind, id_, stored: None
+        self.on_change: Callable[[str, str, StoredDocument | None], None] = lambda kind, id_, stored: None
         self.follower = Follower(
             connection,
             subjects.CATALOG_STREAM,
@@ -69,14 +69,14 @@ class CatalogueView(View):
             on_reset=self._reset,
         )
 
-    def get(self, kind: str, id_: str) -> Stored | None:
+    def get(self, kind: str, id_: str) -> StoredDocument | None:
         return self._held.documents.get((kind, id_))
 
     def tail(self, kind: str, id_: str) -> int:
         """Return the last sequence of a key, 0 where it never was written."""
         return self._held.tails.get((kind, id_), 0)
 
-    def all(self, kind: str) -> list[Stored]:
+    def all(self, kind: str) -> list[StoredDocument]:
         """Return the documents of a kind, one of `MODELS`."""
         return [stored for key, stored in self._held.documents.items() if key[0] == kind]
 
@@ -103,7 +103,7 @@ class CatalogueView(View):
         self._held.tails.clear()
 
     def _on_record(self, record: Record) -> None:
-        place = subjects.catalogue_in(record.subject)
+        place = subjects.parse_catalogue(record.subject)
         stored = None if record.is_deletion else _parse(record, place[0])
         self._held.tails[place] = record.sequence
         if stored is None and not record.is_deletion:
@@ -128,7 +128,7 @@ class CatalogueStore:
         id_: str,
         document: CatalogueDocument,
         expected: int,
-        known: Stored | None,
+        known: StoredDocument | None,
         *,
         command: Command,
         now_ms: int,
@@ -179,13 +179,13 @@ class CatalogueStore:
             raise Unavailable("CATALOG does not answer now") from error
 
 
-def _parse(record: Record, kind: str) -> Stored | None:
+def _parse(record: Record, kind: str) -> StoredDocument | None:
     model = MODELS.get(kind)
     try:
         if model is None:
             raise ValueError(f"there is no kind {kind}")
         headers = record.headers
-        return Stored(
+        return StoredDocument(
             document=model.model_validate_json(record.data, extra="ignore"),
             revision=record.sequence,
             creator=headers.get(envelope.CREATOR, ""),

@@ -13,7 +13,7 @@ from nats.js import JetStreamContext
 
 from ..errors import Unavailable
 from ..settings import BrokerSettings
-from ..tasks import end, uncancelled
+from ..tasks import cancel_and_wait, reraised_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Connection:
             return False
         return self.client.is_connected
 
-    def came_back(self) -> None:
+    def notify_reconnected(self) -> None:
         for listener in tuple(self._listeners):
             listener()
 
@@ -74,11 +74,11 @@ async def connected(
 
     async def reconnected() -> None:
         log.info("the connection to the broker came back")
-        connection.came_back()
+        connection.notify_reconnected()
 
     options = {**connect_options(settings, name), "reconnected_cb": reconnected, **options}
     try:
-        async with asyncio.timeout(None if patient else IMPATIENT_SECONDS), uncancelled():
+        async with asyncio.timeout(None if patient else IMPATIENT_SECONDS), reraised_cancellation():
             await client.connect(**options)
     except asyncio.CancelledError:
         # It may hold a socket already.
@@ -105,7 +105,7 @@ async def _close(client: Client) -> None:
     await client.close()
     reconnecting = client._reconnection_task
     if reconnecting and not reconnecting.done():
-        await end(reconnecting)
+        await cancel_and_wait(reconnecting)
     if client._transport:
         client._transport.close()  # type: ignore[no-untyped-call]
 

@@ -15,8 +15,8 @@ from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from pydantic import BaseModel, ValidationError
 
 from ..contracts import subjects
-from ..contracts.faults import faults_of
 from ..contracts.replies import Outcome, Refusal, RefusalCode, Reply
+from ..contracts.validation_errors import describe_errors
 from ..errors import Rejected, RetryLater
 from .dead_letters import DeadLetters
 
@@ -41,7 +41,9 @@ class Denied(Rejected):
     """A command whose sender may not send it; nothing was wrong with its form."""
 
 
-def decoder(model: type[BaseModel], max_bytes: int) -> Callable[[StreamMessage[Any]], Awaitable[BaseModel]]:
+def json_decoder(
+    model: type[BaseModel], max_bytes: int
+) -> Callable[[StreamMessage[Any]], Awaitable[BaseModel]]:
     """Return a FastStream decoder that reads `model` from JSON; raises `InvalidCommand`."""
 
     async def decode(message: StreamMessage[Any]) -> BaseModel:
@@ -52,18 +54,18 @@ def decoder(model: type[BaseModel], max_bytes: int) -> Callable[[StreamMessage[A
         try:
             return model.model_validate_json(message.body)
         except ValidationError as error:
-            raise InvalidCommand(RefusalCode.INVALID, faults_of(error)) from error
+            raise InvalidCommand(RefusalCode.INVALID, describe_errors(error)) from error
 
     return decode
 
 
-async def stop(broker: NatsBroker) -> None:
+async def stop_broker(broker: NatsBroker) -> None:
     """Stop a FastStream broker, also while its connection is down."""
     with contextlib.suppress(ConnectionReconnectingError, ConnectionClosedError):
         await broker.stop()
 
 
-def answering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
+def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
     """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`.
 
     But only in an inbox: a sender who names a stream's subject for it would have us write there.
@@ -82,21 +84,21 @@ def answering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, An
                 raise
             except InvalidCommand as error:
                 await dead_letters.keep(_subject(msg), msg.body, str(error), error.code)
-                return refused(error.code, str(error))
+                return refusal_reply(error.code, str(error))
             except Denied as error:
-                return refused(RefusalCode.NOT_ALLOWED, str(error))
+                return refusal_reply(RefusalCode.NOT_ALLOWED, str(error))
             except RetryLater as error:
-                return refused(RefusalCode.UNAVAILABLE, f"{error}; send the same command again")
+                return refusal_reply(RefusalCode.UNAVAILABLE, f"{error}; send the same command again")
             except Exception as error:
                 log.exception("a fault of ours with a message on %s", _subject(msg))
                 reason = f"{type(error).__name__}: {error}"
                 await dead_letters.keep(_subject(msg), msg.body, reason, "fault")
-                return refused(RefusalCode.UNAVAILABLE, f"a fault of ours ({reason}); it is logged")
+                return refusal_reply(RefusalCode.UNAVAILABLE, f"a fault of ours ({reason}); it is logged")
 
     return Answering
 
 
-def redelivering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
+def redelivery_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
     """Return the middleware of a stream's consumer: later, or to the dead letters."""
 
     class Redelivering(BaseMiddleware[Any, Any]):
@@ -124,7 +126,7 @@ def redelivering(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any,
     return Redelivering
 
 
-def refused(code: RefusalCode, message: str) -> Reply:
+def refusal_reply(code: RefusalCode, message: str) -> Reply:
     """Return the reply of a refusal."""
     return Reply(outcome=Outcome.REFUSED, refusal=Refusal(code=code, message=message))
 

@@ -13,7 +13,7 @@ from ..contracts.identifiers import FeatureKey
 from ..errors import Conflict, Rejected, Unavailable
 from ..pipelines.references import feature_references
 from .connection import Connection
-from .history import history
+from .history import read_history
 
 log = logging.getLogger(__name__)
 
@@ -22,20 +22,20 @@ EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 TYPE_PREFIX = "sluiceway."
 
 
-class Logged(NamedTuple):
+class LoggedEvent(NamedTuple):
     """An event and its place in FEATURES."""
 
     sequence: int
     event: FeatureEvent
 
 
-class Tail(NamedTuple):
+class LogTail(NamedTuple):
     """Where a feature's log ends: its newest event, and what the next append must expect.
 
     The two differ only where something that is no event was published on the subject.
     """
 
-    logged: Logged | None
+    logged: LoggedEvent | None
     sequence: int
 
 
@@ -65,25 +65,25 @@ class FeatureLog:
             raise Unavailable("FEATURES does not answer now") from error
         return ack.seq
 
-    async def tail(self, key: FeatureKey) -> Tail:
+    async def tail(self, key: FeatureKey) -> LogTail:
         """Return the end of a feature's log. What is no event there is passed over."""
         try:
             message = await self._js.get_last_msg(
                 subjects.FEATURES_STREAM, subjects.feature(key), direct=True
             )
         except NotFoundError:
-            return Tail(None, 0)
+            return LogTail(None, 0)
         except (NatsError, TimeoutError) as error:
             raise Unavailable("FEATURES does not answer now") from error
         sequence = message.seq or 0
         try:
-            return Tail(Logged(sequence, parse(message.data or b"", key)), sequence)
+            return LogTail(LoggedEvent(sequence, parse_event(message.data or b"", key)), sequence)
         except Rejected as error:
             log.warning("%s: message %s is passed over: %s", key, sequence, error)
-        history = await self.history(key)
-        return Tail(history[-1] if history else None, sequence)
+        read_history = await self.read_history(key)
+        return LogTail(read_history[-1] if read_history else None, sequence)
 
-    async def first(self, key: FeatureKey) -> Logged | None:
+    async def first(self, key: FeatureKey) -> LoggedEvent | None:
         """Return the first event of a feature; None where there is none, or it is no event."""
         try:
             message = await self._js.get_msg(
@@ -94,7 +94,7 @@ class FeatureLog:
         except (NatsError, TimeoutError) as error:
             raise Unavailable("FEATURES does not answer now") from error
         event = _event_or_none(message.data or b"", key)
-        return Logged(message.seq or 0, event) if event else None
+        return LoggedEvent(message.seq or 0, event) if event else None
 
     async def at(self, sequence: int) -> FeatureEvent:
         """Return the event at a sequence; `Unavailable` where there is none, `Rejected` where it is none."""
@@ -102,20 +102,22 @@ class FeatureLog:
             message = await self._js.get_msg(subjects.FEATURES_STREAM, seq=sequence, direct=True)
         except (NatsError, TimeoutError) as error:
             raise Unavailable(f"FEATURES does not give its message {sequence} now") from error
-        return parse(message.data or b"")
+        return parse_event(message.data or b"")
 
-    async def history(self, key: FeatureKey) -> list[Logged]:
+    async def read_history(self, key: FeatureKey) -> list[LoggedEvent]:
         """Return all events of a feature, oldest first; what is no event is left out."""
         return [
-            Logged(sequence, event)
-            for sequence, data in await history(self._js, subjects.FEATURES_STREAM, subjects.feature(key))
+            LoggedEvent(sequence, event)
+            for sequence, data in await read_history(
+                self._js, subjects.FEATURES_STREAM, subjects.feature(key)
+            )
             if (event := _event_or_none(data, key))
         ]
 
-    async def since(self, sequence: int) -> list[Logged]:
+    async def since(self, sequence: int) -> list[LoggedEvent]:
         """Return the events of all features behind a sequence, oldest first; what is no event is left out."""
-        found = await history(self._js, subjects.FEATURES_STREAM, subjects.FEATURES, after=sequence)
-        return [Logged(number, event) for number, data in found if (event := _event_or_none(data))]
+        found = await read_history(self._js, subjects.FEATURES_STREAM, subjects.FEATURES, after=sequence)
+        return [LoggedEvent(number, event) for number, data in found if (event := _event_or_none(data))]
 
 
 def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
@@ -145,7 +147,7 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
     return headers
 
 
-def parse(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
+def parse_event(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
     """Return the event in `data`; `Rejected` where it is none, or one of another feature than `key`.
 
     Fields that this version does not know are ignored, so that versions can run side by side.
@@ -162,6 +164,6 @@ def parse(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
 
 def _event_or_none(data: bytes, key: FeatureKey | None = None) -> FeatureEvent | None:
     try:
-        return parse(data, key)
+        return parse_event(data, key)
     except Rejected:
         return None

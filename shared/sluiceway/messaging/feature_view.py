@@ -9,15 +9,15 @@ from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import TriggerStatus
 from ..contracts.identifiers import FeatureKey
 from ..errors import Rejected
-from ..pipelines.cataloguing import Usage
+from ..pipelines.catalogue_decisions import Usage
 from .connection import Connection
-from .feature_log import TYPE_PREFIX, FeatureLog, Logged, Tail, headers_of, parse
-from .following import Follower, Position, Record, View
+from .feature_log import TYPE_PREFIX, FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
+from .stream_follower import Follower, Position, Record, StreamView
 
 log = logging.getLogger(__name__)
 
 
-class Entry:
+class FeatureEntry:
     """The newest event of a feature; `headers` say the most important without parsing."""
 
     __slots__ = ("_data", "_event", "headers", "key", "sequence", "tail")
@@ -43,12 +43,12 @@ class Entry:
     def event(self) -> FeatureEvent:
         """The event; `Rejected` where the body is none after all."""
         if self._event is None:
-            self._event, self._data = parse(self._data, self.key), b""
+            self._event, self._data = parse_event(self._data, self.key), b""
         return self._event
 
     @property
-    def logged(self) -> Tail:
-        return Tail(Logged(self.sequence, self.event), self.tail)
+    def logged(self) -> LogTail:
+        return LogTail(LoggedEvent(self.sequence, self.event), self.tail)
 
     @property
     def type(self) -> EventType | None:
@@ -94,7 +94,7 @@ class Entry:
         return int(text) if text else None
 
 
-class FeatureView(View):
+class FeatureView(StreamView):
     """Follows FEATURES while the block runs.
 
     `on_change` is called with each new entry, `on_garbage` with what is no event, and why.
@@ -105,9 +105,9 @@ class FeatureView(View):
         connection: Connection,
         feature_log: FeatureLog,
     ) -> None:
-        self._entries: dict[FeatureKey, Entry] = {}
+        self._entries: dict[FeatureKey, FeatureEntry] = {}
         self._log = feature_log
-        self.on_change: Callable[[Entry], None] = lambda entry: None
+        self.on_change: Callable[[FeatureEntry], None] = lambda entry: None
         self.on_garbage: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
         self._suspects: set[FeatureKey] = set()
         self.follower = Follower(
@@ -127,11 +127,11 @@ class FeatureView(View):
             if tail.logged:
                 self._take(_entry_of(tail), key)
 
-    def get(self, key: FeatureKey) -> Entry | None:
+    def get(self, key: FeatureKey) -> FeatureEntry | None:
         """Return the newest entry of a feature."""
         return self._entries.get(key)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[FeatureEntry]:
         return iter(tuple(self._entries.values()))
 
     def __len__(self) -> int:
@@ -161,16 +161,16 @@ class FeatureView(View):
 
     def note(self, event: FeatureEvent, sequence: int) -> None:
         """Take an event that this process has just appended, before it comes back."""
-        entry = Entry(event.feature.key, sequence, headers_of(event, ""), event=event)
+        entry = FeatureEntry(event.feature.key, sequence, headers_of(event, ""), event=event)
         self._take(entry, event.feature.key)
 
     def _on_record(self, record: Record) -> None:
         try:
-            key = subjects.feature_in(record.subject)
+            key = subjects.parse_feature(record.subject)
             known = self._entries.get(key)
             if known and known.sequence >= record.sequence:
                 return
-            entry = Entry(key, record.sequence, record.headers, data=record.data)
+            entry = FeatureEntry(key, record.sequence, record.headers, data=record.data)
             if not record.headers.get(envelope.CE_TYPE, "").startswith(TYPE_PREFIX):
                 raise Rejected("it has no ce-type of ours")
             if self.follower.is_caught_up:
@@ -180,7 +180,7 @@ class FeatureView(View):
             return
         self._take(entry, key)
 
-    def _take(self, entry: Entry, key: FeatureKey) -> None:
+    def _take(self, entry: FeatureEntry, key: FeatureKey) -> None:
         known = self._entries.get(key)
         if known and known.sequence >= entry.sequence:
             return
@@ -191,7 +191,7 @@ class FeatureView(View):
         log.warning("%s: message %s is no event: %s", record.subject, record.sequence, reason)
         self.on_garbage(record.subject, record.data, reason)
         try:
-            key = subjects.feature_in(record.subject)
+            key = subjects.parse_feature(record.subject)
         except ValueError:
             return
         if known := self._entries.get(key):
@@ -200,9 +200,9 @@ class FeatureView(View):
             self._suspects.add(key)
 
 
-def _entry_of(tail: Tail) -> Entry:
+def _entry_of(tail: LogTail) -> FeatureEntry:
     assert tail.logged
     sequence, event = tail.logged
-    entry = Entry(event.feature.key, sequence, headers_of(event, ""), event=event)
+    entry = FeatureEntry(event.feature.key, sequence, headers_of(event, ""), event=event)
     entry.tail = tail.sequence
     return entry

@@ -9,22 +9,22 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from ..errors import Unavailable
 from .connection import REQUEST_TIMEOUT_SECONDS
-from .following import Record
+from .stream_follower import Record
 
 BATCH = 500
 
 
-async def history(
+async def read_history(
     js: JetStreamContext, stream: str, subject: str, *, after: int = 0
 ) -> list[tuple[int, bytes]]:
     """Return sequence and body of each message behind the sequence `after`, oldest first.
 
     `Unavailable` where it cannot be read.
     """
-    return [(record.sequence, record.data) async for record in records(js, stream, subject, after=after)]
+    return [(record.sequence, record.data) async for record in read_records(js, stream, subject, after=after)]
 
 
-async def records(
+async def read_records(
     js: JetStreamContext, stream: str, subject: str, *, after: int = 0, until: int | None = None
 ) -> AsyncIterator[Record]:
     """Give each message behind `after`, up to `until` or to what the stream holds now, oldest first.

@@ -15,22 +15,22 @@ from ..contracts.measurements import Round, VerdictChanged
 from ..errors import Conflict, Unavailable
 from .connection import Connection
 from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
-from .following import Follower, Record, View
-from .history import history
+from .history import read_history
+from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
 MSG_ID = "Nats-Msg-Id"
 
 
-class Stored(NamedTuple):
+class StoredRound(NamedTuple):
     """A round, and its sequence in MEASUREMENTS."""
 
     round: Round
     sequence: int
 
 
-class MeasurementView(View):
+class MeasurementView(StreamView):
     """The newest round of every guardrail, followed while the block runs.
 
     They are kept as bytes: thousands of models that change all the time would keep the garbage
@@ -40,7 +40,7 @@ class MeasurementView(View):
     """
 
     def __init__(self, connection: Connection) -> None:
-        self.on_round: Callable[[Stored], None] | None = None
+        self.on_round: Callable[[StoredRound], None] | None = None
         #: By trigger, then by subject.
         self._newest: dict[str, dict[str, Record]] = {}
         self.follower = Follower(
@@ -51,7 +51,7 @@ class MeasurementView(View):
             on_reset=self._newest.clear,
         )
 
-    def get(self, trigger: str, phase: str, guardrail: str) -> Stored | None:
+    def get(self, trigger: str, phase: str, guardrail: str) -> StoredRound | None:
         """Return the newest round of a guardrail."""
         newest = self._find(trigger, phase, guardrail)
         return parse_round(newest) if newest else None
@@ -73,7 +73,7 @@ class MeasurementView(View):
         return self._newest.get(trigger, {}).get(subjects.measurements(trigger, phase, guardrail))
 
     def _on_record(self, record: Record) -> None:
-        trigger = subjects.measured_trigger(record.subject)
+        trigger = subjects.parse_measured_trigger(record.subject)
         try:
             feature_of(trigger)
         except ValueError:
@@ -150,24 +150,24 @@ class MeasurementStore:
 
     async def answered_alerts(self) -> list[AnsweredAlert]:
         """Return what became of alerts, oldest first, as far back as it is kept."""
-        found = await history(self._js, subjects.VERDICTS_STREAM, subjects.ANSWERED_ALERTS)
+        found = await read_history(self._js, subjects.VERDICTS_STREAM, subjects.ANSWERED_ALERTS)
         return [AnsweredAlert.model_validate_json(data, extra="ignore") for _, data in found]
 
     async def verdicts(self, trigger: str) -> list[VerdictChanged]:
         """Return the verdicts that changed, oldest first, as far back as they are kept."""
-        found = await history(self._js, subjects.VERDICTS_STREAM, subjects.verdicts(trigger))
+        found = await read_history(self._js, subjects.VERDICTS_STREAM, subjects.verdicts(trigger))
         return [VerdictChanged.model_validate_json(data, extra="ignore") for _, data in found]
 
     async def rounds(self, trigger: str) -> list[Round]:
         """Return the looks at all guardrails of a trigger, oldest first, as far back as they are kept."""
-        found = await history(self._js, subjects.MEASUREMENTS_STREAM, subjects.measurements_of(trigger))
+        found = await read_history(self._js, subjects.MEASUREMENTS_STREAM, subjects.measurements_of(trigger))
         return [Round.model_validate_json(data, extra="ignore") for _, data in found]
 
 
-def parse_round(record: Record) -> Stored | None:
+def parse_round(record: Record) -> StoredRound | None:
     """Return the round in a message; None, told in the log, where it is none."""
     try:
-        return Stored(Round.model_validate_json(record.data, extra="ignore"), record.sequence)
+        return StoredRound(Round.model_validate_json(record.data, extra="ignore"), record.sequence)
     except ValidationError as error:
         log.warning("%s: message %s is no round: %s", record.subject, record.sequence, error)
         return None

@@ -12,7 +12,7 @@ from ..contracts.identifiers import FeatureKey
 from ..telemetry import metrics
 from .connection import Connection
 from .feature_log import EXPECTED_LAST
-from .following import KV_OPERATION, Follower, Record, View
+from .stream_follower import KV_OPERATION, Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
@@ -22,47 +22,47 @@ ACKNOWLEDGED_WITHIN_SECONDS = 5.0
 NOTHING = "-"
 
 
-class Version(NamedTuple):
+class RuleVersion(NamedTuple):
     """Where a document came from: the event in FEATURES, and the region's document in CATALOG."""
 
     revision: int
     region_revision: int
 
-    def supersedes(self, other: "Version") -> bool:
+    def supersedes(self, other: "RuleVersion") -> bool:
         """Whether neither part is older, so that nothing known there is unknown here."""
         return self.revision >= other.revision and self.region_revision >= other.region_revision
 
 
-class Place(NamedTuple):
+class RuleKey(NamedTuple):
     """A key in RULES."""
 
     region: str
     key: FeatureKey
 
 
-class Held(NamedTuple):
+class PublishedRule(NamedTuple):
     """What RULES holds at a place."""
 
     sequence: int
-    version: Version
+    version: RuleVersion
     checksum: str
 
 
-class Write(NamedTuple):
+class RuleWrite(NamedTuple):
     """A document to be written, or nothing (`data` is None): the place's rules are taken away."""
 
-    place: Place
-    version: Version
+    place: RuleKey
+    version: RuleVersion
     checksum: str
     event_time_ms: int
     data: bytes | None
 
 
 #: What stands at a place that was never written.
-EMPTY = Held(0, Version(0, 0), NOTHING)
+NOT_PUBLISHED = PublishedRule(0, RuleVersion(0, 0), NOTHING)
 
 
-class RuleStore(View):
+class RuleStore(StreamView):
     """Follows RULES by its headers alone while the block runs, and writes what is newer.
 
     `on_foreign` is called for a place that somebody else than a publisher wrote to.
@@ -70,10 +70,10 @@ class RuleStore(View):
 
     def __init__(self, connection: Connection) -> None:
         self._js = connection.js
-        self._held: dict[Place, Held] = {}
+        self._held: dict[RuleKey, PublishedRule] = {}
         #: Region → the newest sequence at one of its places.
         self._newest: dict[str, int] = {}
-        self.on_foreign: Callable[[Place], None] = lambda place: None
+        self.on_foreign: Callable[[RuleKey], None] = lambda place: None
         self.follower = Follower(
             connection,
             subjects.RULES_STREAM,
@@ -82,22 +82,22 @@ class RuleStore(View):
             on_reset=self._reset,
         )
 
-    def held(self, place: Place) -> Held:
+    def held(self, place: RuleKey) -> PublishedRule:
         """Return what stands at a place now, as far as it was heard."""
-        return self._held.get(place, EMPTY)
+        return self._held.get(place, NOT_PUBLISHED)
 
-    def places_in(self, region: str) -> list[Place]:
+    def places_in(self, region: str) -> list[RuleKey]:
         """Return the places of a region that hold rules."""
         return [
             place for place, held in self._held.items() if place.region == region and held.checksum != NOTHING
         ]
 
-    def is_due(self, write: Write) -> bool:
+    def is_due(self, write: RuleWrite) -> bool:
         """Say whether a write would change something and is not overtaken."""
         held = self.held(write.place)
         return write.checksum != held.checksum and write.version.supersedes(held.version)
 
-    async def write(self, writes: Iterable[Write]) -> list[Write]:
+    async def write(self, writes: Iterable[RuleWrite]) -> list[RuleWrite]:
         """Write all that is due, pipelined; return those that another writer came before.
 
         Raises `NatsError` or `TimeoutError` where the broker does not acknowledge all.
@@ -109,7 +109,7 @@ class RuleStore(View):
             write for (write, _), result in zip(sent, results, strict=True) if not self._settle(write, result)
         ]
 
-    async def _send(self, write: Write) -> Any:
+    async def _send(self, write: RuleWrite) -> Any:
         headers = {
             EXPECTED_LAST: str(self.held(write.place).sequence),
             envelope.REVISION: str(write.version.revision),
@@ -121,19 +121,19 @@ class RuleStore(View):
             headers[KV_OPERATION] = "DEL"
         return await self._js.publish_async(subjects.rule(*write.place), write.data or b"", headers=headers)
 
-    def _settle(self, write: Write, result: Any) -> bool:
+    def _settle(self, write: RuleWrite, result: Any) -> bool:
         if isinstance(result, APIError):
             return False
         if isinstance(result, BaseException):
             raise result
-        self._note(write.place, Held(result.seq, write.version, write.checksum))
+        self._note(write.place, PublishedRule(result.seq, write.version, write.checksum))
         return True
 
     def _reset(self) -> None:
         self._held.clear()
         self._newest.clear()
 
-    def _note(self, place: Place, held: Held) -> None:
+    def _note(self, place: RuleKey, held: PublishedRule) -> None:
         if held.sequence > self.held(place).sequence:
             self._held[place] = held
         if held.sequence > self._newest.get(place.region, 0):
@@ -142,16 +142,16 @@ class RuleStore(View):
 
     def _on_record(self, record: Record) -> None:
         try:
-            place = Place(*subjects.rule_in(record.subject))
+            place = RuleKey(*subjects.parse_rule(record.subject))
         except ValueError:
             log.warning("%s is no place for rules", record.subject)
             return
         headers = record.headers
         try:
-            version = Version(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
+            version = RuleVersion(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
             checksum = headers[envelope.CHECKSUM]
         except (KeyError, ValueError):
-            self._note(place, Held(record.sequence, Version(0, 0), "foreign"))
+            self._note(place, PublishedRule(record.sequence, RuleVersion(0, 0), "foreign"))
             self.on_foreign(place)
             return
-        self._note(place, Held(record.sequence, version, checksum))
+        self._note(place, PublishedRule(record.sequence, version, checksum))

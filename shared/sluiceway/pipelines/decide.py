@@ -18,11 +18,11 @@ from ..contracts.events import FeatureEvent
 from ..contracts.feature import Feature
 from ..contracts.replies import RefusalCode
 from . import transitions
-from .decision import Catalogue, Decision, Unchanged, refused
-from .freezes import Forbidding, forbidding
-from .permissions import lacking
-from .releasing import act
-from .saving import archive, save
+from .decision import Catalogue, Decision, Unchanged, refusal
+from .feature_decisions import decide_archive, decide_save
+from .freezes import ActiveFreeze, active_freezes
+from .permissions import missing_permission
+from .trigger_decisions import decide_trigger
 
 
 def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogue: Catalogue) -> Decision:
@@ -33,7 +33,7 @@ def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogu
     """
     if state and command.id in state.recent_commands:
         return Unchanged("this command was done before")
-    if refusal := lacking(command, state, catalogue):
+    if refusal := missing_permission(command, state, catalogue):
         return refusal
     decision = _decided(state, command, now_ms, catalogue)
     if isinstance(command, AbortTrigger | RollBackTrigger):
@@ -57,7 +57,7 @@ def _thawed(
     if isinstance(command, AdvancePhase):
         held = command.model_copy(update={"holds": (*command.holds, *map(str, frozen))})
         return _decided(state, held, now_ms, catalogue)
-    return refused(
+    return refusal(
         RefusalCode.FROZEN,
         f"{command.verb} of {command.key} would release more inside {' and '.join(map(str, frozen))}; "
         "wait until that is over, or override it: --override-freeze --reason '…' (overrideFreeze in JSON)",
@@ -67,20 +67,20 @@ def _thawed(
 
 def _frozen(
     state: Feature | None, decision: Decision, now_ms: int, catalogue: Catalogue
-) -> tuple[Forbidding, ...]:
+) -> tuple[ActiveFreeze, ...]:
     """Return the freezes that forbid what a decision does to a trigger."""
     if not isinstance(decision, FeatureEvent) or decision.feature.trigger is None:
         return ()
     before = state.trigger if state else None
-    return forbidding(
+    return active_freezes(
         catalogue.freezes.values(), before, decision.feature.trigger, catalogue.regions.values(), now_ms
     )
 
 
-def _overriding(command: StartingCommand, decision: Decision, frozen: tuple[Forbidding, ...]) -> Decision:
+def _overriding(command: StartingCommand, decision: Decision, frozen: tuple[ActiveFreeze, ...]) -> Decision:
     """Return a decision with the freezes that it overrides in its records."""
     if not (command.reason or "").strip():
-        return refused(
+        return refusal(
             RefusalCode.INVALID,
             "overriding a freeze needs a reason, for the log: --reason '…' (reason in JSON)",
         )
@@ -98,10 +98,10 @@ def _decided(state: Feature | None, command: FeatureCommand, now_ms: int, catalo
     """Return what would happen, were there no freezes."""
     match command:
         case SaveFeature():
-            return save(state, command, now_ms, catalogue)
+            return decide_save(state, command, now_ms, catalogue)
         case ArchiveFeature():
-            return archive(state, command, now_ms, catalogue)
+            return decide_archive(state, command, now_ms, catalogue)
         case TriggerCommand():
-            return act(state, command, now_ms)
+            return decide_trigger(state, command, now_ms)
         case _:
             raise TypeError(f"{type(command).__name__} is no command of a feature")

@@ -61,6 +61,6 @@ def event_of(
     )
 
 
-def refused(code: RefusalCode, message: str, possible: tuple[str, ...] = ()) -> Refusal:
+def refusal(code: RefusalCode, message: str, possible: tuple[str, ...] = ()) -> Refusal:
     """Return a refusal: why, and what would be possible."""
     return Refusal(code=code, message=message, possible=possible)

@@ -11,7 +11,7 @@ from ..contracts.catalogue import Region
 from ..contracts.feature import Trigger, TriggerStatus
 from ..contracts.freeze import MINUTES_A_DAY, MINUTES_A_WEEK, Freeze, WeeklyWindow, minute_of_week
 from ..contracts.pipeline import Phase, Pipeline
-from .segments import Extent, Place, coverage
+from .segments import Extent, Location, coverage
 
 MINUTE_MS = 60_000
 FREEZE = "freeze "
@@ -19,7 +19,7 @@ FREEZE = "freeze "
 LOOK_AHEAD_MINUTES = MINUTES_A_WEEK + MINUTES_A_DAY
 
 
-class Forbidding(NamedTuple):
+class ActiveFreeze(NamedTuple):
     """A freeze that forbids something now; as text `freeze weekends (Fri 16:00 to Mon 08:00 UTC)`."""
 
     name: str
@@ -35,7 +35,7 @@ def is_freeze(hold: str) -> bool:
     return hold.startswith(FREEZE)
 
 
-def windows(freeze: Freeze) -> tuple[str, ...]:
+def describe_windows(freeze: Freeze) -> tuple[str, ...]:
     """Return each window of a freeze in words."""
     return tuple(_spoken(freeze, window) for window in freeze.weekly or (None,))
 
@@ -65,13 +65,13 @@ def next_change_ms(freeze: Freeze, now_ms: int) -> int | None:
     return next((minute for minute in minutes if (open_window(freeze, minute) is not None) != is_on), None)
 
 
-def forbidding(
+def active_freezes(
     freezes: Iterable[Freeze],
     before: Trigger | None,
     after: Trigger,
     regions: Iterable[Region],
     now_ms: int,
-) -> tuple[Forbidding, ...]:
+) -> tuple[ActiveFreeze, ...]:
     """Return the freezes that forbid at `now_ms` what leads from one state of a trigger to another, by name.
 
     `before` is None, or an earlier trigger, where this one has just begun.
@@ -81,7 +81,7 @@ def forbidding(
         return ()
     places = list(regions)
     return tuple(
-        Forbidding(freeze.name, window)
+        ActiveFreeze(freeze.name, window)
         for freeze in sorted(freezes, key=lambda freeze: freeze.name)
         if _forbids(freeze, step, places) and (window := open_window(freeze, now_ms))
     )
@@ -112,7 +112,7 @@ def _forbids(freeze: Freeze, step: _Step, regions: Iterable[Region]) -> bool:
     """Say whether a step reaches further inside a freeze, whenever that is on."""
     if freeze.pipelines and step.pipeline.id not in freeze.pipelines:
         return False
-    inside = [Place.of(region) for region in regions if _is_inside(freeze, region)]
+    inside = [Location.of(region) for region in regions if _is_inside(freeze, region)]
     if any(_covers(phase, freeze, inside) for phase in step.started):
         return True
     if not step.completes:
@@ -123,7 +123,7 @@ def _forbids(freeze: Freeze, step: _Step, regions: Iterable[Region]) -> bool:
     return any(_covers(phase, freeze, ()) for phase in step.pipeline.phases if phase.id not in known)
 
 
-def _covers(phase: Phase, freeze: Freeze, inside: Sequence[Place]) -> bool:
+def _covers(phase: Phase, freeze: Freeze, inside: Sequence[Location]) -> bool:
     """Say whether a phase reaches into a freeze, also where no region of a named environment is known."""
     if not freeze.environments and not freeze.regions:
         return True

@@ -32,14 +32,14 @@ from ..contracts.feature import Feature, Trigger
 from ..contracts.identity import Grant, Identity, Role
 from ..contracts.pipeline import Phase
 from ..contracts.replies import Refusal, RefusalCode
-from .changes import spec_of, touched_environments
-from .decision import Catalogue, refused
-from .segments import Extent, Place, coverage
-from .validation import feature_faults, pipeline_faults
+from .decision import Catalogue, refusal
+from .segments import Extent, Location, coverage
+from .spec_changes import spec_of, touched_environments
+from .validation import feature_errors, pipeline_errors
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class RequiredRole:
     """A role, and where it has to count."""
 
     role: Role
@@ -53,8 +53,8 @@ class Need:
         fitting = [grant for grant in grants if grant.role in (self.role, Role.ADMIN) and self._fits(grant)]
         if any(grant.environments is None for grant in fitting):
             return True
-        granted = {name for grant in fitting for name in grant.environments or ()}
-        return self.environments is not None and bool(fitting) and self.environments <= granted
+        describe_grants = {name for grant in fitting for name in grant.environments or ()}
+        return self.environments is not None and bool(fitting) and self.environments <= describe_grants
 
     def __str__(self) -> str:
         where = []
@@ -70,36 +70,36 @@ class Need:
         return self.pipelines is not None and self.pipelines <= set(grant.pipelines)
 
 
-def lacking(command: Command, state: Feature | None, catalogue: Catalogue) -> Refusal | None:
+def missing_permission(command: Command, state: Feature | None, catalogue: Catalogue) -> Refusal | None:
     """Return why its sender may not do this; None where it may, or where nobody is vouched for."""
     identity = command.identity
     if identity is None:
         return None
-    missing = [need for need in needs(command, state, catalogue) if not need.is_met(identity.grants)]
+    missing = [need for need in required_roles(command, state, catalogue) if not need.is_met(identity.grants)]
     if not missing:
         return None
-    return refused(
+    return refusal(
         RefusalCode.NOT_ALLOWED,
         f"{identity.name} may not {command.verb.replace('_', ' ')} here: that needs the role {missing[0]}, "
-        f"and what is granted is {granted(identity)}; ask an admin for it",
+        f"and what is granted is {describe_grants(identity)}; ask an admin for it",
     )
 
 
-def granted(identity: Identity) -> str:
+def describe_grants(identity: Identity) -> str:
     """Return what somebody is granted, in words."""
-    return ", ".join(spoken_grant(grant) for grant in identity.grants) or "nothing"
+    return ", ".join(describe_grant(grant) for grant in identity.grants) or "nothing"
 
 
-def needs(command: Command, state: Feature | None, catalogue: Catalogue) -> list[Need]:
+def required_roles(command: Command, state: Feature | None, catalogue: Catalogue) -> list[RequiredRole]:
     """Return all that a command needs, the most important first."""
     if not isinstance(command, FeatureCommand):
-        return [Need(Role.ADMIN, *_scope(command, catalogue))]
+        return [RequiredRole(Role.ADMIN, *_scope(command, catalogue))]
     environments = _environments(command, state, catalogue)
     pipelines = _pipelines(command, state)
     roles = [_role(command)]
     if _leaves_its_pipeline(command, state) or _overrides(command):
         roles.append(Role.OPERATOR)
-    return [Need(role, environments, pipelines) for role in roles]
+    return [RequiredRole(role, environments, pipelines) for role in roles]
 
 
 def _role(command: FeatureCommand) -> Role:
@@ -144,7 +144,7 @@ def _environments(
     """Return the environments whose answers a command may change; None: all."""
     before = state.base if state and not state.archived else None
     match command:
-        case SaveFeature(feature=document) if feature_faults(document, catalogue.environments):
+        case SaveFeature(feature=document) if feature_errors(document, catalogue.environments):
             return frozenset()  # it will be refused, whoever asks
         case SaveFeature(feature=document):
             after = spec_of(document, 0, None)
@@ -172,7 +172,9 @@ def _phases(command: TriggerCommand, trigger: Trigger) -> tuple[Phase, ...]:
 def _covered(phases: tuple[Phase, ...], catalogue: Catalogue) -> frozenset[str]:
     """Return the environments that may hold somebody whom the phases cover."""
     return frozenset(
-        name for name in catalogue.environments if coverage(phases, Place(name, {})).extent is not Extent.NONE
+        name
+        for name in catalogue.environments
+        if coverage(phases, Location(name, {})).extent is not Extent.NONE
     )
 
 
@@ -180,7 +182,7 @@ def _scope(command: Command, catalogue: Catalogue) -> tuple[frozenset[str] | Non
     """Return the environments and pipelines that a document of the catalogue is about."""
     match command:
         case SavePipeline(pipeline=pipeline):
-            if pipeline_faults(pipeline, catalogue.environments, catalogue.regions.values()):
+            if pipeline_errors(pipeline, catalogue.environments, catalogue.regions.values()):
                 return frozenset(), frozenset({pipeline.id})  # it will be refused, whoever asks
             known = catalogue.pipelines.get(pipeline.id)
             phases = pipeline.phases + (known.phases if known else ())
@@ -207,9 +209,9 @@ def _of_regions(*regions: Region | None) -> frozenset[str] | None:
     return frozenset(region.environment for region in regions if region) or None
 
 
-def spoken_grant(grant: Grant) -> str:
+def describe_grant(grant: Grant) -> str:
     """Return a role and where it counts, in words."""
-    need = Need(
+    need = RequiredRole(
         grant.role,
         frozenset(grant.environments) if grant.environments else None,
         frozenset(grant.pipelines) if grant.pipelines else None,

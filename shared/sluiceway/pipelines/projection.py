@@ -18,7 +18,7 @@ from ..contracts.conditions import Condition, ConditionType
 from ..contracts.events import FeatureEvent
 from ..contracts.feature import Feature, FeatureRule, Spec, TriggerStatus
 from ..contracts.identifiers import FeatureKind
-from ..contracts.rules import (
+from ..contracts.rule_document import (
     ConfigSpec,
     OverrideMapping,
     OverrideReference,
@@ -27,9 +27,9 @@ from ..contracts.rules import (
     SpecRule,
     SpecSet,
 )
-from ..evaluation.conditions import member_key
-from .references import GATE_REFERENCES, SEGMENT_REFERENCES, spec_name_in
-from .segments import Coverage, Extent, Place, coverage, remainder
+from ..evaluation.condition_tests import member_key
+from .references import GATE_REFERENCES, SEGMENT_REFERENCES, referenced_spec
+from .segments import Coverage, Extent, Location, coverage, remainder
 
 ENTITIES = {
     FeatureKind.GATE: "feature_gate",
@@ -51,7 +51,7 @@ PASSING = frozenset({ConditionType.PASSES_GATE, ConditionType.PASSES_SEGMENT})
 IDS_RULE = "ids"
 
 
-def project(event: FeatureEvent, revision: int, place: Place) -> RuleDocument | None:
+def project(event: FeatureEvent, revision: int, place: Location) -> RuleDocument | None:
     """Return what a region evaluates the feature by after `event`; None where it gets nothing.
 
     `revision` is the event's sequence in FEATURES.
@@ -81,7 +81,7 @@ def checksum(document: RuleDocument) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
 
 
-def fields_looked_at(feature: Feature) -> frozenset[str]:
+def used_attributes(feature: Feature) -> frozenset[str]:
     """Return every attribute that could decide something about this feature.
 
     Regions of one environment that agree in these receive the same document.
@@ -94,20 +94,20 @@ def fields_looked_at(feature: Feature) -> frozenset[str]:
     return frozenset(condition.field for rule in rules for condition in rule if condition.field)
 
 
-def _covered(feature: Feature, place: Place) -> Coverage:
+def _covered(feature: Feature, place: Location) -> Coverage:
     if feature.candidate is None or feature.trigger is None:
         return Coverage(Extent.NONE)
     return coverage(feature.trigger.released, place)
 
 
-def _reverted(feature: Feature, place: Place) -> str | None:
+def _reverted(feature: Feature, place: Location) -> str | None:
     trigger = feature.trigger
     if trigger is None or trigger.status not in (TriggerStatus.ABORTED, TriggerStatus.ROLLED_BACK):
         return None
     return trigger.id if coverage(trigger.released, place).extent is not Extent.NONE else None
 
 
-def _specs(feature: Feature, covered: Coverage, place: Place) -> tuple[SpecSet, Spec | None]:
+def _specs(feature: Feature, covered: Coverage, place: Location) -> tuple[SpecSet, Spec | None]:
     """Return the specs of a region, and the newest version among them."""
     parts = _Parts(feature, place)
     base, candidate = feature.base, feature.candidate
@@ -125,7 +125,7 @@ def _specs(feature: Feature, covered: Coverage, place: Place) -> tuple[SpecSet, 
 class _Parts:
     """Collects the parts of one region's specs."""
 
-    def __init__(self, feature: Feature, place: Place) -> None:
+    def __init__(self, feature: Feature, place: Location) -> None:
         self._feature = feature
         self._place = place
         self._named: dict[str, ConfigSpec] = {}
@@ -231,7 +231,7 @@ def sdk_condition(condition: Condition) -> SpecCondition:
         )
     if condition.type in GATE_REFERENCES | SEGMENT_REFERENCES:
         type_ = "pass_gate" if condition.type in PASSING else "fail_gate"
-        return SpecCondition(type=type_, target_value=spec_name_in(condition))
+        return SpecCondition(type=type_, target_value=referenced_spec(condition))
     if condition.type is ConditionType.TIME:
         return SpecCondition(type="current_time", operator=condition.operator, target_value=target)
     return SpecCondition(

@@ -23,7 +23,7 @@ SEGMENT_REFERENCES = frozenset({ConditionType.PASSES_SEGMENT, ConditionType.FAIL
 References = Mapping[str, tuple[str, ...]]
 
 
-def spec_name_in(condition: Condition) -> str | None:
+def referenced_spec(condition: Condition) -> str | None:
     """Return the spec that a condition refers to; None where it refers to none."""
     if not isinstance(condition.target_value, str):
         return None
@@ -32,16 +32,18 @@ def spec_name_in(condition: Condition) -> str | None:
     return f"{SEGMENT_PREFIX}{condition.target_value}" if condition.type in SEGMENT_REFERENCES else None
 
 
-def references_in(conditions: Iterable[Condition]) -> tuple[str, ...]:
+def condition_references(conditions: Iterable[Condition]) -> tuple[str, ...]:
     """Return the specs that conditions refer to."""
-    return tuple(name for condition in conditions if (name := spec_name_in(condition)))
+    return tuple(name for condition in conditions if (name := referenced_spec(condition)))
 
 
 def references_of(spec: Spec | None, pipeline: Pipeline | None = None) -> tuple[str, ...]:
     """Return what a version refers to, and what decides who gets it."""
     own = [condition for rule in spec.rules for condition in rule.conditions] if spec else []
     phases = pipeline.phases if pipeline else ()
-    return references_in(own) + references_in(c for p in phases for rule in p.rules for c in rule.conditions)
+    return condition_references(own) + condition_references(
+        c for p in phases for rule in p.rules for c in rule.conditions
+    )
 
 
 def feature_references(feature: Feature) -> tuple[str, ...]:
@@ -52,7 +54,7 @@ def feature_references(feature: Feature) -> tuple[str, ...]:
     return references_of(feature.base) + references_of(feature.candidate, pipeline)
 
 
-def reference_fault(name: str, own: tuple[str, ...], known: References) -> str | None:
+def reference_error(name: str, own: tuple[str, ...], known: References) -> str | None:
     """Say why a feature must not refer to these; None where it may."""
     missing = sorted({reference for reference in own if reference not in known})
     if missing:

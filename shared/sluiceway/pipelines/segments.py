@@ -14,14 +14,14 @@ from ..contracts.pipeline import Phase
 from ..evaluation.operators import compile_test
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """What is known of a region when rules are published."""
 
     environment: str
     attributes: Mapping[str, Scalar]
 
     @classmethod
-    def of(cls, region: Region) -> "Place":
+    def of(cls, region: Region) -> "Location":
         return cls(region.environment, region.attributes)
 
 
@@ -52,7 +52,7 @@ class Remainder(NamedTuple):
 
 
 def remainder(
-    environments: Sequence[str] | None, conditions: Sequence[Condition], place: Place
+    environments: Sequence[str] | None, conditions: Sequence[Condition], place: Location
 ) -> tuple[Condition, ...] | None:
     """Return the conditions that are left for the SDK; None where the rule matches nobody here."""
     if environments and place.environment not in environments:
@@ -67,7 +67,7 @@ def remainder(
     return tuple(open_)
 
 
-def coverage(phases: Iterable[Phase], place: Place) -> Coverage:
+def coverage(phases: Iterable[Phase], place: Location) -> Coverage:
     """Return which part of a place the segments of these phases cover together."""
     remainders: list[Remainder] = []
     for phase in phases:
@@ -80,7 +80,7 @@ def coverage(phases: Iterable[Phase], place: Place) -> Coverage:
     return Coverage(Extent.PARTLY, tuple(remainders)) if remainders else Coverage(Extent.NONE)
 
 
-def _verdict(condition: Condition, place: Place) -> bool | None:
+def _verdict(condition: Condition, place: Location) -> bool | None:
     match condition.type:
         case ConditionType.PUBLIC:
             return True

@@ -7,10 +7,10 @@ from ..contracts.feature import ActionType, Trigger
 from ..contracts.identifiers import FeatureKey
 from ..contracts.pipeline import Pipeline
 from . import transitions
-from .segments import Extent, Place, coverage
+from .segments import Extent, Location, coverage
 
 
-def simulate(pipeline: Pipeline, regions: Iterable[Region]) -> dict[str, dict[str, Extent]]:
+def simulate_coverage(pipeline: Pipeline, regions: Iterable[Region]) -> dict[str, dict[str, Extent]]:
     """Return, for each phase id in order, how much of each region holds the candidate by then.
 
     Phases add up: what an earlier one has covered stays covered.
@@ -18,13 +18,14 @@ def simulate(pipeline: Pipeline, regions: Iterable[Region]) -> dict[str, dict[st
     listed = list(regions)
     return {
         phase.id: {
-            region.name: coverage(pipeline.phases[: index + 1], Place.of(region)).extent for region in listed
+            region.name: coverage(pipeline.phases[: index + 1], Location.of(region)).extent
+            for region in listed
         }
         for index, phase in enumerate(pipeline.phases)
     }
 
 
-def rehearsed(pipeline: Pipeline, phase: int, key: FeatureKey, now_ms: int) -> Trigger:
+def simulated_trigger(pipeline: Pipeline, phase: int, key: FeatureKey, now_ms: int) -> Trigger:
     """Return the trigger that a release of this feature would be while a phase (an index) bakes."""
     action = transitions.action_of(
         ActionType.STARTED, now_ms=now_ms, phase_id=None, actor="rehearsal", reason=None

@@ -29,7 +29,7 @@ _COMPARISON = re.compile(
 _JOINT = re.compile(r"(and|or)\b", re.IGNORECASE)
 
 
-class Comparison(NamedTuple):
+class ThresholdComparison(NamedTuple):
     """One number that a value is held against."""
 
     operator: str
@@ -43,7 +43,7 @@ class Threshold(NamedTuple):
     """A condition; `value` meets it where all comparisons of one alternative hold."""
 
     text: str
-    alternatives: tuple[tuple[Comparison, ...], ...]
+    alternatives: tuple[tuple[ThresholdComparison, ...], ...]
 
     def holds(self, value: float) -> bool:
         return any(all(comparison.holds(value) for comparison in one) for one in self.alternatives)
@@ -55,9 +55,9 @@ class Threshold(NamedTuple):
 
 
 @lru_cache(maxsize=4_096)
-def threshold(text: str) -> Threshold:
+def parse_threshold(text: str) -> Threshold:
     """Return the condition that `text` says; `ValueError`, with what is wrong, where it says none."""
-    alternatives: list[list[Comparison]] = [[]]
+    alternatives: list[list[ThresholdComparison]] = [[]]
     for joint, comparison in _comparisons(text):
         if joint == "or":
             alternatives.append([])
@@ -65,7 +65,7 @@ def threshold(text: str) -> Threshold:
     return Threshold(text, tuple(tuple(one) for one in alternatives))
 
 
-def _comparisons(text: str) -> Iterator[tuple[str, Comparison]]:
+def _comparisons(text: str) -> Iterator[tuple[str, ThresholdComparison]]:
     """Give each comparison with the word before it; the first one has none."""
     joint, place = "", 0
     while True:
@@ -73,7 +73,7 @@ def _comparisons(text: str) -> Iterator[tuple[str, Comparison]]:
         if match is None:
             raise ValueError(f"{text!r} is no condition, from {text[place:]!r} on; {EXAMPLE}")
         sign, number, percent = match.groups()
-        yield joint, Comparison(sign, float(number) / 100 if percent else float(number))
+        yield joint, ThresholdComparison(sign, float(number) / 100 if percent else float(number))
         place = match.end()
         if place == len(text):
             return

@@ -7,12 +7,12 @@ from ..contracts.catalogue import Region
 from ..contracts.conditions import Condition
 from ..contracts.feature import FeatureDocument, Segment
 from ..contracts.pipeline import Pipeline
-from .condition_faults import condition_faults
-from .guardrail_faults import guardrail_faults
+from .condition_errors import condition_errors
+from .guardrail_errors import guardrail_errors
 from .projection import rule_id
 
 
-def feature_faults(document: FeatureDocument, environments: Collection[str]) -> list[str]:
+def feature_errors(document: FeatureDocument, environments: Collection[str]) -> list[str]:
     """Return what is wrong with a gate or config; empty where nothing is."""
     faults = [
         f"rule id {id_!r} stands {count} times; give each rule an id of its own"
@@ -20,13 +20,13 @@ def feature_faults(document: FeatureDocument, environments: Collection[str]) -> 
         if count > 1
     ]
     for rule in document.rules:
-        faults += _rule_faults(f"rule {rule.name!r}", rule.environments, rule.conditions, environments)
+        faults += _rule_errors(f"rule {rule.name!r}", rule.environments, rule.conditions, environments)
     if isinstance(document, Segment):
-        faults += _segment_faults(document)
+        faults += _segment_errors(document)
     return faults
 
 
-def pipeline_faults(
+def pipeline_errors(
     pipeline: Pipeline, environments: Collection[str], regions: Collection[Region] = ()
 ) -> list[str]:
     """Return what is wrong with a pipeline; empty where nothing is.
@@ -37,11 +37,11 @@ def pipeline_faults(
     for phase in pipeline.phases:
         for rule in phase.rules:
             where = f"phase {phase.id!r}, rule {rule.name!r}"
-            faults += _rule_faults(where, rule.environments, rule.conditions, environments)
-    return [*faults, *guardrail_faults(pipeline, regions)]
+            faults += _rule_errors(where, rule.environments, rule.conditions, environments)
+    return [*faults, *guardrail_errors(pipeline, regions)]
 
 
-def _rule_faults(
+def _rule_errors(
     where: str,
     named: Sequence[str] | None,
     conditions: Sequence[Condition],
@@ -52,11 +52,11 @@ def _rule_faults(
             known = ", ".join(sorted(environments)) or "none yet"
             yield f"{where}: there is no environment {name!r} (known: {known})"
     for index, condition in enumerate(conditions):
-        for fault in condition_faults(condition):
+        for fault in condition_errors(condition):
             yield f"{where}, condition {index + 1}: {fault}"
 
 
-def _segment_faults(segment: Segment) -> Iterator[str]:
+def _segment_errors(segment: Segment) -> Iterator[str]:
     for id_, count in Counter(segment.ids).items():
         if count > 1:
             yield f"id {id_!r} stands {count} times"

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 GZIP_LEVEL = 1
 
 
-class Page(NamedTuple):
+class MetricsPage(NamedTuple):
     """An answer to a scrape."""
 
     headers: list[tuple[bytes, bytes]]
@@ -31,7 +31,7 @@ class _Gathered(Collector):
         return self._metrics
 
 
-async def exposition(scope: dict[str, Any]) -> Page:
+async def render_metrics(scope: dict[str, Any]) -> MetricsPage:
     """Return every metric of this process, or those that `name[]` asks for.
 
     Thousands of series take their time to be written; in a thread, that keeps nobody else waiting.
@@ -43,14 +43,14 @@ async def exposition(scope: dict[str, Any]) -> Page:
     return await asyncio.to_thread(_written, gathered, *accepted)
 
 
-def _written(gathered: _Gathered, accept: str, encodings: str) -> Page:
+def _written(gathered: _Gathered, accept: str, encodings: str) -> MetricsPage:
     encoder, content_type = choose_encoder(accept)
     body = encoder(gathered)
     headers = [(b"content-type", content_type.encode())]
     if gzip_accepted(encodings):
         body = gzip.compress(body, GZIP_LEVEL)
         headers.append((b"content-encoding", b"gzip"))
-    return Page(headers, body)
+    return MetricsPage(headers, body)
 
 
 def _header(scope: dict[str, Any], name: bytes) -> str:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 from sluiceway.client.region import RegionRules
 from sluiceway.contracts import subjects
-from sluiceway.contracts.rules import RuleDocument
-from sluiceway.evaluation.answers import Config
+from sluiceway.contracts.rule_document import RuleDocument
+from sluiceway.evaluation.results import Config
 from sluiceway.evaluation.users import User
-from sluiceway.messaging.following import Record
+from sluiceway.messaging.stream_follower import Record
 from tests.benchmarks.peers.people import PEOPLE
 from tests.benchmarks.peers.specs import documents
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import JsonValue
 
 from sluiceway.contracts.identifiers import FeatureKind
-from sluiceway.contracts.rules import ConfigSpec, RuleDocument, SpecCondition, SpecRule, SpecSet
+from sluiceway.contracts.rule_document import ConfigSpec, RuleDocument, SpecCondition, SpecRule, SpecSet
 from tests.benchmarks.peers.people import ENVIRONMENT, OTHERS, PLANS, REGIONS, VALUES, Workload
 
 PUBLIC = {"public": SpecCondition(type="public")}

@@ -2,7 +2,7 @@
 
 import json
 
-from sluiceway import api_keys, keys
+from sluiceway import console_keys, sdk_keys
 from tests.support.catalogues import apply_catalogue
 from tests.support.system import Driver
 
@@ -17,11 +17,11 @@ async def test_a_key_is_shown_once_and_only_its_digest_is_kept(cli: Cli, driver:
     listed = await cli.succeeds("key", "list", "--json")
     stored = await driver.connection.js.get_last_msg("KV_CATALOG", f"$KV.CATALOG.key.{created['id']}")
 
-    assert keys.key_id(created["key"]) == created["id"]
+    assert sdk_keys.key_id(created["key"]) == created["id"]
     assert listed.json[0]["region"] == "eu"
     assert created["key"] not in listed.out
     assert stored.data
-    assert keys.digest(created["key"]).encode() in stored.data
+    assert sdk_keys.digest(created["key"]).encode() in stored.data
     assert created["key"].encode() not in stored.data
 
 
@@ -63,7 +63,7 @@ async def test_a_key_for_the_console_says_who_it_is_and_keeps_only_a_hash(cli: C
     )
 
     key = created.json["key"]
-    assert api_keys.matches(key, json.loads(stored.data or b"")["hash"])
+    assert console_keys.matches(key, json.loads(stored.data or b"")["hash"])
     assert key.encode() not in (stored.data or b"")
     (only,) = listed
     assert "hash" not in only

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.routing import BaseRoute, Mount
 
-from sluiceway import api_keys
+from sluiceway import console_keys
 from sluiceway.contracts.commands import PauseTrigger, SavePipeline
 from sluiceway.contracts.identity import Role
 from tests.support.browsers import browsing
@@ -126,12 +126,12 @@ async def release(served: Served) -> None:
     await served.driver.accepted(SavePipeline, pipeline=pipeline(phase("dev", bake_ms=HOUR)))
     await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
     await served.driver.save_gate("one", EVERYONE)
-    await served.console.desk.features.reached_end()
+    await served.console.backend.features.reached_end()
 
 
 async def key_of(served: Served, role: Role) -> str:
     key = await create_api_key(served.driver, role)
-    await served.console.desk.catalogue.reached_end()
+    await served.console.backend.catalogue.reached_end()
     return key
 
 
@@ -231,10 +231,10 @@ async def test_a_cookie_without_its_token_changes_nothing(served: Served) -> Non
 
 async def positions(served: Served) -> tuple[int, int]:
     """Return how far both logs go."""
-    await served.console.desk.features.reached_end()
-    await served.console.desk.catalogue.reached_end()
-    desk = served.console.desk
-    return desk.features.position.sequence, desk.catalogue.follower.position.sequence
+    await served.console.backend.features.reached_end()
+    await served.console.backend.catalogue.reached_end()
+    backend = served.console.backend
+    return backend.features.position.sequence, backend.catalogue.follower.position.sequence
 
 
 EVIL = [
@@ -309,13 +309,13 @@ async def test_an_unknown_key_costs_as_much_as_a_wrong_one(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proved: list[str | None] = []
-    matches = api_keys.matches
+    matches = console_keys.matches
 
     def counted(key: str, hash_: str | None) -> bool:
         proved.append(hash_)
         return matches(key, hash_)
 
-    monkeypatch.setattr(api_keys, "matches", counted)
+    monkeypatch.setattr(console_keys, "matches", counted)
 
     for key in ("console-unknown-x", f"{served.console.key}x", "nothing like a key"):
         async with served.console.caller(key) as caller:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluiceway import keys
+from sluiceway import sdk_keys
 from sluiceway.contracts.commands import RevokeKey
 from tests.integration.edge.conftest import Served
 from tests.support.edges import RunningEdge
@@ -62,8 +62,8 @@ async def test_a_revoked_key_ends_its_stream_at_the_next_change(dev: Served) -> 
         stream = streaming(channel, key)
         await stream.read()
 
-        await driver.accepted(RevokeKey, keyID=keys.key_id(key))
-        await eventually(lambda: not edge.edge.keys.lets_in(key), "the edge knows it")
+        await driver.accepted(RevokeKey, keyID=sdk_keys.key_id(key))
+        await eventually(lambda: not edge.edge.keys.is_authorized(key), "the edge knows it")
         await driver.save_gate("checkout", EVERYONE)
 
         with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -12,11 +12,11 @@ import pytest
 
 from services.edge.app import Edge
 from services.edge.settings import Settings
-from sluiceway import keys
-from sluiceway.cli import reading
+from sluiceway import sdk_keys
+from sluiceway.cli import snapshots
 from sluiceway.contracts.commands import RevokeKey, SaveFeature
-from sluiceway.evaluation.conditions import member_key
-from sluiceway.telemetry.serving import health_server
+from sluiceway.evaluation.condition_tests import member_key
+from sluiceway.http.server import health_server
 from tests.integration.edge.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
@@ -134,7 +134,7 @@ async def test_a_revoked_key_is_refused_at_once(dev: Served) -> None:
     await driver.save_gate("checkout")
     await holding(edge, "checkout")
 
-    await driver.accepted(RevokeKey, keyID=keys.key_id(key))
+    await driver.accepted(RevokeKey, keyID=sdk_keys.key_id(key))
 
     async def refused() -> bool:
         return (await edge.http.get(SPECS)).status_code == 401
@@ -183,7 +183,7 @@ async def test_a_poll_that_says_what_it_holds_is_reported_as_applied(dev: Served
     await edge.http.get(SPECS, params=query, headers=session)
 
     async def reported() -> bool:
-        reports = (await reading.reports(driver.connection)).get("dev", [])
+        reports = (await snapshots.reports(driver.connection)).get("dev", [])
         return any(report.instance == "0b7e-session" and report.sequence for report in reports)
 
     await eventually(reported, "the session is reported")

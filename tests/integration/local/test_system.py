@@ -17,7 +17,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.connection import connected
-from sluiceway.messaging.following import KV_OPERATION
+from sluiceway.messaging.stream_follower import KV_OPERATION
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 from tests.support.local import ROOT, is_running

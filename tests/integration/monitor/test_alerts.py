@@ -16,8 +16,8 @@ from services.monitor.settings import Settings
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import AnsweredAlert
 from sluiceway.contracts.feature import TriggerStatus
+from sluiceway.http.server import health_server
 from sluiceway.messaging.measurement_store import MeasurementStore
-from sluiceway.telemetry.serving import health_server
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.system import EVERYONE, Driver, driving, services

@@ -8,8 +8,8 @@ import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from sluiceway.errors import Misconfigured
-from sluiceway.pipelines.judging import Answer
-from sluiceway.telemetry.prometheus import QUERIES_MAX, UNREACHABLE, prometheus, shown_address
+from sluiceway.pipelines.measurement import QueryResult
+from sluiceway.prometheus import QUERIES_MAX, UNREACHABLE, open_prometheus, redacted_url
 from tests.support.prometheus import StubPrometheus, stub_prometheus
 from tests.support.waiting import eventually
 
@@ -27,28 +27,28 @@ def data(kind: str, result: Any) -> JSONResponse:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (data("vector", [{"metric": {}, "value": [1.5, "0.25"]}]), Answer((0.25,))),
-        (data("vector", []), Answer()),
-        (data("scalar", [1.5, "+Inf"]), Answer((float("inf"),))),
-        (data("matrix", []), Answer(error="the query gives a matrix, not one value for each series")),
-        (data("vector", [{"metric": {}}]), Answer(error="the answer of Prometheus cannot be read")),
-        (data("vector", 1), Answer(error="the answer of Prometheus cannot be read")),
-        (PlainTextResponse("<html>"), Answer(error="Prometheus answered 200")),
-        (JSONResponse([1]), Answer(error="Prometheus answered 200")),
-        (PlainTextResponse("no", 503), Answer(error="Prometheus answered 503")),
-        (RedirectResponse("/login", 302), Answer(error="Prometheus answered 302")),
+        (data("vector", [{"metric": {}, "value": [1.5, "0.25"]}]), QueryResult((0.25,))),
+        (data("vector", []), QueryResult()),
+        (data("scalar", [1.5, "+Inf"]), QueryResult((float("inf"),))),
+        (data("matrix", []), QueryResult(error="the query gives a matrix, not one value for each series")),
+        (data("vector", [{"metric": {}}]), QueryResult(error="the answer of Prometheus cannot be read")),
+        (data("vector", 1), QueryResult(error="the answer of Prometheus cannot be read")),
+        (PlainTextResponse("<html>"), QueryResult(error="Prometheus answered 200")),
+        (JSONResponse([1]), QueryResult(error="Prometheus answered 200")),
+        (PlainTextResponse("no", 503), QueryResult(error="Prometheus answered 503")),
+        (RedirectResponse("/login", 302), QueryResult(error="Prometheus answered 302")),
         (
             JSONResponse({"status": "error", "errorType": "execution", "error": "many-to-many"}, 422),
-            Answer(error="Prometheus answered 422 execution: many-to-many"),
+            QueryResult(error="Prometheus answered 422 execution: many-to-many"),
         ),
     ],
 )
 async def test_an_answer_is_values_or_what_is_wrong(
-    stub: StubPrometheus, said: Any, expected: Answer
+    stub: StubPrometheus, said: Any, expected: QueryResult
 ) -> None:
     stub.says = lambda query: said
 
-    async with prometheus(stub.url, lambda: 0) as asked:
+    async with open_prometheus(stub.url, lambda: 0) as asked:
         assert await asked.ask("up", not_before_ms=0) == expected
 
 
@@ -62,9 +62,9 @@ async def test_who_cannot_wait_gets_an_error_and_the_answer_serves_the_next(stub
         return await answer(request)
 
     stub.answer_with(slow)
-    async with prometheus(stub.url, lambda: 0) as asked:
+    async with open_prometheus(stub.url, lambda: 0) as asked:
         assert (
-            await asked.ask("up", not_before_ms=0, within_seconds=0.01)
+            await asked.ask("up", not_before_ms=0, timeout_seconds=0.01)
         ).error == "no answer within 0.01 s"
         await arrived.wait()
         may_answer.set()
@@ -76,7 +76,7 @@ async def test_who_cannot_wait_gets_an_error_and_the_answer_serves_the_next(stub
 async def test_a_query_of_any_length_and_any_letters_arrives(stub: StubPrometheus, length: int) -> None:
     query = f'x{{a="+& %ü{"x" * length}"}}'
 
-    async with prometheus(stub.url, lambda: 0) as asked:
+    async with open_prometheus(stub.url, lambda: 0) as asked:
         await asked.ask(query, not_before_ms=0)
 
     assert stub.asked == [query]
@@ -85,17 +85,17 @@ async def test_a_query_of_any_length_and_any_letters_arrives(stub: StubPrometheu
 @pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://", "http://host:port"])
 def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(Misconfigured, match="no address of a Prometheus"):
-        shown_address(url)
+        redacted_url(url)
 
 
 async def test_nobody_there_is_an_answer_too() -> None:
-    async with prometheus("http://127.0.0.1:9", lambda: 0) as asked:
+    async with open_prometheus("http://127.0.0.1:9", lambda: 0) as asked:
         assert (await asked.ask("up", not_before_ms=0)).error == UNREACHABLE
 
 
 async def test_equal_queries_are_asked_once_as_long_as_the_answer_is_new_enough(stub: StubPrometheus) -> None:
     now = 1_000
-    async with prometheus(stub.url, lambda: now) as asked:
+    async with open_prometheus(stub.url, lambda: now) as asked:
         await asyncio.gather(*(asked.ask("up", not_before_ms=1_000) for _ in range(50)))
         await asked.ask("up", not_before_ms=900)
         assert len(stub.asked) == 1
@@ -119,7 +119,7 @@ async def test_so_many_queries_are_under_way_at_once_and_no_more(stub: StubProme
         return await answer(request)
 
     stub.answer_with(slow)
-    async with prometheus(stub.url, lambda: 0) as asked:
+    async with open_prometheus(stub.url, lambda: 0) as asked:
         queries = [asyncio.create_task(asked.ask(f"up{n}", not_before_ms=0)) for n in range(3 * QUERIES_MAX)]
         await eventually(lambda: most == QUERIES_MAX, "as many as allowed are under way")
         release.set()
@@ -130,4 +130,4 @@ async def test_so_many_queries_are_under_way_at_once_and_no_more(stub: StubProme
 
 
 def test_what_is_shown_of_an_address_holds_no_password() -> None:
-    assert shown_address("https://ada:secret@host:9090/x/") == "https://host:9090/x"
+    assert redacted_url("https://ada:secret@host:9090/x/") == "https://host:9090/x"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sluiceway.cli.edits import document_of, json_object, kept, segment, with_rule
-from sluiceway.cli.session import Failed, checked_name
+from sluiceway.cli.session import CommandFailed, checked_name
 from sluiceway.contracts.feature import DynamicConfig, FeatureGate
 from tests.support.builders import EVERYONE, Ledger, a_gate
 
@@ -30,7 +30,7 @@ def test_a_feature_that_was_never_saved_begins_empty() -> None:
 
 
 def test_a_pipeline_is_attached_or_detached_but_not_both() -> None:
-    with pytest.raises(Failed, match="give one of them"):
+    with pytest.raises(CommandFailed, match="give one of them"):
         document_of(None, "FeatureGate", "fresh", "release", True, None)
 
 
@@ -40,7 +40,7 @@ def test_a_growing_percentage_keeps_the_rule_that_salts_it() -> None:
 
 
 def test_one_of_several_rules_is_not_guessed() -> None:
-    with pytest.raises(Failed, match="has 2 rules; say --on"):
+    with pytest.raises(CommandFailed, match="has 2 rules; say --on"):
         kept([RULE, RULE], anew=False)
 
     assert kept([RULE, RULE], anew=True)["name"] == "set"
@@ -66,7 +66,7 @@ def test_a_condition_is_read_from_field_operator_and_value(text: str, condition:
 
 
 def test_a_condition_without_a_value_is_refused() -> None:
-    with pytest.raises(Failed, match="FIELD OPERATOR VALUE"):
+    with pytest.raises(CommandFailed, match="FIELD OPERATOR VALUE"):
         segment(None, ["country US"])
 
 
@@ -89,11 +89,11 @@ def test_a_value_for_some_stands_in_front_and_replaces_the_one_for_the_same_user
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3"])
 def test_a_config_takes_a_json_object_and_nothing_else(text: str) -> None:
-    with pytest.raises(Failed, match="--value"):
+    with pytest.raises(CommandFailed, match="--value"):
         json_object(text)
 
 
 @pytest.mark.parametrize("name", ["a.b", "a b", "*", "", "x" * 101, "a\n"])
 def test_a_name_that_would_break_a_subject_is_refused(name: str) -> None:
-    with pytest.raises(Failed, match="is no name of a gate"):
+    with pytest.raises(CommandFailed, match="is no name of a gate"):
         checked_name("gate", name)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sluiceway.client.contexts import user_of
+from sluiceway.client.evaluation_context import user_from_context
 from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag
 from sluiceway.client.testing import FakeClient
-from sluiceway.evaluation.answers import Reason
+from sluiceway.evaluation.results import Reason
 from sluiceway.evaluation.users import User
 
 ADA = User("ada")
@@ -27,7 +27,7 @@ def test_a_gate_goes_before_a_config_unless_the_kind_is_named(key: str, value: o
 
 
 def test_a_context_becomes_a_user_with_the_rest_as_custom_fields() -> None:
-    user = user_of(
+    user = user_from_context(
         {
             "targetingKey": "ada",
             "email": "a@b.c",

@@ -6,14 +6,14 @@ import pytest
 
 from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata_of, variant_of
 from sluiceway.client.testing import FakeClient
-from sluiceway.evaluation.answers import Evaluation, Reason
-from sluiceway.evaluation.evaluate import RuleSet
+from sluiceway.evaluation.results import Evaluation, Reason
+from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.evaluation.users import User
 from sluiceway.pipelines.projection import project
-from sluiceway.pipelines.segments import Place
+from sluiceway.pipelines.segments import Location
 from tests.support.builders import EVERYONE, HOST, Ledger, a_config, a_gate, happened
 
-DEV = Place("development", {})
+DEV = Location("development", {})
 ADA = User("ada", custom={"plan": "pro"})
 PRO = {
     "name": "pro",

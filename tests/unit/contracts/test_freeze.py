@@ -6,8 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from sluiceway.contracts.faults import faults_of
 from sluiceway.contracts.freeze import Freeze, minute_of_week, week_time
+from sluiceway.contracts.validation_errors import describe_errors
 
 WEEKENDS = {"name": "weekends", "weekly": [{"from": "Fri 16:00", "to": "Mon 08:00"}]}
 SINGLE = {"name": "holidays", "from": "2026-12-20T00:00:00Z", "to": "2027-01-02T00:00:00Z"}
@@ -77,7 +77,7 @@ def test_a_freeze_that_cannot_work_is_refused_in_words(fields: dict[str, Any], w
     with pytest.raises(ValidationError) as caught:
         Freeze.model_validate({"name": "x", **fields})
 
-    assert words in faults_of(caught.value)
+    assert words in describe_errors(caught.value)
 
 
 def test_from_and_to_are_compared_as_instants_where_clocks_are_set_back() -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import PUBLIC_COMMANDS, SaveFeature
-from sluiceway.contracts.durations import milliseconds, spoken
+from sluiceway.contracts.durations import format_duration, parse_duration
 from sluiceway.contracts.envelope import header_safe, rfc3339
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import DynamicConfig
@@ -23,17 +23,17 @@ RULES = [{"name": "r"}]
     [("30m", 1_800_000), ("1h30m", 5_400_000), ("500ms", 500), ("1.5s", 1_500), ("2d", 172_800_000)],
 )
 def test_a_duration_is_read_as_people_write_it(text: str, length: int) -> None:
-    assert milliseconds(text) == length
+    assert parse_duration(text) == length
 
 
 @pytest.mark.parametrize("text", ["", "30", "m", "30x", "1h 30m", "-5m"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
-        milliseconds(text)
+        parse_duration(text)
 
 
 def test_a_length_is_spoken_in_its_two_largest_units() -> None:
-    assert [spoken(n) for n in (0, 90_000, 3_723_004, 250)] == ["0s", "1m30s", "1h2m", "250ms"]
+    assert [format_duration(n) for n in (0, 90_000, 3_723_004, 250)] == ["0s", "1m30s", "1h2m", "250ms"]
 
 
 def test_names_are_spelled_as_the_console_api_does() -> None:
@@ -92,9 +92,9 @@ def test_a_name_is_one_token_of_a_subject(name: str) -> None:
 def test_subjects_lead_back_to_what_they_name() -> None:
     key = FeatureKey(FeatureKind.DYNAMIC_CONFIG, "limits")
 
-    assert subjects.feature_in(subjects.feature(key)) == key
-    assert subjects.rule_in(subjects.rule("prod-eu", key)) == ("prod-eu", key)
-    assert subjects.catalogue_in(subjects.catalogue("region", "prod-eu")) == ("region", "prod-eu")
+    assert subjects.parse_feature(subjects.feature(key)) == key
+    assert subjects.parse_rule(subjects.rule("prod-eu", key)) == ("prod-eu", key)
+    assert subjects.parse_catalogue(subjects.catalogue("region", "prod-eu")) == ("region", "prod-eu")
 
 
 def test_every_command_says_what_it_is_for() -> None:

@@ -16,4 +16,4 @@ from sluiceway.contracts import subjects
     ],
 )
 def test_a_principal_stands_in_subjects_of_commands_alone(subject: str, principal: str | None) -> None:
-    assert subjects.principal_in(subject) == principal
+    assert subjects.parse_principal(subject) == principal

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.evaluation.bucketing import dealer, hash64
+from sluiceway.evaluation.bucketing import hash64, percentage_test
 from sluiceway.evaluation.users import unit_id
 
 percentages = st.floats(min_value=0, max_value=100)
@@ -14,7 +14,7 @@ texts = st.text(max_size=20)
 
 
 def passes(percentage: float, salt: str, unit: str) -> bool:
-    return dealer(percentage, salt, unit_id("userID"))({"userID": unit})
+    return percentage_test(percentage, salt, unit_id("userID"))({"userID": unit})
 
 
 @pytest.mark.parametrize("text", ["", "salt.rule.user", "ß"])

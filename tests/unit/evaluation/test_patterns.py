@@ -3,7 +3,7 @@
 import pytest
 
 from sluiceway.evaluation.operators import compile_test
-from sluiceway.evaluation.patterns import pattern_fault
+from sluiceway.evaluation.patterns import pattern_error
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_a_pattern_that_explodes_answers_false_in_bounded_time() -> None:
 
 @pytest.mark.parametrize("pattern", ["a+b*", "(?:ab)+", "[a-z]{2,40}", r"^\w+@\w+\.\w+$", "(a{1,3})+"])
 def test_a_pattern_without_a_nested_repetition_may_be_served(pattern: str) -> None:
-    assert pattern_fault(pattern) is None
+    assert pattern_error(pattern) is None

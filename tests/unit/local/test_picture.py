@@ -7,11 +7,11 @@ from itertools import combinations, pairwise
 
 import pytest
 
+from services.local.demo_record import Alarm, RecordedRelease, RecordedRun, RecordedStep
 from services.local.picture.drawing import LEFT, RIGHT, TEXT, WIDTH, Scale, log_ticks, ticks, width_of
 from services.local.picture.flags import Flag, places_of
 from services.local.picture.page import draw
 from services.local.picture.style import DARK, GROUNDS, LIGHT, TEXTS
-from services.local.record import Alarm, Release, Run, Step
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import TriggerStatus
 
@@ -22,8 +22,10 @@ PHASES = ("development", "america", "europe")
 IN_PROGRESS, WAITING = TriggerStatus.IN_PROGRESS, TriggerStatus.WAITING_FOR_REVIEW
 
 
-def a_step(type_: EventType, seconds: float, status: TriggerStatus, phase: str, **applied: float) -> Step:
-    return Step(type_, START + round(seconds * 1000), status, phase, "ada", "looks good", applied)
+def a_step(
+    type_: EventType, seconds: float, status: TriggerStatus, phase: str, **applied: float
+) -> RecordedStep:
+    return RecordedStep(type_, START + round(seconds * 1000), status, phase, "ada", "looks good", applied)
 
 
 BEGINNING = (
@@ -33,24 +35,24 @@ BEGINNING = (
 )
 
 
-def a_completed_release(trigger: str = "gate.new_checkout.1") -> Release:
+def a_completed_release(trigger: str = "gate.new_checkout.1") -> RecordedRelease:
     end = (
         a_step(EventType.PHASE_ADVANCED, 6, IN_PROGRESS, "europe", eu=40),
         a_step(EventType.TRIGGER_COMPLETED, 8, TriggerStatus.COMPLETED, "europe"),
     )
-    return Release(trigger, BEGINNING + end)
+    return RecordedRelease(trigger, BEGINNING + end)
 
 
-def a_rolled_back_release() -> Release:
+def a_rolled_back_release() -> RecordedRelease:
     end = a_step(EventType.TRIGGER_ROLLED_BACK, 5.01, TriggerStatus.ROLLED_BACK, "america", dev=8, us=12)
-    return Release("dynamic_config.limits.1", (*BEGINNING, end), Alarm("ErrorsHigh", START + 5_000))
+    return RecordedRelease("dynamic_config.limits.1", (*BEGINNING, end), Alarm("ErrorsHigh", START + 5_000))
 
 
-def a_run(*releases: Release) -> Run:
-    return Run(REGIONS, releases or (a_completed_release(), a_rolled_back_release()))
+def a_run(*releases: RecordedRelease) -> RecordedRun:
+    return RecordedRun(REGIONS, releases or (a_completed_release(), a_rolled_back_release()))
 
 
-def drawn(*releases: Release) -> ET.Element:
+def drawn(*releases: RecordedRelease) -> ET.Element:
     return ET.fromstring(draw(a_run(*releases)))
 
 
@@ -186,14 +188,14 @@ def test_words_that_do_not_fit_right_of_their_pole_stand_left_of_it() -> None:
 
 
 def test_a_release_that_is_still_under_way_is_drawn_as_far_as_it_came() -> None:
-    release = Release("gate.new_checkout.1", BEGINNING)
+    release = RecordedRelease("gate.new_checkout.1", BEGINNING)
 
     assert set(REGIONS) <= set(texts(drawn(release)))
     assert release.held("dev") is not None
 
 
 def test_a_release_that_has_just_begun_is_drawn_too() -> None:
-    assert "started by ada" in texts(drawn(Release("gate.new_checkout.1", BEGINNING[:1])))
+    assert "started by ada" in texts(drawn(RecordedRelease("gate.new_checkout.1", BEGINNING[:1])))
 
 
 def test_the_same_run_gives_the_same_picture() -> None:

@@ -14,7 +14,7 @@ from services.monitor.receivers import Receiver, read_receivers
 from sluiceway.contracts.commands import AbortTrigger, SkipPhase
 from sluiceway.contracts.measurements import Verdict, VerdictChanged
 from sluiceway.errors import Misconfigured
-from sluiceway.messaging.feature_log import Logged
+from sluiceway.messaging.feature_log import LoggedEvent
 from tests.support.builders import a_freeze, a_release, happened
 
 URL = "http://127.0.0.1/hook"
@@ -25,7 +25,7 @@ def a_receiver(**fields: Any) -> Receiver:
 
 
 def an_abort(reason: str = "no <good> & done") -> Notice:
-    return notice_of_event(Logged(7, happened(a_release().act(AbortTrigger, reason=reason))))
+    return notice_of_event(LoggedEvent(7, happened(a_release().act(AbortTrigger, reason=reason))))
 
 
 def test_an_event_is_told_as_a_cloud_event() -> None:
@@ -59,7 +59,7 @@ def test_an_overridden_freeze_is_told() -> None:
     ledger.freeze(a_freeze("weekends"))
     skipped = happened(ledger.act(SkipPhase, override_freeze=True, reason="a hotfix"))
 
-    notice = notice_of_event(Logged(7, skipped))
+    notice = notice_of_event(LoggedEvent(7, skipped))
 
     assert notice.data["overrode"] == ["weekends"]
     assert notice.sentence.endswith("by ada: a hotfix (overrode freeze weekends)")

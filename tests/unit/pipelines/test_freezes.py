@@ -21,7 +21,7 @@ from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.pipeline import RollbackScope
 from sluiceway.contracts.replies import RefusalCode
-from sluiceway.pipelines.freezes import next_change_ms, open_window, windows
+from sluiceway.pipelines.freezes import describe_windows, next_change_ms, open_window
 from tests.support.builders import (
     BAKE,
     EVERYONE,
@@ -70,7 +70,7 @@ def test_the_open_window_is_named_in_words_and_its_end_is_known() -> None:
     assert open_window(two, at("2026-11-24T20:00:00Z")) == "Tue 18:00 to Wed 08:00 UTC"
     assert next_change_ms(two, at("2026-11-24T20:00:30Z")) == at("2026-11-25T08:00:00Z")
     assert next_change_ms(two, at("2026-11-25T08:00:00Z")) == at("2026-11-30T18:00:00Z")
-    assert windows(two) == ("Mon 18:00 to Tue 08:00 UTC", "Tue 18:00 to Wed 08:00 UTC")
+    assert describe_windows(two) == ("Mon 18:00 to Tue 08:00 UTC", "Tue 18:00 to Wed 08:00 UTC")
 
 
 def test_windows_that_fill_the_week_never_end() -> None:
@@ -89,7 +89,7 @@ def test_a_single_window_opens_and_closes_once() -> None:
 
     assert [open_window(freeze, moment) is not None for moment in moments] == [False, True, True, False]
     assert [next_change_ms(freeze, moment) for moment in moments] == [start, end, end, None]
-    assert windows(freeze) == ("2026-12-20 00:00 to 2027-01-02 01:00 Europe/Berlin",)
+    assert describe_windows(freeze) == ("2026-12-20 00:00 to 2027-01-02 01:00 Europe/Berlin",)
 
 
 def test_a_due_phase_is_held_by_a_freeze_told_once_and_goes_on_afterwards() -> None:

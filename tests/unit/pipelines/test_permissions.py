@@ -24,9 +24,9 @@ from sluiceway.contracts.commands import (
 from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.replies import RefusalCode
-from sluiceway.pipelines.cataloguing import Usage, decide_catalogue
+from sluiceway.pipelines.catalogue_decisions import Usage, decide_catalogue
 from sluiceway.pipelines.decide import decide
-from sluiceway.pipelines.permissions import lacking
+from sluiceway.pipelines.permissions import missing_permission
 from tests.support.builders import (
     EVERYONE,
     NOW,
@@ -92,7 +92,10 @@ def command(model: type[Command], identity: Identity | None, **fields: Any) -> C
 def may(model: type[Command], *grants: Grant | Role, state: Feature | None = None, **fields: Any) -> bool:
     """Say whether somebody with these grants may do it to a gate that is being released in dev."""
     ledger = a_release(DEV, PROD)
-    return lacking(command(model, who(*grants), **fields), state or ledger.feature, ledger.catalogue) is None
+    return (
+        missing_permission(command(model, who(*grants), **fields), state or ledger.feature, ledger.catalogue)
+        is None
+    )
 
 
 @pytest.mark.parametrize("role", Role)
@@ -109,7 +112,7 @@ def test_every_command_has_its_role(model: type[Command], role: Role) -> None:
 def test_whoever_is_not_vouched_for_is_not_looked_at_here(model: type[Command]) -> None:
     ledger = a_release(DEV, PROD)
 
-    assert lacking(command(model, None), ledger.feature, ledger.catalogue) is None
+    assert missing_permission(command(model, None), ledger.feature, ledger.catalogue) is None
 
 
 def test_leaving_the_pipeline_is_an_operators_business_as_well() -> None:
@@ -191,7 +194,7 @@ def test_a_narrow_admin_changes_what_is_its_own() -> None:
 
     def refusal(model: str, **fields: Any) -> bool:
         found = next(one for one in PUBLIC_COMMANDS if one.verb == model)
-        return lacking(command(found, narrow, **fields), None, catalogue) is not None
+        return missing_permission(command(found, narrow, **fields), None, catalogue) is not None
 
     assert not refusal("save_region")
     assert refusal("save_region", region=a_region("dev", "production"))

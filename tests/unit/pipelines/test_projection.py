@@ -4,12 +4,12 @@ from typing import Any
 
 from sluiceway.contracts.commands import AbortTrigger, AdvancePhase, RollBackTrigger
 from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.rules import RuleDocument
-from sluiceway.evaluation.answers import Reason
-from sluiceway.evaluation.evaluate import RuleSet
+from sluiceway.contracts.rule_document import RuleDocument
+from sluiceway.evaluation.results import Reason
+from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.pipelines.projection import checksum, project
-from sluiceway.pipelines.segments import Extent, Place
-from sluiceway.pipelines.simulation import simulate
+from sluiceway.pipelines.segments import Extent, Location
+from sluiceway.pipelines.simulation import simulate_coverage
 from tests.support.builders import (
     BAKE,
     EVERYONE,
@@ -23,16 +23,16 @@ from tests.support.builders import (
     a_release,
 )
 
-DEV = Place("development", {})
-US_WEST = Place("production", {"region": "us-west"})
-US_EAST = Place("production", {"region": "us-east"})
+DEV = Location("development", {})
+US_WEST = Location("production", {"region": "us-west"})
+US_EAST = Location("production", {"region": "us-east"})
 WEST: dict[str, Any] = {
     "conditions": [{"type": "custom_field", "field": "region", "operator": "any", "targetValue": ["us-west"]}]
 }
 PRO = {"type": "custom_field", "field": "tier", "operator": "any", "targetValue": ["Pro"]}
 
 
-def document(event: FeatureEvent, place: Place, revision: int = 7) -> RuleDocument:
+def document(event: FeatureEvent, place: Location, revision: int = 7) -> RuleDocument:
     found = project(event, revision, place)
     assert found
     return found
@@ -143,7 +143,7 @@ def test_rules_for_other_environments_and_regions_are_left_out() -> None:
         )
     )
 
-    def names(place: Place) -> list[str]:
+    def names(place: Location) -> list[str]:
         (spec,) = document(ledger.events[-1], place).specs.dynamic_configs.values()
         return [rule.name for rule in spec.rules]
 
@@ -170,7 +170,7 @@ def test_a_simulation_adds_phases_up() -> None:
     )
     regions = [a_region("dev"), a_region("us-west", "production", region="us-west")]
 
-    assert simulate(pipeline, regions) == {
+    assert simulate_coverage(pipeline, regions) == {
         "dev": {"dev": Extent.FULLY, "us-west": Extent.NONE},
         "pro": {"dev": Extent.FULLY, "us-west": Extent.PARTLY},
         "west": {"dev": Extent.FULLY, "us-west": Extent.FULLY},

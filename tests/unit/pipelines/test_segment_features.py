@@ -3,13 +3,13 @@
 from typing import Any
 
 from sluiceway.contracts.feature import Segment
-from sluiceway.evaluation.conditions import Host, member_key
-from sluiceway.evaluation.evaluate import RuleSet
+from sluiceway.evaluation.condition_tests import Host, member_key
+from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.pipelines.projection import project
-from sluiceway.pipelines.segments import Place
+from sluiceway.pipelines.segments import Location
 from tests.support.builders import Ledger, a_catalogue, a_gate, a_phase, a_pipeline
 
-DEV = Place("development", {})
+DEV = Location("development", {})
 STAFF = {
     "name": "staff",
     "conditions": [{"type": "email", "operator": "str_ends_with_any", "targetValue": ["@example.com"]}],

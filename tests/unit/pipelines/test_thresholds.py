@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.pipelines.thresholds import threshold
+from sluiceway.pipelines.thresholds import parse_threshold
 
 OPERATORS = {
     ">": operator.gt,
@@ -36,7 +36,7 @@ COMPARISONS = st.tuples(st.sampled_from(sorted(OPERATORS)), NUMBERS)
     ],
 )
 def test_a_condition_is_met_or_not(text: str, value: float, expected: bool) -> None:
-    assert threshold(text).holds(value) is expected
+    assert parse_threshold(text).holds(value) is expected
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_condition_is_met_or_not(text: str, value: float, expected: bool) -> N
 )
 def test_what_is_no_condition_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="write for example"):
-        threshold(text)
+        parse_threshold(text)
 
 
 @given(
@@ -69,14 +69,14 @@ def test_and_binds_closer_than_or(alternatives: list[list[tuple[str, float]]], v
 
     expected = any(all(OPERATORS[sign](value, number) for sign, number in one) for one in alternatives)
 
-    assert threshold(text).holds(value) is expected
-    assert threshold(text).limit == alternatives[0][0][1]
+    assert parse_threshold(text).holds(value) is expected
+    assert parse_threshold(text).limit == alternatives[0][0][1]
 
 
 @given(text=st.text(max_size=40))
 def test_any_text_is_a_condition_or_a_clear_fault(text: str) -> None:
     try:
-        said = str(threshold(text).holds(0.0))
+        said = str(parse_threshold(text).holds(0.0))
     except ValueError as error:
         said = str(error)
 

@@ -4,7 +4,7 @@ import gzip
 from typing import Any
 
 from sluiceway.telemetry import metrics
-from sluiceway.telemetry.exposition import exposition
+from sluiceway.telemetry.exposition import render_metrics
 
 
 def scope(query: str = "", **headers: str) -> dict[str, Any]:
@@ -15,8 +15,8 @@ def scope(query: str = "", **headers: str) -> dict[str, Any]:
 async def test_a_scrape_shows_every_metric_in_the_form_that_is_asked_for() -> None:
     metrics.RECONNECTS.inc(0)
 
-    plain = await exposition(scope())
-    open_metrics = await exposition(scope(accept="application/openmetrics-text; version=1.0.0"))
+    plain = await render_metrics(scope())
+    open_metrics = await render_metrics(scope(accept="application/openmetrics-text; version=1.0.0"))
 
     assert b"# HELP sluiceway_broker_reconnects_total" in plain.body
     assert plain.headers[0][1].startswith(b"text/plain")
@@ -26,7 +26,7 @@ async def test_a_scrape_shows_every_metric_in_the_form_that_is_asked_for() -> No
 async def test_a_scrape_may_be_compressed_and_restricted() -> None:
     metrics.PROMETHEUS_UP.set(0)
 
-    page = await exposition(scope("name[]=sluiceway_prometheus_up", accept_encoding="gzip"))
+    page = await render_metrics(scope("name[]=sluiceway_prometheus_up", accept_encoding="gzip"))
 
     assert (b"content-encoding", b"gzip") in page.headers
     assert gzip.decompress(page.body).splitlines()[-1] == b"sluiceway_prometheus_up 0.0"

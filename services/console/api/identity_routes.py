@@ -1,0 +1,16 @@
+"""`/api/v1/me`: who the caller is, and what it may do."""
+
+from fastapi import APIRouter
+
+from sluiceway.contracts.identity import Identity
+
+from ..dependencies import Caller
+from ..errors import responses
+
+router = APIRouter(tags=["identity"])
+
+
+@router.get("/me", responses=responses(401, 429, 503))
+async def me(caller: Caller) -> Identity:
+    """Show who a key identifies, and what is granted."""
+    return caller

@@ -1,0 +1,65 @@
+"""`POST /api/v1/simulate`: what saving a feature would do, and which region would get it in which phase."""
+
+from fastapi import APIRouter
+
+from sluiceway.contracts.commands import SaveFeature
+from sluiceway.contracts.events import EventType, FeatureEvent
+from sluiceway.contracts.feature import FeatureDocument
+from sluiceway.contracts.models import AuthoredModel, WireModel
+from sluiceway.contracts.replies import Outcome, Refusal
+from sluiceway.pipelines.segments import Extent
+from sluiceway.pipelines.simulation import simulate_coverage
+
+from ..dependencies import Backend, Caller
+from ..errors import READING, responses
+
+router = APIRouter(tags=["simulation"])
+
+
+class Change(AuthoredModel):
+    """A feature as it would be saved."""
+
+    feature: FeatureDocument
+
+
+class Simulation(WireModel):
+    """What would happen."""
+
+    outcome: Outcome
+    #: The event that would be written; null where nothing would.
+    event: EventType | None
+    message: str | None
+    refusal: Refusal | None
+    #: The release that would start.
+    trigger_id: str | None
+    trigger_notice: str | None
+    #: By phase, in order: how much of each region would hold the candidate by then.
+    phases: dict[str, dict[str, Extent]]
+
+
+@router.post("/simulate", responses={**READING, **responses(413)})
+async def simulate_change(body: Change, backend: Backend, caller: Caller) -> Simulation:
+    """Say what saving a feature would do; nothing is changed."""
+    decision = backend.preview(SaveFeature, caller, feature=body.feature)
+    if isinstance(decision, FeatureEvent):
+        trigger = decision.feature.trigger if decision.type is EventType.TRIGGER_STARTED else None
+        regions = backend.documents().regions.values()
+        return Simulation(
+            outcome=Outcome.ACCEPTED,
+            event=decision.type,
+            message=None,
+            refusal=None,
+            trigger_id=trigger.id if trigger else None,
+            trigger_notice=trigger.pipeline.trigger_notice if trigger else None,
+            phases=simulate_coverage(trigger.pipeline, regions) if trigger else {},
+        )
+    refusal = decision if isinstance(decision, Refusal) else None
+    return Simulation(
+        outcome=Outcome.REFUSED if refusal else Outcome.UNCHANGED,
+        event=None,
+        message=None if refusal else getattr(decision, "message", None),
+        refusal=refusal,
+        trigger_id=None,
+        trigger_notice=None,
+        phases={},
+    )

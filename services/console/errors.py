@@ -1,0 +1,170 @@
+"""What goes wrong with a request: always `{status, message, …}`, with what to do next."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match
+
+from sluiceway.contracts.replies import Refusal, RefusalCode
+from sluiceway.contracts.validation_errors import describe_error, describe_errors
+from sluiceway.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+#: HTTP status of each refusal. What the state forbids is 409: look again, then decide.
+STATUS: Mapping[RefusalCode, int] = {
+    RefusalCode.INVALID: 400,
+    RefusalCode.UNSAFE_REFERENCE: 400,
+    RefusalCode.UNKNOWN_COMMAND: 400,
+    RefusalCode.TOO_LARGE: 413,
+    RefusalCode.NOT_ALLOWED: 403,
+    RefusalCode.UNKNOWN_FEATURE: 404,
+    RefusalCode.UNKNOWN_TRIGGER: 404,
+    RefusalCode.UNKNOWN_PIPELINE: 404,
+    RefusalCode.UNKNOWN_ENVIRONMENT: 404,
+    RefusalCode.UNKNOWN_REGION: 404,
+    RefusalCode.UNKNOWN_KEY: 404,
+    RefusalCode.UNKNOWN_FREEZE: 404,
+    RefusalCode.UNAVAILABLE: 503,
+}
+CONFLICT = 409
+RETRY_AFTER_SECONDS = 1
+
+
+class Problem(BaseModel):
+    """Why a request was not answered as hoped."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": 409,
+                    "message": "gate.new_checkout is being released by gate.new_checkout.1; end that first",
+                    "code": "trigger_active",
+                    "possible": ["abort", "roll_out"],
+                    "errors": [],
+                }
+            ]
+        }
+    )
+
+    #: The HTTP status.
+    status: int
+    #: What is wrong, and what to do next.
+    message: str
+    #: Of a refused command: why, in one word.
+    code: str | None = None
+    #: Of a refused command: what the present state allows.
+    possible: list[str] = []
+    #: Of an invalid request: each fault, with its place.
+    errors: list[str] = []
+
+
+class CommandRefused(Exception):
+    """A command was refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of the errors of a route."""
+    return {status: {"model": Problem} for status in statuses}
+
+
+#: What may go wrong with every route that reads; one thing; and with those that change something.
+READING = responses(400, 401, 429, 503)
+READING_ONE = {**READING, **responses(404)}
+CHANGING = {**READING_ONE, **responses(403, 409, 413)}
+#: Shows a fault to somebody who looks at a page.
+ErrorPage = Callable[[Request, Problem], Response]
+#: What programs ask for.
+APIS = ("/api/", "/console/", "/openapi.json")
+
+
+def add_error_handlers(app: FastAPI, error_page: ErrorPage) -> None:
+    """Let an application answer whatever goes wrong in the one form; people get it as a page."""
+    app.state.error_page = error_page
+    app.exception_handler(CommandRefused)(_refused)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(ValidationError)(_not_valid)
+    app.exception_handler(Unavailable)(_unavailable)
+    app.exception_handler(Exception)(_failed)
+
+
+def problem_response(request: Request, fault: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a fault as a response."""
+    if request.url.path.startswith(APIS) or "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(fault.model_dump(), fault.status, headers=dict(headers or {}))
+    error_page: ErrorPage = request.app.state.error_page
+    page = error_page(request, fault)
+    page.headers.update(headers or {})
+    return page
+
+
+def problem_of(refusal: Refusal) -> Problem:
+    """Return a refusal as a fault."""
+    status = STATUS.get(refusal.code, CONFLICT)
+    return Problem(status=status, message=refusal.message, code=refusal.code, possible=list(refusal.possible))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CommandRefused)
+    return problem_response(request, problem_of(error.refusal))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = error.detail
+    if error.status_code == 404 and message == "Not Found":
+        message = "there is nothing here; /openapi.json says what there is"
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_allowed(request)))
+        message = f"{request.method} is not possible here; {headers['Allow']} is"
+    return problem_response(request, Problem(status=error.status_code, message=message), headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return the methods of all routes for an address; the framework names those of the first alone."""
+    scope = {**request.scope, "path_params": {}}
+    routes = [route for route in _routes(request.app.routes) if route.matches(scope)[0] is not Match.NONE]
+    return {method for route in routes for method in getattr(route, "methods", None) or ()}
+
+
+def _routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    for route in routes:
+        yield route
+        yield from _routes(getattr(route, "routes", None) or ())
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{'.'.join(map(str, fault['loc']))}: {describe_error(fault)}" for fault in error.errors()]
+    return problem_response(request, Problem(status=400, message="; ".join(faults[:3]), errors=faults))
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    """Answer a command that is none: its fields come from the caller."""
+    assert isinstance(error, ValidationError)
+    return problem_response(request, Problem(status=400, message=describe_errors(error)))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    fault = Problem(status=503, message=f"{error}; the same request may be sent again")
+    return problem_response(request, fault, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return problem_response(
+        request, Problem(status=500, message="the console failed to answer; its log says why")
+    )

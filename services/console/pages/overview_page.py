@@ -1,0 +1,79 @@
+"""The overview: active releases as tracks of phases, and regions with what they run."""
+
+from typing import NamedTuple
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from sluiceway.clock import now_ms
+from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.identifiers import feature_of
+from sluiceway.messaging.feature_view import FeatureEntry
+
+from ..backend import ConsoleBackend
+from ..dependencies import Backend
+from ..limits import Page
+from .progress import release_progress
+from .renderer import render
+from .session import Visitor
+
+router = APIRouter()
+
+ACTIVE_MAX = 25
+ENDED_MAX = 8
+
+
+class RegionRow(NamedTuple):
+    """A region, and what it runs."""
+
+    name: str
+    environment: str
+    features: int
+    #: Ids of the active releases whose candidate it holds.
+    candidates: list[str]
+    instances: int
+    #: Whether all of them have applied everything; None where nobody reports.
+    confirmed: bool | None
+
+
+@router.get("/")
+async def overview(request: Request, backend: Backend, visitor: Visitor, page: Page = 1) -> Response:
+    """Show everything that moves."""
+    entries = sorted(
+        (entry for entry in backend.features if entry.status), key=lambda entry: entry.sequence, reverse=True
+    )
+    active = [entry for entry in entries if entry.is_active]
+    ended = [entry for entry in entries if not entry.is_active][:ENDED_MAX]
+    first = (page - 1) * ACTIVE_MAX
+    return render(
+        request,
+        "overview.html",
+        active=[release_progress(trigger) for trigger in _triggers(active[first : first + ACTIVE_MAX])],
+        count=len(active),
+        page=page,
+        pages=-(-len(active) // ACTIVE_MAX),
+        ended=[release_progress(trigger) for trigger in _triggers(ended)] if page == 1 else [],
+        regions=_regions(backend, _triggers(active)),
+    )
+
+
+def _triggers(entries: list[FeatureEntry]) -> list[Trigger]:
+    return [trigger for entry in entries if (trigger := entry.event.feature.trigger)]
+
+
+def _regions(backend: ConsoleBackend, active: list[Trigger]) -> list[RegionRow]:
+    now = now_ms()
+    rows = []
+    for region in sorted(backend.documents().regions.values(), key=lambda region: region.name):
+        held = backend.regions.held(region.name)
+        rows.append(
+            RegionRow(
+                name=region.name,
+                environment=region.environment,
+                features=len(held),
+                candidates=[t.id for t in active if (h := held.get(feature_of(t.id))) and h.trigger == t.id],
+                instances=len(backend.regions.instances(region.name, now)),
+                confirmed=backend.regions.confirmed(region.name, None, now),
+            )
+        )
+    return rows

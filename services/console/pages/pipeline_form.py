@@ -1,0 +1,210 @@
+"""A pipeline as a form: fields ⇄ the same YAML that the editor shows, so that nothing is decided twice."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from sluiceway.contracts.identifiers import Name
+from sluiceway.contracts.pipeline import PHASES_MAX, Pipeline
+
+from ..dependencies import Backend
+from .drafts import InvalidDraft, dump_yaml, parse_draft, parse_yaml, preview_draft, text_of_pipeline
+from .renderer import render
+from .session import PostedForm, Visitor
+
+router = APIRouter()
+
+#: What a phase may say that has no field of its own stands in these, as YAML.
+LISTS = ("rules", "guardrails")
+_MOVE = re.compile(r"(remove|up|down)-(\d{1,3})")
+
+
+@dataclass(frozen=True)
+class PhaseFields:
+    """A phase as text fields."""
+
+    id: str = ""
+    name: str = ""
+    bake: str = "30m"
+    review: bool = False
+    count: str = ""
+    groups: str = ""
+    author: bool = False
+    rules: str = "- name: everyone\n"
+    guardrails: str = ""
+
+
+@dataclass(frozen=True)
+class PipelineFields:
+    """A pipeline as text fields."""
+
+    id: str
+    name: str
+    notice: str
+    observe: str
+    scope: str
+    confirmation: bool
+    phases: tuple[PhaseFields, ...]
+
+
+@router.get("/pipelines/{id_}/form")
+async def edit(request: Request, id_: Name, backend: Backend, visitor: Visitor) -> Response:
+    """Show a pipeline as a form."""
+    stored = backend.catalogue.get("pipeline", id_)
+    if stored is None or not isinstance(stored.document, Pipeline):
+        raise HTTPException(404, f"there is no pipeline {id_}")
+    fields = fields_of(parse_yaml(text_of_pipeline(stored.document)))
+    return _form(request, backend, fields, stored.revision)
+
+
+@router.post("/pipelines/{id_}/form")
+async def change(
+    request: Request, id_: Name, backend: Backend, visitor: Visitor, form: PostedForm
+) -> Response:
+    """Add, remove or move a phase; show the YAML; or preview."""
+    fields = with_phase_moved(read_fields(form, id_), str(form.get("do", "")))
+    revision, back = str(form.get("revision", "0")), f"/pipelines/{id_}"
+    if form.get("do") not in ("preview", "yaml"):
+        return _form(request, backend, fields, int(revision) if revision.isdecimal() else 0)
+    try:
+        text = dump_yaml(document_from_fields(fields))
+        draft = parse_draft(backend, text)
+    except InvalidDraft as error:
+        return _form(request, backend, fields, int(revision) if revision.isdecimal() else 0, fault=str(error))
+    common: dict[str, Any] = {"text": text, "revision": revision, "back": back}
+    if form.get("do") == "yaml":
+        return render(request, "editor.html", **common, title=f"Edit pipeline {id_}", fault=None)
+    return render(
+        request,
+        "preview.html",
+        **common,
+        draft=draft,
+        preview=preview_draft(backend, visitor, draft),
+        stale=None,
+    )
+
+
+def fields_of(document: dict[str, Any]) -> PipelineFields:
+    """Return a valid pipeline's document as fields."""
+    return PipelineFields(
+        id=str(document.get("id", "")),
+        name=document["name"],
+        notice=document.get("triggerNotice") or "",
+        observe=_length(document, "observeFor"),
+        scope=document.get("rollbackScope", "trigger"),
+        confirmation=bool(document.get("requireConfirmation")),
+        phases=tuple(_phase_fields(phase) for phase in document["phases"]),
+    )
+
+
+def document_from_fields(fields: PipelineFields) -> dict[str, Any]:
+    """Return what fields say as a document; `InvalidDraft` where one that holds YAML holds none."""
+    document: dict[str, Any] = {"kind": "ReleasePipeline", "id": fields.id, "name": fields.name}
+    document["phases"] = [_phase_in(phase) for phase in fields.phases]
+    if fields.notice:
+        document["triggerNotice"] = fields.notice
+    if fields.observe:
+        document["observeFor"] = fields.observe
+    return {**document, "rollbackScope": fields.scope, "requireConfirmation": fields.confirmation}
+
+
+def read_fields(form: FormData, id_: str) -> PipelineFields:
+    """Return what somebody has filled in."""
+
+    def said(name: str) -> str:
+        return str(form.get(name, "")).replace("\r\n", "\n").strip()
+
+    def phase(n: int) -> PhaseFields:
+        return PhaseFields(
+            **{name: said(f"phase-{n}-{name}") for name in ("id", "name", "bake", "count", "groups", *LISTS)},
+            review=bool(said(f"phase-{n}-review")),
+            author=bool(said(f"phase-{n}-author")),
+        )
+
+    count = 0
+    while count < PHASES_MAX and f"phase-{count}-name" in form:
+        count += 1
+    return PipelineFields(
+        id=id_,
+        name=said("name"),
+        notice=said("notice"),
+        observe=said("observe"),
+        scope=said("scope"),
+        confirmation=bool(said("confirmation")),
+        phases=tuple(phase(n) for n in range(count)),
+    )
+
+
+def with_phase_moved(fields: PipelineFields, what: str) -> PipelineFields:
+    """Return the fields with a phase more, less, or at another place."""
+    phases = list(fields.phases)
+    if what == "add" and len(phases) < PHASES_MAX:
+        return replace(fields, phases=(*phases, PhaseFields()))
+    if not (match := _MOVE.fullmatch(what)) or int(match[2]) >= len(phases):
+        return fields
+    place = int(match[2])
+    phase = phases.pop(place)
+    if match[1] != "remove":
+        phases.insert(max(0, place - 1 if match[1] == "up" else place + 1), phase)
+    return replace(fields, phases=tuple(phases))
+
+
+def _phase_fields(phase: dict[str, Any]) -> PhaseFields:
+    approvals = phase.get("approvals") or {}
+    return PhaseFields(
+        id=phase.get("id", ""),
+        name=phase["name"],
+        bake=_length(phase, "timeInterval") or "0s",
+        review=bool(phase.get("requiredReview")),
+        count=str(approvals.get("count", 1)) if phase.get("approvals") is not None else "",
+        groups=", ".join(approvals.get("groups") or ()),
+        author=bool(approvals.get("allowAuthor")),
+        rules=_text(phase["rules"]),
+        guardrails=_text(phase.get("guardrails") or []),
+    )
+
+
+def _length(document: dict[str, Any], name: str) -> str:
+    """Return a length of time as its field shows it; empty where there is none."""
+    milliseconds = document.get(f"{name}Ms")
+    return str(document.get(name) or (f"{milliseconds}ms" if milliseconds else ""))
+
+
+def _phase_in(fields: PhaseFields) -> dict[str, Any]:
+    phase: dict[str, Any] = {"name": fields.name, "timeInterval": fields.bake or "0s"}
+    if fields.id:
+        phase["id"] = fields.id
+    if fields.review:
+        phase["requiredReview"] = True
+    if fields.count or fields.groups or fields.author:
+        phase["requiredReview"] = True
+        phase["approvals"] = {
+            "count": int(fields.count) if fields.count.isdecimal() else fields.count or 1,
+            "groups": [group.strip() for group in fields.groups.split(",") if group.strip()] or None,
+            "allowAuthor": fields.author,
+        }
+    phase["rules"] = _list("rules", fields)
+    phase["guardrails"] = _list("guardrails", fields)
+    return phase
+
+
+def _list(name: str, fields: PhaseFields) -> Any:
+    try:
+        return parse_yaml(getattr(fields, name)) or []
+    except InvalidDraft as error:
+        raise InvalidDraft(f"phase {fields.name}, {name}: {error}") from error
+
+
+def _text(items: list[Any]) -> str:
+    return dump_yaml(items) if items else ""
+
+
+def _form(
+    request: Request, backend: Backend, fields: PipelineFields, revision: int, *, fault: str | None = None
+) -> Response:
+    code = 400 if fault else 200
+    return render(request, "form.html", code=code, pipeline=fields, revision=revision, fault=fault)

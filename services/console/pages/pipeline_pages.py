@@ -1,0 +1,63 @@
+"""Pipelines: their phases, who is attached, and what runs along them."""
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import Response
+
+from sluiceway.contracts.commands import SavePipeline
+from sluiceway.contracts.identifiers import Name
+from sluiceway.contracts.pipeline import Phase, Pipeline
+from sluiceway.contracts.replies import Refusal
+from sluiceway.pipelines.simulation import simulate_coverage
+
+from ..dependencies import Backend
+from .describe import describe_segment
+from .drafts import text_of_pipeline
+from .renderer import render
+from .session import Visitor
+
+router = APIRouter()
+
+#: Features named on a page; of more, their number.
+NAMED_MAX = 100
+
+
+@router.get("/pipelines")
+async def list_pipelines(request: Request, backend: Backend, visitor: Visitor) -> Response:
+    """List the pipelines, with how many use each."""
+    usage = backend.features.usage()
+    found = sorted(backend.documents().pipelines.values(), key=lambda pipeline: pipeline.id)
+    rows = [(p, len(usage.attached.get(p.id, ())), len(usage.running.get(p.id, ()))) for p in found]
+    return render(request, "pipelines.html", rows=rows)
+
+
+@router.get("/pipelines/{id_}")
+async def show(request: Request, id_: Name, backend: Backend, visitor: Visitor) -> Response:
+    """Show a pipeline."""
+    documents = backend.documents()
+    pipeline = documents.pipelines.get(id_)
+    if pipeline is None:
+        raise HTTPException(404, f"there is no pipeline {id_}")
+    usage = backend.features.usage()
+    return render(
+        request,
+        "pipeline.html",
+        pipeline=pipeline,
+        segments={phase.id: _segments(phase) for phase in pipeline.phases},
+        phases=simulate_coverage(pipeline, documents.regions.values()),
+        attached=usage.attached.get(id_, ())[:NAMED_MAX],
+        attached_count=len(usage.attached.get(id_, ())),
+        running=usage.running.get(id_, ()),
+        text=text_of_pipeline(pipeline),
+        why_not=_why_not(backend, visitor, pipeline),
+    )
+
+
+def _segments(phase: Phase) -> list[str]:
+    return [f"{rule.name}: {describe_segment(rule)}" for rule in phase.rules]
+
+
+def _why_not(backend: Backend, visitor: Visitor, pipeline: Pipeline) -> str | None:
+    """Say why somebody may not edit a pipeline now; None where they may."""
+    changed = pipeline.model_copy(update={"name": f"{pipeline.name[:99]}*"})
+    decision = backend.preview(SavePipeline, visitor, pipeline=changed)
+    return decision.message if isinstance(decision, Refusal) else None

@@ -1,0 +1,164 @@
+"""A release as its page shows it: phases, what watches them, what changes, what was done."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import yaml
+
+from sluiceway.clock import now_ms
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.feature import Feature, PhaseRun, Spec, Trigger
+from sluiceway.contracts.guardrails import MetricGuardrail
+from sluiceway.contracts.identifiers import feature_of
+from sluiceway.contracts.identity import MONITOR
+from sluiceway.contracts.measurements import Round, VerdictChanged
+from sluiceway.messaging.feature_log import LoggedEvent
+from sluiceway.pipelines.segments import Extent, Location, coverage
+from sluiceway.views import phase_status
+
+from ..backend import ConsoleBackend
+from .describe import describe_segment
+from .diff import diff_lines
+from .plots import Plot, plots_of
+
+
+class CoveredRegion(NamedTuple):
+    """A region that a phase covers."""
+
+    name: str
+    extent: Extent
+    #: Whether all who report from it have applied what it was sent; None where it was sent nothing, or
+    #: nobody reports.
+    confirmed: bool | None
+
+
+class GuardrailStatus(NamedTuple):
+    """A guardrail of a phase, and what was measured."""
+
+    name: str
+    says: str
+    plots: list[Plot]
+    limit: str
+
+
+class PhaseCard(NamedTuple):
+    """A phase of the release."""
+
+    run: PhaseRun
+    status: str
+    rules: list[str]
+    regions: list[CoveredRegion]
+    guardrails: list[GuardrailStatus]
+
+
+class TimelineEntry(NamedTuple):
+    """A line of the log."""
+
+    time_ms: int
+    what: str
+    phase: str | None
+    actor: str
+    vouched_by: str | None
+    reason: str
+    overrode: tuple[str, ...]
+
+
+class ReleaseDetail(NamedTuple):
+    """A trigger, the feature as it was at its newest event, and its log, oldest first."""
+
+    feature: Feature
+    trigger: Trigger
+    log: list[LoggedEvent]
+
+    @property
+    def base(self) -> Spec | None:
+        """What was live when it began."""
+        return self.log[0].event.feature.base
+
+    @property
+    def candidate(self) -> Spec | None:
+        """What it brings."""
+        return self.log[0].event.feature.candidate
+
+
+async def release_detail(backend: ConsoleBackend, id_: str) -> ReleaseDetail | None:
+    """Return a release, active or ended; None where there never was one of this name."""
+    key = feature_of(id_)
+    if backend.features.get(key) is None:
+        return None
+    log = [logged for logged in await backend.log.read_history(key) if _is_about(logged.event, id_)]
+    if not log:
+        return None
+    newest = backend.feature(key)
+    is_newest = newest is not None and newest.trigger is not None and newest.trigger.id == id_
+    feature = newest if newest and is_newest else log[-1].event.feature
+    assert feature.trigger
+    return ReleaseDetail(feature, feature.trigger, log)
+
+
+def _is_about(event: FeatureEvent, id_: str) -> bool:
+    trigger = event.feature.trigger
+    return event.phase_id is not None and trigger is not None and trigger.id == id_
+
+
+def phase_card(
+    backend: ConsoleBackend, trigger: Trigger, run: PhaseRun, rounds: Sequence[Round]
+) -> PhaseCard:
+    """Return a phase with what it covers, and what watches it."""
+    return PhaseCard(
+        run=run,
+        status=phase_status(trigger, run),
+        rules=[f"{rule.name}: {describe_segment(rule)}" for rule in run.phase.rules],
+        regions=list(_covered(backend, trigger, run)),
+        guardrails=list(_watched(run, rounds)),
+    )
+
+
+def _covered(backend: ConsoleBackend, trigger: Trigger, run: PhaseRun) -> Iterable[CoveredRegion]:
+    key, now = feature_of(trigger.id), now_ms()
+    for region in sorted(backend.documents().regions.values(), key=lambda region: region.name):
+        extent = coverage([run.phase], Location.of(region)).extent
+        if extent is Extent.NONE:
+            continue
+        was_sent = run.started_ms is not None
+        confirmed = backend.regions.confirmed(region.name, key, now) if was_sent else None
+        yield CoveredRegion(region.name, extent, confirmed)
+
+
+def _watched(run: PhaseRun, rounds: Sequence[Round]) -> Iterable[GuardrailStatus]:
+    for guardrail in run.phase.guardrails:
+        own = [r for r in rounds if (r.phase_id, r.guardrail) == (run.phase.id, guardrail.name)]
+        if isinstance(guardrail, MetricGuardrail):
+            limit = guardrail.failure_condition or f"not {guardrail.success_condition}"
+            says = str(own[-1].verdict) if own else "not measured yet"
+            yield GuardrailStatus(guardrail.name, says, plots_of(guardrail, own), f"fails at {limit}")
+        else:
+            labels = ", ".join(f"{k}={v}" for k, v in guardrail.alert.match_labels.items())
+            yield GuardrailStatus(guardrail.name, "listens", [], f"alerts with {labels}")
+
+
+def timeline(log: list[LoggedEvent], verdicts: list[VerdictChanged]) -> list[TimelineEntry]:
+    """Return what happened, newest first."""
+    done = [
+        TimelineEntry(e.time_ms, e.type, e.phase_id, e.actor_id, e.vouched_by, e.reason or "", e.overrode)
+        for _, e in log
+    ]
+    seen = [
+        TimelineEntry(
+            v.time_ms, f"guardrail_{v.verdict}", v.phase_id, MONITOR, None, f"{v.guardrail}: {v.reason}", ()
+        )
+        for v in verdicts
+    ]
+    return sorted((*done, *seen), key=lambda entry: entry.time_ms, reverse=True)
+
+
+def difference_of(before: Spec | None, after: Spec | None) -> list[tuple[str, str]]:
+    """Return the lines of two versions as YAML."""
+    return diff_lines(_text(before), _text(after))
+
+
+def _text(spec: Spec | None) -> str:
+    if spec is None:
+        return ""
+    document = spec.model_dump(mode="json", exclude={"version", "trigger"}, exclude_defaults=True)
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

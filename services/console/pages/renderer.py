@@ -1,0 +1,68 @@
+"""Templates → answers. Everything that is put into one is escaped."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+from sluiceway import __version__
+from sluiceway.clock import now_ms
+from sluiceway.contracts.durations import format_duration
+
+from ..errors import Problem
+
+HERE = Path(__file__).parent
+
+
+def _fingerprint() -> str:
+    """Return what changes with any static file, so that browsers may keep them for ever."""
+    digest = hashlib.sha256()
+    for file in sorted((HERE / "static").iterdir()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _clock(time_ms: int | None) -> str:
+    """Return a time in UTC, to the second."""
+    return (
+        "" if time_ms is None else datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    )
+
+
+def _left(until_ms: int | None) -> str:
+    """Return how long it is until a time, in words."""
+    return "" if until_ms is None else format_duration(max(0, until_ms - now_ms()))
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+templates = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+templates.filters.update(clock=_clock, left=_left, spoken=format_duration, plural=_plural)
+templates.globals.update(version=__version__, fingerprint=_fingerprint())
+
+
+def render(request: Request, template: str, *, code: int = 200, **context: Any) -> Response:
+    """Return a page. Every template may use `caller` (None for nobody), `csrf` and `path`."""
+    common = {
+        "caller": getattr(request.state, "caller", None),
+        "csrf": request.session.get("csrf", ""),
+        "path": request.url.path,
+    }
+    return HTMLResponse(templates.get_template(template).render({**common, **context}), code)
+
+
+def error_page(request: Request, fault: Problem) -> Response:
+    """Return a fault as a page."""
+    return render(request, "error.html", code=fault.status, fault=fault)

@@ -1,0 +1,127 @@
+"""Which region holds what, and which of its instances have said that they applied it."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+from pydantic import ValidationError
+
+from sluiceway.contracts import subjects
+from sluiceway.contracts.applied_reports import AppliedReport
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.stream_follower import Follower, Record, StreamView
+from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
+
+
+class _Document(msgspec.Struct):
+    """The little of a rule document that is kept of each."""
+
+    revision: int = 0
+    trigger: str | None = None
+
+
+class HeldRules(NamedTuple):
+    """The rules of one feature in one region."""
+
+    #: Sequence in RULES: an instance whose report is at least as far has applied it.
+    sequence: int
+    #: Sequence of the event in FEATURES.
+    revision: int
+    #: The active trigger whose candidate these rules hold, or that released them.
+    trigger: str | None
+
+
+class RegionInstance(NamedTuple):
+    """What one subscriber of a region has said of itself."""
+
+    name: str
+    #: How far it has applied RULES.
+    sequence: int
+    time_ms: int
+
+
+_DECODER = msgspec.json.Decoder(_Document)
+
+
+class RegionsView(StreamView):
+    """Follows RULES while the block runs, and the reports in APPLIED beside it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._held: dict[str, dict[FeatureKey, HeldRules]] = defaultdict(dict)
+        #: The newest sequence of RULES that was about a region, deletions included.
+        self._newest: dict[str, int] = {}
+        self._reports: dict[str, dict[str, RegionInstance]] = defaultdict(dict)
+        self.follower = Follower(
+            connection, subjects.RULES_STREAM, [subjects.RULES], self._take_rules, on_reset=self._reset
+        )
+        self._applied = Follower(
+            connection,
+            subjects.APPLIED_STREAM,
+            [subjects.APPLIED],
+            self._take_report,
+            on_reset=self._reports.clear,
+        )
+        #: Called with a region, and the features whose rules it received or has applied.
+        self.on_change: Callable[[str, tuple[FeatureKey, ...]], None] = lambda region, features: None
+
+    async def __aenter__(self) -> "RegionsView":
+        await super().__aenter__()
+        await self._applied.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self._applied.__aexit__(*details)
+        await super().__aexit__(*details)
+
+    async def caught_up(self) -> None:
+        await super().caught_up()
+        await self._applied.caught_up()
+
+    def held(self, region: str) -> dict[FeatureKey, HeldRules]:
+        """Return what a region has been sent."""
+        return self._held.get(region, {})
+
+    def instances(self, region: str, now_ms: int) -> list[RegionInstance]:
+        """Return who reports from a region, by name; who has fallen silent is gone."""
+        oldest_ms = now_ms - APPLIED_LIFETIME_SECONDS * 1_000
+        reports = self._reports.get(region, {}).values()
+        return sorted(instance for instance in reports if instance.time_ms >= oldest_ms)
+
+    def confirmed(self, region: str, key: FeatureKey | None, now_ms: int) -> bool | None:
+        """Say whether every instance has applied the newest rules of a feature, or of all (None).
+
+        None where nobody reports from the region.
+        """
+        held = self.held(region).get(key) if key else None
+        sequence = self._newest.get(region, 0) if key is None else held.sequence if held else 0
+        instances = self.instances(region, now_ms)
+        return all(instance.sequence >= sequence for instance in instances) if instances else None
+
+    def _reset(self) -> None:
+        self._held.clear()
+        self._newest.clear()
+
+    def _take_rules(self, record: Record) -> None:
+        region, key = subjects.parse_rule(record.subject)
+        self._newest[region] = record.sequence
+        if record.is_deletion:
+            self._held[region].pop(key, None)
+        else:
+            document = _DECODER.decode(record.data)
+            self._held[region][key] = HeldRules(record.sequence, document.revision, document.trigger)
+        if self.follower.is_caught_up:
+            self.on_change(region, (key,))
+
+    def _take_report(self, record: Record) -> None:
+        try:
+            report = AppliedReport.model_validate_json(record.data, extra="ignore")
+        except ValidationError:  # whoever wrote it is not counted; its region goes on
+            return
+        known = self._reports[report.region].get(report.instance)
+        self._reports[report.region][report.instance] = RegionInstance(
+            report.instance, report.sequence, report.time_ms
+        )
+        if known is None or known.sequence != report.sequence:
+            self.on_change(report.region, tuple(FeatureKey(c.kind, c.name) for c in report.changes))

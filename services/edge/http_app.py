@@ -1,0 +1,55 @@
+"""Everything that an edge answers over HTTP, beside the health pages."""
+
+import logging
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from sluiceway.http.server import AsgiApp
+
+log = logging.getLogger(__name__)
+
+
+def build_http_app(routes: list[BaseRoute]) -> AsgiApp:
+    """Return the application. Browsers of any origin may ask, with a key.
+
+    Nothing is redirected. A second slash in front is overlooked: OpenFeature's JavaScript clients put
+    one there where their address ends with one.
+    """
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["POST", "GET"],
+        allow_headers=["Content-Type", "Authorization", "X-API-Key", "If-None-Match"],
+        expose_headers=["ETag", "Retry-After"],
+    )
+    handlers = {HTTPException: _refused, Exception: _failed}
+    starlette = Starlette(routes=routes, middleware=[cors], exception_handlers=handlers)
+    starlette.router.redirect_slashes = False
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"].startswith("//"):
+            scope = {**scope, "path": "/" + scope["path"].lstrip("/")}
+        await starlette(scope, receive, send)
+
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    body = {"message": error.detail, "errorDetails": error.detail}
+    return JSONResponse(body, error.status_code, headers=error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    # No address: it may hold a key.
+    log.error("a request failed", exc_info=error)
+    details = "the edge failed to answer; its log says why"
+    body = {"message": details, "errorCode": "GENERAL", "errorDetails": details}
+    return JSONResponse(body, status_code=500)

@@ -1,0 +1,68 @@
+"""One function per kind of command. No rules here: `decide` and `decide_catalogue` hold them."""
+
+from dataclasses import replace
+
+from sluiceway.clock import Clock
+from sluiceway.contracts.commands import Command, FeatureCommand
+from sluiceway.contracts.replies import Outcome, Refusal, Reply
+from sluiceway.errors import Conflict, Unavailable
+from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
+from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.pipelines.catalogue_decisions import PutDocument, decide_catalogue
+from sluiceway.telemetry import metrics
+
+from .command_processor import ATTEMPTS_MAX, CommandProcessor
+
+
+class CommandHandlers:
+    """Answers commands."""
+
+    def __init__(
+        self,
+        decisions: CommandProcessor,
+        features: FeatureView,
+        catalogue: CatalogueView,
+        store: CatalogueStore,
+        clock: Clock,
+    ) -> None:
+        self._decisions = decisions
+        self._features = features
+        self._catalogue = catalogue
+        self._store = store
+        self._clock = clock
+
+    async def answer(self, command: Command) -> Reply:
+        """Return what became of a command, and count it."""
+        with metrics.COMMAND_SECONDS.labels(command.verb).time():
+            if isinstance(command, FeatureCommand):
+                reply = await self._decisions.process(command)
+            else:
+                reply = await self._change_catalogue(command)
+        outcome = reply.refusal.code if reply.refusal else reply.outcome
+        metrics.COMMANDS.labels(command.verb, outcome).inc()
+        return reply
+
+    async def _change_catalogue(self, command: Command) -> Reply:
+        for _ in range(ATTEMPTS_MAX):
+            await self._features.reached_end()
+            await self._catalogue.reached_end()
+            catalogue = replace(self._catalogue.catalogue(), references=self._features.references())
+            decision = decide_catalogue(command, catalogue, self._features.usage())
+            if isinstance(decision, Refusal):
+                return Reply(outcome=Outcome.REFUSED, refusal=decision)
+            if not isinstance(decision, PutDocument):
+                return Reply(outcome=Outcome.UNCHANGED, message=decision.message)
+            try:
+                return Reply(outcome=Outcome.ACCEPTED, revision=await self._write(decision, command))
+            except Conflict:
+                continue
+        raise Unavailable("the catalogue is being changed by many at once")
+
+    async def _write(self, put: PutDocument, command: Command) -> int:
+        expected, now_ms = self._catalogue.tail(put.kind, put.id), self._clock()
+        if put.document is None:
+            return await self._store.delete(put.kind, put.id, expected, command=command, now_ms=now_ms)
+        known = self._catalogue.get(put.kind, put.id)
+        return await self._store.put(
+            put.kind, put.id, put.document, expected, known, command=command, now_ms=now_ms
+        )

@@ -1,0 +1,119 @@
+"""The deadlines of all bakes: what is due is decided, by whichever replica comes first."""
+
+import logging
+from typing import NamedTuple
+
+from sluiceway.clock import Clock
+from sluiceway.contracts.commands import AdvancePhase
+from sluiceway.contracts.events import EventType
+from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.contracts.replies import Outcome
+from sluiceway.errors import Rejected, RetryLater
+from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
+from sluiceway.pipelines.freezes import is_freeze
+from sluiceway.telemetry import metrics
+from sluiceway.timers import Timers
+
+from .clearance import ClearanceClient
+from .command_processor import CommandProcessor
+
+log = logging.getLogger(__name__)
+
+ACTOR = "scheduler"
+#: A phase that is held is asked about again after this time, doubled each time it is held still.
+HELD_RETRY_MS = 500
+HELD_RETRY_MAX_MS = 4_000
+#: A decision that could not be stored is tried again after this time.
+FAILED_RETRY_MS = 200
+
+
+class PhaseDeadline(NamedTuple):
+    """A feature to look at, the event that set the deadline, and when it is asked again if held."""
+
+    key: FeatureKey
+    sequence: int
+    retry_ms: int = HELD_RETRY_MS
+
+
+class PhaseDeadlines:
+    """Advances every phase whose bake is over."""
+
+    def __init__(
+        self,
+        decisions: CommandProcessor,
+        features: FeatureView,
+        clearance: ClearanceClient,
+        clock: Clock,
+        workers: int,
+    ) -> None:
+        self._decisions = decisions
+        self._features = features
+        self._clearance = clearance
+        self._clock = clock
+        self._timers = Timers(self._run_due, clock, workers)
+        metrics.PHASE_OVERDUE_SECONDS.set_function(self._overdue_seconds)
+        metrics.HELD_TRIGGERS.set_function(lambda: len(self._held))
+        self._held: set[FeatureKey] = set()
+        #: Those of them that nothing but freezes hold.
+        self._frozen: set[FeatureKey] = set()
+
+    def note(self, entry: FeatureEntry) -> None:
+        """Take the deadline of a feature's newest event."""
+        self._held.discard(entry.key)
+        self._frozen.discard(entry.key)
+        if entry.due_ms is None:
+            return
+        at_ms = entry.due_ms
+        if entry.type is EventType.PHASE_HELD:
+            self._held.add(entry.key)
+            trigger = entry.event.feature.active_trigger
+            if trigger and all(is_freeze(hold) for hold in trigger.held):
+                self._frozen.add(entry.key)
+            at_ms = self._clock() + HELD_RETRY_MS
+        self._timers.push(at_ms, PhaseDeadline(entry.key, entry.sequence))
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        await self._timers.run()
+
+    async def _run_due(self, deadline: PhaseDeadline) -> None:
+        entry = self._features.get(deadline.key)
+        if entry is None or entry.sequence != deadline.sequence:
+            return
+        try:
+            trigger = entry.event.feature.active_trigger
+            if trigger:
+                await self._advance(trigger, deadline)
+        except RetryLater as error:
+            log.warning("%s cannot be advanced now: %s", deadline.key, error)
+            self._timers.push(self._clock() + FAILED_RETRY_MS, deadline)
+        except Rejected as error:
+            log.error("%s cannot be advanced: %s", deadline.key, error)
+
+    async def _advance(self, trigger: Trigger, deadline: PhaseDeadline) -> None:
+        holds = await self._clearance.holds(trigger, deadline.sequence)
+        command = AdvancePhase(
+            id=f"advance-{trigger.id}-{deadline.sequence}-{'held' if holds else 'left'}",
+            actor=ACTOR,
+            trigger=trigger.id,
+            phase_id=trigger.current_run.phase.id,
+            holds=holds,
+        )
+        reply = await self._decisions.process(command)
+        now = reply.feature.active_trigger if reply.feature else None
+        is_held = bool(now and now.held)  # by what was answered, or by a freeze
+        if is_held and reply.outcome is Outcome.UNCHANGED:
+            again = deadline._replace(retry_ms=min(2 * deadline.retry_ms, HELD_RETRY_MAX_MS))
+            self._timers.push(self._clock() + deadline.retry_ms, again)
+        elif not is_held and reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
+            metrics.PHASE_LATE_SECONDS.observe((self._clock() - trigger.due_ms) / 1_000)
+
+    def _overdue_seconds(self) -> float:
+        """Return how long the longest overdue phase has been due; one that is merely frozen is not late."""
+        due = [
+            entry.due_ms
+            for entry in self._features
+            if entry.is_active and entry.due_ms is not None and entry.key not in self._frozen
+        ]
+        return max(0, self._clock() - min(due)) / 1_000 if due else 0.0

@@ -1,0 +1,40 @@
+"""The two kinds of model: what a person wrote, and what a service recorded."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+def console_case(field: str) -> str:
+    """Spell a field as the Console API does: `release_pipeline_id` is `releasePipelineID`."""
+    camel = to_camel(field)
+    return re.sub(r"Id$", "ID", camel) if camel != "id" else camel
+
+
+class WireModel(BaseModel):
+    """A model that services exchange: frozen, camelCase in JSON, tolerant of fields it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=console_case,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+    def to_json(self) -> bytes:
+        """Return the compact JSON form, in UTF-8."""
+        return self.model_dump_json().encode()
+
+    def to_jsonable(self) -> dict[str, Any]:
+        """Return the JSON form as plain dictionaries and lists."""
+        return self.model_dump(mode="json")
+
+
+class AuthoredModel(WireModel):
+    """A model that a person writes: a field it does not know is refused, since it is a typo."""
+
+    model_config = ConfigDict(extra="forbid")

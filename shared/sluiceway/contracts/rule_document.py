@@ -1,0 +1,109 @@
+"""The rule document that a region receives: one feature, in config-spec shapes.
+
+These are the shapes that Statsig's Server Core SDKs read (`dcs-v2`); an edge merges the documents
+of all features into one answer for them.
+"""
+
+from pydantic import Field, JsonValue
+
+from .identifiers import FeatureKey, FeatureKind, Name, TriggerId
+from .models import WireModel
+
+
+class SpecCondition(WireModel):
+    """A condition that is left for the SDK, since it is about the user."""
+
+    type: str
+    operator: str | None = None
+    field: str | None = None
+    target_value: JsonValue = None
+    additional_values: dict[str, str] | None = None
+    id_type: str = "userID"
+
+
+class SpecRule(WireModel):
+    """A rule; `conditions` are ids in the condition map."""
+
+    name: str
+    id: str
+    pass_percentage: float
+    return_value: JsonValue
+    conditions: tuple[str, ...]
+    id_type: str = "userID"
+    salt: str | None = None
+    group_name: str | None = None
+    #: The dynamic config that answers in this rule's place.
+    config_delegate: str | None = None
+
+
+class ConfigSpec(WireModel):
+    """A gate or config."""
+
+    type: str
+    entity: str
+    salt: str
+    enabled: bool
+    default_value: JsonValue
+    rules: tuple[SpecRule, ...]
+    id_type: str = "userID"
+    version: int | None = None
+
+
+class OverrideReference(WireModel):
+    """A reference to an override rule."""
+
+    rule_name: str = Field(alias="rule_name")
+    #: From when on it counts, in ms since 1970; absent: at once.
+    start_time: int | None = Field(default=None, alias="start_time")
+
+
+class OverrideMapping(WireModel):
+    """Whoever passes one of the rules is evaluated by another spec."""
+
+    new_config_name: str = Field(alias="new_config_name")
+    rules: tuple[OverrideReference, ...]
+
+
+class SpecSet(WireModel):
+    """A part of a config-spec payload."""
+
+    feature_gates: dict[str, ConfigSpec] = Field(default={}, alias="feature_gates")
+    dynamic_configs: dict[str, ConfigSpec] = Field(default={}, alias="dynamic_configs")
+    condition_map: dict[str, SpecCondition] = Field(default={}, alias="condition_map")
+    override_rules: dict[str, SpecRule] = Field(default={}, alias="override_rules")
+    overrides: dict[str, tuple[OverrideMapping, ...]] = Field(default={}, alias="overrides")
+    #: List → keys of its members, each the first 8 characters of base64(SHA-256(member)). Not a part
+    #: of the payload: the SDKs fetch lists on their own.
+    member_lists: dict[str, tuple[str, ...]] = Field(default={}, alias="member_lists")
+
+
+class RuleDocument(WireModel):
+    """What one region evaluates one feature by. The region stands in the key, not in here."""
+
+    kind: FeatureKind
+    name: Name
+    #: Sequence of the event in FEATURES that it came from.
+    revision: int
+    #: When that event happened.
+    event_time_ms: int
+    #: The trigger whose spec is in here.
+    trigger: TriggerId | None = None
+    #: The trigger whose candidate was here and has been taken back.
+    reverted: TriggerId | None = None
+    specs: SpecSet
+
+    @property
+    def key(self) -> FeatureKey:
+        return FeatureKey(self.kind, self.name)
+
+    @property
+    def has_spec(self) -> bool:
+        """Whether there is anything to evaluate."""
+        is_config = self.kind is FeatureKind.DYNAMIC_CONFIG
+        named = self.specs.dynamic_configs if is_config else self.specs.feature_gates
+        return self.spec_name in named or self.spec_name in self.specs.overrides
+
+    @property
+    def spec_name(self) -> str:
+        """The name that the feature's own spec has among the specs."""
+        return self.key.spec_name

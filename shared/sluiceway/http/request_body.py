@@ -1,0 +1,19 @@
+"""The body of a request, up to a bound."""
+
+from starlette.requests import Request
+
+
+class BodyTooLarge(Exception):
+    """The body has more bytes than allowed."""
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """Return the body; `BodyTooLarge` as soon as it has more bytes than allowed."""
+    if int(request.headers.get("content-length") or 0) > bytes_max:
+        raise BodyTooLarge(f"the body may have {bytes_max} bytes")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > bytes_max:
+            raise BodyTooLarge(f"the body may have {bytes_max} bytes")
+    return bytes(body)

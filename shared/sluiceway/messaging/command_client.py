@@ -1,0 +1,46 @@
+"""The asking side of a command."""
+
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeoutError
+
+from ..contracts import subjects
+from ..contracts.commands import Command
+from ..contracts.replies import Reply
+from ..errors import Unavailable
+from .connection import Connection
+
+#: For one attempt: a request can be lost with a connection.
+ATTEMPT_SECONDS = 1.0
+ATTEMPTS_MAX = 10
+
+
+class CommandClient:
+    """Sends commands to whichever scheduler is free."""
+
+    def __init__(self, connection: Connection, principal: str | None = None) -> None:
+        """`principal`: the sender whom the broker vouches for; else the one of the connection."""
+        self._client = connection.client
+        self._principal = principal or connection.principal
+
+    async def send(self, command: Command) -> Reply:
+        """Return the answer; while none comes, send again, which its id makes harmless.
+
+        `Unavailable` where none came at all: the command may or may not have been done.
+        """
+        for _ in range(ATTEMPTS_MAX):
+            if reply := await self._attempt(command):
+                return reply
+        raise Unavailable(f"no answer to {command.verb} in {ATTEMPTS_MAX} attempts of {ATTEMPT_SECONDS:g} s")
+
+    async def _attempt(self, command: Command) -> Reply | None:
+        subject = subjects.command(command.verb, self._principal)
+        try:
+            answer = await self._client.request(subject, command.to_json(), timeout=ATTEMPT_SECONDS)
+        except NoRespondersError as error:
+            raise Unavailable("no scheduler is listening; is one running?") from error
+        except (NatsTimeoutError, TimeoutError):
+            return None
+        except NatsError as error:
+            raise Unavailable(f"{command.verb} could not be sent: {error}") from error
+        return Reply.model_validate_json(answer.data, extra="ignore")

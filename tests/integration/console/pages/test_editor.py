@@ -1,0 +1,289 @@
+"""Features and pipelines on the page: written, previewed, saved, and never over somebody else's change."""
+
+import html
+import re
+
+from sluiceway.contracts.commands import SaveFreeze, SavePipeline
+from sluiceway.contracts.identity import Role
+from tests.integration.console.conftest import Served
+from tests.support.browsers import Browser, browsing
+from tests.support.catalogues import phase, pipeline
+from tests.support.consoles import create_api_key
+from tests.support.system import EVERYONE
+
+HOUR = 3_600_000
+GATE = """kind: FeatureGate
+name: new_checkout
+releasePipelineID: prod-release
+rules:
+- name: everyone
+  conditions:
+  - type: public
+"""
+
+
+def field(browser: Browser, name: str) -> str:
+    """Return what a hidden field of the page holds."""
+    found = re.search(rf'name="{name}" value="([^"]*)"', browser.page)
+    assert found, browser.page
+    return html.unescape(found[1])
+
+
+def text(browser: Browser) -> str:
+    found = re.search(r"<textarea id=\"text\"[^>]*>(.*?)</textarea>", browser.page, re.S)
+    assert found, browser.page
+    return html.unescape(found[1])
+
+
+async def noticed(served: Served) -> None:
+    fields = pipeline(phase("dev", bake_ms=HOUR), phase("staging"), triggerNotice="Is somebody watching?")
+    await served.driver.accepted(SavePipeline, pipeline=fields)
+    await served.console.backend.catalogue.reached_end()
+
+
+async def test_saving_first_says_what_it_will_do_then_does_it(served: Served) -> None:
+    await noticed(served)
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/new")
+        await browser.post("/drafts/preview", text=GATE, revision="0", back="/features")
+        shown = browser.page
+        await browser.post(
+            "/drafts/save", text=field(browser, "text"), revision=field(browser, "revision"), reason="try it"
+        )
+
+    assert "Saving starts the release gate.new_checkout.1 along prod-release." in shown
+    assert "Is somebody watching?" in shown
+    assert re.search(r'<th scope="row">dev</th><td><span class="state good">all</span>', shown)
+    assert "rule everyone: everyone" in shown
+    assert "<h1>gate.new_checkout.1</h1>" in browser.page
+    assert (await served.driver.trigger("gate.new_checkout.1")).description == "try it"
+
+
+async def attached(served: Served) -> None:
+    """Have a live gate that is attached to a pipeline."""
+    await noticed(served)
+    await served.driver.save_gate("new_checkout", EVERYONE)
+    await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
+    await served.console.backend.features.reached_end()
+
+
+async def test_an_operator_switches_off_past_the_pipeline(served: Served) -> None:
+    await attached(served)
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/gate/new_checkout/edit")
+        off = {"text": f"{text(browser)}isEnabled: false\n", "revision": field(browser, "revision")}
+        await browser.post("/drafts/preview", **off)
+        first = browser.page
+        await browser.post("/drafts/preview", **off, way="at_once")
+        second = browser.page
+        await browser.post("/drafts/save", **off, way=field(browser, "way"), reason="incident 7")
+
+    gate = await served.driver.feature("new_checkout")
+    assert 'name="way" value="at_once">Past the pipeline …<' in first
+    assert "live at once, in every region that it touches, past the pipeline, which stays attached." in second
+    assert "Past the pipeline …" not in second
+    assert gate.base
+    assert not gate.base.is_enabled
+    assert (gate.active_trigger, gate.release_pipeline_id) == (None, "prod-release")
+
+
+async def test_an_editor_is_told_why_it_may_not_go_past_the_pipeline(served: Served) -> None:
+    await attached(served)
+    key = await create_api_key(served.driver, Role.EDITOR, owner="edna")
+    await served.console.backend.catalogue.reached_end()
+    async with browsing(served.console.url, key) as browser:
+        await browser.get("/features/gate/new_checkout/edit")
+        off = {"text": f"{text(browser)}isEnabled: false\n", "revision": field(browser, "revision")}
+        await browser.post("/drafts/preview", **off)
+        shown = browser.page
+        refused = await browser.post("/drafts/save", **off, way="at_once")
+
+    assert "Past the pipeline: edna may not save feature here: that needs the role operator" in shown
+    assert ">Save<" in shown
+    assert refused.status_code == 403
+
+
+async def test_a_freeze_may_be_overridden_with_a_reason_alone(served: Served) -> None:
+    await attached(served)
+    freeze = {"name": "night", "from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
+    await served.driver.accepted(SaveFreeze, freeze=freeze)
+    await served.console.backend.catalogue.reached_end()
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/gate/new_checkout/edit")
+        changed = {"text": f"{text(browser)}isEnabled: false\n", "revision": field(browser, "revision")}
+        await browser.post("/drafts/preview", **changed)
+        frozen = browser.page
+        await browser.post("/drafts/preview", **changed, way="override_freeze")
+        overriding = browser.page
+        unsaid = await browser.post("/drafts/save", **changed, way="override_freeze")
+        await browser.post("/drafts/save", **changed, way="override_freeze", reason="hotfix")
+
+    assert "would release more inside freeze night" in frozen
+    assert "Override the freeze …" in frozen
+    assert "Saving starts the release gate.new_checkout.1" in overriding
+    assert unsaid.status_code == 400
+    assert "overrode freeze night" in browser.page
+
+
+async def test_a_text_is_checked_while_it_is_written(served: Served) -> None:
+    await noticed(served)
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/new")
+        token = browser.csrf
+
+        async def said(written: str) -> str:
+            return (await browser.post("/drafts/check", text=written, csrf=token)).text
+
+        assert "Valid. Saving starts the release" in await said(GATE)
+        assert "this is no YAML" in await said("kind: [")
+        assert "kind: one of FeatureGate" in await said("kind: Cat")
+        assert "colour: Extra inputs" in await said(f"{GATE}colour: red")
+        assert "there is no pipeline &#39;x&#39;" in await said(GATE.replace("prod-release", "x"))
+        assert "aliases (*name) are not taken" in await said("kind: &a FeatureGate\nname: *a")
+
+
+async def test_what_is_not_valid_comes_back_to_be_mended(served: Served) -> None:
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/new")
+        answer = await browser.post("/drafts/preview", text="kind: FeatureGate\nname: a b", back="/features")
+
+    assert answer.status_code == 400
+    assert "name: String should match pattern" in answer.text
+    assert text(browser) == "kind: FeatureGate\nname: a b"
+
+
+async def test_nobody_overwrites_what_they_have_not_seen(served: Served) -> None:
+    await served.driver.save_gate("dark_mode", EVERYONE)
+    await served.console.backend.features.reached_end()
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/gate/dark_mode/edit")
+        mine, revision = text(browser), field(browser, "revision")
+        await served.driver.save_gate("dark_mode", EVERYONE, description="by ada")
+        await served.console.backend.features.reached_end()
+
+        edited = {"text": f"{mine}description: x\n", "revision": revision}
+        shown = await browser.post("/drafts/preview", **edited)
+        saved = await browser.post("/drafts/save", **edited)
+
+    assert "was changed by ada meanwhile" in shown.text
+    assert "</button>" in shown.text
+    assert ">Save<" not in shown.text
+    assert saved.status_code == 409
+
+
+async def test_a_feature_shows_what_is_live_and_how_it_came_to_be(served: Served) -> None:
+    await served.driver.save_gate("base", EVERYONE)
+    needs = {"name": "those", "conditions": [{"type": "passes_gate", "targetValue": "base"}]}
+    await served.driver.save_gate("dark_mode", needs, description="Dark <colours>")
+    await served.console.backend.features.reached_end()
+
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/gate/dark_mode")
+        dark = browser.page
+        await browser.get("/features/gate/base")
+
+    assert "passes gate base" in dark
+    assert "Dark &lt;colours&gt;" in dark
+    assert "<dt>Refers to</dt><dd>base</dd>" in dark
+    assert "<dt>Used by</dt><dd>dark_mode</dd>" in browser.page
+
+
+async def test_features_are_searched_and_paged(served: Served) -> None:
+    for n in range(3):
+        await served.driver.save_gate(f"gate_{n}")
+    await served.console.backend.features.reached_end()
+
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features?q=GATE_1")
+        one = browser.page
+        await browser.get("/features?kind=segment")
+
+    assert "gate_1" in one
+    assert "gate_2" not in one
+    assert "Nothing of that name" in browser.page
+
+
+async def test_a_feature_is_archived_after_a_question(served: Served) -> None:
+    await served.driver.save_gate("dark_mode", EVERYONE)
+    await served.console.backend.features.reached_end()
+
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/features/gate/dark_mode/archive")
+        asked = browser.page
+        await browser.post("/features/gate/dark_mode/archive", reason="done")
+
+    assert "It is taken out of" in asked
+    assert (await served.driver.feature("dark_mode")).archived
+
+
+async def test_a_viewer_sees_why_nothing_can_be_edited_and_is_refused(served: Served) -> None:
+    await noticed(served)
+    await served.driver.save_gate("dark_mode", EVERYONE)
+    key = await create_api_key(served.driver, Role.VIEWER, owner="vera")
+    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.features.reached_end()
+
+    async with browsing(served.console.url, key) as browser:
+        await browser.get("/features/gate/dark_mode")
+        shown = browser.page
+        await browser.get("/pipelines/prod-release")
+        pipeline_page = browser.page
+        answer = await browser.post("/drafts/save", text=GATE, revision="0")
+
+    assert "vera may not save feature here" in shown
+    assert '<button class="quiet" disabled aria-describedby="why-edit">Edit</button>' in shown
+    assert 'href="/pipelines/prod-release/form"' not in pipeline_page
+    assert "vera may not save pipeline here" in pipeline_page
+    assert answer.status_code == 403
+
+
+async def test_a_pipeline_is_edited_as_a_form(served: Served) -> None:
+    await noticed(served)
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/pipelines/prod-release/form")
+        fields = dict(
+            re.findall(r'name="(phase-\d+-(?:id|name|bake|count|groups))" value="([^"]*)"', browser.page)
+        )
+        areas = re.findall(r'<textarea id="(phase-\d+-\w+)"[^>]*>(.*?)</textarea>', browser.page, re.S)
+        fields |= {name: html.unescape(value) for name, value in areas}
+        fields |= {"name": "prod-release", "revision": field(browser, "revision"), "scope": "trigger"}
+
+        await browser.post("/pipelines/prod-release/form", **fields, do="add")
+        added = browser.page
+        await browser.post("/pipelines/prod-release/form", **{**fields, "phase-1-bake": "soon"}, do="preview")
+        refused = browser.page
+        await browser.post(
+            "/pipelines/prod-release/form",
+            **{**fields, "phase-1-bake": "45m", "phase-1-count": "2", "phase-1-groups": "sre"},
+            do="preview",
+        )
+        shown = browser.page
+        await browser.post("/drafts/save", text=field(browser, "text"), revision=field(browser, "revision"))
+
+    assert "Phase 3" in added
+    assert "is not a duration" in refused
+    assert "+   timeInterval: 45m" in shown
+    assert "2 approvals of sre" in browser.page
+
+
+async def test_a_pipeline_that_runs_names_what_runs_and_is_not_edited(served: Served) -> None:
+    await noticed(served)
+    await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
+    await served.console.backend.features.reached_end()
+
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/pipelines/prod-release")
+        shown = browser.page
+        await browser.get("/pipelines/prod-release/delete")
+
+    assert "is running for gate.new_checkout" in shown
+    assert 'href="/pipelines/prod-release/edit"' not in shown
+    assert "is used by gate.new_checkout" in browser.page
+
+
+async def test_a_pipeline_that_nobody_uses_is_deleted(served: Served) -> None:
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get("/pipelines/prod-release/delete")
+        await browser.post("/pipelines/prod-release/delete", reason="gone")
+
+    assert "No pipeline yet." in browser.page

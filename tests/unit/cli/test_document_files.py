@@ -1,0 +1,119 @@
+"""YAML → models: the order, and what each fault says."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from sluiceway.cli.document_files import read_documents
+from sluiceway.cli.session import CommandFailed
+
+EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
+MIXED = """\
+kind: FeatureGate
+name: new_checkout
+---
+kind: ReleasePipeline
+name: release
+phases: [{name: dev, timeInterval: 30m, rules: [{name: all}]}]
+---
+---
+kind: Region
+name: dev
+environment: development
+---
+kind: Environment
+name: development
+"""
+
+
+def test_documents_come_in_the_order_in_which_they_refer_to_each_other(tmp_path: Path) -> None:
+    found = read_documents([_file(tmp_path, MIXED)])
+
+    assert [document.kind for document in found] == [
+        "Environment",
+        "Region",
+        "ReleasePipeline",
+        "FeatureGate",
+    ]
+
+
+def test_a_folder_gives_its_yaml_files_and_nothing_below_it(tmp_path: Path) -> None:
+    _file(tmp_path, "{kind: Environment, name: one}", "one.yaml")
+    _file(tmp_path, "{kind: Environment, name: two}", "two.yml")
+    _file(tmp_path, "no document", "README.md")
+    _file(tmp_path, "{}", "package.json")
+    (tmp_path / "below").mkdir()
+    _file(tmp_path / "below", "{kind: Environment, name: three}")
+
+    assert [document.to_jsonable()["name"] for document in read_documents([str(tmp_path)])] == ["one", "two"]
+
+
+def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("{kind: Environment, name: development}"))
+
+    assert [document.kind for document in read_documents(["-"])] == ["Environment"]
+
+
+def test_every_fault_is_told_with_its_file_its_document_and_its_field(tmp_path: Path) -> None:
+    one = _file(tmp_path, "{kind: Environment, name: a}\n---\n{kind: Environment, nmae: b}", "one.yaml")
+    two = _file(tmp_path, "{kind: ReleasePipeline, name: p, phases: [{name: x, rules: []}]}", "two.yaml")
+    three = _file(tmp_path, "a: [", "three.yaml")
+
+    with pytest.raises(CommandFailed) as failed:
+        read_documents([one, two, three])
+
+    *fields, syntax = failed.value.details["faults"]
+    assert fields == [
+        f"{one}, document 2 (Environment): name: Field required; nmae: Extra inputs are not permitted",
+        f"{two}, document 1 (ReleasePipeline): phases.0.rules: "
+        "Tuple should have at least 1 item after validation, not 0",
+    ]
+    assert syntax.startswith(f"{three} is no YAML: ")
+    assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{name: a}", "kind None is not one of Environment, Region"),
+        ("{kind: Gate, name: a}", "kind 'Gate' is not one of"),
+        ("{kind: [], name: a}", r"kind \[\] is not one of"),
+        ("- a list", "a mapping with `kind` is expected"),
+        ("", "no document in"),
+        ("# only a comment", "no document in"),
+        (
+            "{kind: ReleasePipeline, name: p, phases: [{name: x, timeInterval: soon, rules: [{name: a}]}]}",
+            "soon",
+        ),
+    ],
+)
+def test_what_is_no_document_is_refused(tmp_path: Path, text: str, fault: str) -> None:
+    with pytest.raises(CommandFailed, match=fault):
+        read_documents([_file(tmp_path, text)])
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9")
+
+    for path in (tmp_path / "missing.yaml", tmp_path / "latin.yaml"):
+        with pytest.raises(CommandFailed, match=f"{path.name} cannot be read"):
+            read_documents([str(path)])
+
+
+def test_the_examples_are_valid() -> None:
+    found = read_documents([str(EXAMPLES / "catalogue"), str(EXAMPLES / "changes")])
+
+    names = [document.kind for document in found]
+    assert {kind: names.count(kind) for kind in names} == {
+        "Environment": 3,
+        "Region": 5,
+        "ReleasePipeline": 1,
+        "FeatureGate": 3,
+        "DynamicConfig": 2,
+    }
+
+
+def _file(folder: Path, text: str, name: str = "file.yaml") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)

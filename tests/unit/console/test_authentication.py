@@ -1,0 +1,51 @@
+"""Who was signed in by a provider stays so for a time, and only while the groups are granted something."""
+
+from typing import Any
+
+from fastapi import Request
+
+from services.console.authentication import Authentication, KeyVerifier
+from services.console.backend import BackendHolder
+from services.console.limits import RateLimiter
+from services.console.oidc import Provider
+from services.console.settings import Settings
+from sluiceway.contracts.identity import Grant, Role
+
+SINCE_MS = 1_000_000
+SESSION_MS = 60_000
+SETTINGS = Settings(oidc_issuer="https://login.example", public_url="https://sluiceway.example")
+
+
+class NoKeys(KeyVerifier):
+    def valid(self, id_: str) -> None:
+        return None
+
+
+def request(**session: Any) -> Request:
+    return Request({"type": "http", "session": session})
+
+
+def authentication(now_ms: int) -> Authentication:
+    def clock() -> int:
+        return now_ms
+
+    provider = Provider(SETTINGS, {"sre": (Grant(role=Role.APPROVER),)})
+    return Authentication(NoKeys(BackendHolder(), clock), RateLimiter(100), provider, SESSION_MS, clock)
+
+
+def test_a_session_from_elsewhere_ends_with_its_time() -> None:
+    ada = request(name="ada", groups=["sre"], since=SINCE_MS)
+    at_first, at_last, after = (
+        authentication(SINCE_MS + passed) for passed in (0, SESSION_MS - 1, SESSION_MS)
+    )
+    identity = at_first.signed_in(ada)
+
+    assert identity
+    assert at_last.signed_in(ada) == identity
+    assert at_last.is_still(ada, identity)
+    assert after.signed_in(ada) is None
+    assert not after.is_still(ada, identity)
+
+
+def test_a_group_that_is_granted_nothing_signs_nobody_in() -> None:
+    assert authentication(SINCE_MS).signed_in(request(name="ada", groups=["interns"], since=SINCE_MS)) is None
