@@ -31,7 +31,7 @@ ADDRESS_MAX = 1_500
 SERIES_MAX = 1_000
 #: Answers remembered for those who ask the same; the oldest go first.
 ANSWERS_MAX = 20_000
-UNREACHABLE = "PrometheusClient cannot be reached"
+UNREACHABLE = "Prometheus cannot be reached"
 
 
 class _Asked(NamedTuple):

@@ -167,7 +167,7 @@ async def list_triggers(
     shown = chosen[(page - 1) * limit : page * limit]
     states = await backend.releases.states(shown)
     return Listed(
-        message="ReleaseEntry pipeline triggers listed",
+        message="Release pipeline triggers listed",
         data=[view_of(state, state.trigger) for state in states if state.trigger],
         pagination=pagination_of(request, len(chosen), limit, page),
     )
@@ -179,7 +179,7 @@ async def get_trigger(id: TriggerId, backend: Backend, caller: Caller) -> Single
     state = await backend.releases.state(id)
     if state is None or state.trigger is None:
         raise HTTPException(404, f"there is no trigger {id}")
-    return Single(message="ReleaseEntry pipeline trigger found", data=view_of(state, state.trigger))
+    return Single(message="Release pipeline trigger found", data=view_of(state, state.trigger))
 
 
 @router.put("/release_pipeline_triggers/{id}/approve", responses=CHANGING)
@@ -267,7 +267,7 @@ async def _act(
     assert reply.feature
     assert reply.feature.trigger
     return Single(
-        message=reply.message or "ReleaseEntry pipeline trigger updated",
+        message=reply.message or "Release pipeline trigger updated",
         data=view_of(reply.feature, reply.feature.trigger),
     )
 
