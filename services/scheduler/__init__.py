@@ -1,5 +1,9 @@
-"""Hears commands and its own clock; says one event per decision, into FEATURES.
+"""Turns commands and deadlines into events: one conditional append to FEATURES per decision.
 
-`handlers` answers commands; `ticker` holds the heap of deadlines; both call `decide` and try the
-conditional write, through `decisions`. Replicas race, and one write wins.
+- `command_handlers`: answers commands; `authentication`: who sent one, a middleware before them
+- `command_processor`: load the state, decide, append; decide again if another writer came first
+- `phase_deadlines`: advances phases whose bake is over, with `clearance` and `confirmations`
+- `app`: wires it all; `settings`: the environment
+
+Replicas race, and one write wins: there is no leader and no lock.
 """

@@ -3,9 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
 
-from faststream import StreamMessage
 from faststream.nats import NatsBroker
 from nats.aio.msg import Msg
 
@@ -13,7 +11,7 @@ from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import COMMAND_MAX_BYTES, PUBLIC_COMMANDS, Command
 from sluiceway.contracts.feature import TriggerStatus
-from sluiceway.contracts.replies import RefusalCode, Reply
+from sluiceway.contracts.replies import Reply
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.connection import Connection, connect_options
 from sluiceway.messaging.dead_letters import DeadLetters
@@ -21,10 +19,11 @@ from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_midd
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.streams import declare
+from sluiceway.pipelines import refusals
 from sluiceway.service import Service, background_task
 from sluiceway.telemetry import metrics
 
-from .authentication import Authenticator
+from .authentication import Authenticate, Authenticator, authentication_middleware
 from .clearance import ClearanceClient
 from .command_handlers import CommandHandlers
 from .command_processor import CommandProcessor
@@ -34,8 +33,6 @@ from .settings import Settings
 
 SOURCE = "/sluiceway/scheduler"
 UNKNOWN_QUEUE = "scheduler-unknown"
-#: Takes a command, the principal of its subject and where its answer goes; gives it by whom it is.
-Vouching = Callable[[Command, str | None, str], Awaitable[Command]]
 VERBS = frozenset(command.verb for command in PUBLIC_COMMANDS)
 
 
@@ -49,7 +46,7 @@ class Scheduler(Service):
         self._settings = settings
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
-        """Declare the streams, read the log, tick, then answer commands."""
+        """Declare the streams, read the log, run the deadlines, then answer commands."""
         self.missing = {"streams": "not declared yet"}
         await declare(connection.js, self._settings.stream_replicas)
         self.missing = {"log": "not read to its end yet"}
@@ -60,46 +57,46 @@ class Scheduler(Service):
         features.on_garbage = dead_letters.keep_soon
         confirmations = await stack.enter_async_context(Confirmations(connection, catalogue, now_ms))
         clearance = ClearanceClient(connection, confirmations)
-        decisions = CommandProcessor(feature_log, features, catalogue, now_ms)
-        ticker = PhaseDeadlines(decisions, features, clearance, now_ms, self._settings.ticker_workers)
-        features.on_change = ticker.note
+        processor = CommandProcessor(feature_log, features, catalogue, now_ms)
+        deadlines = PhaseDeadlines(processor, features, clearance, now_ms, self._settings.ticker_workers)
+        features.on_change = deadlines.schedule
         for view in (features, catalogue):
             await stack.enter_async_context(view)
             await view.caught_up()
         _count_active(features)
-        await stack.enter_async_context(background_task(ticker.run(), "ticker"))
-        handlers = CommandHandlers(decisions, features, catalogue, CatalogueStore(connection, SOURCE), now_ms)
-        identities = Authenticator(catalogue, now_ms, required=self._settings.require_identity)
-        broker = build_broker(self._settings, handlers.answer, dead_letters, identities.authenticate)
+        await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))
+        handlers = CommandHandlers(processor, features, catalogue, CatalogueStore(connection, SOURCE), now_ms)
+        authenticator = Authenticator(catalogue, now_ms, required=self._settings.require_identity)
+        broker = build_broker(self._settings, handlers.handle, dead_letters, authenticator.authenticate)
         stack.push_async_callback(stop_broker, broker)
         await broker.start()
         await connection.client.subscribe(
-            subjects.COMMANDS, queue=UNKNOWN_QUEUE, cb=_refusing_the_rest(dead_letters)
+            subjects.COMMANDS, queue=UNKNOWN_QUEUE, cb=_unknown_command_handler(dead_letters)
         )
 
 
 def build_broker(
     settings: Settings,
-    answer: Callable[[Command], Awaitable[Reply]],
+    handle: Callable[[Command], Awaitable[Reply]],
     dead_letters: DeadLetters,
-    authenticate: Vouching,
+    authenticate: Authenticate,
 ) -> NatsBroker:
-    """Return the FastStream broker with two subscribers per command: with a principal, and without."""
+    """Return the broker with two subscribers per command: with a sender in the subject, and without."""
     broker = NatsBroker(
         **connect_options(settings, "scheduler-commands"),
-        middlewares=[reply_middleware(dead_letters)],
+        middlewares=[reply_middleware(dead_letters), authentication_middleware(authenticate)],
         description="Release pipelines for feature gates and dynamic configs.",
         logger=None,
-        apply_types=False,  # the decoder has validated already
+        apply_types=False,  # the decoder has validated the command
     )
     for model in PUBLIC_COMMANDS:
-        handler = _handler(model, answer)
+        handler = _handler(model, handle)
         for principal in (None, "*"):
             subject = subjects.command(model.verb, principal)
             broker.subscriber(
                 subject,
                 queue=subjects.SCHEDULER_QUEUE,
-                decoder=_vouching(json_decoder(model, COMMAND_MAX_BYTES), authenticate),
+                decoder=json_decoder(model, COMMAND_MAX_BYTES),
                 max_workers=settings.command_workers,
                 title=subject,
                 description=model.__doc__,
@@ -107,24 +104,11 @@ def build_broker(
     return broker
 
 
-def _vouching(
-    read: Callable[[Any], Awaitable[Any]], authenticate: Vouching
-) -> Callable[[Any], Awaitable[Any]]:
-    """Return a decoder that also finds out by whom the command is."""
-
-    async def decode(message: StreamMessage[Any]) -> Command:
-        command: Command = await read(message)
-        raw = message.raw_message
-        return await authenticate(command, subjects.parse_principal(raw.subject), raw.reply)
-
-    return decode
-
-
 def _handler(
-    model: type[Command], answer: Callable[[Command], Awaitable[Reply]]
+    model: type[Command], handle_command: Callable[[Command], Awaitable[Reply]]
 ) -> Callable[..., Awaitable[Reply]]:
     async def handle(command: Command) -> Reply:
-        return await answer(command)
+        return await handle_command(command)
 
     handle.__annotations__["command"] = model
     handle.__name__ = model.verb
@@ -132,18 +116,18 @@ def _handler(
     return handle
 
 
-def _refusing_the_rest(dead_letters: DeadLetters) -> Callable[[Msg], Awaitable[None]]:
-    """Return what answers verbs that do not exist; without it their senders would wait in vain."""
+def _unknown_command_handler(dead_letters: DeadLetters) -> Callable[[Msg], Awaitable[None]]:
+    """Return what answers unknown verbs; without it their senders would time out."""
 
     async def refuse(message: Msg) -> None:
         verb, *rest = message.subject.removeprefix(subjects.command("")).split(".")
         if verb in VERBS and len(rest) <= 1:
             return
-        reason = f"there is no command {verb!r}; there are {', '.join(sorted(VERBS))}"
-        await dead_letters.keep(message.subject, message.data, reason, RefusalCode.UNKNOWN_COMMAND)
-        metrics.COMMANDS.labels("unknown", RefusalCode.UNKNOWN_COMMAND).inc()
+        refusal = refusals.unknown_command(verb, VERBS)
+        await dead_letters.keep(message.subject, message.data, refusal.message, refusal.code)
+        metrics.COMMANDS.labels("unknown", refusal.code).inc()
         if subjects.is_inbox(message.reply):
-            await message.respond(refusal_reply(RefusalCode.UNKNOWN_COMMAND, reason).to_json())
+            await message.respond(refusal_reply(refusal).to_json())
 
     return refuse
 

@@ -1,63 +1,90 @@
-"""Who is vouched for: what stands in a command's subject and keys → the identity that decisions trust.
+"""Who sent a command: the sender in its subject, and keys → the identity that decisions trust.
 
-The broker's permissions let each of its users publish only to subjects that end with its own name. So
-that name is beyond doubt, and what a command says of its sender is not.
+The broker's permissions let each user publish only to subjects that end with its own name. So the sender
+in the subject is certain, and what a command says of its own sender is not.
 """
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from faststream import BaseMiddleware, StreamMessage
 
 from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import Command
 from sluiceway.contracts.identity import CONSOLE, MONITOR, Grant, Identity, Role
 from sluiceway.messaging.catalogue_store import CatalogueView
-from sluiceway.messaging.delivery import Denied
+from sluiceway.messaging.delivery import UnauthorizedSender
+from sluiceway.pipelines import refusals
 
-MONITORS_GRANTS = (Grant(role=Role.OPERATOR),)
+MONITOR_IDENTITY = Identity(name=MONITOR, grants=(Grant(role=Role.OPERATOR),), vouched_by=MONITOR)
 
 
 class Authenticator:
-    """Puts the identity that is vouched for into each command."""
+    """Finds out who sent a command."""
 
     def __init__(self, catalogue: CatalogueView, clock: Clock, *, required: bool) -> None:
+        """`required`: refuse commands that nobody vouches for."""
         self._catalogue = catalogue
         self._clock = clock
         self._required = required
 
     async def authenticate(self, command: Command, principal: str | None, reply_to: str) -> Command:
-        """Return the command by whom it really is; `Denied` where it may not be sent like this.
+        """Return the command with its sender's real identity; `UnauthorizedSender` if there is none.
 
-        A command is a request. What comes from a stream, or without an address for the answer, was not
-        published by a sender, but by the broker for one who may merely read.
+        `principal` is the sender that the subject names. A command is a request: one that comes from a
+        stream, or has no inbox for its reply, was published by the broker for somebody who may only read.
         """
         if (reply_to or principal) and not subjects.is_inbox(reply_to):
-            raise Denied(f"{command.verb} was not sent as a request; send it with an inbox for the answer")
+            raise UnauthorizedSender(refusals.not_a_request(command.verb))
         identity = await self._identity(command, principal)
         if identity is None:
             return command.model_copy(update={"identity": None})
         return command.model_copy(update={"identity": identity, "actor": identity.name})
 
     async def _identity(self, command: Command, principal: str | None) -> Identity | None:
-        match principal:
-            case None if self._required:
-                raise Denied(
-                    f"nobody vouches for {command.actor}: send {command.verb} via the console, or with "
-                    f"a key's credentials to sluiceway.commands.{command.verb}.<id> (SLUICEWAY_PRINCIPAL)"
-                )
-            case None:
-                return None
-            case _ if principal == CONSOLE:
-                if command.identity is None:
-                    raise Denied(f"the console sent {command.verb} without saying for whom")
-                return command.identity
-            case _ if principal == MONITOR:
-                return Identity(name=MONITOR, grants=MONITORS_GRANTS, vouched_by=MONITOR)
-            case _:
-                return await self._of_key(principal)
+        if principal is None:
+            if self._required:
+                raise UnauthorizedSender(refusals.unauthenticated(command.actor, command.verb))
+            return None
+        if principal == CONSOLE:
+            if command.identity is None:
+                raise UnauthorizedSender(refusals.missing_identity(principal, command.verb))
+            return command.identity
+        if principal == MONITOR:
+            return MONITOR_IDENTITY
+        return await self._identity_of_key(principal)
 
-    async def _of_key(self, id_: str) -> Identity:
+    async def _identity_of_key(self, key_id: str) -> Identity:
         await self._catalogue.reached_end()
-        key = self._catalogue.catalogue().api_keys.get(id_)
+        key = self._catalogue.catalogue().api_keys.get(key_id)
         if key is None:
-            raise Denied(f"there is no key {id_!r}: it was revoked, or never created")
+            raise UnauthorizedSender(refusals.revoked_key(key_id))
         if key.has_expired(self._clock()):
-            raise Denied(f"key {id_} of {key.owner} has expired; ask an admin for a new one")
+            raise UnauthorizedSender(refusals.expired_key(key_id, key.owner))
         return key.identity
+
+
+#: Takes a command, the sender in its subject, and where its reply goes; returns it with its identity.
+Authenticate = Callable[[Command, str | None, str], Awaitable[Command]]
+
+
+def authentication_middleware(authenticate: Authenticate) -> Callable[..., BaseMiddleware[Any, Any]]:
+    """Return the middleware that gives each command the identity of its sender before it is handled."""
+
+    class Authentication(BaseMiddleware[Any, Any]):
+        async def consume_scope(
+            self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
+        ) -> Any:
+            raw = msg.raw_message
+            principal = subjects.parse_principal(raw.subject)
+            received: Any = await msg.decode()
+            command = await authenticate(received, principal, raw.reply)
+
+            async def decoded(_: StreamMessage[Any]) -> Command:
+                return command
+
+            msg.set_decoder(decoded)
+            return await call_next(msg)
+
+    return Authentication

@@ -1,4 +1,4 @@
-"""May this trigger leave this phase? Asked at the moment when the phase is due."""
+"""May this trigger leave this phase? Asked when the phase is due; no answer means no."""
 
 import logging
 
@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from sluiceway.contracts import subjects
 from sluiceway.contracts.feature import Trigger
-from sluiceway.contracts.measurements import Clearance as Clearance
-from sluiceway.contracts.measurements import ClearanceRequest
+from sluiceway.contracts.measurements import Clearance, ClearanceRequest
 from sluiceway.messaging.connection import Connection
 from sluiceway.telemetry import metrics
 
@@ -19,29 +18,29 @@ log = logging.getLogger(__name__)
 
 #: A monitor that takes longer counts as one that does not answer.
 ANSWER_SECONDS = 2.0
-NOBODY = "no monitor runs: nobody says whether the phase may be left"
-SILENCE = "the monitor does not answer: nobody says whether the phase may be left"
+NO_MONITOR = "no monitor is running, so nobody can clear the phase"
+NO_ANSWER = "the monitor does not answer, so nobody can clear the phase"
 
 
 class ClearanceClient:
-    """Collects what forbids to leave a phase. No answer forbids it, too."""
+    """Collects the reasons why a phase may not be left."""
 
     def __init__(self, connection: Connection, confirmations: Confirmations) -> None:
         self._client = connection.client
         self._confirmations = confirmations
 
     async def holds(self, trigger: Trigger, revision: int) -> tuple[str, ...]:
-        """Return why the trigger may not leave its current phase; empty where it may.
+        """Return why the trigger may not leave its current phase; empty if it may.
 
-        `revision` is the sequence of the event by which the phase is due.
+        `revision` is the sequence of the event that made the phase due.
         """
-        holds = await self._watched(trigger, revision)
+        holds = await self._guardrail_holds(trigger, revision)
         if trigger.pipeline.require_confirmation:
             holds += await self._confirmations.missing(trigger)
         return holds
 
-    async def _watched(self, trigger: Trigger, revision: int) -> tuple[str, ...]:
-        """Return what the monitor has against it."""
+    async def _guardrail_holds(self, trigger: Trigger, revision: int) -> tuple[str, ...]:
+        """Return what the monitor has against leaving the phase."""
         request = ClearanceRequest(
             trigger=trigger.id, phase_id=trigger.current_run.phase.id, revision=revision
         )
@@ -49,18 +48,18 @@ class ClearanceClient:
             message = await self._client.request(
                 subjects.CLEARANCE, request.to_json(), timeout=ANSWER_SECONDS
             )
-            answer = Clearance.model_validate_json(message.data, extra="ignore")
+            clearance = Clearance.model_validate_json(message.data, extra="ignore")
         except NoRespondersError:
-            return _unanswered(NOBODY)
+            return _unanswered(NO_MONITOR)
         except (TimeoutError, NatsError, ValidationError) as error:
             log.warning("no clearance for %s: %s", trigger.id, error or type(error).__name__)
-            return _unanswered(SILENCE)
-        if (answer.trigger, answer.phase_id) != (trigger.id, request.phase_id):
-            return _unanswered(SILENCE)
-        metrics.CLEARANCES.labels("held" if answer.holds else "cleared").inc()
-        return answer.holds
+            return _unanswered(NO_ANSWER)
+        if (clearance.trigger, clearance.phase_id) != (trigger.id, request.phase_id):
+            return _unanswered(NO_ANSWER)
+        metrics.CLEARANCES.labels("held" if clearance.holds else "cleared").inc()
+        return clearance.holds
 
 
-def _unanswered(why: str) -> tuple[str, ...]:
+def _unanswered(reason: str) -> tuple[str, ...]:
     metrics.CLEARANCES.labels("unanswered").inc()
-    return (why,)
+    return (reason,)

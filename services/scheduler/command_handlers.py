@@ -1,4 +1,7 @@
-"""One function per kind of command. No rules here: `decide` and `decide_catalogue` hold them."""
+"""Answers commands: those to features by `CommandProcessor`, those to the catalogue here.
+
+Handlers hold no rules: `decide` and `decide_catalogue` do.
+"""
 
 from dataclasses import replace
 
@@ -15,27 +18,27 @@ from .command_processor import ATTEMPTS_MAX, CommandProcessor
 
 
 class CommandHandlers:
-    """Answers commands."""
+    """Answers commands and counts them."""
 
     def __init__(
         self,
-        decisions: CommandProcessor,
+        processor: CommandProcessor,
         features: FeatureView,
         catalogue: CatalogueView,
         store: CatalogueStore,
         clock: Clock,
     ) -> None:
-        self._decisions = decisions
+        self._processor = processor
         self._features = features
         self._catalogue = catalogue
         self._store = store
         self._clock = clock
 
-    async def answer(self, command: Command) -> Reply:
-        """Return what became of a command, and count it."""
+    async def handle(self, command: Command) -> Reply:
+        """Return the result of a command."""
         with metrics.COMMAND_SECONDS.labels(command.verb).time():
             if isinstance(command, FeatureCommand):
-                reply = await self._decisions.process(command)
+                reply = await self._processor.process(command)
             else:
                 reply = await self._change_catalogue(command)
         outcome = reply.refusal.code if reply.refusal else reply.outcome
@@ -56,7 +59,7 @@ class CommandHandlers:
                 return Reply(outcome=Outcome.ACCEPTED, revision=await self._write(decision, command))
             except Conflict:
                 continue
-        raise Unavailable("the catalogue is being changed by many at once")
+        raise Unavailable("the catalogue is being changed by too many writers at the same time")
 
     async def _write(self, put: PutDocument, command: Command) -> int:
         expected, now_ms = self._catalogue.tail(put.kind, put.id), self._clock()

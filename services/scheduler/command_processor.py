@@ -1,4 +1,8 @@
-"""Load, decide, append: the one road from a command to an event."""
+"""Load, decide, append: how a command becomes an event.
+
+Replicas race: each appends on the condition that nothing came in between. One wins; the others decide
+again on the newer state.
+"""
 
 import logging
 from dataclasses import replace
@@ -23,12 +27,12 @@ from sluiceway.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
-#: Times that a command is decided anew because somebody else wrote first.
+#: How often a command is decided again because another writer came first.
 ATTEMPTS_MAX = 20
 
 
 class CommandProcessor:
-    """Decides commands on the newest state, and appends what follows from them."""
+    """Decides commands on the newest state, and appends the events that follow."""
 
     def __init__(
         self, feature_log: FeatureLog, features: FeatureView, catalogue: CatalogueView, clock: Clock
@@ -39,10 +43,10 @@ class CommandProcessor:
         self._clock = clock
 
     async def process(self, command: FeatureCommand) -> Reply:
-        """Return what became of a command: stored, unnecessary, or refused.
+        """Return the result of a command: stored, unchanged, or refused.
 
-        `Unavailable` where the log does not answer; then it may or may not be stored, and the same
-        command may be sent again.
+        `Unavailable` if the log does not answer; then it may or may not be stored, and the same command
+        may be sent again.
         """
         if isinstance(command, StartingCommand | ArchiveFeature):
             await self._catalogue.reached_end()
@@ -53,24 +57,16 @@ class CommandProcessor:
         for _ in range(ATTEMPTS_MAX):
             tail = tail or await self._log.tail(command.key)
             decision = self._decide(command, tail)
-            if isinstance(command, AdvancePhase) and isinstance(decision, FeatureEvent):
-                # Only where something would happen: what stays held costs no look at the catalogue.
-                await self._catalogue.reached_end()
-                decision = self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
-                reply = await self._append(decision, tail)
-                if reply:
+                # A freeze may be new. A phase that stays held costs no look at the catalogue.
+                if isinstance(command, AdvancePhase) and await self._catalogue.has_news():
+                    continue
+                if reply := await self._append(decision, tail):
                     return reply
-            elif is_fresh and not (_is_about_others(decision) and await self._has_news()):
+            elif is_fresh and not (_depends_on_others(decision) and await self._features.has_news()):
                 return _reply(decision, tail)
             tail, is_fresh = None, True
-        raise Unavailable(f"{command.key} is being changed by many at once")
-
-    async def _has_news(self) -> bool:
-        """Catch up with the log; say whether it held something that was not known here."""
-        known = self._features.position
-        await self._features.reached_end()
-        return self._features.position != known
+        raise Unavailable(f"{command.key} is being changed by too many writers at the same time")
 
     def _remembered(self, command: FeatureCommand) -> LogTail | None:
         """Return the state that was followed. It may be old: only an append proves that it is not."""
@@ -85,7 +81,7 @@ class CommandProcessor:
         return decide(state, command, self._clock(), catalogue)
 
     async def _append(self, event: FeatureEvent, tail: LogTail) -> Reply | None:
-        """Return the reply once the event is stored; None where another one came before it."""
+        """Return the reply once the event is stored; None if another one came before it."""
         try:
             sequence = await self._log.append(event, tail.sequence)
         except Conflict:
@@ -96,7 +92,7 @@ class CommandProcessor:
         return Reply(outcome=Outcome.ACCEPTED, feature=event.feature, revision=sequence)
 
 
-def _is_about_others(decision: Decision) -> bool:
+def _depends_on_others(decision: Decision) -> bool:
     return isinstance(decision, Refusal) and decision.code is RefusalCode.UNSAFE_REFERENCE
 
 

@@ -1,4 +1,4 @@
-"""Have the regions of a phase applied what was released to them? Told by APPLIED, where they report."""
+"""Have the regions of a phase applied what was released to them? Their reports in APPLIED tell."""
 
 import asyncio
 import logging
@@ -24,14 +24,14 @@ from sluiceway.pipelines.segments import Extent, Location, coverage
 
 log = logging.getLogger(__name__)
 
-#: Regions looked at together.
-AT_ONCE = 50
-#: Instances named in a hold; of more, their number.
+#: Regions checked at the same time.
+CONCURRENCY_MAX = 50
+#: Instances named in a hold; the others are counted.
 NAMED_MAX = 3
 
 
 class ReportedPosition(NamedTuple):
-    """How far an instance has applied RULES, and when it said so."""
+    """How far an instance has applied RULES, and when it reported that."""
 
     sequence: int
     time_ms: int
@@ -49,19 +49,19 @@ class Confirmations(StreamView):
             connection,
             subjects.APPLIED_STREAM,
             [subjects.APPLIED],
-            self._take,
+            self._store_report,
             on_reset=self._reports.clear,
         )
 
     async def missing(self, trigger: Trigger) -> tuple[str, ...]:
-        """Return which regions of the current phase have not confirmed it, and who is missing there.
+        """Return which regions of the current phase have not confirmed it, and which instances are late.
 
-        A region where nobody reports confirms nothing, and holds nothing.
+        A region from which nobody reports confirms nothing, and holds nothing.
         """
         regions = [region for region in self._regions(trigger) if self._alive(region.name)]
         holds: list[str] = []
-        for start in range(0, len(regions), AT_ONCE):
-            some = regions[start : start + AT_ONCE]
+        for start in range(0, len(regions), CONCURRENCY_MAX):
+            some = regions[start : start + CONCURRENCY_MAX]
             found = await asyncio.gather(*(self._missing_in(region.name, trigger) for region in some))
             holds += [hold for hold in found if hold]
         return tuple(holds)
@@ -76,7 +76,7 @@ class Confirmations(StreamView):
     async def _missing_in(self, region: str, trigger: Trigger) -> str | None:
         sequence = await self._published(region, trigger)
         if sequence is None:
-            return f"region {region}: its rules are not published yet"
+            return f"region {region}: the rules are not published yet"
         late = sorted(name for name, report in self._alive(region).items() if report.sequence < sequence)
         if not late:
             return None
@@ -84,7 +84,7 @@ class Confirmations(StreamView):
         return f"region {region}: not applied yet by {', '.join(late[:NAMED_MAX])}{more}"
 
     async def _published(self, region: str, trigger: Trigger) -> int | None:
-        """Return where RULES holds the candidate for a region; None where it does not."""
+        """Return the sequence of the candidate in RULES for a region; None if it is not there."""
         place = subjects.rule(region, feature_of(trigger.id))
         try:
             message = await self._js.get_last_msg(subjects.RULES_STREAM, place, direct=True)
@@ -92,23 +92,23 @@ class Confirmations(StreamView):
         except (NotFoundError, ValidationError):
             return None
         except (NatsError, TimeoutError) as error:
-            log.warning("%s cannot be read now: %s", place, error or type(error).__name__)
+            log.warning("cannot read %s now: %s", place, error or type(error).__name__)
             return None
         return message.seq if document.trigger == trigger.id else None
 
     def _alive(self, region: str) -> Mapping[str, ReportedPosition]:
-        """Return the reports of a region's instances that are not too old."""
+        """Return the reports of a region's instances that are recent enough."""
         reports = self._reports.get(region, {})
         oldest_ms = self._clock() - APPLIED_LIFETIME_SECONDS * 1_000
         for instance in [name for name, report in reports.items() if report.time_ms < oldest_ms]:
             del reports[instance]
         return reports
 
-    def _take(self, record: Record) -> None:
+    def _store_report(self, record: Record) -> None:
         try:
             report = AppliedReport.model_validate_json(record.data, extra="ignore")
         except ValidationError as error:
-            log.warning("%s holds no report: %s", record.subject, error)
+            log.warning("%s is not a valid report, ignored: %s", record.subject, error)
             return
         known = self._reports.setdefault(report.region, {})
         known[report.instance] = ReportedPosition(report.sequence, record.time_ms)

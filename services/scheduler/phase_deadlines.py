@@ -1,4 +1,4 @@
-"""The deadlines of all bakes: what is due is decided, by whichever replica comes first."""
+"""The deadlines of all phases: a phase whose bake is over is advanced, by whichever replica comes first."""
 
 import logging
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from .command_processor import CommandProcessor
 log = logging.getLogger(__name__)
 
 ACTOR = "scheduler"
-#: A phase that is held is asked about again after this time, doubled each time it is held still.
+#: A held phase is tried again after this time, doubled each time it is still held.
 HELD_RETRY_MS = 500
 HELD_RETRY_MAX_MS = 4_000
 #: A decision that could not be stored is tried again after this time.
@@ -29,7 +29,7 @@ FAILED_RETRY_MS = 200
 
 
 class PhaseDeadline(NamedTuple):
-    """A feature to look at, the event that set the deadline, and when it is asked again if held."""
+    """A feature whose phase is due, the event that set the deadline, and the retry interval while held."""
 
     key: FeatureKey
     sequence: int
@@ -41,13 +41,13 @@ class PhaseDeadlines:
 
     def __init__(
         self,
-        decisions: CommandProcessor,
+        processor: CommandProcessor,
         features: FeatureView,
         clearance: ClearanceClient,
         clock: Clock,
         workers: int,
     ) -> None:
-        self._decisions = decisions
+        self._processor = processor
         self._features = features
         self._clearance = clearance
         self._clock = clock
@@ -55,11 +55,11 @@ class PhaseDeadlines:
         metrics.PHASE_OVERDUE_SECONDS.set_function(self._overdue_seconds)
         metrics.HELD_TRIGGERS.set_function(lambda: len(self._held))
         self._held: set[FeatureKey] = set()
-        #: Those of them that nothing but freezes hold.
+        #: Those of them that are held by freezes alone.
         self._frozen: set[FeatureKey] = set()
 
-    def note(self, entry: FeatureEntry) -> None:
-        """Take the deadline of a feature's newest event."""
+    def schedule(self, entry: FeatureEntry) -> None:
+        """Schedule the deadline in a feature's newest event."""
         self._held.discard(entry.key)
         self._frozen.discard(entry.key)
         if entry.due_ms is None:
@@ -74,7 +74,7 @@ class PhaseDeadlines:
         self._timers.push(at_ms, PhaseDeadline(entry.key, entry.sequence))
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Advance what is due until cancelled."""
         await self._timers.run()
 
     async def _run_due(self, deadline: PhaseDeadline) -> None:
@@ -86,10 +86,10 @@ class PhaseDeadlines:
             if trigger:
                 await self._advance(trigger, deadline)
         except RetryLater as error:
-            log.warning("%s cannot be advanced now: %s", deadline.key, error)
+            log.warning("could not advance %s, trying again: %s", deadline.key, error)
             self._timers.push(self._clock() + FAILED_RETRY_MS, deadline)
         except Rejected as error:
-            log.error("%s cannot be advanced: %s", deadline.key, error)
+            log.error("could not advance %s: %s", deadline.key, error)
 
     async def _advance(self, trigger: Trigger, deadline: PhaseDeadline) -> None:
         holds = await self._clearance.holds(trigger, deadline.sequence)
@@ -100,17 +100,17 @@ class PhaseDeadlines:
             phase_id=trigger.current_run.phase.id,
             holds=holds,
         )
-        reply = await self._decisions.process(command)
-        now = reply.feature.active_trigger if reply.feature else None
-        is_held = bool(now and now.held)  # by what was answered, or by a freeze
+        reply = await self._processor.process(command)
+        newest = reply.feature.active_trigger if reply.feature else None
+        is_held = bool(newest and newest.held)  # by the clearance, or by a freeze
         if is_held and reply.outcome is Outcome.UNCHANGED:
-            again = deadline._replace(retry_ms=min(2 * deadline.retry_ms, HELD_RETRY_MAX_MS))
-            self._timers.push(self._clock() + deadline.retry_ms, again)
+            retry = deadline._replace(retry_ms=min(2 * deadline.retry_ms, HELD_RETRY_MAX_MS))
+            self._timers.push(self._clock() + deadline.retry_ms, retry)
         elif not is_held and reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
             metrics.PHASE_LATE_SECONDS.observe((self._clock() - trigger.due_ms) / 1_000)
 
     def _overdue_seconds(self) -> float:
-        """Return how long the longest overdue phase has been due; one that is merely frozen is not late."""
+        """Return how long the longest overdue phase has been due; a frozen one is not overdue."""
         due = [
             entry.due_ms
             for entry in self._features

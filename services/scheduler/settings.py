@@ -10,9 +10,9 @@ from sluiceway.settings import ServiceSettings
 class Settings(ServiceSettings):
     """`SLUICEWAY_…`"""
 
-    #: Refuse commands that nobody is vouched for: those on subjects without a principal.
+    #: Refuse commands on subjects that name no sender: nobody vouches for them.
     require_identity: bool = False
-    #: Commands answered at once.
+    #: Commands handled at the same time.
     command_workers: Annotated[int, Field(ge=1, le=1_000)] = 64
-    #: Due phases decided at once.
+    #: Due phases advanced at the same time.
     ticker_workers: Annotated[int, Field(ge=1, le=1_000)] = 32

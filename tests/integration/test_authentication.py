@@ -11,7 +11,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import Command, SaveEnvironment
 from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.messaging.catalogue_store import CatalogueView
-from sluiceway.messaging.delivery import Denied
+from sluiceway.messaging.delivery import UnauthorizedSender
 from tests.support.brokers import Broker
 from tests.support.consoles import create_api_key
 from tests.support.system import Driver, driving, services
@@ -38,25 +38,25 @@ def command(**fields: object) -> Command:
 
 
 async def test_nobody_is_vouched_for_on_a_bare_subject_whatever_it_says(view: CatalogueView) -> None:
-    authenticate = await Authenticator(view, now_ms, required=False).authenticate(
+    authenticated = await Authenticator(view, now_ms, required=False).authenticate(
         command(identity=ROOT), None, REPLY
     )
 
-    assert (authenticate.actor, authenticate.identity) == ("eve", None)
+    assert (authenticated.actor, authenticated.identity) == ("eve", None)
 
 
 async def test_a_bare_subject_is_refused_where_an_identity_is_required(view: CatalogueView) -> None:
-    with pytest.raises(Denied, match="nobody vouches for eve"):
+    with pytest.raises(UnauthorizedSender, match="nobody vouches for eve"):
         await Authenticator(view, now_ms, required=True).authenticate(command(), None, REPLY)
 
 
 async def test_the_console_vouches_for_others_and_never_for_nobody(view: CatalogueView) -> None:
     identities = Authenticator(view, now_ms, required=True)
 
-    authenticate = await identities.authenticate(command(identity=ROOT), "console", REPLY)
+    authenticated = await identities.authenticate(command(identity=ROOT), "console", REPLY)
 
-    assert (authenticate.actor, authenticate.identity) == ("root", ROOT)
-    with pytest.raises(Denied, match="without saying for whom"):
+    assert (authenticated.actor, authenticated.identity) == ("root", ROOT)
+    with pytest.raises(UnauthorizedSender, match="without saying for whom"):
         await identities.authenticate(command(), "console", REPLY)
 
 
@@ -65,27 +65,27 @@ async def test_a_key_stands_for_its_owner_as_soon_as_it_is_created(
 ) -> None:
     key = await create_api_key(driver, Role.EDITOR, owner="ada")
 
-    authenticate = await Authenticator(view, now_ms, required=True).authenticate(
+    authenticated = await Authenticator(view, now_ms, required=True).authenticate(
         command(), key.split("-")[1], REPLY
     )
 
-    assert authenticate.actor == "ada"
-    assert authenticate.identity
-    assert authenticate.identity.grants == (Grant(role=Role.EDITOR),)
+    assert authenticated.actor == "ada"
+    assert authenticated.identity
+    assert authenticated.identity.grants == (Grant(role=Role.EDITOR),)
 
 
 async def test_the_monitor_may_do_what_an_operator_may(view: CatalogueView) -> None:
-    authenticate = await Authenticator(view, now_ms, required=True).authenticate(command(), "monitor", REPLY)
+    authenticated = await Authenticator(view, now_ms, required=True).authenticate(command(), "monitor", REPLY)
 
-    assert authenticate.identity
-    assert [grant.role for grant in authenticate.identity.grants] == [Role.OPERATOR]
+    assert authenticated.identity
+    assert [grant.role for grant in authenticated.identity.grants] == [Role.OPERATOR]
 
 
 @pytest.mark.parametrize(
     "reply_to", ["", "$JS.ACK.DEAD_LETTERS.sly.1.1.1.1.0", "$KV.CATALOG.environment.qa", "sluiceway.alerts.x"]
 )
 async def test_what_is_no_request_is_by_nobody(view: CatalogueView, reply_to: str) -> None:
-    with pytest.raises(Denied, match="was not sent as a request"):
+    with pytest.raises(UnauthorizedSender, match="was not sent as a request"):
         await Authenticator(view, now_ms, required=False).authenticate(
             command(identity=ROOT), "console", reply_to
         )

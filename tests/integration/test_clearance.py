@@ -56,4 +56,4 @@ async def test_without_a_publisher_nothing_is_confirmed(broker: Broker) -> None:
     async with services(broker.url, publishers=0), driving(broker.url) as driver:
         trigger = await release(driver)
 
-        assert (await held(driver, trigger)).held == ("region dev: its rules are not published yet",)
+        assert (await held(driver, trigger)).held == ("region dev: the rules are not published yet",)

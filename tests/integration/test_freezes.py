@@ -71,6 +71,11 @@ class LateCatalogue(CatalogueView):
     async def reached_end(self) -> None:
         self._known = self.newest
 
+    async def has_news(self) -> bool:
+        known = self._known
+        await self.reached_end()
+        return self._known is not known
+
     def catalogue(self) -> Catalogue:
         return self._known
 

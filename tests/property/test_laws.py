@@ -326,12 +326,12 @@ class Releases(RuleBasedStateMachine):
         for roles in ((only,), ROLES):
             grants = tuple(Grant(role=role) for role in roles)
             identity = Identity(name=command.actor, grants=grants, vouched_by="key")
-            authenticate = command.model_copy(update={"identity": identity})
-            other = decide(book.state, authenticate, self.now, self.catalogue)
+            authenticated = command.model_copy(update={"identity": identity})
+            other = decide(book.state, authenticated, self.now, self.catalogue)
             if isinstance(other, FeatureEvent):
                 assert other.vouched_by == "key", "law 7: by whose word"
                 other = other.model_copy(update={"vouched_by": None})
-            lacks = isinstance(other, Refusal) and "that needs the role" in other.message
+            lacks = isinstance(other, Refusal) and "this needs the role" in other.message
             assert lacks or other == decision, "a role changed what a command does"
             assert lacks >= (needed not in roles), f"{type(command).__name__} by {roles}"
             assert not (lacks and roles == ROLES), "all roles were not enough"

@@ -94,20 +94,25 @@ class PhaseCommand(TriggerCommand):
     phase_id: Name
 
 
+class GuardrailCommand(TriggerCommand):
+    """A command that a guardrail may send: with what it measured, which goes into the log."""
+
+    guardrail: dict[str, Any] = {}
+
+
 class ApprovePhase(PhaseCommand, StartingCommand):
     """Let the phase that waits for review start."""
 
     verb = "approve"
 
 
-class PauseTrigger(PhaseCommand):
+class PauseTrigger(PhaseCommand, GuardrailCommand):
     """Stop the bake timer; what is released stays released.
 
-    A guardrail may also stop a release that waits for its review.
+    A guardrail may also pause a release that waits for its review.
     """
 
     verb = "pause"
-    guardrail: dict[str, Any] = {}
 
 
 class UnpauseTrigger(PhaseCommand, StartingCommand):
@@ -134,23 +139,22 @@ class RollOutTrigger(TriggerCommand, StartingCommand):
     verb = "roll_out"
 
 
-class RollBackTrigger(TriggerCommand):
-    """Take the candidate back, because of an alert or a guardrail.
+class RollBackTrigger(GuardrailCommand):
+    """Take the candidate back because of an alert or a guardrail.
 
-    Everywhere; where the pipeline says so, from the newest phase only. Of a release that is observed
-    after its completion, what was live before is restored.
+    Everywhere, or from the newest phase only if the pipeline says so. If the release has completed and is
+    still observed, what was live before it is restored.
     """
 
     verb = "roll_back"
     alert: dict[str, Any] = {}
-    guardrail: dict[str, Any] = {}
 
 
 class AdvancePhase(PhaseCommand):
     """The bake of this phase is over. Time says this, inside the scheduler; it has no subject."""
 
     verb = "advance"
-    #: What forbids to leave the phase.
+    #: Why the phase may not be left.
     holds: tuple[str, ...] = ()
 
 

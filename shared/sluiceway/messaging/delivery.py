@@ -15,9 +15,10 @@ from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from pydantic import BaseModel, ValidationError
 
 from ..contracts import subjects
-from ..contracts.replies import Outcome, Refusal, RefusalCode, Reply
+from ..contracts.replies import Outcome, Refusal, Reply
 from ..contracts.validation_errors import describe_errors
 from ..errors import Rejected, RetryLater
+from ..pipelines import refusals
 from .dead_letters import DeadLetters
 
 log = logging.getLogger(__name__)
@@ -29,32 +30,34 @@ RETRY_MAX_SECONDS = 5.0
 UNFORESEEN_MAX = 5
 
 
-class InvalidCommand(Rejected):
-    """A request that is no command; its code goes back to the sender."""
+class RefusedMessage(Rejected):
+    """A request that is refused before it is handled; its sender gets the refusal."""
 
-    def __init__(self, code: RefusalCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
-class Denied(Rejected):
-    """A command whose sender may not send it; nothing was wrong with its form."""
+class InvalidMessage(RefusedMessage):
+    """The message is malformed; it is kept with the dead letters."""
+
+
+class UnauthorizedSender(RefusedMessage):
+    """The sender may not send the command; nothing is wrong with its form."""
 
 
 def json_decoder(
     model: type[BaseModel], max_bytes: int
 ) -> Callable[[StreamMessage[Any]], Awaitable[BaseModel]]:
-    """Return a FastStream decoder that reads `model` from JSON; raises `InvalidCommand`."""
+    """Return a FastStream decoder that reads `model` from JSON; raises `InvalidMessage`."""
 
     async def decode(message: StreamMessage[Any]) -> BaseModel:
         if len(message.body) > max_bytes:
-            raise InvalidCommand(
-                RefusalCode.TOO_LARGE, f"{len(message.body)} bytes, at most {max_bytes} are taken"
-            )
+            raise InvalidMessage(refusals.too_large(len(message.body), max_bytes))
         try:
             return model.model_validate_json(message.body)
         except ValidationError as error:
-            raise InvalidCommand(RefusalCode.INVALID, describe_errors(error)) from error
+            raise InvalidMessage(refusals.invalid([describe_errors(error)])) from error
 
     return decode
 
@@ -82,18 +85,18 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
                 return await call_next(msg)
             except IgnoredException:
                 raise
-            except InvalidCommand as error:
-                await dead_letters.keep(_subject(msg), msg.body, str(error), error.code)
-                return refusal_reply(error.code, str(error))
-            except Denied as error:
-                return refusal_reply(RefusalCode.NOT_ALLOWED, str(error))
+            except InvalidMessage as error:
+                await dead_letters.keep(_subject(msg), msg.body, str(error), error.refusal.code)
+                return refusal_reply(error.refusal)
+            except UnauthorizedSender as error:
+                return refusal_reply(error.refusal)
             except RetryLater as error:
-                return refusal_reply(RefusalCode.UNAVAILABLE, f"{error}; send the same command again")
+                return refusal_reply(refusals.unavailable(str(error)))
             except Exception as error:
-                log.exception("a fault of ours with a message on %s", _subject(msg))
+                log.exception("internal error while handling a message on %s", _subject(msg))
                 reason = f"{type(error).__name__}: {error}"
-                await dead_letters.keep(_subject(msg), msg.body, reason, "fault")
-                return refusal_reply(RefusalCode.UNAVAILABLE, f"a fault of ours ({reason}); it is logged")
+                await dead_letters.keep(_subject(msg), msg.body, reason, "internal_error")
+                return refusal_reply(refusals.internal_error(reason))
 
     return Answering
 
@@ -126,9 +129,9 @@ def redelivery_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddle
     return Redelivering
 
 
-def refusal_reply(code: RefusalCode, message: str) -> Reply:
-    """Return the reply of a refusal."""
-    return Reply(outcome=Outcome.REFUSED, refusal=Refusal(code=code, message=message))
+def refusal_reply(refusal: Refusal) -> Reply:
+    """Return the reply to a refused command."""
+    return Reply(outcome=Outcome.REFUSED, refusal=refusal)
 
 
 def _delay(message: StreamMessage[Any]) -> float:

@@ -279,6 +279,12 @@ class StreamView:
         """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
         await self.follower.reached_end(CATCH_UP_SECONDS)
 
+    async def has_news(self) -> bool:
+        """Catch up with the stream; return whether it held something that the view did not know."""
+        known = self.follower.position
+        await self.reached_end()
+        return self.follower.position != known
+
 
 class _DeliveryInfo(NamedTuple):
     stream_sequence: int

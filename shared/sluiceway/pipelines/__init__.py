@@ -1,9 +1,13 @@
-"""The state machine and the projection: pure functions, given the time, knowing no I/O.
+"""The state machine and the projection: pure functions that are given the time and know no I/O.
 
-- `decide`: state, command, now → event or refusal; `transitions`: what each does to a trigger
-- `changes`: which environments a new version touches
-- `validation`: what is refused when it is saved
-- `segments`: who a phase covers; `projection`: feature, region → rule document
+- `decide`: state, command, now → event or refusal; with `feature_decisions` and `trigger_decisions`;
+  `catalogue_decisions`: the same for the catalogue
+- `actions`: the actions on a release, one row each; `transitions`, `approvals`, `rollbacks`: what they do
+- `permissions`: which roles a command needs; `refusals`: every refusal, with its text
+- `validation`: what is refused when it is saved, with `condition_errors`, `guardrail_errors`, `references`
+- `freezes`: when no phase may start; `spec_changes`: which environments a new version affects
+- `segments`: whom a phase covers; `projection`: feature, region → rule document; `publish_checks`
 - `simulation`: which region would receive a candidate in which phase
-- `matching`: which trigger an alert is about
+- `guardrail_schedule`, `guardrail_queries`, `measurement`, `guardrail_verdicts`, `thresholds`: guardrails
+- `alert_matches`: which release an alert is about
 """

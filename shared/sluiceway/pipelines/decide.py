@@ -1,28 +1,27 @@
 """State, command, now → event or refusal. Everything hard about a release is decided here.
 
-`permissions` say who may ask; `saving` and `releasing` what would happen; freezes have the last word, in
-one place for all commands.
+Each step happens once: validate → authorise → decide → freeze. Who lacks the role everywhere is refused
+before anything else is spent on what was sent.
 """
 
 from ..contracts.commands import (
-    AbortTrigger,
     AdvancePhase,
     ArchiveFeature,
     FeatureCommand,
-    RollBackTrigger,
     SaveFeature,
     StartingCommand,
     TriggerCommand,
 )
 from ..contracts.events import FeatureEvent
 from ..contracts.feature import Feature
-from ..contracts.replies import RefusalCode
-from . import transitions
-from .decision import Catalogue, Decision, Unchanged, refusal
+from ..contracts.replies import Refusal
+from . import refusals, transitions
+from .decision import Catalogue, Decision, Unchanged
 from .feature_decisions import decide_archive, decide_save
 from .freezes import ActiveFreeze, active_freezes
-from .permissions import missing_permission
-from .trigger_decisions import decide_trigger
+from .permissions import missing_permission, missing_role
+from .trigger_decisions import decide_trigger, hold
+from .validation import feature_errors
 
 
 def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogue: Catalogue) -> Decision:
@@ -32,70 +31,29 @@ def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogu
     already is not applied again.
     """
     if state and command.id in state.recent_commands:
-        return Unchanged("this command was done before")
-    if refusal := missing_permission(command, state, catalogue):
+        return Unchanged("this command was already applied")
+    refusal = (
+        missing_role(command, state)
+        or _invalid_document(command, catalogue)
+        or missing_permission(command, state, catalogue)
+    )
+    if refusal:
         return refusal
-    decision = _decided(state, command, now_ms, catalogue)
-    if isinstance(command, AbortTrigger | RollBackTrigger):
-        return decision
-    return _thawed(state, command, decision, now_ms, catalogue)
+    decision = _decide_unfrozen(state, command, now_ms, catalogue)
+    return _apply_freezes(state, command, decision, now_ms, catalogue)
 
 
-def _thawed(
-    state: Feature | None, command: FeatureCommand, decision: Decision, now_ms: int, catalogue: Catalogue
+def _invalid_document(command: FeatureCommand, catalogue: Catalogue) -> Refusal | None:
+    if not isinstance(command, SaveFeature):
+        return None
+    errors = feature_errors(command.feature, catalogue.environments)
+    return refusals.invalid(errors) if errors else None
+
+
+def _decide_unfrozen(
+    state: Feature | None, command: FeatureCommand, now_ms: int, catalogue: Catalogue
 ) -> Decision:
-    """Return a decision as it stands in face of the freezes: as it is, overriding, held or refused."""
-    if isinstance(command, AdvancePhase) and command.holds:
-        going = command.model_copy(update={"holds": ()})
-        frozen = _frozen(state, _decided(state, going, now_ms, catalogue), now_ms, catalogue)
-    else:
-        frozen = _frozen(state, decision, now_ms, catalogue)
-    if isinstance(command, StartingCommand) and command.override_freeze:
-        return _overriding(command, decision, frozen)
-    if not frozen:
-        return decision
-    if isinstance(command, AdvancePhase):
-        held = command.model_copy(update={"holds": (*command.holds, *map(str, frozen))})
-        return _decided(state, held, now_ms, catalogue)
-    return refusal(
-        RefusalCode.FROZEN,
-        f"{command.verb} of {command.key} would release more inside {' and '.join(map(str, frozen))}; "
-        "wait until that is over, or override it: --override-freeze --reason '…' (overrideFreeze in JSON)",
-        ("override_freeze",),
-    )
-
-
-def _frozen(
-    state: Feature | None, decision: Decision, now_ms: int, catalogue: Catalogue
-) -> tuple[ActiveFreeze, ...]:
-    """Return the freezes that forbid what a decision does to a trigger."""
-    if not isinstance(decision, FeatureEvent) or decision.feature.trigger is None:
-        return ()
-    before = state.trigger if state else None
-    return active_freezes(
-        catalogue.freezes.values(), before, decision.feature.trigger, catalogue.regions.values(), now_ms
-    )
-
-
-def _overriding(command: StartingCommand, decision: Decision, frozen: tuple[ActiveFreeze, ...]) -> Decision:
-    """Return a decision with the freezes that it overrides in its records."""
-    if not (command.reason or "").strip():
-        return refusal(
-            RefusalCode.INVALID,
-            "overriding a freeze needs a reason, for the log: --reason '…' (reason in JSON)",
-        )
-    if not frozen or not isinstance(decision, FeatureEvent):
-        return decision
-    assert decision.feature.trigger
-    names = tuple(freeze.name for freeze in frozen)
-    trigger = transitions.overrode(decision.feature.trigger, names)
-    return decision.model_copy(
-        update={"overrode": names, "feature": decision.feature.changed(trigger=trigger)}
-    )
-
-
-def _decided(state: Feature | None, command: FeatureCommand, now_ms: int, catalogue: Catalogue) -> Decision:
-    """Return what would happen, were there no freezes."""
+    """Return what would happen if there were no freezes, and nothing that holds a phase."""
     match command:
         case SaveFeature():
             return decide_save(state, command, now_ms, catalogue)
@@ -104,4 +62,43 @@ def _decided(state: Feature | None, command: FeatureCommand, now_ms: int, catalo
         case TriggerCommand():
             return decide_trigger(state, command, now_ms)
         case _:
-            raise TypeError(f"{type(command).__name__} is no command of a feature")
+            raise TypeError(f"{type(command).__name__} does not change a feature")
+
+
+def _apply_freezes(
+    state: Feature | None, command: FeatureCommand, decision: Decision, now_ms: int, catalogue: Catalogue
+) -> Decision:
+    """Return a decision as the freezes leave it: as it is, overriding them, held or refused."""
+    overrides = isinstance(command, StartingCommand) and command.override_freeze
+    if overrides and not (command.reason or "").strip():
+        return refusals.override_without_reason()
+    if not isinstance(decision, FeatureEvent):
+        return decision
+    freezes = _freezes_against(state, decision, now_ms, catalogue)
+    if isinstance(command, AdvancePhase):
+        assert state
+        holds = (*command.holds, *map(str, freezes))
+        return hold(state, command, holds, now_ms) if holds else decision
+    if not freezes:
+        return decision
+    return _overriding(decision, freezes) if overrides else refusals.frozen(command, freezes)
+
+
+def _freezes_against(
+    state: Feature | None, event: FeatureEvent, now_ms: int, catalogue: Catalogue
+) -> tuple[ActiveFreeze, ...]:
+    """Return the freezes that forbid what an event does to a trigger."""
+    if event.feature.trigger is None:
+        return ()
+    before = state.trigger if state else None
+    return active_freezes(
+        catalogue.freezes.values(), before, event.feature.trigger, catalogue.regions.values(), now_ms
+    )
+
+
+def _overriding(event: FeatureEvent, freezes: tuple[ActiveFreeze, ...]) -> FeatureEvent:
+    """Return an event with the freezes that it overrides in its records."""
+    assert event.feature.trigger
+    names = tuple(freeze.name for freeze in freezes)
+    trigger = transitions.with_overridden_freezes(event.feature.trigger, names)
+    return event.model_copy(update={"overrode": names, "feature": event.feature.changed(trigger=trigger)})

@@ -1,4 +1,4 @@
-"""What a decision depends on, and what it may be: an event, a refusal, or nothing to do."""
+"""What a decision depends on, and what it can be: an event, a refusal, or no change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from ..contracts.feature import RECENT_COMMANDS_MAX, Feature
 from ..contracts.freeze import Freeze
 from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
-from ..contracts.replies import Refusal, RefusalCode
+from ..contracts.replies import Refusal
 from .references import References
 
 
@@ -30,7 +30,7 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Nothing is to be done, and why."""
+    """Nothing changes, and why."""
 
     message: str
 
@@ -47,7 +47,7 @@ def event_of(
     phase_id: str | None = None,
     reason: str | None = None,
 ) -> FeatureEvent:
-    """Return the event of a command, which the feature remembers from now on."""
+    """Return the event of a command, with the command in the feature's recent ones."""
     recent = (*feature.recent_commands, command.id)[-RECENT_COMMANDS_MAX:]
     return FeatureEvent(
         type=type_,
@@ -59,8 +59,3 @@ def event_of(
         phase_id=phase_id,
         feature=feature.changed(recent_commands=recent),
     )
-
-
-def refusal(code: RefusalCode, message: str, possible: tuple[str, ...] = ()) -> Refusal:
-    """Return a refusal: why, and what would be possible."""
-    return Refusal(code=code, message=message, possible=possible)

@@ -1,6 +1,6 @@
-"""When a freeze is on, and what it forbids: that a candidate reaches further in its scope.
+"""When a freeze is active, and what it forbids: releasing a candidate to more of its scope.
 
-Taking a candidate back never reaches further, so that no freeze stands in its way.
+Taking a candidate back releases nothing, so no freeze ever forbids it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ LOOK_AHEAD_MINUTES = MINUTES_A_WEEK + MINUTES_A_DAY
 
 
 class ActiveFreeze(NamedTuple):
-    """A freeze that forbids something now; as text `freeze weekends (Fri 16:00 to Mon 08:00 UTC)`."""
+    """A freeze that forbids a change now; as text `freeze weekends (Fri 16:00 to Mon 08:00 UTC)`."""
 
     name: str
     #: The window that is open, in words that stay the same while it is.
@@ -31,17 +31,17 @@ class ActiveFreeze(NamedTuple):
 
 
 def is_freeze(hold: str) -> bool:
-    """Say whether it is a freeze that a hold speaks of: nobody need hurry because of that."""
+    """Return whether a hold comes from a freeze: such a phase is not overdue."""
     return hold.startswith(FREEZE)
 
 
 def describe_windows(freeze: Freeze) -> tuple[str, ...]:
-    """Return each window of a freeze in words."""
+    """Return each window of a freeze as text."""
     return tuple(_spoken(freeze, window) for window in freeze.weekly or (None,))
 
 
 def open_window(freeze: Freeze, now_ms: int) -> str | None:
-    """Return in words the window that `now_ms` lies in; None where the freeze is not on.
+    """Return the window that contains `now_ms` as text; None if the freeze is not active.
 
     A weekly window is open while a clock on the wall of its time zone shows a time in it: where an
     hour is passed over or comes twice, that clock counts.
@@ -55,7 +55,7 @@ def open_window(freeze: Freeze, now_ms: int) -> str | None:
 
 
 def next_change_ms(freeze: Freeze, now_ms: int) -> int | None:
-    """Return when a freeze goes on or off next; None where it never does."""
+    """Return when a freeze begins or ends next; None if it never does."""
     if freeze.single:
         edges = [round(edge.timestamp() * 1_000) for edge in freeze.single]
         return next((edge for edge in edges if edge > now_ms), None)
@@ -72,9 +72,9 @@ def active_freezes(
     regions: Iterable[Region],
     now_ms: int,
 ) -> tuple[ActiveFreeze, ...]:
-    """Return the freezes that forbid at `now_ms` what leads from one state of a trigger to another, by name.
+    """Return the freezes that forbid a change of a trigger at `now_ms`, by name.
 
-    `before` is None, or an earlier trigger, where this one has just begun.
+    `before` is None or an earlier trigger if this one has just started.
     """
     step = _Step.between(before, after)
     if not step.started and not step.completes:
@@ -88,7 +88,7 @@ def active_freezes(
 
 
 class _Step(NamedTuple):
-    """How much further a candidate reaches."""
+    """How much more of its pipeline a candidate is released to."""
 
     pipeline: Pipeline
     #: The phases that had received it before, and those that newly do.
@@ -109,7 +109,7 @@ class _Step(NamedTuple):
 
 
 def _forbids(freeze: Freeze, step: _Step, regions: Iterable[Region]) -> bool:
-    """Say whether a step reaches further inside a freeze, whenever that is on."""
+    """Return whether a step releases more in the scope of a freeze, active or not."""
     if freeze.pipelines and step.pipeline.id not in freeze.pipelines:
         return False
     inside = [Location.of(region) for region in regions if _is_inside(freeze, region)]
@@ -124,7 +124,7 @@ def _forbids(freeze: Freeze, step: _Step, regions: Iterable[Region]) -> bool:
 
 
 def _covers(phase: Phase, freeze: Freeze, inside: Sequence[Location]) -> bool:
-    """Say whether a phase reaches into a freeze, also where no region of a named environment is known."""
+    """Return whether a phase covers a part of a freeze, even if a named environment has no region yet."""
     if not freeze.environments and not freeze.regions:
         return True
     if any(coverage([phase], place).extent is not Extent.NONE for place in inside):
@@ -145,7 +145,7 @@ def _contains(window: WeeklyWindow, minute: int) -> bool:
 
 
 def _spoken(freeze: Freeze, window: WeeklyWindow | None) -> str:
-    """Return a weekly window, or the only one, in words."""
+    """Return a weekly window, or the only one, as text."""
     if window:
         return f"{window.start} to {window.end} {freeze.time_zone}"
     assert freeze.single

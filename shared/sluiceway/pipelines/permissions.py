@@ -1,7 +1,7 @@
-"""What a command needs its sender to be granted, and whether that is so.
+"""Which roles a command needs its sender to be granted, and whether they are.
 
-A command that nobody is vouched for is not looked at here: it comes over a broker that lets everybody
-write, or from time itself.
+A command without an identity is not checked: it comes over a broker that lets everybody write, or from
+the scheduler's own deadlines.
 """
 
 from collections.abc import Iterable
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import (
-    AbortTrigger,
-    ApprovePhase,
     ArchiveFeature,
     Command,
     CreateKey,
@@ -18,43 +16,45 @@ from ..contracts.commands import (
     DeletePipeline,
     DeleteRegion,
     FeatureCommand,
-    RollBackTrigger,
-    RollOutTrigger,
     SaveEnvironment,
     SaveFeature,
     SavePipeline,
     SaveRegion,
-    SkipPhase,
     StartingCommand,
     TriggerCommand,
 )
 from ..contracts.feature import Feature, Trigger
 from ..contracts.identity import Grant, Identity, Role
 from ..contracts.pipeline import Phase
-from ..contracts.replies import Refusal, RefusalCode
-from .decision import Catalogue, refusal
+from ..contracts.replies import Refusal
+from . import refusals
+from .actions import ACTIONS, ActionScope
+from .decision import Catalogue
 from .segments import Extent, Location, coverage
 from .spec_changes import spec_of, touched_environments
-from .validation import feature_errors, pipeline_errors
+
+NOWHERE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class RequiredRole:
-    """A role, and where it has to count."""
+    """A role, and where it must be granted."""
 
     role: Role
-    #: None: everywhere.
+    #: None: everywhere. Empty: anywhere.
     environments: frozenset[str] | None
-    #: None: whatever the pipeline, and without one.
+    #: None: for every pipeline, and for features without one.
     pipelines: frozenset[str] | None
 
     def is_met(self, grants: Iterable[Grant]) -> bool:
-        """Say whether the grants, each where it counts, add up to all that is needed."""
-        fitting = [grant for grant in grants if grant.role in (self.role, Role.ADMIN) and self._fits(grant)]
-        if any(grant.environments is None for grant in fitting):
+        """Return whether the grants together cover everything that is required."""
+        matching = [
+            grant for grant in grants if grant.role in (self.role, Role.ADMIN) and self._covers(grant)
+        ]
+        if any(grant.environments is None for grant in matching):
             return True
-        describe_grants = {name for grant in fitting for name in grant.environments or ()}
-        return self.environments is not None and bool(fitting) and self.environments <= describe_grants
+        granted = {name for grant in matching for name in grant.environments or ()}
+        return self.environments is not None and bool(matching) and self.environments <= granted
 
     def __str__(self) -> str:
         where = []
@@ -62,62 +62,85 @@ class RequiredRole:
             where.append(f"in {', '.join(sorted(self.environments))}")
         if self.pipelines:
             where.append(f"for pipeline {', '.join(sorted(self.pipelines))}")
-        return f"{self.role} {' '.join(where) or 'everywhere'}"
+        if self.environments is None and not where:
+            where.append("everywhere")
+        return " ".join((self.role, *where))
 
-    def _fits(self, grant: Grant) -> bool:
+    def _covers(self, grant: Grant) -> bool:
         if grant.pipelines is None:
             return True
         return self.pipelines is not None and self.pipelines <= set(grant.pipelines)
 
 
+def missing_role(command: Command, state: Feature | None = None) -> Refusal | None:
+    """Return a refusal if the sender of a document is not granted the role anywhere.
+
+    It costs nothing: the document has not been looked at. `missing_permission` needs a valid one.
+    """
+    match command:
+        case SaveFeature():
+            required = _required(_feature_roles(command, state), NOWHERE, _pipelines(command, state))
+        case SavePipeline(pipeline=pipeline):
+            required = _required([Role.ADMIN], NOWHERE, frozenset({pipeline.id}))
+        case _:
+            return None
+    return _refuse_unmet(command, required)
+
+
 def missing_permission(command: Command, state: Feature | None, catalogue: Catalogue) -> Refusal | None:
-    """Return why its sender may not do this; None where it may, or where nobody is vouched for."""
-    identity = command.identity
-    if identity is None:
+    """Return a refusal if the sender is not granted all that a valid command needs."""
+    if command.identity is None:
         return None
-    missing = [need for need in required_roles(command, state, catalogue) if not need.is_met(identity.grants)]
-    if not missing:
-        return None
-    return refusal(
-        RefusalCode.NOT_ALLOWED,
-        f"{identity.name} may not {command.verb.replace('_', ' ')} here: that needs the role {missing[0]}, "
-        f"and what is granted is {describe_grants(identity)}; ask an admin for it",
-    )
-
-
-def describe_grants(identity: Identity) -> str:
-    """Return what somebody is granted, in words."""
-    return ", ".join(describe_grant(grant) for grant in identity.grants) or "nothing"
+    return _refuse_unmet(command, required_roles(command, state, catalogue))
 
 
 def required_roles(command: Command, state: Feature | None, catalogue: Catalogue) -> list[RequiredRole]:
-    """Return all that a command needs, the most important first."""
+    """Return everything that a valid command needs, the most important role first."""
     if not isinstance(command, FeatureCommand):
-        return [RequiredRole(Role.ADMIN, *_scope(command, catalogue))]
+        return _required([Role.ADMIN], *_catalogue_scope(command, catalogue))
     environments = _environments(command, state, catalogue)
-    pipelines = _pipelines(command, state)
-    roles = [_role(command)]
-    if _leaves_its_pipeline(command, state) or _overrides(command):
-        roles.append(Role.OPERATOR)
+    return _required(_feature_roles(command, state), environments, _pipelines(command, state))
+
+
+def describe_grants(identity: Identity) -> str:
+    """Return what somebody is granted, as text."""
+    return ", ".join(describe_grant(grant) for grant in identity.grants) or "nothing"
+
+
+def describe_grant(grant: Grant) -> str:
+    """Return a role and where it is granted, as text."""
+    granted = RequiredRole(
+        grant.role,
+        frozenset(grant.environments) if grant.environments else None,
+        frozenset(grant.pipelines) if grant.pipelines else None,
+    )
+    return str(granted)
+
+
+def _refuse_unmet(command: Command, required: Iterable[RequiredRole]) -> Refusal | None:
+    identity = command.identity
+    if identity is None:
+        return None
+    unmet = next((role for role in required if not role.is_met(identity.grants)), None)
+    return refusals.missing_role(identity.name, command, unmet, describe_grants(identity)) if unmet else None
+
+
+def _required(
+    roles: Iterable[Role], environments: frozenset[str] | None, pipelines: frozenset[str] | None
+) -> list[RequiredRole]:
     return [RequiredRole(role, environments, pipelines) for role in roles]
 
 
-def _role(command: FeatureCommand) -> Role:
-    match command:
-        case SaveFeature() | ArchiveFeature():
-            return Role.EDITOR
-        case ApprovePhase():
-            return Role.APPROVER
-        case _:
-            return Role.OPERATOR
-
-
-def _overrides(command: FeatureCommand) -> bool:
-    return isinstance(command, StartingCommand) and command.override_freeze
+def _feature_roles(command: FeatureCommand, state: Feature | None) -> list[Role]:
+    role = ACTIONS[type(command)].role if isinstance(command, TriggerCommand) else Role.EDITOR
+    overrides = isinstance(command, StartingCommand) and command.override_freeze
+    if overrides or _leaves_its_pipeline(command, state):
+        return [role, Role.OPERATOR]
+    return [role]
 
 
 def _leaves_its_pipeline(command: FeatureCommand, state: Feature | None) -> bool:
-    """Say whether a change goes past the phases that its feature was attached to: a rollout to everyone."""
+    """Return whether a change bypasses the pipeline of its feature: a rollout to everyone."""
     attached = state.release_pipeline_id if state and not state.archived else None
     match command:
         case SaveFeature():
@@ -142,31 +165,29 @@ def _environments(
     command: FeatureCommand, state: Feature | None, catalogue: Catalogue
 ) -> frozenset[str] | None:
     """Return the environments whose answers a command may change; None: all."""
-    before = state.base if state and not state.archived else None
     match command:
-        case SaveFeature(feature=document) if feature_errors(document, catalogue.environments):
-            return frozenset()  # it will be refused, whoever asks
         case SaveFeature(feature=document):
+            before = state.base if state and not state.archived else None
             after = spec_of(document, 0, None)
             return frozenset(touched_environments(before, after, catalogue.environments))
-        case RollOutTrigger() | ArchiveFeature():
-            return None
         case TriggerCommand() if state and state.trigger:
-            return _covered(_phases(command, state.trigger), catalogue)
+            return _scope_of(command, state.trigger, catalogue)
         case _:
             return None
 
 
-def _phases(command: TriggerCommand, trigger: Trigger) -> tuple[Phase, ...]:
-    """Return the phases whose segments a command opens, stops or takes back."""
-    phases = trigger.pipeline.phases
-    match command:
-        case SkipPhase():
-            return phases[trigger.current : trigger.current + 2]
-        case AbortTrigger() | RollBackTrigger():
-            return phases[: trigger.current + 1]
-        case _:
-            return phases[trigger.current : trigger.current + 1]
+def _scope_of(command: TriggerCommand, trigger: Trigger, catalogue: Catalogue) -> frozenset[str] | None:
+    """Return the environments in which an action opens, stops or takes back the candidate."""
+    phases, current = trigger.pipeline.phases, trigger.current
+    match ACTIONS[type(command)].scope:
+        case ActionScope.EVERYWHERE:
+            return None
+        case ActionScope.CURRENT_PHASE:
+            return _covered(phases[current : current + 1], catalogue)
+        case ActionScope.CURRENT_AND_NEXT_PHASE:
+            return _covered(phases[current : current + 2], catalogue)
+        case ActionScope.REACHED_PHASES:
+            return _covered(phases[: current + 1], catalogue)
 
 
 def _covered(phases: tuple[Phase, ...], catalogue: Catalogue) -> frozenset[str]:
@@ -178,12 +199,12 @@ def _covered(phases: tuple[Phase, ...], catalogue: Catalogue) -> frozenset[str]:
     )
 
 
-def _scope(command: Command, catalogue: Catalogue) -> tuple[frozenset[str] | None, frozenset[str] | None]:
-    """Return the environments and pipelines that a document of the catalogue is about."""
+def _catalogue_scope(
+    command: Command, catalogue: Catalogue
+) -> tuple[frozenset[str] | None, frozenset[str] | None]:
+    """Return the environments and pipelines that a document of the catalogue affects."""
     match command:
         case SavePipeline(pipeline=pipeline):
-            if pipeline_errors(pipeline, catalogue.environments, catalogue.regions.values()):
-                return frozenset(), frozenset({pipeline.id})  # it will be refused, whoever asks
             known = catalogue.pipelines.get(pipeline.id)
             phases = pipeline.phases + (known.phases if known else ())
             return _covered(phases, catalogue), frozenset({pipeline.id})
@@ -193,8 +214,7 @@ def _scope(command: Command, catalogue: Catalogue) -> tuple[frozenset[str] | Non
         case SaveEnvironment(environment=Environment(name=name)) | DeleteEnvironment(name=name):
             return frozenset({name}), None
         case SaveRegion(region=region):
-            before = catalogue.regions.get(region.name)
-            return _of_regions(region, before), None
+            return _of_regions(region, catalogue.regions.get(region.name)), None
         case DeleteRegion(name=name):
             return _of_regions(catalogue.regions.get(name)), None
         case CreateKey(key=SdkKey(environment=str(name))):
@@ -207,13 +227,3 @@ def _scope(command: Command, catalogue: Catalogue) -> tuple[frozenset[str] | Non
 
 def _of_regions(*regions: Region | None) -> frozenset[str] | None:
     return frozenset(region.environment for region in regions if region) or None
-
-
-def describe_grant(grant: Grant) -> str:
-    """Return a role and where it counts, in words."""
-    need = RequiredRole(
-        grant.role,
-        frozenset(grant.environments) if grant.environments else None,
-        frozenset(grant.pipelines) if grant.pipelines else None,
-    )
-    return str(need)

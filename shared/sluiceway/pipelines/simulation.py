@@ -26,9 +26,9 @@ def simulate_coverage(pipeline: Pipeline, regions: Iterable[Region]) -> dict[str
 
 
 def simulated_trigger(pipeline: Pipeline, phase: int, key: FeatureKey, now_ms: int) -> Trigger:
-    """Return the trigger that a release of this feature would be while a phase (an index) bakes."""
-    action = transitions.action_of(
-        ActionType.STARTED, now_ms=now_ms, phase_id=None, actor="rehearsal", reason=None
+    """Return the trigger of a simulated release of this feature while a phase (an index) bakes."""
+    action = transitions.action_record(
+        ActionType.STARTED, now_ms=now_ms, phase_id=None, actor="simulation", reason=None
     )
     trigger = transitions.baking(transitions.started(key, 1, pipeline, action), now_ms)
     for _ in range(phase):

@@ -1,4 +1,4 @@
-"""What a new version changes, and where."""
+"""What a new version changes, and in which environments."""
 
 import json
 from collections.abc import Mapping
@@ -26,12 +26,12 @@ def spec_of(document: FeatureDocument, version: int, trigger: str | None) -> Spe
 
 
 def is_same_spec(one: Spec, other: Spec) -> bool:
-    """Say whether two versions say the same, to the letter."""
+    """Return whether two versions are identical."""
     return _text(one) == _text(other)
 
 
 def needs_release(before: Spec | None, after: Spec, environments: Mapping[str, Environment]) -> bool:
-    """Say whether a change touches an environment that requires its pipeline.
+    """Return whether a change touches an environment that requires its pipeline.
 
     A first version without any effect counts as touching every environment, and so does any
     change while no environment is known.
@@ -45,12 +45,12 @@ def needs_release(before: Spec | None, after: Spec, environments: Mapping[str, E
 def touched_environments(
     before: Spec | None, after: Spec, environments: Mapping[str, Environment]
 ) -> tuple[str, ...]:
-    """Return the environments in which somebody may get another answer than before."""
+    """Return the environments in which somebody may get a different answer than before."""
     return tuple(name for name in environments if _effect(before, name) != _effect(after, name))
 
 
 def _effect(spec: Spec | None, environment: str) -> str:
-    """Return all that decides answers in an environment, as text that can be compared."""
+    """Return everything that decides answers in an environment, as comparable text."""
     if spec is None:
         return _canonical([False, [], "userID", []])
     place = Location(environment, {})

@@ -1,8 +1,68 @@
-"""What each decision does to a trigger. Guards stand in `decide`; here it simply happens."""
+"""How a trigger moves: pure changes of its state.
 
+The functions with a `command` are the transitions of `actions.ACTIONS`; the others are what they are
+made of. Whether an action is allowed is decided before (`trigger_decisions`).
+"""
+
+from typing import NamedTuple
+
+from ..contracts.commands import TriggerCommand
+from ..contracts.events import EventType
 from ..contracts.feature import ACTIONS_MAX, Action, ActionType, Approval, PhaseRun, Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, trigger_id
 from ..contracts.pipeline import Pipeline
+
+
+class Variant(NamedTuple):
+    """A trigger after an action that is recorded as something else than its row in `ACTIONS` says."""
+
+    trigger: Trigger
+    event: EventType
+    action: ActionType
+
+
+def pause(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger:
+    """Return the trigger with its bake timer stopped; it may be waiting for a review, too."""
+    remaining = None if trigger.due_ms is None else max(0, trigger.due_ms - now_ms)
+    return trigger.model_copy(
+        update={"status": TriggerStatus.PAUSED, "due_ms": None, "remaining_ms": remaining, "held": ()}
+    )
+
+
+def unpause(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger:
+    """Return the trigger with the rest of its bake running; a phase that has not started is entered."""
+    if trigger.remaining_ms is None:
+        return entered(trigger, trigger.current, now_ms)
+    return trigger.model_copy(
+        update={
+            "status": TriggerStatus.IN_PROGRESS,
+            "due_ms": now_ms + trigger.remaining_ms,
+            "remaining_ms": None,
+        }
+    )
+
+
+def skip(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger:
+    """Return the trigger at its next phase; one that waited for review was never released."""
+    return left(trigger, now_ms)
+
+
+def abort(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger:
+    """Return the trigger ended by a person, its candidate taken back."""
+    return ended(trigger, TriggerStatus.ABORTED, now_ms)
+
+
+def roll_out(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger:
+    """Return the trigger ended by a person, its candidate live everywhere."""
+    return ended(trigger, TriggerStatus.COMPLETED, now_ms)
+
+
+def advance(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger | Variant:
+    """Return the trigger at its next phase, or completed after the last one."""
+    moved = left(trigger, now_ms)
+    if moved.status is TriggerStatus.COMPLETED:
+        return Variant(moved, EventType.TRIGGER_COMPLETED, ActionType.COMPLETED)
+    return moved
 
 
 def started(key: FeatureKey, run: int, pipeline: Pipeline, action: Action) -> Trigger:
@@ -22,9 +82,9 @@ def started(key: FeatureKey, run: int, pipeline: Pipeline, action: Action) -> Tr
 
 
 def entered(trigger: Trigger, index: int, now_ms: int) -> Trigger:
-    """Return the trigger at the phase `index`: waiting for its review, or baking.
+    """Return the trigger at the phase `index`: waiting for its review or baking.
 
-    Approvals that were given before count no more. Behind the last phase it is completed.
+    Approvals given before no longer count. After the last phase the trigger is completed.
     """
     if index == len(trigger.phases):
         return ended(trigger, TriggerStatus.COMPLETED, now_ms)
@@ -63,27 +123,6 @@ def left(trigger: Trigger, now_ms: int) -> Trigger:
     return entered(_with_run(trigger, over), trigger.current + 1, now_ms)
 
 
-def paused(trigger: Trigger, now_ms: int) -> Trigger:
-    """Return the trigger with its bake timer stopped; it may be waiting for a review, too."""
-    remaining = None if trigger.due_ms is None else max(0, trigger.due_ms - now_ms)
-    return trigger.model_copy(
-        update={"status": TriggerStatus.PAUSED, "due_ms": None, "remaining_ms": remaining, "held": ()}
-    )
-
-
-def unpaused(trigger: Trigger, now_ms: int) -> Trigger:
-    """Return the trigger with the rest of its bake running on; a phase that has not started is entered."""
-    if trigger.remaining_ms is None:
-        return entered(trigger, trigger.current, now_ms)
-    return trigger.model_copy(
-        update={
-            "status": TriggerStatus.IN_PROGRESS,
-            "due_ms": now_ms + trigger.remaining_ms,
-            "remaining_ms": None,
-        }
-    )
-
-
 def ended(trigger: Trigger, status: TriggerStatus, now_ms: int) -> Trigger:
     """Return the trigger with nothing left to happen to it."""
     run = trigger.current_run
@@ -104,7 +143,7 @@ def ended(trigger: Trigger, status: TriggerStatus, now_ms: int) -> Trigger:
 
 
 def without_newest_phase(trigger: Trigger) -> Trigger:
-    """Return the trigger paused before its newest released phase, which it has not released any more."""
+    """Return the trigger paused before its newest released phase, as if that had never been released."""
     newest = max(index for index, run in enumerate(trigger.phases) if run.started_ms is not None)
     later = tuple(PhaseRun(phase=run.phase) for run in trigger.phases[newest:])
     return trigger.model_copy(
@@ -119,18 +158,18 @@ def without_newest_phase(trigger: Trigger) -> Trigger:
     )
 
 
-def acted(trigger: Trigger, action: Action) -> Trigger:
-    """Return the trigger with an action behind its others."""
+def with_action(trigger: Trigger, action: Action) -> Trigger:
+    """Return the trigger with an action added to its history."""
     return trigger.model_copy(update={"actions": (*trigger.actions, action)[-ACTIONS_MAX:]})
 
 
-def overrode(trigger: Trigger, freezes: tuple[str, ...]) -> Trigger:
-    """Return the trigger with its last action marked as one that overrode these freezes."""
+def with_overridden_freezes(trigger: Trigger, freezes: tuple[str, ...]) -> Trigger:
+    """Return the trigger with its last action marked as overriding these freezes."""
     action = trigger.actions[-1].model_copy(update={"overrode": freezes})
     return trigger.model_copy(update={"actions": (*trigger.actions[:-1], action)})
 
 
-def action_of(
+def action_record(
     type_: ActionType, *, now_ms: int, phase_id: str | None, actor: str, reason: str | None
 ) -> Action:
     """Return the record of one action."""

@@ -1,4 +1,4 @@
-"""What is refused when it is saved: each fault is a sentence that says where and what to do."""
+"""What is refused when it is saved: each error says where it is and what to do."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -13,32 +13,32 @@ from .projection import rule_id
 
 
 def feature_errors(document: FeatureDocument, environments: Collection[str]) -> list[str]:
-    """Return what is wrong with a gate or config; empty where nothing is."""
-    faults = [
-        f"rule id {id_!r} stands {count} times; give each rule an id of its own"
+    """Return the errors of a gate, config or segment; empty if it is valid."""
+    errors = [
+        f"duplicate rule id {id_!r} ({count} rules); give each rule its own id"
         for id_, count in Counter(rule_id(rule) for rule in document.rules).items()
         if count > 1
     ]
     for rule in document.rules:
-        faults += _rule_errors(f"rule {rule.name!r}", rule.environments, rule.conditions, environments)
+        errors += _rule_errors(f"rule {rule.name!r}", rule.environments, rule.conditions, environments)
     if isinstance(document, Segment):
-        faults += _segment_errors(document)
-    return faults
+        errors += _segment_errors(document)
+    return errors
 
 
 def pipeline_errors(
     pipeline: Pipeline, environments: Collection[str], regions: Collection[Region] = ()
 ) -> list[str]:
-    """Return what is wrong with a pipeline; empty where nothing is.
+    """Return the errors of a pipeline; empty if it is valid.
 
-    `regions` are those that a guardrail may have to be compared with.
+    `regions` are those that a guardrail may be compared with.
     """
-    faults: list[str] = []
+    errors: list[str] = []
     for phase in pipeline.phases:
         for rule in phase.rules:
             where = f"phase {phase.id!r}, rule {rule.name!r}"
-            faults += _rule_errors(where, rule.environments, rule.conditions, environments)
-    return [*faults, *guardrail_errors(pipeline, regions)]
+            errors += _rule_errors(where, rule.environments, rule.conditions, environments)
+    return [*errors, *guardrail_errors(pipeline, regions)]
 
 
 def _rule_errors(
@@ -49,17 +49,17 @@ def _rule_errors(
 ) -> Iterator[str]:
     for name in named or ():
         if name not in environments:
-            known = ", ".join(sorted(environments)) or "none yet"
-            yield f"{where}: there is no environment {name!r} (known: {known})"
+            known = ", ".join(sorted(environments)) or "none"
+            yield f"{where}: unknown environment {name!r} (known: {known})"
     for index, condition in enumerate(conditions):
-        for fault in condition_errors(condition):
-            yield f"{where}, condition {index + 1}: {fault}"
+        for error in condition_errors(condition):
+            yield f"{where}, condition {index + 1}: {error}"
 
 
 def _segment_errors(segment: Segment) -> Iterator[str]:
     for id_, count in Counter(segment.ids).items():
         if count > 1:
-            yield f"id {id_!r} stands {count} times"
+            yield f"duplicate id {id_!r} ({count} times)"
     for rule in segment.rules:
         if not rule.return_value:
-            yield f"rule {rule.name!r}: whoever matches it is in the segment; returnValue must be true"
+            yield f"rule {rule.name!r}: returnValue must be true; users who match a rule are in the segment"

@@ -27,7 +27,7 @@ async def test_a_release_from_save_to_completion(stage: Stage) -> None:
     written = page.get_by_label("As YAML")
 
     await written.fill(GATE.replace("prod-release", "nowhere"))
-    await expect(page.get_by_text("there is no pipeline 'nowhere'")).to_be_visible()
+    await expect(page.get_by_text("unknown pipeline 'nowhere'")).to_be_visible()
     await expect(written).to_have_attribute("aria-invalid", "true")
     await written.fill(GATE)
     await expect(page.get_by_text("Valid. Saving starts the release gate.new_checkout.1")).to_be_visible()

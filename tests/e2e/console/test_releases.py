@@ -51,7 +51,7 @@ async def test_two_people_approve_and_both_see_it(stage: Stage) -> None:
     await do(bob, "Approve …", "looks good")
 
     await expect(cleo.get_by_text("waits for review, 1 of 2 approvals").first).to_be_visible()
-    await expect(bob.get_by_text("bob has approved 'staging' of")).to_be_visible()
+    await expect(bob.get_by_text("bob has already approved 'staging' of")).to_be_visible()
     await expect(bob.get_by_role("button", name="Approve")).to_be_disabled()
     await stage.picture(bob, "one-of-two")
 
@@ -101,7 +101,7 @@ async def test_what_a_person_may_not_do_is_not_offered(stage: Stage) -> None:
     await page.goto(PAGE)
 
     await expect(page.get_by_role("button", name="Abort")).to_be_disabled()
-    await expect(page.get_by_text("vera may not abort here: that needs the role operator")).to_be_visible()
+    await expect(page.get_by_text("vera may not abort here: this needs the role operator")).to_be_visible()
     await page.goto(f"{PAGE}/abort")
     await expect(page.get_by_role("alert")).to_contain_text("needs the role operator")
     await stage.picture(page, "refused")

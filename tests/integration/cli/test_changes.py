@@ -75,7 +75,7 @@ async def test_an_archived_feature_says_so(cli: Cli) -> None:
 
     assert archived.out == "gate.page: archived\n"
     assert "is archived already" in again.out
-    assert unknown.line == "there is no dynamic_config.page"
+    assert unknown.line == "dynamic_config.page does not exist; save it first"
     assert (await cli.succeeds("get", "gates", "page", "--json")).json["status"] == "archived"
 
 
@@ -88,6 +88,6 @@ async def test_what_is_in_use_is_not_deleted_and_what_is_free_is(cli: Cli) -> No
     deleted = await cli.succeeds("environment", "delete", "production")
 
     assert attached.json["error"]["code"] == "in_use"
-    assert inhabited.line == "environment production holds the regions eu"
+    assert inhabited.line == "environment production has the regions eu; delete them first"
     assert deleted.out == "production is deleted\n"
     assert [r["name"] for r in (await cli.succeeds("get", "regions", "--json")).json] == ["dev"]

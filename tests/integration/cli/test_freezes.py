@@ -46,7 +46,7 @@ async def test_freezes_are_applied_shown_with_whether_they_are_on_and_deleted(cl
     assert one["nextChangeMs"] == 31_556_995_200_000
     assert deleted.out == "always is deleted\n"
     assert unknown.json["error"]["code"] == "unknown_freeze"
-    assert unknown.line == "there is no freeze 'always' (known: later, over)"
+    assert unknown.line == "unknown freeze 'always' (known: later, over)"
 
 
 async def test_a_freeze_that_cannot_work_is_refused_with_its_place_and_what_is_known(cli: Cli) -> None:
@@ -59,7 +59,7 @@ async def test_a_freeze_that_cannot_work_is_refused_with_its_place_and_what_is_k
         "standard input, document 1 (Freeze): timeZone: Value error, there is no time zone "
         "'Europe/Berln'; did you mean Europe/Berlin?"
     )
-    assert "there is no environment 'prod' (known: development, production)" in scope.out
+    assert "unknown environment 'prod' (known: development, production)" in scope.out
 
 
 async def test_a_frozen_release_says_how_to_override_and_the_log_that_it_was(cli: Cli) -> None:
@@ -77,7 +77,7 @@ async def test_a_frozen_release_says_how_to_override_and_the_log_that_it_was(cli
     log = (await cli.succeeds("trigger", "log", TRIGGER)).out.splitlines()
     entries = (await cli.succeeds("trigger", "log", TRIGGER, "--json")).json
 
-    assert "would be refused: save_feature of gate.checkout would release more inside freeze always (" in (
+    assert "would be refused: save_feature of gate.checkout would release more during freeze always (" in (
         rehearsed.out
     )
     assert "--override-freeze --reason" in frozen.out

@@ -83,7 +83,7 @@ async def test_a_simulation_tells_what_would_be_refused(cli: Cli) -> None:
     missing = await cli.refused("simulate", "-f", "-", stdin=RELEASE)
     detached = await cli.refused("simulate", "-f", "-", stdin="{kind: FeatureGate, name: page}")
 
-    assert "there is no environment 'mars' (known: dev)" in wrong.line
+    assert "unknown environment 'mars' (known: dev)" in wrong.line
     assert missing.line == "there is no pipeline 'slow' (known: none)"
     assert "the file names no pipeline" in detached.line
 

@@ -35,8 +35,8 @@ async def test_a_key_is_for_one_place_that_is_there(cli: Cli) -> None:
 
     assert nothing.line == both.line
     assert "give --region or --environment" in nothing.line
-    assert nowhere.line == "there is no region 'mars' (known: dev, eu)"
-    assert never.line == "there is no environment 'mars' (known: development, production)"
+    assert nowhere.line == "unknown region 'mars' (known: dev, eu)"
+    assert never.line == "unknown environment 'mars' (known: development, production)"
 
 
 async def test_a_revoked_key_is_gone(cli: Cli) -> None:
@@ -47,7 +47,7 @@ async def test_a_revoked_key_is_gone(cli: Cli) -> None:
     again = await cli.refused("key", "revoke", created["id"])
 
     assert (await cli.succeeds("key", "list", "--json")).json == []
-    assert "there is no key" in again.line
+    assert "unknown key" in again.line
 
 
 async def test_a_key_for_the_console_says_who_it_is_and_keeps_only_a_hash(cli: Cli, driver: Driver) -> None:
@@ -93,10 +93,10 @@ async def test_a_key_for_the_console_that_makes_no_sense_is_refused(cli: Cli, dr
     assert "give --owner and --role" in await refusal("--owner", "ada")
     assert "give --role and --owner" in await refusal("--region", "dev", "--group", "sre")
     assert "is the name of a service" in await refusal("--owner", "monitor", "--role", "viewer")
-    assert "there is no environment 'mars'" in await refusal(
+    assert "unknown environment 'mars'" in await refusal(
         "--owner", "ada", "--role", "viewer", "--environment", "mars"
     )
-    assert "there is no pipeline 'mars'" in await refusal(
+    assert "unknown pipeline 'mars'" in await refusal(
         "--owner", "ada", "--role", "viewer", "--pipeline", "mars"
     )
     assert "--expires: 'soon' is not a duration" in await refusal(

@@ -60,5 +60,5 @@ async def test_what_is_referred_to_cannot_be_archived(cli: Cli) -> None:
     await cli.succeeds("gate", "archive", "fancy")
     await cli.succeeds("segment", "archive", "beta")
 
-    assert segment.line == "segment.beta is referred to by fancy; change that first"
-    assert gate.line == "gate.fancy is referred to by fancier; change that first"
+    assert segment.line == "segment.beta is used by fancy; change that first"
+    assert gate.line == "gate.fancy is used by fancier; change that first"

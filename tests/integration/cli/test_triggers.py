@@ -56,7 +56,7 @@ async def test_two_people_approve_and_the_author_may_not(cli: Cli) -> None:
 
     assert author.json["error"]["code"] == "not_allowed"
     assert first.out == f"{TRIGGER} WAITING_FOR_REVIEW, phase prod, waits for review, 1 of 2 approvals\n"
-    assert "bob has approved 'prod'" in again.out
+    assert "bob has already approved 'prod'" in again.out
     assert second.out.startswith(f"{TRIGGER} IN_PROGRESS, phase prod, next in")
     assert [(entry["type"], entry["actorID"]) for entry in entries[2:]] == [
         ("approval_given", "bob"),
@@ -84,6 +84,6 @@ async def test_an_action_for_another_phase_or_an_ended_trigger_is_refused(releas
     unknown = await released.refused("trigger", "pause", "gate.checkout.7")
 
     assert stale.json["error"]["code"] == "stale_phase"
-    assert "possible are pause, skip, abort, roll_out" in impossible.line
+    assert "possible now: pause, skip, abort, roll_out" in impossible.line
     assert ended.json["error"]["code"] == "trigger_ended"
     assert unknown.line == "there is no trigger gate.checkout.7"

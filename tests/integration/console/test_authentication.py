@@ -71,7 +71,7 @@ async def test_what_a_role_does_not_allow_is_refused_with_what_it_would_need(ser
 
     assert answer.status_code == 403
     assert answer.json()["code"] == "not_allowed"
-    assert "vera may not save environment here: that needs the role admin" in answer.json()["message"]
+    assert "vera may not save environment here: this needs the role admin" in answer.json()["message"]
 
 
 async def test_who_acted_stands_in_what_is_read_next(served: Served) -> None:

@@ -52,7 +52,7 @@ def test_a_person_counts_once() -> None:
 
     again = unchanged(ledger.act(ApprovePhase, actor="bob"))
 
-    assert again.message == "bob has approved 'dev' of gate.checkout.1 already; it has 1 of 2 approvals: bob"
+    assert again.message == "bob has already approved 'dev' of gate.checkout.1; it has 1 of 2 approvals: bob"
     assert ledger.trigger.status is TriggerStatus.WAITING_FOR_REVIEW
 
 

@@ -85,5 +85,5 @@ def test_a_freeze_that_names_what_is_not_there_is_told_what_is() -> None:
     refusal = decided(SaveFreeze, freeze=a_freeze(environments=["production", "prod"]))
 
     assert refusal.message == (
-        "freeze quiet: there is no environment 'prod' (known: development, production, staging)"
+        "freeze quiet: unknown environment 'prod' (known: development, production, staging)"
     )

@@ -126,9 +126,9 @@ def test_a_second_change_is_refused_while_a_trigger_is_active() -> None:
 @pytest.mark.parametrize(
     ("gate", "code", "words"),
     [
-        (a_gate({**EVERYONE, "environments": ["prod"]}), RefusalCode.INVALID, "no environment 'prod'"),
-        (a_gate(EVERYONE, releasePipelineID="nope"), RefusalCode.UNKNOWN_PIPELINE, "no pipeline 'nope'"),
-        (a_gate(EVERYONE, EVERYONE), RefusalCode.INVALID, "stands 2 times"),
+        (a_gate({**EVERYONE, "environments": ["prod"]}), RefusalCode.INVALID, "unknown environment 'prod'"),
+        (a_gate(EVERYONE, releasePipelineID="nope"), RefusalCode.UNKNOWN_PIPELINE, "unknown pipeline 'nope'"),
+        (a_gate(EVERYONE, EVERYONE), RefusalCode.INVALID, "duplicate rule id"),
         (
             a_gate({"name": "x", "conditions": [{"type": "email", "operator": "like"}]}),
             RefusalCode.INVALID,

@@ -224,8 +224,8 @@ def test_the_refusal_says_what_it_would_need_and_what_there_is() -> None:
 
     assert refusal.code is RefusalCode.NOT_ALLOWED
     assert refusal.message == (
-        "bea may not abort here: that needs the role operator in development for pipeline release, "
-        "and what is granted is viewer in development; ask an admin for it"
+        "bea may not abort here: this needs the role operator in development for pipeline release, "
+        "but bea is granted viewer in development; ask an admin for it"
     )
 
 

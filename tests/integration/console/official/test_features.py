@@ -171,7 +171,7 @@ async def test_what_is_not_valid_is_refused_by_name(script: Script) -> None:
         {"rules": [{"name": "a", "conditions": [browser], "returnValue": {}}]}
     )
     assert "no letter" in await script.refused("POST", "gates", {"name": "!!!"}, status=400)
-    assert "there is no pipeline 'none'" in await script.refused(
+    assert "unknown pipeline 'none'" in await script.refused(
         "PATCH", "dynamic_configs/limits", {"releasePipelineID": "none"}, status=404
     )
 

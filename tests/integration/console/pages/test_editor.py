@@ -98,7 +98,7 @@ async def test_an_editor_is_told_why_it_may_not_go_past_the_pipeline(served: Ser
         shown = browser.page
         refused = await browser.post("/drafts/save", **off, way="at_once")
 
-    assert "Past the pipeline: edna may not save feature here: that needs the role operator" in shown
+    assert "Past the pipeline: edna may not save feature here: this needs the role operator" in shown
     assert ">Save<" in shown
     assert refused.status_code == 403
 
@@ -118,7 +118,7 @@ async def test_a_freeze_may_be_overridden_with_a_reason_alone(served: Served) ->
         unsaid = await browser.post("/drafts/save", **changed, way="override_freeze")
         await browser.post("/drafts/save", **changed, way="override_freeze", reason="hotfix")
 
-    assert "would release more inside freeze night" in frozen
+    assert "would release more during freeze night" in frozen
     assert "Override the freeze …" in frozen
     assert "Saving starts the release gate.new_checkout.1" in overriding
     assert unsaid.status_code == 400
@@ -138,7 +138,7 @@ async def test_a_text_is_checked_while_it_is_written(served: Served) -> None:
         assert "this is no YAML" in await said("kind: [")
         assert "kind: one of FeatureGate" in await said("kind: Cat")
         assert "colour: Extra inputs" in await said(f"{GATE}colour: red")
-        assert "there is no pipeline &#39;x&#39;" in await said(GATE.replace("prod-release", "x"))
+        assert "unknown pipeline &#39;x&#39;" in await said(GATE.replace("prod-release", "x"))
         assert "aliases (*name) are not taken" in await said("kind: &a FeatureGate\nname: *a")
 
 

@@ -102,7 +102,7 @@ async def test_what_a_person_may_not_do_is_not_offered_and_says_why(served: Serv
         answer = await browser.post(f"/triggers/{TRIGGER}/abort")
 
     assert f'href="/triggers/{TRIGGER}/abort"' not in shown
-    assert "vera may not abort here: that needs the role operator" in shown
+    assert "vera may not abort here: this needs the role operator" in shown
     assert answer.status_code == 403
     assert (await served.driver.trigger(TRIGGER)).status is TriggerStatus.IN_PROGRESS
 
@@ -133,7 +133,7 @@ async def test_a_freeze_is_told_and_can_be_overridden_with_a_reason(served: Serv
         await browser.get(f"/triggers/{TRIGGER}/skip?override=true")
         await browser.post(f"/triggers/{TRIGGER}/skip", phase="dev", override="yes", reason="incident 7")
 
-    assert "would release more inside freeze night" in told
+    assert "would release more during freeze night" in told
     assert "overrode freeze night" in browser.page
 
 

@@ -1,0 +1,232 @@
+"""Every refusal of a command: its code, what is wrong, and what to do. Nothing else words one.
+
+A refusal is a value, not an exception: the command changed nothing, and its sender is told why.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from ..contracts.commands import Command, FeatureCommand, TriggerCommand
+from ..contracts.durations import format_duration
+from ..contracts.feature import Trigger
+from ..contracts.identifiers import FeatureKey
+from ..contracts.identity import RESERVED_NAMES
+from ..contracts.replies import Refusal, RefusalCode
+
+#: Verbs that free a name from a freeze.
+FREEZE_VERBS = ("save_freeze", "delete_freeze")
+#: Verbs that end a release.
+END_VERBS = ("abort", "roll_out")
+#: What does not exist → the code of the refusal.
+UNKNOWN = {
+    "environment": RefusalCode.UNKNOWN_ENVIRONMENT,
+    "region": RefusalCode.UNKNOWN_REGION,
+    "pipeline": RefusalCode.UNKNOWN_PIPELINE,
+    "freeze": RefusalCode.UNKNOWN_FREEZE,
+    "key": RefusalCode.UNKNOWN_KEY,
+    "api_key": RefusalCode.UNKNOWN_KEY,
+}
+
+
+def invalid(errors: Sequence[str]) -> Refusal:
+    """The document of a command has these errors."""
+    return _refusal(RefusalCode.INVALID, "; ".join(errors))
+
+
+def unknown(noun: str, name: str, known: Iterable[str], *, where: str = "", verb: str = "") -> Refusal:
+    """A document of the catalogue that is named does not exist.
+
+    `noun` is a key of `UNKNOWN`; `where` says what names it, `verb` what would create it.
+    """
+    prefix = f"{where}: " if where else ""
+    names = ", ".join(sorted(known)) or "none"
+    message = f"{prefix}unknown {noun.replace('_', ' ')} {name!r} (known: {names})"
+    return _refusal(UNKNOWN[noun], message, (verb,) if verb else ())
+
+
+def unknown_feature(key: FeatureKey) -> Refusal:
+    return _refusal(RefusalCode.UNKNOWN_FEATURE, f"{key} does not exist; save it first", ("save_feature",))
+
+
+def unknown_trigger(trigger_id: str, newest: Trigger | None = None) -> Refusal:
+    hint = f"; the newest is {newest.id}" if newest else ""
+    return _refusal(RefusalCode.UNKNOWN_TRIGGER, f"trigger {trigger_id} does not exist{hint}")
+
+
+def trigger_ended(trigger: Trigger) -> Refusal:
+    message = f"{trigger.id} has ended ({trigger.status}); save a new change to start a new trigger"
+    return _refusal(RefusalCode.TRIGGER_ENDED, message, ("save_feature",))
+
+
+def not_the_newest_trigger(trigger_id: str, newest: Trigger) -> Refusal:
+    message = f"{trigger_id} has ended; the newest is {newest.id} ({newest.status})"
+    return _refusal(RefusalCode.TRIGGER_ENDED, message)
+
+
+def trigger_active(key: FeatureKey, active: Trigger) -> Refusal:
+    """A feature cannot be changed while it is being released."""
+    message = (
+        f"{key} is being released by {active.id} ({active.status}, phase {active.current_run.phase.id}); "
+        "wait until it ends, or abort it or roll it out"
+    )
+    return _refusal(RefusalCode.TRIGGER_ACTIVE, message, END_VERBS)
+
+
+def stale_phase(
+    command: TriggerCommand, phase_id: str, trigger: Trigger, possible: tuple[str, ...]
+) -> Refusal:
+    """The command was meant for another phase than the current one."""
+    message = (
+        f"{command.verb} was meant for phase {phase_id!r}, but {trigger.id} is at phase "
+        f"{trigger.current_run.phase.id!r} ({trigger.status}); check the release, then try again"
+    )
+    return _refusal(RefusalCode.STALE_PHASE, message, possible)
+
+
+def not_possible(command: TriggerCommand, trigger: Trigger, possible: tuple[str, ...]) -> Refusal:
+    """The status of the trigger does not allow the command."""
+    message = (
+        f"{command.verb} is not possible: {trigger.id} is {trigger.status} at phase "
+        f"{trigger.current_run.phase.id!r}; possible now: {', '.join(possible)}"
+    )
+    return _refusal(RefusalCode.NOT_POSSIBLE, message, possible)
+
+
+def not_due(trigger: Trigger, remaining_ms: int) -> Refusal:
+    message = (
+        f"{trigger.current_run.phase.id} of {trigger.id} bakes for another {format_duration(remaining_ms)}"
+    )
+    return _refusal(RefusalCode.NOT_DUE, message)
+
+
+def author_cannot_approve(trigger: Trigger, actor: str) -> Refusal:
+    phase = trigger.current_run.phase.id
+    message = f"{actor} started {trigger.id} and cannot approve its phase {phase!r}; ask somebody else to"
+    return _refusal(RefusalCode.NOT_ALLOWED, message)
+
+
+def not_in_approval_group(trigger: Trigger, actor: str, groups: Sequence[str]) -> Refusal:
+    phase = trigger.current_run.phase.id
+    message = (
+        f"phase {phase!r} of {trigger.id} needs the approval of a member of {' or '.join(groups)}, "
+        f"and {actor} is not known to be one"
+    )
+    return _refusal(RefusalCode.NOT_ALLOWED, message)
+
+
+def unsafe_reference(subject: object, error: str) -> Refusal:
+    """A document refers to something that does not exist, to itself, or to too much."""
+    verb = "save_feature" if isinstance(subject, FeatureKey) else "save_pipeline"
+    return _refusal(RefusalCode.UNSAFE_REFERENCE, f"{subject}: {error}", (verb,))
+
+
+def frozen(command: FeatureCommand, freezes: Iterable[object]) -> Refusal:
+    message = (
+        f"{command.verb} of {command.key} would release more during {' and '.join(map(str, freezes))}; wait "
+        "until the freeze ends, or override it: --override-freeze --reason '…' (overrideFreeze in JSON)"
+    )
+    return _refusal(RefusalCode.FROZEN, message, ("override_freeze",))
+
+
+def override_without_reason() -> Refusal:
+    message = "overriding a freeze needs a reason for the log: --reason '…' (reason in JSON)"
+    return _refusal(RefusalCode.INVALID, message)
+
+
+def missing_role(name: str, command: Command, required: object, granted: str) -> Refusal:
+    """The sender is not granted what the command needs."""
+    message = (
+        f"{name} may not {command.verb.replace('_', ' ')} here: this needs the role {required}, "
+        f"but {name} is granted {granted}; ask an admin for it"
+    )
+    return _refusal(RefusalCode.NOT_ALLOWED, message)
+
+
+def reserved_key_name(key_id: str, name: str) -> Refusal:
+    reserved = ", ".join(sorted(RESERVED_NAMES))
+    message = f"key {key_id}: {name!r} is the name of a service; use any name except {reserved}"
+    return _refusal(RefusalCode.INVALID, message)
+
+
+def key_exists(key_id: str) -> Refusal:
+    message = f"another key has the id {key_id}; create a new one"
+    return _refusal(RefusalCode.IN_USE, message, ("create_key",))
+
+
+def feature_in_use(key: FeatureKey, users: Sequence[str]) -> Refusal:
+    message = f"{key} is used by {', '.join(users)}; change that first"
+    return _refusal(RefusalCode.IN_USE, message)
+
+
+def environment_in_use(name: str, regions: Sequence[str]) -> Refusal:
+    message = f"environment {name} has the regions {', '.join(regions)}; delete them first"
+    return _refusal(RefusalCode.IN_USE, message, ("delete_region",))
+
+
+def named_by_freezes(subject: str, freezes: Collection[str]) -> Refusal:
+    """An environment, region or pipeline cannot go while freezes name it."""
+    named = ", ".join(f"freeze {name}" for name in sorted(freezes))
+    return _refusal(RefusalCode.IN_USE, f"{subject} is named by {named}; change that first", FREEZE_VERBS)
+
+
+def pipeline_running(pipeline_id: str, features: Sequence[str]) -> Refusal:
+    message = f"pipeline {pipeline_id} is running for {', '.join(features)}; end those releases first"
+    return _refusal(RefusalCode.IN_USE, message, ("abort",))
+
+
+def pipeline_in_use(pipeline_id: str, features: Sequence[str]) -> Refusal:
+    message = f"pipeline {pipeline_id} is used by {', '.join(features)}; detach it there first"
+    return _refusal(RefusalCode.IN_USE, message, ("save_feature",))
+
+
+# Refused before a command is decided: by whoever receives it.
+
+
+def too_large(size: int, max_size: int) -> Refusal:
+    return _refusal(RefusalCode.TOO_LARGE, f"the message has {size} bytes; at most {max_size} are allowed")
+
+
+def unknown_command(verb: str, known: Iterable[str]) -> Refusal:
+    message = f"unknown command {verb!r} (known: {', '.join(sorted(known))})"
+    return _refusal(RefusalCode.UNKNOWN_COMMAND, message)
+
+
+def unavailable(reason: str) -> Refusal:
+    """It could not be stored now, and may be sent again."""
+    return _refusal(RefusalCode.UNAVAILABLE, f"{reason}; send the same command again")
+
+
+def internal_error(reason: str) -> Refusal:
+    return _refusal(
+        RefusalCode.UNAVAILABLE, f"internal error ({reason}); the scheduler's log has the details"
+    )
+
+
+def not_a_request(verb: str) -> Refusal:
+    """A command came from a stream or without an inbox for its reply."""
+    message = f"{verb} was not sent as a request; send it with an inbox for the reply"
+    return _refusal(RefusalCode.NOT_ALLOWED, message)
+
+
+def unauthenticated(actor: str, verb: str) -> Refusal:
+    message = (
+        f"nobody vouches for {actor}: send {verb} through the console, or with a key's credentials "
+        f"to sluiceway.commands.{verb}.<key id> (SLUICEWAY_PRINCIPAL)"
+    )
+    return _refusal(RefusalCode.NOT_ALLOWED, message)
+
+
+def missing_identity(sender: str, verb: str) -> Refusal:
+    return _refusal(RefusalCode.NOT_ALLOWED, f"{sender} sent {verb} without saying for whom")
+
+
+def revoked_key(key_id: str) -> Refusal:
+    return _refusal(RefusalCode.NOT_ALLOWED, f"key {key_id!r} was revoked or never created; use a valid key")
+
+
+def expired_key(key_id: str, owner: str) -> Refusal:
+    message = f"key {key_id} of {owner} has expired; ask an admin for a new one"
+    return _refusal(RefusalCode.NOT_ALLOWED, message)
+
+
+def _refusal(code: RefusalCode, message: str, possible: tuple[str, ...] = ()) -> Refusal:
+    return Refusal(code=code, message=message, possible=possible)
