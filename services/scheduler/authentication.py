@@ -72,7 +72,7 @@ Authenticate = Callable[[Command, str | None, str], Awaitable[Command]]
 def authentication_middleware(authenticate: Authenticate) -> Callable[..., BaseMiddleware[Any, Any]]:
     """Return the middleware that gives each command the identity of its sender before it is handled."""
 
-    class Authentication(BaseMiddleware[Any, Any]):
+    class _Authentication(BaseMiddleware[Any, Any]):
         async def consume_scope(
             self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
         ) -> Any:
@@ -87,4 +87,4 @@ def authentication_middleware(authenticate: Authenticate) -> Callable[..., BaseM
             msg.set_decoder(decoded)
             return await call_next(msg)
 
-    return Authentication
+    return _Authentication

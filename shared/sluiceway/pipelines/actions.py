@@ -34,8 +34,9 @@ from .decision import Unchanged
 from .rollbacks import roll_back
 from .transitions import Variant
 
-#: Returns the trigger after the action, or why nothing happens. It takes the row's own command.
-Transition = Callable[[Trigger, Any, int], Trigger | Variant | Unchanged | Refusal]
+#: Returns the trigger after the action, or why nothing happens; None: it is not possible after all.
+#: It takes the row's own command.
+Transition = Callable[[Trigger, Any, int], Trigger | Variant | Unchanged | Refusal | None]
 
 _COMMON_MODELS = (TriggerCommand, PhaseCommand, StartingCommand, GuardrailCommand)
 

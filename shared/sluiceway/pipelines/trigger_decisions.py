@@ -85,6 +85,8 @@ def _apply(
             return _event(state, variant, command, now_ms)
         case Unchanged() | Refusal() as nothing:
             return nothing
+        case None:
+            return refusals.not_possible(command, trigger, possible_actions(trigger.status))
         case unexpected:
             assert_never(unexpected)
 
