@@ -21,7 +21,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _SPAN = re.compile(r"`([^`\n]+)`")
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 
 
@@ -75,7 +75,7 @@ def code_spans(page: Path) -> Iterator[str]:
 
 def links(page: Path) -> Iterator[str]:
     """Yield the target of each link and picture of a page."""
-    yield from _LINK.findall(_BLOCK.sub("", page.read_text()))
+    yield from LINK.findall(_BLOCK.sub("", page.read_text()))
 
 
 def anchors(page: Path) -> set[str]:

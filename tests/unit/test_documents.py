@@ -21,6 +21,7 @@ from sluiceway.contracts.guardrails import Guardrail
 from sluiceway.contracts.pipeline import Approvals
 from tests.support.documents import (
     DOCS,
+    LINK,
     PAGES,
     README,
     ROOT,
@@ -50,6 +51,13 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 def test_the_readme_is_short() -> None:
     assert len(README.read_text().split()) <= README_WORDS_MAX
+
+
+def test_the_readme_answers_each_question_about_the_code_with_one_file() -> None:
+    rows = re.findall(r"^\| \(([a-z])\) [^|]+\?[^|]* \| ([^|]+) \|$", README.read_text(), re.MULTILINE)
+
+    assert "".join(letter for letter, _ in rows) == "abcdefghijklmn"
+    assert [answer for _, answer in rows if len(LINK.findall(answer)) != 1] == []
 
 
 def test_every_page_of_the_documentation_is_listed() -> None:
