@@ -19,11 +19,14 @@ from tests.support.brokers import Broker
 from tests.support.consoles import running_console
 from tests.support.documents import PAGES, README, ROOT, CodeBlock, blocks
 from tests.support.edges import create_key, running_edge
+from tests.support.prometheus import stub_prometheus
 from tests.support.system import Driver, driving, services
 
 REGION = "prod-eu"
 #: What a reader replaces by an address and a key.
-EDGE, KEY = "http://127.0.0.1:8080", "secret-…"
+EDGE, PROMETHEUS, KEY = "http://127.0.0.1:8080", "http://127.0.0.1:9090", "secret-…"
+#: What the example's Prometheus returns: enough samples, few errors.
+SAMPLES, ERROR_RATIO = 500.0, 0.01
 BOUND_SECONDS = 20.0
 RUN = {page: [block for block in blocks(page, "sh", "python") if block.is_run] for page in PAGES}
 
@@ -39,6 +42,12 @@ class RunningSystem:
     #: Text of an example → what a reader would write there.
     replaced: Mapping[str, str]
 
+    def fill_in(self, text: str) -> str:
+        """Return an example with the addresses and the key of this system."""
+        for example, real in self.replaced.items():
+            text = text.replace(example, real)
+        return text
+
 
 @pytest.fixture
 async def system(broker: Broker, tmp_path: Path) -> AsyncIterator[RunningSystem]:
@@ -49,12 +58,16 @@ async def system(broker: Broker, tmp_path: Path) -> AsyncIterator[RunningSystem]
         key = await create_key(driver, region=REGION)
         edge = await stack.enter_async_context(running_edge(broker.url, REGION, tmp_path / "edge", key))
         console = await stack.enter_async_context(running_console(broker.url, tmp_path))
+        prometheus = await stack.enter_async_context(stub_prometheus())
+        prometheus.says = lambda query: SAMPLES if "increase(" in query else ERROR_RATIO
         environment = {
             "SLUICEWAY_NATS_URL": broker.url,
             "CONSOLE_URL": console.url,
             "CONSOLE_KEY": console.key,
         }
-        yield RunningSystem(Cli(broker.url), driver, environment, {EDGE: edge.url, KEY: key})
+        yield RunningSystem(
+            Cli(broker.url), driver, environment, {EDGE: edge.url, PROMETHEUS: prometheus.url, KEY: key}
+        )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +85,8 @@ async def test_the_examples_of_a_page_work(page: Path, system: RunningSystem) ->
 
 
 async def _run_shell(block: CodeBlock, system: RunningSystem) -> None:
-    for _, *arguments in block.commands():
+    for _, *words in block.commands():
+        arguments = [system.fill_in(word) for word in words]
         if arguments == ["watch"]:
             await _watch_until_review(system.cli)
             continue
@@ -93,11 +107,8 @@ async def _watch_until_review(cli: Cli) -> None:
 
 
 async def _run_python(block: CodeBlock, system: RunningSystem) -> None:
-    text = block.text
-    for example, real in system.replaced.items():
-        text = text.replace(example, real)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", text),
+        *(sys.executable, "-c", system.fill_in(block.text)),
         env={**os.environ, **system.environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
