@@ -1,5 +1,6 @@
 """The README and the pages under docs/: what they name exists, and what they show is valid."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,8 +72,7 @@ def test_every_page_of_the_documentation_is_listed() -> None:
 def test_a_page_begins_with_the_question_that_it_answers(page: Path) -> None:
     title, _, first = page.read_text().split("\n", 3)[:3]
 
-    assert title.startswith("# ")
-    assert re.fullmatch(r"\*\*[A-Z].*\?\*\*", first)
+    assert re.fullmatch(r"# .+\?", title) or re.fullmatch(r"\*\*[A-Z].*\?\*\*", first)
 
 
 @each_page
@@ -137,6 +137,12 @@ def test_yaml_is_valid(page: Path, tmp_path: Path) -> None:
             (part,) = parsed
             (key,) = part
             PARTS[key].validate_python(part[key])
+
+
+@each_page
+def test_json_is_valid(page: Path) -> None:
+    for block in blocks(page, "json"):
+        json.loads(block.text)
 
 
 @each_page
