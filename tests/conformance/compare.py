@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal, NamedTuple, Protocol
 
-from sluiceway.evaluation import conformance
 from tests.conformance import generate, users
+from tests.conformance.load import load
 from tests.conformance.official import Official
 from tests.conformance.rule_sets import RuleSet
 
@@ -92,7 +92,7 @@ def compare(rng: Random, coverage: Coverage, *, dialect: bool = True) -> list[Di
     drawn = [users.user(rng, rules.hints) for _ in range(USERS_PER_RULE_SET)]
     coverage.rule_sets += 1
     with Official(rules.specs_json, **rules.options) as official:
-        ours = conformance.load(rules.specs_json, **rules.options)
+        ours = load(rules.specs_json, **rules.options)
         return [each for user in drawn for each in _ask_all(rules, user, official, ours, coverage)]
 
 
@@ -101,7 +101,7 @@ def disagreement(question: Question) -> Disagreement | None:
     specs_json = json.dumps(question.payload, ensure_ascii=False).encode()
     with Official(specs_json, **question.options) as official:
         expected = _answer(official, question)
-    given = _answer(conformance.load(specs_json, **question.options), question)
+    given = _answer(load(specs_json, **question.options), question)
     return None if _same(expected, given) else Disagreement(question, expected, given)
 
 

@@ -37,7 +37,7 @@ PARAMETERS = {
 
 
 class Official:
-    """Answers like what `sluiceway.evaluation.conformance.load` gives, between enter and exit."""
+    """Answers like what `tests.conformance.load` returns, between enter and exit."""
 
     def __init__(
         self,

@@ -7,8 +7,6 @@
 - `operators`, `times`, `versions`, `patterns`, `dialect`: one function per operator
 - `users`, `values`: whom is asked about, and what its values are compared as
 - `bucketing`: unit → bucket
-- `payload`: a whole config-spec payload, parsed as it is needed
-- `conformance`: a payload evaluated as an official SDK would, for differential tests
 
 The semantics are those of Statsig's Server Core SDKs (config specs `dcs-v2`), so that a user gets
 the same answer here and there.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..contracts.identifiers import FeatureKind
-from ..contracts.rule_document import ConfigSpec, OverrideMapping, RuleDocument, SpecRule, SpecSet
+from ..contracts.rule_document import ConfigSpec, OverrideMapping, RuleDocument, SpecSet
 from .compiled_rules import CompiledRule, RuleCompiler, RuleOutcomes, WalkState
 from .condition_tests import Host, Library
 from .nested_gates import EvaluationRun, Evaluator, FindEvaluator, LazyEvaluator, TooDeep
@@ -38,7 +38,7 @@ def compile_specs(
     specs: SpecSet,
     host: Host,
     library: Library,
-    origin: Callable[[str], SpecSource] = lambda name: SpecSource(),
+    origin: Callable[[str], SpecSource],
 ) -> CompiledSpecs:
     """Return what answers for each gate and config of a set. None of it raises, but `TooDeep`."""
     compiler = _Compiler(specs, host, library, origin)
@@ -96,12 +96,7 @@ class _Compiler:
             compiled = self._rules.rule(rule, spec.salt)
             passed = judge.passed(rule, Reason.SPLIT if compiled.within else Reason.RULE)
             failed = judge.failed(rule, spec) if compiled.within else passed
-            yield RuleOutcomes(compiled, passed, failed, self._delegate(rule))
-
-    def _delegate(self, rule: SpecRule) -> str | None:
-        """Return the config that answers in a rule's place; None where there is no such spec."""
-        name, is_config = rule.config_delegate, self._library.is_config
-        return name if name is not None and (is_config is None or is_config(name)) else None
+            yield RuleOutcomes(compiled, passed, failed, rule.config_delegate)
 
     def _walked(
         self, decisions: tuple[RuleOutcomes, ...], otherwise: EvaluationOutcome, judge: OutcomeFactory

@@ -44,8 +44,6 @@ class Library:
 
     gates: dict[str, LazyEvaluator] = field(default_factory=dict)
     configs: dict[str, LazyEvaluator] = field(default_factory=dict)
-    #: Whether a config of this name has a spec of its own; only such a one may be delegated to.
-    is_config: Callable[[str], bool] | None = None
     #: List → the keys of its members (`member_key`).
     id_lists: dict[str, frozenset[str]] = field(default_factory=dict)
 

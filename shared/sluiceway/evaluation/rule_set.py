@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..contracts.identifiers import FeatureKey, FeatureKind
 from ..contracts.rule_document import RuleDocument
-from .compiler import compile_document, compile_specs, unrecognized
+from .compiler import compile_document
 from .condition_tests import Host, Library
 from .nested_gates import Evaluator, LazyEvaluator
 from .outcomes import UNRECOGNIZED, EvaluationOutcome
-from .payload import Payload
 from .results import Config, Evaluation, Reason
 from .users import AnyUser
 
@@ -31,7 +30,10 @@ class RuleSet:
         self._host = host
         self._features: set[FeatureKey] = set()
         self._listed: dict[FeatureKey, frozenset[str]] = {}
-        self._use(Library())
+        #: What rules may refer to by name, as it is now.
+        self.library = library = Library()
+        self._gates = library.gates
+        self._configs = library.configs
 
     def apply(self, document: RuleDocument, text: bytes | None = None) -> None:
         """Put a document in place of what was there; it is compiled when it is asked for first.
@@ -43,32 +45,12 @@ class RuleSet:
         the new ones. What it costs does not depend on the other features.
         """
         named, name = self._named(document.kind), document.spec_name
-        self._list(document.key, _sets(document.specs.member_lists))
+        self._list(document.key, document.specs.member_lists)
         self._features.add(document.key)
         if document.has_spec:
             named[name] = LazyEvaluator(self._compiled, text or document.to_json())
         else:
             named.pop(name, None)
-
-    def replace(self, payload: Payload, member_lists: Mapping[str, Iterable[str]]) -> None:
-        """Put a whole set in place of everything; a reader sees the old or the new, never a mixture."""
-        library = Library(is_config=payload.is_config, id_lists=_sets(member_lists))
-
-        def compiled(key: FeatureKey) -> Evaluator:
-            specs = compile_specs(payload.spec_set(*key), self._host, library)
-            return specs.of(key.kind).get(key.name, unrecognized)
-
-        for kind, named in (
-            (FeatureKind.GATE, library.gates),
-            (FeatureKind.DYNAMIC_CONFIG, library.configs),
-        ):
-            for name in payload.names(kind):
-                named[name] = LazyEvaluator(compiled, FeatureKey(kind, name))
-        self._features = {
-            *(FeatureKey(FeatureKind.GATE, name) for name in library.gates),
-            *(FeatureKey(FeatureKind.DYNAMIC_CONFIG, name) for name in library.configs),
-        }
-        self._use(library)
 
     def remove(self, key: FeatureKey) -> None:
         """Forget a feature."""
@@ -122,22 +104,17 @@ class RuleSet:
     def __len__(self) -> int:
         return len(self._features)
 
-    def _use(self, library: Library) -> None:
-        self._library = library
-        self._gates = library.gates
-        self._configs = library.configs
-
-    def _list(self, key: FeatureKey, lists: dict[str, frozenset[str]]) -> None:
+    def _list(self, key: FeatureKey, lists: Mapping[str, Iterable[str]]) -> None:
         """Put the id lists of a feature in place of those that it had."""
-        self._library.id_lists.update(lists)
+        self.library.id_lists.update((name, frozenset(members)) for name, members in lists.items())
         for name in self._listed.pop(key, frozenset()) - lists.keys():
-            self._library.id_lists.pop(name, None)
+            self.library.id_lists.pop(name, None)
         if lists:
             self._listed[key] = frozenset(lists)
 
     def _compiled(self, text: bytes) -> Evaluator:
         document = RuleDocument.model_validate_json(text, extra="ignore")
-        compiled = compile_document(document, self._host, self._library)
+        compiled = compile_document(document, self._host, self.library)
         return compiled.of(document.kind)[document.spec_name]
 
     def _named(self, kind: FeatureKind) -> dict[str, LazyEvaluator]:
@@ -147,7 +124,3 @@ class RuleSet:
 def _as_gate(verdict: EvaluationOutcome) -> Evaluation:
     answer = verdict.evaluation
     return answer if answer.value is verdict.passes else answer._replace(value=verdict.passes)
-
-
-def _sets(lists: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
-    return {name: frozenset(members) for name, members in lists.items()}

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sluiceway.evaluation import conformance
+from tests.conformance.load import Loaded, load
 
 EVERYONE: dict[str, Any] = {"type": "public", "idType": "userID"}
 
@@ -33,7 +33,5 @@ def payload(gates: dict[str, Any], conditions: dict[str, Any] | None = None, **p
     return json.dumps(whole).encode()
 
 
-def loaded(
-    gates: dict[str, Any], conditions: dict[str, Any] | None = None, **parts: Any
-) -> conformance.Loaded:
-    return conformance.load(payload(gates, conditions, **parts))
+def loaded(gates: dict[str, Any], conditions: dict[str, Any] | None = None, **parts: Any) -> Loaded:
+    return load(payload(gates, conditions, **parts))

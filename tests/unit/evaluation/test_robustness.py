@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway.evaluation.operators import OPERATORS
-from sluiceway.evaluation.payload import InvalidPayload, Payload
 from sluiceway.evaluation.users import NAMES, User
+from tests.conformance.payload import InvalidPayload, Payload
 
 from .payloads import loaded, payload, rule, spec
 
