@@ -1,59 +1,82 @@
 """Rules, and what changes between two versions, as a person would say it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sluiceway.contracts.conditions import Condition, ConditionType
+from sluiceway.contracts.conditions import Condition, ConditionOperator, ConditionType
 from sluiceway.contracts.feature import ConfigRule, FeatureRule, Spec
 from sluiceway.contracts.pipeline import PhaseRule
+from sluiceway.pipelines.references import GATE_REFERENCES, SEGMENT_REFERENCES
 
-#: How the operators read between what is looked at and what it is compared with.
-OPERATORS = {
-    "any": "is one of",
-    "none": "is none of",
-    "any_case_sensitive": "is exactly one of",
-    "none_case_sensitive": "is exactly none of",
-    "eq": "is",
-    "neq": "is not",
-    "gt": "is more than",
-    "gte": "is at least",
-    "lt": "is less than",
-    "lte": "is at most",
-    "str_contains_any": "contains one of",
-    "str_contains_none": "contains none of",
-    "str_starts_with_any": "starts with one of",
-    "str_ends_with_any": "ends with one of",
-    "str_matches": "matches",
-    "version_eq": "is version",
-    "version_neq": "is not version",
-    "version_gt": "is newer than",
-    "version_gte": "is at least version",
-    "version_lt": "is older than",
-    "version_lte": "is at most version",
-    "before": "is before",
-    "after": "is after",
-    "on": "is on the day",
+#: How each operator reads between what is looked at and the target.
+OPERATOR_WORDS: Mapping[ConditionOperator, str] = {
+    ConditionOperator.ANY: "is one of",
+    ConditionOperator.NONE: "is none of",
+    ConditionOperator.ANY_CASE_SENSITIVE: "is exactly one of",
+    ConditionOperator.NONE_CASE_SENSITIVE: "is exactly none of",
+    ConditionOperator.STR_STARTS_WITH_ANY: "starts with one of",
+    ConditionOperator.STR_ENDS_WITH_ANY: "ends with one of",
+    ConditionOperator.STR_CONTAINS_ANY: "contains one of",
+    ConditionOperator.STR_CONTAINS_NONE: "contains none of",
+    ConditionOperator.STR_MATCHES: "matches",
+    ConditionOperator.EQ: "is",
+    ConditionOperator.NEQ: "is not",
+    ConditionOperator.GT: "is more than",
+    ConditionOperator.GTE: "is at least",
+    ConditionOperator.LT: "is less than",
+    ConditionOperator.LTE: "is at most",
+    ConditionOperator.VERSION_GT: "is newer than",
+    ConditionOperator.VERSION_GTE: "is at least version",
+    ConditionOperator.VERSION_LT: "is older than",
+    ConditionOperator.VERSION_LTE: "is at most version",
+    ConditionOperator.VERSION_EQ: "is version",
+    ConditionOperator.VERSION_NEQ: "is not version",
+    ConditionOperator.BEFORE: "is before",
+    ConditionOperator.AFTER: "is after",
+    ConditionOperator.ON: "is on the day",
+    ConditionOperator.ARRAY_CONTAINS_ANY: "has one of",
+    ConditionOperator.ARRAY_CONTAINS_NONE: "has none of",
+    ConditionOperator.ARRAY_CONTAINS_ALL: "has all of",
+    ConditionOperator.NOT_ARRAY_CONTAINS_ALL: "lacks one of",
 }
-RELATIONS = {
+#: What each condition type looks at; with `REFERENCES`, the whole test but its target.
+TYPE_WORDS: Mapping[ConditionType, str] = {
+    ConditionType.PUBLIC: "everyone",
+    ConditionType.CUSTOM_FIELD: "custom field",
+    ConditionType.USER_ID: "user id",
+    ConditionType.EMAIL: "email",
+    ConditionType.COUNTRY: "country",
+    ConditionType.LOCALE: "locale",
+    ConditionType.IP_ADDRESS: "ip address",
+    ConditionType.APP_VERSION: "app version",
+    ConditionType.UNIT_ID: "unit id",
+    ConditionType.ENVIRONMENT_TIER: "environment tier",
     ConditionType.PASSES_GATE: "passes gate",
     ConditionType.FAILS_GATE: "fails gate",
     ConditionType.PASSES_SEGMENT: "is in segment",
     ConditionType.FAILS_SEGMENT: "is not in segment",
+    ConditionType.TIME: "time",
 }
+#: Types whose target is another feature; they have no operator.
+REFERENCES = GATE_REFERENCES | SEGMENT_REFERENCES
 
 
 def describe_condition(condition: Condition) -> str:
     """Return one test, for example `region is one of us-west`."""
+    words = TYPE_WORDS[condition.type]
     if condition.type is ConditionType.PUBLIC:
-        return "everyone"
-    if condition.type in RELATIONS:
-        return f"{RELATIONS[condition.type]} {_listed(condition.target_value)}"
-    subject = condition.field or condition.custom_id or condition.type.replace("_", " ")
-    operator = condition.operator or "is one of"
-    return (
-        f"{subject} {OPERATORS.get(operator, operator.replace('_', ' '))} {_listed(condition.target_value)}"
-    )
+        return words
+    if condition.type in REFERENCES:
+        return f"{words} {_listed(condition.target_value)}"
+    subject = condition.field or condition.custom_id or words
+    return f"{subject} {_operator_words(condition.operator)} {_listed(condition.target_value)}"
+
+
+def _operator_words(operator: str | None) -> str:
+    """Return how an operator reads; one that this version does not know as it is spelled."""
+    known = ConditionOperator.parse(operator or ConditionOperator.ANY)
+    return OPERATOR_WORDS[known] if known else str(operator).replace("_", " ")
 
 
 def describe_segment(rule: PhaseRule | FeatureRule) -> str:

@@ -1,4 +1,8 @@
-"""A condition, as authors of features and of pipelines write it (Console API)."""
+"""A condition, as authors of features and of pipelines write it (Console API).
+
+`docs/conditions.md` has a line with an example for each type and operator; a test names the tables that a
+new one needs.
+"""
 
 from enum import StrEnum
 
@@ -26,20 +30,93 @@ class ConditionType(StrEnum):
     UNIT_ID = "unit_id"
     #: the environment of the region
     ENVIRONMENT_TIER = "environment_tier"
-    #: whoever passes (or fails) the gate that `targetValue` names; takes no operator
+    #: users who pass (or fail) the gate that `targetValue` names; takes no operator
     PASSES_GATE = "passes_gate"
     FAILS_GATE = "fails_gate"
-    #: whoever is (or is not) in the segment that `targetValue` names; takes no operator
+    #: users in (or not in) the segment that `targetValue` names; takes no operator
     PASSES_SEGMENT = "passes_segment"
     FAILS_SEGMENT = "fails_segment"
     #: the time of the check
     TIME = "time"
 
 
+class ConditionOperator(StrEnum):
+    """How a condition compares a value with its target.
+
+    "Text" is compared without regard to case, unless it says "exact".
+    """
+
+    #: text is one of a list
+    ANY = "any"
+    #: text is not in a list
+    NONE = "none"
+    #: exact text is one of a list
+    ANY_CASE_SENSITIVE = "any_case_sensitive"
+    #: exact text is not in a list
+    NONE_CASE_SENSITIVE = "none_case_sensitive"
+    #: text starts with one of a list
+    STR_STARTS_WITH_ANY = "str_starts_with_any"
+    #: text ends with one of a list
+    STR_ENDS_WITH_ANY = "str_ends_with_any"
+    #: text contains one of a list
+    STR_CONTAINS_ANY = "str_contains_any"
+    #: text contains none of a list
+    STR_CONTAINS_NONE = "str_contains_none"
+    #: a regular expression is found in the exact text
+    STR_MATCHES = "str_matches"
+    #: equal to a text (exact), number, boolean or list
+    EQ = "eq"
+    #: not equal to it
+    NEQ = "neq"
+    #: greater than a number
+    GT = "gt"
+    #: greater than a number, or equal to it
+    GTE = "gte"
+    #: less than a number
+    LT = "lt"
+    #: less than a number, or equal to it
+    LTE = "lte"
+    #: a newer version than the target
+    VERSION_GT = "version_gt"
+    #: the target's version or a newer one
+    VERSION_GTE = "version_gte"
+    #: an older version than the target
+    VERSION_LT = "version_lt"
+    #: the target's version or an older one
+    VERSION_LTE = "version_lte"
+    #: the target's version; `1.2` is `1.2.0`
+    VERSION_EQ = "version_eq"
+    #: another version than the target's
+    VERSION_NEQ = "version_neq"
+    #: earlier than a point in time
+    BEFORE = "before"
+    #: later than a point in time
+    AFTER = "after"
+    #: on the same day; refused, since it crashes official SDKs for some numbers
+    ON = "on"
+    #: a list that has one of the target's elements (exact text)
+    ARRAY_CONTAINS_ANY = "array_contains_any"
+    #: a list that has none of the target's elements
+    ARRAY_CONTAINS_NONE = "array_contains_none"
+    #: a list that has all of the target's elements
+    ARRAY_CONTAINS_ALL = "array_contains_all"
+    #: a list that lacks one of the target's elements
+    NOT_ARRAY_CONTAINS_ALL = "not_array_contains_all"
+
+    @classmethod
+    def parse(cls, text: str | None) -> "ConditionOperator | None":
+        """Return the operator of this name; None if there is none."""
+        try:
+            return None if text is None else cls(text)
+        except ValueError:
+            return None
+
+
 class Condition(AuthoredModel):
     """One test; the conditions of a rule must all hold."""
 
     type: ConditionType
+    #: A `ConditionOperator`. Any text is read, since older events may hold others; validation refuses those.
     operator: str | None = None
     field: str | None = None
     target_value: Scalar | tuple[Scalar, ...] | None = None

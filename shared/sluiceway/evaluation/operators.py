@@ -6,6 +6,7 @@ from operator import eq, ge, gt, le, lt, ne
 
 from pydantic import JsonValue
 
+from ..contracts.conditions import ConditionOperator
 from .patterns import matches
 from .times import after, before, on
 from .values import distinct_texts, element_text, number, user_text
@@ -23,11 +24,10 @@ class UnsupportedOperator(ValueError):
 
 def compile_test(operator: str, target: JsonValue) -> Test:
     """Return what tests values against `target`; `UnsupportedOperator` for an unknown operator."""
-    try:
-        prepare = OPERATORS[operator]
-    except KeyError:
-        raise UnsupportedOperator(f"unknown operator {operator!r}") from None
-    return prepare(target)
+    known = ConditionOperator.parse(operator)
+    if known is None:
+        raise UnsupportedOperator(f"unknown operator {operator!r}")
+    return OPERATORS[known](target)
 
 
 def any_of(target: JsonValue) -> Test:
@@ -145,33 +145,33 @@ def _negated(prepare: Prepare) -> Prepare:
 
 _contains_any = searched(str.__contains__)
 
-OPERATORS: Mapping[str, Prepare] = {
-    "any": any_of,
-    "none": _negated(any_of),
-    "any_case_sensitive": any_of_case_sensitive,
-    "none_case_sensitive": _negated(any_of_case_sensitive),
-    "str_starts_with_any": searched(str.startswith),
-    "str_ends_with_any": searched(str.endswith),
-    "str_contains_any": _contains_any,
-    "str_contains_none": _negated(_contains_any),
-    "str_matches": matches,
-    "eq": equal,
-    "neq": _negated(equal),
-    "gt": compared_numbers(gt),
-    "gte": compared_numbers(ge),
-    "lt": compared_numbers(lt),
-    "lte": compared_numbers(le),
-    "version_gt": compared_versions(gt),
-    "version_gte": compared_versions(ge),
-    "version_lt": compared_versions(lt),
-    "version_lte": compared_versions(le),
-    "version_eq": compared_versions(eq),
-    "version_neq": compared_versions(ne),
-    "before": before,
-    "after": after,
-    "on": on,
-    "array_contains_any": array_contains(lambda found, wanted: not wanted.isdisjoint(found)),
-    "array_contains_none": array_contains(lambda found, wanted: wanted.isdisjoint(found)),
-    "array_contains_all": array_contains(lambda found, wanted: wanted <= found),
-    "not_array_contains_all": array_contains(lambda found, wanted: not wanted <= found),
+OPERATORS: Mapping[ConditionOperator, Prepare] = {
+    ConditionOperator.ANY: any_of,
+    ConditionOperator.NONE: _negated(any_of),
+    ConditionOperator.ANY_CASE_SENSITIVE: any_of_case_sensitive,
+    ConditionOperator.NONE_CASE_SENSITIVE: _negated(any_of_case_sensitive),
+    ConditionOperator.STR_STARTS_WITH_ANY: searched(str.startswith),
+    ConditionOperator.STR_ENDS_WITH_ANY: searched(str.endswith),
+    ConditionOperator.STR_CONTAINS_ANY: _contains_any,
+    ConditionOperator.STR_CONTAINS_NONE: _negated(_contains_any),
+    ConditionOperator.STR_MATCHES: matches,
+    ConditionOperator.EQ: equal,
+    ConditionOperator.NEQ: _negated(equal),
+    ConditionOperator.GT: compared_numbers(gt),
+    ConditionOperator.GTE: compared_numbers(ge),
+    ConditionOperator.LT: compared_numbers(lt),
+    ConditionOperator.LTE: compared_numbers(le),
+    ConditionOperator.VERSION_GT: compared_versions(gt),
+    ConditionOperator.VERSION_GTE: compared_versions(ge),
+    ConditionOperator.VERSION_LT: compared_versions(lt),
+    ConditionOperator.VERSION_LTE: compared_versions(le),
+    ConditionOperator.VERSION_EQ: compared_versions(eq),
+    ConditionOperator.VERSION_NEQ: compared_versions(ne),
+    ConditionOperator.BEFORE: before,
+    ConditionOperator.AFTER: after,
+    ConditionOperator.ON: on,
+    ConditionOperator.ARRAY_CONTAINS_ANY: array_contains(lambda found, wanted: not wanted.isdisjoint(found)),
+    ConditionOperator.ARRAY_CONTAINS_NONE: array_contains(lambda found, wanted: wanted.isdisjoint(found)),
+    ConditionOperator.ARRAY_CONTAINS_ALL: array_contains(lambda found, wanted: wanted <= found),
+    ConditionOperator.NOT_ARRAY_CONTAINS_ALL: array_contains(lambda found, wanted: not wanted <= found),
 }

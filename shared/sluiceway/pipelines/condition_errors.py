@@ -1,131 +1,199 @@
-"""What is wrong with a condition: what cannot work, and what would harm whoever evaluates it.
+"""What is wrong with a condition: what cannot work, and what would harm the processes that evaluate it.
 
-Some rules do harm in the official SDKs, which are in other people's processes: a crash, a stall, an
-answer by chance. They are refused here, and nowhere later explained away.
+Some conditions harm the official SDKs, which run in other people's processes: they crash, stall or answer
+at random. Such conditions are refused here, when they are saved.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from reprlib import repr as short
 
 from pydantic import JsonValue
 
-from ..contracts.conditions import Condition, ConditionType
-from ..evaluation.operators import OPERATORS
+from ..contracts.conditions import Condition, ConditionOperator, ConditionType
 from ..evaluation.patterns import pattern_error
 from ..evaluation.times import parse_time
 from ..evaluation.values import element_text, number
 from ..evaluation.versions import is_version
-from .references import GATE_REFERENCES, SEGMENT_REFERENCES, referenced_spec
+from .references import referenced_spec
 
-TIME_OPERATORS = ("after", "before")
-#: Take no operator.
-BARE = GATE_REFERENCES | SEGMENT_REFERENCES | {ConditionType.PUBLIC}
+#: Yields what is wrong with a condition of one type.
+TypeCheck = Callable[[Condition], Iterator[str]]
+#: Yields what is wrong with a target, for one operator.
+TargetCheck = Callable[[ConditionOperator, JsonValue], Iterator[str]]
+
+#: What `time` can be compared by.
+TIME_OPERATORS = frozenset({ConditionOperator.AFTER, ConditionOperator.BEFORE})
+#: Known, but refused with every target.
+REFUSED_OPERATORS = frozenset({ConditionOperator.ON})
 
 
 def condition_errors(condition: Condition) -> Iterator[str]:
-    """Give every fault of a condition, as a sentence that says what to do."""
-    if condition.type in BARE:
-        if condition.operator is not None:
-            yield f"{condition.type} takes no operator; leave {condition.operator!r} out"
-        if condition.type is not ConditionType.PUBLIC and not referenced_spec(condition):
-            yield f"{condition.type} needs one name as its targetValue"
-        return
-    if condition.type is ConditionType.CUSTOM_FIELD and not condition.field:
+    """Yield everything that is wrong with a condition; each error says what to do."""
+    yield from TYPE_CHECKS[condition.type](condition)
+
+
+def target_errors(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
+    """Yield everything that is wrong with a target."""
+    yield from TARGET_CHECKS[operator](operator, target)
+
+
+def _public(condition: Condition) -> Iterator[str]:
+    if condition.operator is not None:
+        yield f"{condition.type} takes no operator; remove {condition.operator!r}"
+
+
+def _reference(condition: Condition) -> Iterator[str]:
+    yield from _public(condition)
+    if not referenced_spec(condition):
+        yield f"{condition.type} needs one name as its targetValue"
+
+
+def _custom_field(condition: Condition) -> Iterator[str]:
+    if not condition.field:
         yield "custom_field needs a field"
-    if condition.type is ConditionType.UNIT_ID and not condition.custom_id:
+    yield from _compared(condition)
+
+
+def _unit_id(condition: Condition) -> Iterator[str]:
+    if not condition.custom_id:
         yield "unit_id needs a customID"
-    yield from _operator_errors(condition)
+    yield from _compared(condition)
 
 
-def target_errors(operator: str, target: JsonValue) -> Iterator[str]:
-    """Give every fault of a target, for an operator that there is."""
-    if operator == "on":
-        yield "`on` ends the processes of official SDKs for some numbers; use `after` and `before`"
-    elif check := _TARGETS.get(operator):
-        yield from check(operator, target)
+def _compared(condition: Condition) -> Iterator[str]:
+    yield from _operator_errors(condition, frozenset(ConditionOperator) - REFUSED_OPERATORS)
 
 
-def _operator_errors(condition: Condition) -> Iterator[str]:
-    operator = condition.operator
-    possible = sorted(TIME_OPERATORS if condition.type is ConditionType.TIME else OPERATORS.keys() - {"on"})
-    if operator is None:
-        yield f"{condition.type} needs an operator, one of {', '.join(possible)}"
-    elif operator not in possible and operator != "on":
-        yield f"unknown operator {operator!r}; use one of {', '.join(possible)}"
+def _time_compared(condition: Condition) -> Iterator[str]:
+    yield from _operator_errors(condition, TIME_OPERATORS)
+
+
+def _operator_errors(condition: Condition, allowed: frozenset[ConditionOperator]) -> Iterator[str]:
+    operator = ConditionOperator.parse(condition.operator)
+    known = ", ".join(sorted(allowed))
+    if condition.operator is None:
+        yield f"{condition.type} needs an operator, one of {known}"
+    elif operator is None:
+        yield f"unknown operator {condition.operator!r}; use one of {known}"
+    elif operator not in allowed | REFUSED_OPERATORS:
+        yield f"{condition.type} does not support the operator {condition.operator!r}; use one of {known}"
     else:
         target = condition.target_value
         yield from target_errors(operator, list(target) if isinstance(target, tuple) else target)
 
 
-def _text_array(operator: str, target: JsonValue) -> Iterator[str]:
+def _on(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
+    yield f"the operator `{operator}` crashes official SDKs for some numbers; use `after` and `before`"
+
+
+def _texts(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
     if not isinstance(target, list):
-        yield f"`{operator}` needs a list as its targetValue"
-    elif operator.endswith("case_sensitive"):
-        yield from _colliding(operator, target)
+        yield f"`{operator}` needs a list as its targetValue, not {short(target)}"
 
 
-def _array(operator: str, target: JsonValue) -> Iterator[str]:
-    if not isinstance(target, list):
-        yield f"`{operator}` needs a list as its targetValue"
-        return
-    if "" in target:
-        yield f'`{operator}` with "" in its targetValue is answered by chance in official SDKs; leave it out'
-    yield from _colliding(operator, target)
-
-
-def _equality(operator: str, target: JsonValue) -> Iterator[str]:
+def _exact_texts(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
+    yield from _texts(operator, target)
     if isinstance(target, list):
         yield from _colliding(operator, target)
 
 
-def _colliding(operator: str, target: list[JsonValue]) -> Iterator[str]:
+def _elements(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
+    if isinstance(target, list) and "" in target:
+        yield f'`{operator}`: official SDKs answer at random for "" in a targetValue; remove it'
+    yield from _exact_texts(operator, target)
+
+
+def _equality(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
+    if isinstance(target, list):
+        yield from _colliding(operator, target)
+        yield from _duplicates(operator, target)
+
+
+def _colliding(operator: ConditionOperator, target: list[JsonValue]) -> Iterator[str]:
     seen: dict[str, str] = {}
     for text in map(element_text, target):
-        other = seen.get(text.lower())
-        if other is not None and other != text:
-            yield f"`{operator}`: {other!r} and {text!r} differ only in case; SDKs keep but one of them"
-        elif other is not None and operator in ("eq", "neq"):
-            yield f"`{operator}`: {text!r} stands twice, which ends the processes of official SDKs"
-        seen[text.lower()] = text
+        other = seen.setdefault(text.lower(), text)
+        if other != text:
+            yield f"`{operator}`: {other!r} and {text!r} differ only in case; official SDKs keep only one"
 
 
-def _number(operator: str, target: JsonValue) -> Iterator[str]:
+def _duplicates(operator: ConditionOperator, target: list[JsonValue]) -> Iterator[str]:
+    for text, count in Counter(map(element_text, target)).items():
+        if count > 1:
+            yield f"`{operator}`: duplicate {text!r} in the targetValue crashes official SDKs; remove one"
+
+
+def _number(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
     if number(target) is None:
-        yield f"`{operator}` needs a number as its targetValue, not {target!r}"
+        yield f"`{operator}` needs a number as its targetValue, not {short(target)}"
 
 
-def _version(operator: str, target: JsonValue) -> Iterator[str]:
+def _version(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
     if not isinstance(target, str) or not is_version(target):
-        yield f'`{operator}` needs a version such as "1.10.2" as its targetValue, not {target!r}'
+        yield f'`{operator}` needs a version such as "1.10.2" as its targetValue, not {short(target)}'
 
 
-def _time(operator: str, target: JsonValue) -> Iterator[str]:
+def _time(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
     if number(target) is None and not (isinstance(target, str) and parse_time(target) is not None):
         yield (
             f"`{operator}` needs milliseconds since 1970, or a time such as 2026-01-31T12:00:00Z, as its "
-            f"targetValue, not {target!r}"
+            f"targetValue, not {short(target)}"
         )
 
 
-def _pattern(operator: str, target: JsonValue) -> Iterator[str]:
+def _pattern(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:
     if not isinstance(target, str):
-        yield f"`{operator}` needs a pattern as its targetValue"
-    elif fault := pattern_error(target):
-        yield f"`{operator}`: {fault}"
+        yield f"`{operator}` needs a pattern as its targetValue, not {short(target)}"
+    elif error := pattern_error(target):
+        yield f"`{operator}`: {error}"
 
 
-_TARGETS: Mapping[str, Callable[[str, JsonValue], Iterator[str]]] = {
-    **dict.fromkeys(("any", "none", "any_case_sensitive", "none_case_sensitive"), _text_array),
-    **dict.fromkeys(
-        ("str_starts_with_any", "str_ends_with_any", "str_contains_any", "str_contains_none"), _text_array
-    ),
-    **dict.fromkeys(
-        ("array_contains_any", "array_contains_none", "array_contains_all", "not_array_contains_all"), _array
-    ),
-    **dict.fromkeys(("eq", "neq"), _equality),
-    **dict.fromkeys(("gt", "gte", "lt", "lte"), _number),
-    **dict.fromkeys(
-        ("version_gt", "version_gte", "version_lt", "version_lte", "version_eq", "version_neq"), _version
-    ),
-    **dict.fromkeys(TIME_OPERATORS, _time),
-    "str_matches": _pattern,
+TYPE_CHECKS: Mapping[ConditionType, TypeCheck] = {
+    ConditionType.PUBLIC: _public,
+    ConditionType.CUSTOM_FIELD: _custom_field,
+    ConditionType.USER_ID: _compared,
+    ConditionType.EMAIL: _compared,
+    ConditionType.COUNTRY: _compared,
+    ConditionType.LOCALE: _compared,
+    ConditionType.IP_ADDRESS: _compared,
+    ConditionType.APP_VERSION: _compared,
+    ConditionType.UNIT_ID: _unit_id,
+    ConditionType.ENVIRONMENT_TIER: _compared,
+    ConditionType.PASSES_GATE: _reference,
+    ConditionType.FAILS_GATE: _reference,
+    ConditionType.PASSES_SEGMENT: _reference,
+    ConditionType.FAILS_SEGMENT: _reference,
+    ConditionType.TIME: _time_compared,
+}
+
+TARGET_CHECKS: Mapping[ConditionOperator, TargetCheck] = {
+    ConditionOperator.ANY: _texts,
+    ConditionOperator.NONE: _texts,
+    ConditionOperator.ANY_CASE_SENSITIVE: _exact_texts,
+    ConditionOperator.NONE_CASE_SENSITIVE: _exact_texts,
+    ConditionOperator.STR_STARTS_WITH_ANY: _texts,
+    ConditionOperator.STR_ENDS_WITH_ANY: _texts,
+    ConditionOperator.STR_CONTAINS_ANY: _texts,
+    ConditionOperator.STR_CONTAINS_NONE: _texts,
+    ConditionOperator.STR_MATCHES: _pattern,
+    ConditionOperator.EQ: _equality,
+    ConditionOperator.NEQ: _equality,
+    ConditionOperator.GT: _number,
+    ConditionOperator.GTE: _number,
+    ConditionOperator.LT: _number,
+    ConditionOperator.LTE: _number,
+    ConditionOperator.VERSION_GT: _version,
+    ConditionOperator.VERSION_GTE: _version,
+    ConditionOperator.VERSION_LT: _version,
+    ConditionOperator.VERSION_LTE: _version,
+    ConditionOperator.VERSION_EQ: _version,
+    ConditionOperator.VERSION_NEQ: _version,
+    ConditionOperator.BEFORE: _time,
+    ConditionOperator.AFTER: _time,
+    ConditionOperator.ON: _on,
+    ConditionOperator.ARRAY_CONTAINS_ANY: _elements,
+    ConditionOperator.ARRAY_CONTAINS_NONE: _elements,
+    ConditionOperator.ARRAY_CONTAINS_ALL: _elements,
+    ConditionOperator.NOT_ARRAY_CONTAINS_ALL: _elements,
 }

@@ -9,12 +9,9 @@ A salt never changes between phases, so that a user who is in stays in.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 
-from pydantic import JsonValue
-
-from ..contracts.conditions import Condition, ConditionType
+from ..contracts.conditions import Condition
 from ..contracts.events import FeatureEvent
 from ..contracts.feature import Feature, FeatureRule, Spec, TriggerStatus
 from ..contracts.identifiers import FeatureKind
@@ -28,7 +25,7 @@ from ..contracts.rule_document import (
     SpecSet,
 )
 from ..evaluation.condition_tests import member_key
-from .references import GATE_REFERENCES, SEGMENT_REFERENCES, referenced_spec
+from .sdk_conditions import sdk_condition
 from .segments import Coverage, Extent, Location, coverage, remainder
 
 ENTITIES = {
@@ -36,17 +33,7 @@ ENTITIES = {
     FeatureKind.DYNAMIC_CONFIG: "dynamic_config",
     FeatureKind.SEGMENT: "segment",
 }
-#: Where the SDK finds what an author's condition looks at.
-USER_FIELDS = {
-    ConditionType.USER_ID: "userID",
-    ConditionType.EMAIL: "email",
-    ConditionType.COUNTRY: "country",
-    ConditionType.LOCALE: "locale",
-    ConditionType.IP_ADDRESS: "ip",
-    ConditionType.APP_VERSION: "appVersion",
-}
 CHECKSUM_LENGTH = 16
-PASSING = frozenset({ConditionType.PASSES_GATE, ConditionType.PASSES_SEGMENT})
 #: The rule of a segment that its list of ids stands for.
 IDS_RULE = "ids"
 
@@ -217,26 +204,3 @@ class _Parts:
 def rule_id(rule: FeatureRule) -> str:
     """Return the id of a rule, which also salts its percentage."""
     return rule.id or rule.name
-
-
-def sdk_condition(condition: Condition) -> SpecCondition:
-    """Return a condition about the user as the SDKs read it."""
-    target: JsonValue = json.loads(json.dumps(condition.target_value))
-    if condition.type is ConditionType.UNIT_ID:
-        return SpecCondition(
-            type="unit_id",
-            operator=condition.operator,
-            target_value=target,
-            id_type=condition.custom_id or "userID",
-        )
-    if condition.type in GATE_REFERENCES | SEGMENT_REFERENCES:
-        type_ = "pass_gate" if condition.type in PASSING else "fail_gate"
-        return SpecCondition(type=type_, target_value=referenced_spec(condition))
-    if condition.type is ConditionType.TIME:
-        return SpecCondition(type="current_time", operator=condition.operator, target_value=target)
-    return SpecCondition(
-        type="user_field",
-        operator=condition.operator,
-        field=USER_FIELDS.get(condition.type, condition.field),
-        target_value=target,
-    )

@@ -1,44 +1,46 @@
-"""What is looked at once more before rules are published: what was saved long ago, or by two at once."""
+"""What is checked again before rules are published.
+
+A feature may have been saved long ago, or at the same moment as another one that it refers to.
+"""
 
 from collections.abc import Iterator
 
+from ..contracts.conditions import ConditionOperator
 from ..contracts.feature import Feature
 from ..contracts.rule_document import RuleDocument, SpecCondition, SpecRule
 from ..evaluation.condition_tests import IN_LIST
-from ..evaluation.operators import OPERATORS
 from .condition_errors import target_errors
 from .references import References, feature_references, reference_error
 
 #: A message of NATS holds a megabyte; headers and the key need room as well.
 DOCUMENT_BYTES_MAX = 1_000_000
 
-#: Condition types that the official SDKs and ours evaluate alike.
-KNOWN_TYPES = frozenset(
-    {"public", "user_field", "environment_field", "unit_id", "current_time", "pass_gate", "fail_gate"}
-)
-BARE = frozenset({"public", "pass_gate", "fail_gate"})
+#: Condition types that take no operator.
+TYPES_WITHOUT_OPERATOR = frozenset({"public", "pass_gate", "fail_gate"})
+#: Condition types that the official SDKs and our evaluator evaluate alike.
+KNOWN_TYPES = TYPES_WITHOUT_OPERATOR | {"user_field", "environment_field", "unit_id", "current_time"}
 
 
 def document_errors(document: RuleDocument) -> list[str]:
-    """Return why a document must not be published; empty where it may."""
-    faults = [fault for rule in _rules(document) for fault in _rule_errors(rule, document)]
-    for id_, condition in document.specs.condition_map.items():
-        faults += (f"condition {id_}: {fault}" for fault in _condition_errors(condition))
-    named = {**document.specs.feature_gates, **document.specs.dynamic_configs}
-    for name, mappings in document.specs.overrides.items():
-        for target in (mapping.new_config_name for mapping in mappings):
-            if target not in named or target in document.specs.overrides:
-                faults.append(f"override of {name}: {target!r} is no spec that answers by itself")
-    if (size := len(document.to_json())) > DOCUMENT_BYTES_MAX:
-        faults.append(f"it has {size} bytes, at most {DOCUMENT_BYTES_MAX} are allowed")
-    return faults
+    """Return why a document must not be published; empty if it may be."""
+    return [*_spec_errors(document), *_override_errors(document), *_size_errors(document)]
 
 
 def feature_errors_now(feature: Feature, known: References) -> list[str]:
-    """Return why a feature must not be published beside what it refers to now."""
+    """Return why a feature must not be published, given the features that exist now."""
     own = feature_references(feature)
-    fault = reference_error(feature.key.spec_name, own, known) if own else None
-    return [fault] if fault else []
+    error = reference_error(feature.key.spec_name, own, known) if own else None
+    return [error] if error else []
+
+
+def _spec_errors(document: RuleDocument) -> Iterator[str]:
+    for rule in _rules(document):
+        for id_ in rule.conditions:
+            if id_ not in document.specs.condition_map:
+                yield f"rule {rule.name!r}: condition {id_!r} does not exist"
+    for id_, condition in document.specs.condition_map.items():
+        for error in _condition_errors(condition):
+            yield f"condition {id_}: {error}"
 
 
 def _rules(document: RuleDocument) -> Iterator[SpecRule]:
@@ -47,18 +49,28 @@ def _rules(document: RuleDocument) -> Iterator[SpecRule]:
     yield from document.specs.override_rules.values()
 
 
-def _rule_errors(rule: SpecRule, document: RuleDocument) -> Iterator[str]:
-    for id_ in rule.conditions:
-        if id_ not in document.specs.condition_map:
-            yield f"rule {rule.name!r}: there is no condition {id_!r}"
-
-
 def _condition_errors(condition: SpecCondition) -> Iterator[str]:
     if condition.type not in KNOWN_TYPES:
         yield f"unknown type {condition.type!r}"
-    elif condition.type in BARE or condition.operator in IN_LIST:
+    elif condition.type in TYPES_WITHOUT_OPERATOR or condition.operator in IN_LIST:
         return
-    elif condition.operator is None or condition.operator not in OPERATORS:
+    elif (operator := ConditionOperator.parse(condition.operator)) is None:
         yield f"unknown operator {condition.operator!r}"
     else:
-        yield from target_errors(condition.operator, condition.target_value)
+        yield from target_errors(operator, condition.target_value)
+
+
+def _override_errors(document: RuleDocument) -> Iterator[str]:
+    overrides = document.specs.overrides
+    named = {**document.specs.feature_gates, **document.specs.dynamic_configs}
+    for name, mappings in overrides.items():
+        for target in (mapping.new_config_name for mapping in mappings):
+            if target not in named:
+                yield f"override of {name}: spec {target!r} does not exist"
+            elif target in overrides:
+                yield f"override of {name}: spec {target!r} is itself overridden"
+
+
+def _size_errors(document: RuleDocument) -> Iterator[str]:
+    if (size := len(document.to_json())) > DOCUMENT_BYTES_MAX:
+        yield f"the rule document has {size} bytes; at most {DOCUMENT_BYTES_MAX} are allowed"

@@ -1,4 +1,4 @@
-"""Who a rule or a phase covers in one place, with everything decided that can be decided there.
+"""Whom a rule or a phase covers in one region, with everything decided that can be decided there.
 
 Conditions on the environment and on the attributes of a region are decided here; conditions on the
 user stay, for the SDK.
@@ -12,6 +12,9 @@ from ..contracts.catalogue import Region
 from ..contracts.conditions import Condition, ConditionType, Scalar
 from ..contracts.pipeline import Phase
 from ..evaluation.operators import compile_test
+
+#: Condition types that every region decides; `custom_field` is decided by regions with that attribute.
+DECIDED_PER_REGION = frozenset({ConditionType.PUBLIC, ConditionType.ENVIRONMENT_TIER})
 
 
 class Location(NamedTuple):
@@ -35,9 +38,9 @@ class Extent(StrEnum):
 
 
 class Coverage(NamedTuple):
-    """The part of a place that a segment covers.
+    """The part of a region that a segment covers.
 
-    `remainders` holds, where it is partly covered, the user conditions of each rule that may match.
+    If that is a part of its users, `remainders` holds the user conditions of each rule that may match.
     """
 
     extent: Extent
@@ -54,46 +57,46 @@ class Remainder(NamedTuple):
 def remainder(
     environments: Sequence[str] | None, conditions: Sequence[Condition], place: Location
 ) -> tuple[Condition, ...] | None:
-    """Return the conditions that are left for the SDK; None where the rule matches nobody here."""
+    """Return the conditions that are left for the SDK; None if the rule matches nobody here."""
     if environments and place.environment not in environments:
         return None
-    open_: list[Condition] = []
+    left: list[Condition] = []
     for condition in conditions:
-        verdict = _verdict(condition, place)
-        if verdict is False:
+        holds = _decide(condition, place)
+        if holds is False:
             return None
-        if verdict is None:
-            open_.append(condition)
-    return tuple(open_)
+        if holds is None:
+            left.append(condition)
+    return tuple(left)
 
 
 def coverage(phases: Iterable[Phase], place: Location) -> Coverage:
-    """Return which part of a place the segments of these phases cover together."""
+    """Return which part of a region the segments of these phases cover together."""
     remainders: list[Remainder] = []
     for phase in phases:
         for index, rule in enumerate(phase.rules):
-            open_ = remainder(rule.environments, rule.conditions, place)
-            if open_ == ():
+            left = remainder(rule.environments, rule.conditions, place)
+            if left == ():
                 return Coverage(Extent.FULLY)
-            if open_ is not None:
-                remainders.append(Remainder(f"{phase.id}/{index}", open_))
+            if left is not None:
+                remainders.append(Remainder(f"{phase.id}/{index}", left))
     return Coverage(Extent.PARTLY, tuple(remainders)) if remainders else Coverage(Extent.NONE)
 
 
-def _verdict(condition: Condition, place: Location) -> bool | None:
+def _decide(condition: Condition, place: Location) -> bool | None:
+    """Return whether a condition holds in a place; None if only the SDK can tell."""
     match condition.type:
         case ConditionType.PUBLIC:
             return True
         case ConditionType.ENVIRONMENT_TIER:
-            return _test(condition, place.environment)
+            return _holds(condition, place.environment)
         case ConditionType.CUSTOM_FIELD if condition.field and condition.field in place.attributes:
-            return _test(condition, place.attributes[condition.field])
+            return _holds(condition, place.attributes[condition.field])
         case _:
             return None
 
 
-def _test(condition: Condition, value: Scalar) -> bool:
+def _holds(condition: Condition, value: Scalar) -> bool:
     target = condition.target_value
-    return compile_test(condition.operator or "", list(target) if isinstance(target, tuple) else target)(
-        value
-    )
+    test = compile_test(condition.operator or "", list(target) if isinstance(target, tuple) else target)
+    return test(value)

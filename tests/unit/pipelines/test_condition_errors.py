@@ -1,4 +1,4 @@
-"""Each fault of a condition is a sentence that says what to do."""
+"""Each error in a condition is a sentence that says what to do."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sluiceway.contracts.conditions import Condition
 from sluiceway.pipelines.condition_errors import condition_errors
 
 
-def faults(type_: str = "custom_field", **fields: Any) -> list[str]:
+def errors(type_: str = "custom_field", **fields: Any) -> list[str]:
     defaults = {"field": "x"} if type_ == "custom_field" else {}
     return list(condition_errors(Condition.model_validate({"type": type_, **defaults, **fields})))
 
@@ -30,8 +30,8 @@ def faults(type_: str = "custom_field", **fields: Any) -> list[str]:
         ("custom_field", {"operator": "array_contains_any", "targetValue": ["a", 1]}),
     ],
 )
-def test_a_sound_condition_has_no_fault(type_: str, fields: dict[str, Any]) -> None:
-    assert faults(type_, **fields) == []
+def test_a_sound_condition_has_no_error(type_: str, fields: dict[str, Any]) -> None:
+    assert errors(type_, **fields) == []
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,18 @@ def test_a_sound_condition_has_no_fault(type_: str, fields: dict[str, Any]) -> N
         ("unit_id", {"operator": "any", "targetValue": []}, "needs a customID"),
         ("custom_field", {}, "needs an operator, one of"),
         ("custom_field", {"operator": "resembles"}, "unknown operator 'resembles'"),
-        ("time", {"operator": "any", "targetValue": []}, "use one of after, before"),
+        (
+            "time",
+            {"operator": "any", "targetValue": []},
+            "does not support the operator 'any'; use one of after",
+        ),
         ("time", {"operator": "on", "targetValue": 1}, "use `after` and `before`"),
         ("custom_field", {"operator": "on", "targetValue": 1}, "use `after` and `before`"),
         ("custom_field", {"operator": "any", "targetValue": "us"}, "needs a list"),
         ("custom_field", {"operator": "any_case_sensitive", "targetValue": ["A", "a"]}, "only in case"),
         ("custom_field", {"operator": "eq", "targetValue": ["A", "a"]}, "only in case"),
-        ("custom_field", {"operator": "neq", "targetValue": ["a", "a"]}, "stands twice"),
-        ("custom_field", {"operator": "array_contains_all", "targetValue": ["", "a"]}, "by chance"),
+        ("custom_field", {"operator": "neq", "targetValue": ["a", "a"]}, "duplicate 'a'"),
+        ("custom_field", {"operator": "array_contains_all", "targetValue": ["", "a"]}, "at random"),
         ("custom_field", {"operator": "array_contains_any", "targetValue": "a"}, "needs a list"),
         ("custom_field", {"operator": "lte", "targetValue": "many"}, "needs a number"),
         ("app_version", {"operator": "version_eq", "targetValue": "1.x"}, "needs a version"),
@@ -64,8 +68,8 @@ def test_a_sound_condition_has_no_fault(type_: str, fields: dict[str, Any]) -> N
         ("email", {"operator": "str_matches", "targetValue": "a" * 1_001}, "1001 characters"),
     ],
 )
-def test_each_fault_says_what_to_do(type_: str, fields: dict[str, Any], says: str) -> None:
-    found = faults(type_, **fields)
+def test_each_error_says_what_to_do(type_: str, fields: dict[str, Any], says: str) -> None:
+    found = errors(type_, **fields)
 
     assert len(found) == 1
     assert says in found[0]
