@@ -8,9 +8,10 @@ from pydantic import JsonValue
 from sluiceway.clock import now_ms
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.evaluation.compiler import compile_specs, unrecognized
-from sluiceway.evaluation.condition_tests import Host, Library, member_key
-from sluiceway.evaluation.nested_gates import Evaluator, LazyEvaluator
+from sluiceway.evaluation.condition_tests import ProcessContext, member_key
+from sluiceway.evaluation.nested_gates import Evaluator
 from sluiceway.evaluation.outcomes import SpecSource
+from sluiceway.evaluation.registry import FeatureRegistry, LazyEvaluator
 from sluiceway.evaluation.rule_set import RuleSet
 from tests.conformance.payload import Payload
 
@@ -44,27 +45,27 @@ def load(
     `id_lists` holds the members in plain text.
     """
     payload = Payload(specs_json)
-    host = Host(
+    process = ProcessContext(
         clock=now_ms,
         environment=payload.default_environment if environment is None else environment,
         custom_fields=global_custom_fields or {},
         app=payload.app,
     )
-    rules = RuleSet(host)
+    rules = RuleSet(process)
     if payload.has_updates:
         lists = {name: frozenset(map(member_key, members)) for name, members in (id_lists or {}).items()}
-        rules.library.id_lists.update(lists)
-        _add_specs(payload, host, rules.library)
+        rules.registry.id_lists.update(lists)
+        _add_specs(payload, process, rules.registry)
     return Loaded(rules)
 
 
-def _add_specs(payload: Payload, host: Host, library: Library) -> None:
+def _add_specs(payload: Payload, process: ProcessContext, registry: FeatureRegistry) -> None:
     def compiled(key: FeatureKey) -> Evaluator:
-        specs = compile_specs(payload.spec_set(*key), host, library, lambda name: SpecSource())
-        return specs.of(key.kind).get(key.name, unrecognized)
+        specs = compile_specs(payload.spec_set(*key), process, registry, lambda name: SpecSource())
+        return specs.of_kind(key.kind).get(key.name, unrecognized)
 
     for kind, named in (
-        (FeatureKind.GATE, library.gates),
-        (FeatureKind.DYNAMIC_CONFIG, library.configs),
+        (FeatureKind.GATE, registry.gates),
+        (FeatureKind.DYNAMIC_CONFIG, registry.configs),
     ):
         named.update((name, LazyEvaluator(compiled, FeatureKey(kind, name))) for name in payload.names(kind))

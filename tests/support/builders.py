@@ -11,13 +11,13 @@ from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureDocument,
 from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from sluiceway.contracts.replies import Refusal
-from sluiceway.evaluation.condition_tests import Host
+from sluiceway.evaluation.condition_tests import ProcessContext
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
 
 NOW = 1_000_000
 #: A process in which it is `NOW`.
-HOST = Host(clock=lambda: NOW)
+HOST = ProcessContext(clock=lambda: NOW)
 BAKE = 60_000
 EVERYONE: dict[str, Any] = {"name": "everyone", "conditions": [{"type": "public"}]}
 

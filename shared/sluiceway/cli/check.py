@@ -11,7 +11,7 @@ from ..contracts.catalogue import Environment, Region
 from ..contracts.feature import DynamicConfig, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.pipeline import Pipeline
-from ..evaluation.condition_tests import Host
+from ..evaluation.condition_tests import ProcessContext
 from ..evaluation.rule_set import RuleSet
 from ..pipelines.segments import Extent
 from ..pipelines.simulation import simulate_coverage
@@ -41,7 +41,7 @@ async def check(
     """Evaluate a feature for a user, by the rules that a region holds now."""
     asked = _user(user)
     document = await find_rules(session, region, name, is_gate)
-    rules = RuleSet(Host(clock=now_ms))
+    rules = RuleSet(ProcessContext(clock=now_ms))
     for one in await snapshots.rules(session.connection, region):
         rules.apply(one)
     is_config = document.kind is FeatureKind.DYNAMIC_CONFIG

@@ -17,7 +17,7 @@ from ..contracts import envelope, subjects
 from ..contracts.applied_reports import CHANGES_MAX, AppliedChange, AppliedReport
 from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import RuleDocument
-from ..evaluation.condition_tests import Host
+from ..evaluation.condition_tests import ProcessContext
 from ..evaluation.results import Config, Evaluation
 from ..evaluation.rule_set import RuleSet
 from ..evaluation.users import AnyUser
@@ -45,7 +45,7 @@ class RegionRules:
         #: Called after each change, live or not.
         self.on_change: Callable[[], None] = lambda: None
         self.on_rejected: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
-        self._rules = RuleSet(Host(clock=now_ms))
+        self._rules = RuleSet(ProcessContext(clock=now_ms))
         self._rules.on_failure = _log_failure
         # The very methods of the rules: a check takes no detour.
         #: Says whether a user passes a gate; False where it is not known.

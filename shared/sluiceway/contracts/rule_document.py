@@ -4,10 +4,20 @@ These are the shapes that Statsig's Server Core SDKs read (`dcs-v2`); an edge me
 of all features into one answer for them.
 """
 
+from enum import StrEnum
+
 from pydantic import Field, JsonValue
 
 from .identifiers import FeatureKey, FeatureKind, Name, TriggerId
 from .models import WireModel
+
+
+class ListOperator(StrEnum):
+    """Operators on a list of ids. No author writes them: they come from the ids of a segment."""
+
+    #: the key of the value (`evaluation.condition_tests.member_key`) is in the list that the target names
+    IN_SEGMENT_LIST = "in_segment_list"
+    NOT_IN_SEGMENT_LIST = "not_in_segment_list"
 
 
 class SpecCondition(WireModel):
@@ -53,12 +63,12 @@ class OverrideReference(WireModel):
     """A reference to an override rule."""
 
     rule_name: str = Field(alias="rule_name")
-    #: From when on it counts, in ms since 1970; absent: at once.
+    #: From when on it counts, in ms since 1970; absent: always.
     start_time: int | None = Field(default=None, alias="start_time")
 
 
 class OverrideMapping(WireModel):
-    """Whoever passes one of the rules is evaluated by another spec."""
+    """Users who pass one of the rules are evaluated by another spec."""
 
     new_config_name: str = Field(alias="new_config_name")
     rules: tuple[OverrideReference, ...]
@@ -73,12 +83,12 @@ class SpecSet(WireModel):
     override_rules: dict[str, SpecRule] = Field(default={}, alias="override_rules")
     overrides: dict[str, tuple[OverrideMapping, ...]] = Field(default={}, alias="overrides")
     #: List → keys of its members, each the first 8 characters of base64(SHA-256(member)). Not a part
-    #: of the payload: the SDKs fetch lists on their own.
+    #: of the payload: the SDKs fetch lists separately.
     member_lists: dict[str, tuple[str, ...]] = Field(default={}, alias="member_lists")
 
 
 class RuleDocument(WireModel):
-    """What one region evaluates one feature by. The region stands in the key, not in here."""
+    """What one region evaluates one feature by. Its key in RULES names the region."""
 
     kind: FeatureKind
     name: Name
@@ -86,9 +96,9 @@ class RuleDocument(WireModel):
     revision: int
     #: When that event happened.
     event_time_ms: int
-    #: The trigger whose spec is in here.
+    #: The trigger whose spec this document holds.
     trigger: TriggerId | None = None
-    #: The trigger whose candidate was here and has been taken back.
+    #: The trigger whose candidate the region held before it was taken back.
     reverted: TriggerId | None = None
     specs: SpecSet
 

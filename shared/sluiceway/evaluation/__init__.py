@@ -1,13 +1,13 @@
-"""Answers for users: rules compiled once into plain callables, free of I/O and locks.
+"""Evaluates features for users: rules are compiled once into plain callables, free of I/O and locks.
 
-- `evaluate`: rules, feature, user → answer; start here
-- `answers`, `verdicts`: what is answered, and what is made for it beforehand
-- `compile`, `rules`, `conditions`: specs → rules → tests of a user
-- `nesting`: gates within gates: each once, and not too deep
-- `operators`, `times`, `versions`, `patterns`, `dialect`: one function per operator
-- `users`, `values`: whom is asked about, and what its values are compared as
-- `bucketing`: unit → bucket
+- `rule_set`: rules, feature, user → value; start here
+- `results`, `outcomes`: what is returned, and what is prepared for it when rules are compiled
+- `compiler`, `compiled_rules`, `condition_tests`: specs → rules → tests of a user
+- `registry`, `nested_gates`: features that refer to others: each evaluated once, and not too deep
+- `operators`, `times`, `versions`, `patterns`, `regex_dialect`: one function per operator
+- `users`, `values`: where a value is found in a user, and what it is compared as
+- `bucketing`: unit → bucket, for percentages
 
 The semantics are those of Statsig's Server Core SDKs (config specs `dcs-v2`), so that a user gets
-the same answer here and there.
+the same value here and there.
 """

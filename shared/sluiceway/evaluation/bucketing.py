@@ -1,4 +1,4 @@
-"""Unit → bucket, as Statsig's Server Core SDKs deal them."""
+"""Unit → bucket, as Statsig's Server Core SDKs assign them."""
 
 import struct
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from .values import user_text
 
 BUCKETS = 10_000
 USER_BUCKETS = 1_000
-#: Units whose answer a rule keeps; at most some 30 KB for each rule with a percentage.
-UNITS_REMEMBERED = 256
+#: Units whose result a rule caches; about 30 KB at most for each rule with a percentage.
+CACHED_UNITS_MAX = 256
 
 _first_64_bits = struct.Struct(">Q").unpack_from
 
@@ -27,38 +27,38 @@ def bucket_of(unit: str, salt: str) -> int:
 
 
 def percentage_test(percentage: float, salt: str, unit: Lookup) -> Callable[[AnyUser], bool]:
-    """Return what says whether a user's unit is within a percentage (0 to 100).
+    """Return what tests whether a user's unit is within a percentage (0 to 100).
 
-    `salt` is the spec's and the rule's, joined by a dot. While it stays the same, a unit that
-    passes at some percentage passes at every greater one.
+    `salt` is the spec's and the rule's, joined by a dot. While it stays the same, a unit that is within
+    some percentage is within every greater one.
     """
     if percentage in (0, 100):
         return lambda user: percentage == 100
-    # The salt is hashed once; each unit goes on from a copy.
-    salted = sha256(_bytes(f"{salt}.")).copy
+    # The salt is hashed once; each unit continues from a copy.
+    copy_hash = sha256(_bytes(f"{salt}.")).copy
     limit = percentage * 100.0
     first_64_bits = _first_64_bits
-    # A request asks about its user many times, and the digest is most of what an answer costs.
-    remembered: dict[str, bool] = {}
+    # A request checks its user many times, and the digest is most of what a check costs.
+    cache: dict[str, bool] = {}
 
-    def within(user: AnyUser) -> bool:
+    def is_within(user: AnyUser) -> bool:
         id_ = unit(user)
         text = id_ if id_.__class__ is str else user_text(id_) or ""
-        passes = remembered.get(text)
+        passes = cache.get(text)
         if passes is not None:
             return passes
-        digest = salted()
+        digest = copy_hash()
         try:
             digest.update(text.encode())
         except UnicodeEncodeError:
             digest.update(_bytes(text))
         number: int = first_64_bits(digest.digest())[0]
-        if len(remembered) >= UNITS_REMEMBERED:
-            remembered.clear()
-        remembered[text] = passes = number % BUCKETS < limit
+        if len(cache) >= CACHED_UNITS_MAX:
+            cache.clear()
+        cache[text] = passes = number % BUCKETS < limit
         return passes
 
-    return within
+    return is_within
 
 
 def _bytes(text: str) -> bytes:

@@ -1,8 +1,8 @@
 """Rule → who matches it, and what they get.
 
-A rule whose conditions are all about the user itself is a row of tests. A rule that refers to other
-features, or that holds what this version does not know, is walked through condition by condition as
-the SDKs do: then the order matters, since a verdict on what is not supported shows how far it came.
+A rule whose conditions are all about the user itself is a tuple of tests. A rule that refers to other
+features, or that holds a condition that this version does not support, is evaluated condition by condition
+as the SDKs do: then the order matters, since an unsupported outcome shows how far the evaluation came.
 """
 
 from collections.abc import Callable
@@ -14,39 +14,38 @@ from .bucketing import percentage_test
 from .condition_tests import (
     ConditionTest,
     GroupTest,
-    Host,
-    Library,
     NestedGate,
+    ProcessContext,
     UnsupportedCondition,
+    always_true,
     compile_condition,
-    everyone,
-    group_of,
+    experiment_group,
 )
 from .nested_gates import EvaluationRun
 from .outcomes import UNRECOGNIZED, EvaluationOutcome
+from .registry import FeatureRegistry
 from .results import Reason
 from .users import AnyUser, unit_id
 
 
-def unknown(user: AnyUser) -> bool:
-    """Stands where this version does not know a condition."""
+def unsupported_condition(user: AnyUser) -> bool:
+    """Placeholder for a condition that this version does not support."""
     return False
 
 
-def missing(user: AnyUser) -> bool:
-    """Stands where a condition is not in the map."""
+def missing_condition(user: AnyUser) -> bool:
+    """Placeholder for a condition that is not in the condition map."""
     return False
 
 
-#: One condition of a rule that is walked through.
-WalkStep = ConditionTest | NestedGate | GroupTest
+CompiledCondition = ConditionTest | NestedGate | GroupTest
 #: Whom the percentage of a rule lets in; None: everyone.
 PercentageTest = ConditionTest | None
 
 
 @dataclass
-class WalkState:
-    """How far a walk came: the last condition's result, and the rule of the last nested gate."""
+class RuleProgress:
+    """How far an evaluation came: the last condition's result, and the rule of the last nested gate."""
 
     value: bool = False
     #: None: there was no nested gate yet.
@@ -54,92 +53,108 @@ class WalkState:
 
 
 class CompiledRule(NamedTuple):
-    """A rule that is compiled. `tests` is None where it must be walked through in `steps`."""
+    """A rule, ready to be evaluated.
+
+    `tests` is None if its `conditions` must be evaluated one by one, by a `RuleEvaluator`.
+    """
 
     tests: tuple[ConditionTest, ...] | None
-    steps: tuple[WalkStep, ...]
-    within: PercentageTest
+    conditions: tuple[CompiledCondition, ...]
+    is_in_percentage: PercentageTest
 
-    def lets_in(self, user: AnyUser) -> bool:
-        """Say whether the percentage covers a user."""
-        return self.within is None or self.within(user)
+    def includes(self, user: AnyUser) -> bool:
+        """Return whether the percentage includes a user."""
+        return self.is_in_percentage is None or self.is_in_percentage(user)
 
 
 class RuleOutcomes(NamedTuple):
-    """A rule and its verdicts."""
+    """A rule and its outcomes."""
 
     rule: CompiledRule
     passed: EvaluationOutcome
-    #: For whom the percentage leaves out.
+    #: For users whom the percentage leaves out.
     failed: EvaluationOutcome
     #: The dynamic config that answers in the rule's place.
     delegate: str | None
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it takes no other feature to decide."""
+    def is_independent(self) -> bool:
+        """Whether it is evaluated without any other feature."""
         return self.rule.tests is not None and self.delegate is None
 
 
 class RuleCompiler(NamedTuple):
     """Compiles the rules of a set of specs."""
 
-    condition: Callable[[str], SpecCondition | None]
-    host: Host
-    library: Library
+    find_condition: Callable[[str], SpecCondition | None]
+    process: ProcessContext
+    registry: FeatureRegistry
 
-    def rule(self, rule: SpecRule, spec_salt: str) -> CompiledRule:
-        """Return a rule, ready to be asked."""
-        steps = tuple(self._step(self.condition(id_)) for id_ in rule.conditions)
-        return CompiledRule(_tests(steps), steps, _within(rule, spec_salt))
+    def compile(self, rule: SpecRule, spec_salt: str) -> CompiledRule:
+        """Return a rule, ready to be evaluated."""
+        conditions = tuple(self._condition(id_) for id_ in rule.conditions)
+        return CompiledRule(_tests(conditions), conditions, _percentage_test(rule, spec_salt))
 
-    def settle(self, rule: CompiledRule, user: AnyUser, run: EvaluationRun, state: WalkState) -> bool:
-        """Leave in `state` whether a rule matches; return False where it is not supported."""
-        holds, supported = True, True
-        for step in rule.steps:
-            if step is missing:
+    def _condition(self, id_: str) -> CompiledCondition:
+        condition = self.find_condition(id_)
+        if condition is None:
+            return missing_condition
+        try:
+            return compile_condition(condition, self.process, self.registry)
+        except UnsupportedCondition:
+            return unsupported_condition
+
+
+class RuleEvaluator(NamedTuple):
+    """Evaluates rules condition by condition."""
+
+    registry: FeatureRegistry
+
+    def evaluate(self, rule: CompiledRule, user: AnyUser, run: EvaluationRun, progress: RuleProgress) -> bool:
+        """Leave in `progress` whether a rule matches; return False if it is not supported."""
+        matches, is_supported = True, True
+        for condition in rule.conditions:
+            if condition is missing_condition:
                 return False
-            supported &= self._take(step, user, run, state)
-            holds = holds and state.value
-        state.value = holds
-        return supported
+            is_supported &= self._condition(condition, user, run, progress)
+            matches = matches and progress.value
+        progress.value = matches
+        return is_supported
 
-    def _take(self, step: WalkStep, user: AnyUser, run: EvaluationRun, state: WalkState) -> bool:
-        match step:
+    def _condition(
+        self, condition: CompiledCondition, user: AnyUser, run: EvaluationRun, progress: RuleProgress
+    ) -> bool:
+        match condition:
             case NestedGate(gate, negated):
-                entry = self.library.gates.get(gate)
-                verdict = run.nested(gate, entry.evaluate, user) if entry else UNRECOGNIZED
-                if verdict.evaluation.reason is Reason.UNSUPPORTED:
+                entry = self.registry.gates.get(gate)
+                outcome = run.nested_gate(gate, entry.evaluate, user) if entry else UNRECOGNIZED
+                if outcome.evaluation.reason is Reason.UNSUPPORTED:
                     return False
-                state.value = verdict.passes is not negated
-                state.rule_id = verdict.evaluation.rule_id
+                progress.value = outcome.passes is not negated
+                progress.rule_id = outcome.evaluation.rule_id
             case GroupTest(experiment, test):
-                state.value = test(group_of(experiment, self.library, user, run))
+                progress.value = test(experiment_group(experiment, self.registry, user, run))
             case _:
-                if step is unknown:
+                if condition is unsupported_condition:
                     return False
-                state.value = step(user)
+                progress.value = condition(user)
         return True
 
-    def _step(self, condition: SpecCondition | None) -> WalkStep:
-        if condition is None:
-            return missing
-        try:
-            return compile_condition(condition, self.host, self.library)
-        except UnsupportedCondition:
-            return unknown
 
-
-def _tests(steps: tuple[WalkStep, ...]) -> tuple[ConditionTest, ...] | None:
+def _tests(conditions: tuple[CompiledCondition, ...]) -> tuple[ConditionTest, ...] | None:
+    """Return the conditions if all of them are tests of the user; else None."""
     tests = tuple(
-        step
-        for step in steps
-        if not isinstance(step, NestedGate | GroupTest) and step not in (unknown, missing)
+        condition
+        for condition in conditions
+        if not isinstance(condition, NestedGate | GroupTest)
+        and condition not in (unsupported_condition, missing_condition)
     )
-    return tuple(test for test in tests if test is not everyone) if len(tests) == len(steps) else None
+    if len(tests) < len(conditions):
+        return None
+    return tuple(test for test in tests if test is not always_true)
 
 
-def _within(rule: SpecRule, spec_salt: str) -> PercentageTest:
+def _percentage_test(rule: SpecRule, spec_salt: str) -> PercentageTest:
     if rule.pass_percentage == 100:
         return None
     salt = rule.id if rule.salt is None else rule.salt

@@ -1,201 +1,217 @@
-"""Specs → what answers for them. Everything that can be prepared is prepared here, once."""
+"""Specs → evaluators. Everything that can be prepared is prepared here, once."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..contracts.identifiers import FeatureKind
 from ..contracts.rule_document import ConfigSpec, OverrideMapping, RuleDocument, SpecSet
-from .compiled_rules import CompiledRule, RuleCompiler, RuleOutcomes, WalkState
-from .condition_tests import Host, Library
-from .nested_gates import EvaluationRun, Evaluator, FindEvaluator, LazyEvaluator, TooDeep
+from .compiled_rules import CompiledRule, RuleCompiler, RuleEvaluator, RuleOutcomes, RuleProgress
+from .condition_tests import ProcessContext
+from .nested_gates import EvaluationRun, Evaluator, FindEvaluator, TooDeep
 from .outcomes import UNRECOGNIZED, EvaluationOutcome, OutcomeFactory, SpecSource
+from .registry import FeatureRegistry, LazyEvaluator
 from .results import Reason
 from .users import AnyUser
 
 
 class CompiledSpecs(NamedTuple):
-    """What answers by each name."""
+    """The evaluator of each feature, by name."""
 
     gates: dict[str, Evaluator]
     configs: dict[str, Evaluator]
 
-    def of(self, kind: FeatureKind) -> dict[str, Evaluator]:
-        """Return what answers for the features of a kind."""
+    def of_kind(self, kind: FeatureKind) -> dict[str, Evaluator]:
+        """Return the evaluators of the features of a kind."""
         return self.configs if kind is FeatureKind.DYNAMIC_CONFIG else self.gates
 
 
-def compile_document(document: RuleDocument, host: Host, library: Library) -> CompiledSpecs:
-    """Return what answers for the specs of a rule document."""
+def compile_document(
+    document: RuleDocument, process: ProcessContext, registry: FeatureRegistry
+) -> CompiledSpecs:
+    """Return the evaluators for the specs of a rule document."""
     newest = SpecSource(document.revision, document.trigger)
     # A region that is partly released holds the base under the feature's own name.
     own = SpecSource(document.revision) if document.specs.overrides else newest
     return compile_specs(
-        document.specs, host, library, lambda name: own if name == document.spec_name else newest
+        document.specs, process, registry, lambda name: own if name == document.spec_name else newest
     )
 
 
 def compile_specs(
     specs: SpecSet,
-    host: Host,
-    library: Library,
-    origin: Callable[[str], SpecSource],
+    process: ProcessContext,
+    registry: FeatureRegistry,
+    source_of: Callable[[str], SpecSource],
 ) -> CompiledSpecs:
-    """Return what answers for each gate and config of a set. None of it raises, but `TooDeep`."""
-    compiler = _Compiler(specs, host, library, origin)
+    """Return an evaluator for each gate and config of a set. They raise nothing but `TooDeep`."""
+    compiler = _Compiler(specs, process, registry, source_of)
     return CompiledSpecs(
-        compiler.all(FeatureKind.GATE, specs.feature_gates, library.gates),
-        compiler.all(FeatureKind.DYNAMIC_CONFIG, specs.dynamic_configs, library.configs),
+        compiler.evaluators(FeatureKind.GATE, specs.feature_gates, registry.gates),
+        compiler.evaluators(FeatureKind.DYNAMIC_CONFIG, specs.dynamic_configs, registry.configs),
     )
 
 
 def unrecognized(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
-    """Answer that there is no such feature."""
+    """Evaluate a feature that does not exist."""
     return UNRECOGNIZED
 
 
-class _Mapping(NamedTuple):
+class _CompiledOverride(NamedTuple):
     target: str
-    #: From when on (ms since 1970), and who.
-    references: tuple[tuple[int, CompiledRule], ...]
+    #: From when on (ms since 1970) each rule counts.
+    rules: tuple[tuple[int, CompiledRule], ...]
 
 
 class _Compiler:
     def __init__(
-        self, specs: SpecSet, host: Host, library: Library, origin: Callable[[str], SpecSource]
+        self,
+        specs: SpecSet,
+        process: ProcessContext,
+        registry: FeatureRegistry,
+        source_of: Callable[[str], SpecSource],
     ) -> None:
         self._specs = specs
-        self._host = host
-        self._library = library
-        self._origin = origin
-        self._rules = RuleCompiler(specs.condition_map.get, host, library)
+        self._process = process
+        self._registry = registry
+        self._source_of = source_of
+        self._rules = RuleCompiler(specs.condition_map.get, process, registry)
+        self._rule_evaluator = RuleEvaluator(registry)
 
-    def all(
-        self, kind: FeatureKind, named: Mapping[str, ConfigSpec], others: Mapping[str, LazyEvaluator]
+    def evaluators(
+        self, kind: FeatureKind, specs: Mapping[str, ConfigSpec], others: Mapping[str, LazyEvaluator]
     ) -> dict[str, Evaluator]:
-        """Return what answers for the specs of one kind, by their overrides first of all."""
-        compiled = {
-            name: self._spec(spec, OutcomeFactory(kind, self._origin(name))) for name, spec in named.items()
+        """Return the evaluators of the specs of one kind; overrides come before a feature's own rules."""
+        own = {
+            name: self._evaluator(spec, OutcomeFactory(kind, self._source_of(name)))
+            for name, spec in specs.items()
         }
-        answering = dict(compiled)
-        find = _finder(answering, others)
+        evaluators = dict(own)
+        find = _finder(evaluators, others)
         for name, mappings in self._specs.overrides.items():
-            own = compiled.get(name, unrecognized)
-            salt = named[name].salt if name in named else ""
-            answering[name] = self._overridden(self._mappings(mappings, salt), own, find)
-        return answering
+            salt = specs[name].salt if name in specs else ""
+            overrides = self._overrides(mappings, salt)
+            evaluators[name] = self._overridden(overrides, own.get(name, unrecognized), find)
+        return evaluators
 
-    def _spec(self, spec: ConfigSpec, judge: OutcomeFactory) -> Evaluator:
-        otherwise = judge.fallback(spec)
-        decisions = tuple(self._decisions(spec, judge))
-        if all(decision.is_plain for decision in decisions):
-            return _plain(decisions, otherwise)
-        return self._walked(decisions, otherwise, judge)
+    def _evaluator(self, spec: ConfigSpec, outcomes: OutcomeFactory) -> Evaluator:
+        fallback = outcomes.fallback(spec)
+        rules = tuple(self._rule_outcomes(spec, outcomes))
+        if all(rule.is_independent for rule in rules):
+            return _independent(rules, fallback)
+        return self._dependent(rules, fallback, outcomes)
 
-    def _decisions(self, spec: ConfigSpec, judge: OutcomeFactory) -> Iterable[RuleOutcomes]:
+    def _rule_outcomes(self, spec: ConfigSpec, outcomes: OutcomeFactory) -> Iterable[RuleOutcomes]:
         for rule in spec.rules:
-            compiled = self._rules.rule(rule, spec.salt)
-            passed = judge.passed(rule, Reason.SPLIT if compiled.within else Reason.RULE)
-            failed = judge.failed(rule, spec) if compiled.within else passed
+            compiled = self._rules.compile(rule, spec.salt)
+            has_percentage = compiled.is_in_percentage is not None
+            passed = outcomes.passed(rule, Reason.SPLIT if has_percentage else Reason.RULE)
+            failed = outcomes.failed(rule, spec) if has_percentage else passed
             yield RuleOutcomes(compiled, passed, failed, rule.config_delegate)
 
-    def _walked(
-        self, decisions: tuple[RuleOutcomes, ...], otherwise: EvaluationOutcome, judge: OutcomeFactory
+    def _dependent(
+        self, rules: tuple[RuleOutcomes, ...], fallback: EvaluationOutcome, outcomes: OutcomeFactory
     ) -> Evaluator:
+        """Return what evaluates rules that refer to other features."""
+
         def evaluate(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
             run = run or EvaluationRun()
-            state = WalkState()
-            for decision in decisions:
-                if not self._rules.settle(decision.rule, user, run, state):
-                    run.interim_id = state.rule_id
-                    return judge.unsupported(state.value, state.rule_id or "")
-                if state.value:
-                    return self._decided(decision, user, run, state)
-            return otherwise
+            progress = RuleProgress()
+            for rule in rules:
+                if not self._rule_evaluator.evaluate(rule.rule, user, run, progress):
+                    run.reported_rule = progress.rule_id
+                    return outcomes.unsupported(progress.value, progress.rule_id or "")
+                if progress.value:
+                    return self._matched(rule, user, run, progress)
+            return fallback
 
         return evaluate
 
-    def _decided(
-        self, decision: RuleOutcomes, user: AnyUser, run: EvaluationRun, state: WalkState
+    def _matched(
+        self, rule: RuleOutcomes, user: AnyUser, run: EvaluationRun, progress: RuleProgress
     ) -> EvaluationOutcome:
-        """Return the delegate's verdict, which goes before any percentage; else the rule's own."""
-        delegate = self._library.configs.get(decision.delegate) if decision.delegate is not None else None
+        """Return the delegate's outcome, which goes before any percentage; else the rule's own."""
+        delegate = self._registry.configs.get(rule.delegate) if rule.delegate is not None else None
         if delegate:
-            resets = run.resets
-            verdict = run.hop(delegate.evaluate, user)
-            # What is not supported shows the newest rule id; overrides that were tried wiped it out.
-            keeps_id = run.interim_id is None and run.resets == resets
-            if verdict.evaluation.reason is Reason.UNSUPPORTED and keeps_id:
-                run.interim_id = state.rule_id
+            override_checks = run.override_checks
+            outcome = run.redirect(delegate.evaluate, user)
+            # An unsupported outcome shows the newest rule id; overrides that were tried wiped it out.
+            keeps_rule = run.reported_rule is None and run.override_checks == override_checks
+            if outcome.evaluation.reason is Reason.UNSUPPORTED and keeps_rule:
+                run.reported_rule = progress.rule_id
                 return EvaluationOutcome(
-                    verdict.passes, verdict.evaluation._replace(rule_id=state.rule_id or "")
+                    outcome.passes, outcome.evaluation._replace(rule_id=progress.rule_id or "")
                 )
-            if verdict.evaluation.reason is not Reason.UNRECOGNIZED:
-                return verdict
-        return decision.passed if decision.rule.lets_in(user) else decision.failed
+            if outcome.evaluation.reason is not Reason.UNRECOGNIZED:
+                return outcome
+        return rule.passed if rule.rule.includes(user) else rule.failed
 
-    def _mappings(self, mappings: Iterable[OverrideMapping], salt: str) -> tuple[_Mapping, ...]:
-        known = self._specs.override_rules
+    def _overrides(self, mappings: Iterable[OverrideMapping], salt: str) -> tuple[_CompiledOverride, ...]:
+        rules = self._specs.override_rules
         return tuple(
-            _Mapping(
+            _CompiledOverride(
                 mapping.new_config_name,
                 tuple(
-                    (reference.start_time or 0, self._rules.rule(known[reference.rule_name], salt))
+                    (reference.start_time or 0, self._rules.compile(rules[reference.rule_name], salt))
                     for reference in mapping.rules
-                    if reference.rule_name in known
+                    if reference.rule_name in rules
                 ),
             )
             for mapping in mappings
         )
 
-    def _overridden(self, mappings: tuple[_Mapping, ...], own: Evaluator, find: FindEvaluator) -> Evaluator:
+    def _overridden(
+        self, overrides: tuple[_CompiledOverride, ...], own: Evaluator, find: FindEvaluator
+    ) -> Evaluator:
+        """Return what evaluates the target of the first override that matches, else the feature itself."""
+
         def evaluate(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
             run = run or EvaluationRun()
-            for target, references in mappings:
-                if any(self._is_released(start, rule, user, run) for start, rule in references):
-                    verdict = _answer_of(find(target), user, run)
-                    if verdict is not None:
-                        return verdict
+            for target, rules in overrides:
+                if any(self._overrides_user(start_ms, rule, user, run) for start_ms, rule in rules):
+                    outcome = _target_outcome(find(target), user, run)
+                    if outcome is not None:
+                        return outcome
             return own(user, run)
 
         return evaluate
 
-    def _is_released(self, start_ms: int, rule: CompiledRule, user: AnyUser, run: EvaluationRun) -> bool:
-        """Say whether an override rule leads a user to its target."""
-        if start_ms and start_ms > self._host.clock():
+    def _overrides_user(self, start_ms: int, rule: CompiledRule, user: AnyUser, run: EvaluationRun) -> bool:
+        """Return whether an override rule leads a user to its target."""
+        if start_ms and start_ms > self._process.clock():
             return False
-        run.resets += 1
+        run.override_checks += 1
         if rule.tests is not None:
-            return all(test(user) for test in rule.tests) and rule.lets_in(user)
-        state = WalkState()
+            return all(test(user) for test in rule.tests) and rule.includes(user)
+        progress = RuleProgress()
         try:
-            supported = self._rules.settle(rule, user, run, state)
+            is_supported = self._rule_evaluator.evaluate(rule, user, run, progress)
         except TooDeep:
-            run.hide_failure()
+            run.stop_caching()
             return False
-        return supported and state.value and rule.lets_in(user)
+        return is_supported and progress.value and rule.includes(user)
 
 
-def _plain(decisions: tuple[RuleOutcomes, ...], otherwise: EvaluationOutcome) -> Evaluator:
-    """Return what goes through rules that are tests alone: the road of nearly every check."""
-    rows = tuple((d.rule.tests or (), d.rule.within, d.passed, d.failed) for d in decisions)
+def _independent(rules: tuple[RuleOutcomes, ...], fallback: EvaluationOutcome) -> Evaluator:
+    """Return what evaluates rules about the user alone. Nearly every check runs here."""
+    rows = tuple((r.rule.tests or (), r.rule.is_in_percentage, r.passed, r.failed) for r in rules)
 
     def evaluate(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
-        for tests, within, passed, failed in rows:
+        for tests, is_in_percentage, passed, failed in rows:
             for test in tests:
                 if not test(user):
                     break
             else:
-                return passed if within is None or within(user) else failed
-        return otherwise
+                return passed if is_in_percentage is None or is_in_percentage(user) else failed
+        return fallback
 
     if not rows:
-        return lambda user, run: otherwise
-    tests, within, passed, _ = rows[0]
-    return evaluate if tests or within else (lambda user, run: passed)
+        return lambda user, run: fallback
+    tests, is_in_percentage, passed, _ = rows[0]
+    return evaluate if tests or is_in_percentage else (lambda user, run: passed)
 
 
 def _finder(own: Mapping[str, Evaluator], others: Mapping[str, LazyEvaluator]) -> FindEvaluator:
-    """Look among the specs of the same set first: they arrived together."""
+    """Return what looks among the specs of the same set first, since they arrived together."""
 
     def find(name: str) -> Evaluator | None:
         if name in own:
@@ -206,13 +222,13 @@ def _finder(own: Mapping[str, Evaluator], others: Mapping[str, LazyEvaluator]) -
     return find
 
 
-def _answer_of(target: Evaluator | None, user: AnyUser, run: EvaluationRun) -> EvaluationOutcome | None:
-    """Return an override target's verdict; None where there is none."""
+def _target_outcome(target: Evaluator | None, user: AnyUser, run: EvaluationRun) -> EvaluationOutcome | None:
+    """Return the outcome of an override's target; None if it has none."""
     if target is None:
         return None
     try:
-        verdict = run.hop(target, user)
+        outcome = run.redirect(target, user)
     except TooDeep:
-        run.hide_failure()
+        run.stop_caching()
         return None
-    return None if verdict.evaluation.reason is Reason.UNRECOGNIZED else verdict
+    return None if outcome.evaluation.reason is Reason.UNRECOGNIZED else outcome

@@ -8,29 +8,33 @@ from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
-from ..contracts.rule_document import SpecCondition
+from ..contracts.conditions import ConditionOperator
+from ..contracts.rule_document import ListOperator, SpecCondition
 from .bucketing import bucket_of
-from .nested_gates import EvaluationRun, LazyEvaluator, TooDeep
-from .operators import Test, compile_test
+from .nested_gates import EvaluationRun, TooDeep
+from .operators import ValueTest, compile_test
+from .registry import FeatureRegistry
 from .results import Reason
-from .users import FIRST, AnyUser, Lookup, environment_field, in_custom, unit_id, user_field
+from .users import PRIORITY_FIELDS, AnyUser, Lookup, custom_field_test, environment_field, unit_id, user_field
 from .values import distinct_texts, user_text
 
 #: Characters of the digest that stands for a member of an id list.
 MEMBER_KEY_LENGTH = 8
-TIME_OPERATORS = frozenset({"before", "after", "on"})
-IN_LIST = ("in_segment_list", "not_in_segment_list")
+TIME_OPERATORS: frozenset[str | None] = frozenset(
+    {ConditionOperator.BEFORE, ConditionOperator.AFTER, ConditionOperator.ON}
+)
+LIST_OPERATORS: frozenset[str] = frozenset(ListOperator)
 
 ConditionTest = Callable[[AnyUser], bool]
 
 
 @dataclass(frozen=True)
-class Host:
-    """What a process knows beside the user."""
+class ProcessContext:
+    """What a process contributes to every evaluation."""
 
     #: Returns the time in milliseconds since 1970.
     clock: Callable[[], int]
-    #: The tier that a user without an environment is in.
+    #: The tier of a user without an environment.
     environment: str | None = None
     #: Fields that every user has, unless its own `custom` has them.
     custom_fields: Mapping[str, Any] = field(default_factory=dict)
@@ -38,23 +42,13 @@ class Host:
     app: JsonValue = None
 
 
-@dataclass
-class Library:
-    """Everything that rules may refer to by name, as it is now."""
-
-    gates: dict[str, LazyEvaluator] = field(default_factory=dict)
-    configs: dict[str, LazyEvaluator] = field(default_factory=dict)
-    #: List → the keys of its members (`member_key`).
-    id_lists: dict[str, frozenset[str]] = field(default_factory=dict)
-
-
-def everyone(user: AnyUser) -> bool:
-    """Test nobody."""
+def always_true(user: AnyUser) -> bool:
+    """Test of the condition `public`."""
     return True
 
 
 class UnsupportedCondition(ValueError):
-    """There is no such condition or operator."""
+    """This version does not know the condition's type or operator."""
 
 
 class NestedGate(NamedTuple):
@@ -68,83 +62,89 @@ class GroupTest(NamedTuple):
     """A condition on the group that the user gets in an experiment."""
 
     experiment: str | None
-    test: Test
+    test: ValueTest
 
 
 def compile_condition(
-    condition: SpecCondition, host: Host, library: Library
+    condition: SpecCondition, process: ProcessContext, registry: FeatureRegistry
 ) -> ConditionTest | NestedGate | GroupTest:
-    """Return what tests users; `UnsupportedCondition` for what this version does not know."""
+    """Return what tests users; `UnsupportedCondition` for an unknown type or operator."""
     match condition.type:
         case "public":
-            return everyone
+            return always_true
         case "pass_gate" | "fail_gate":
             name = condition.target_value if isinstance(condition.target_value, str) else ""
             return NestedGate(name, condition.type == "fail_gate")
         case "experiment_group":
-            return GroupTest(condition.field, _test(condition, library))
-    return _tested(condition, host, library)
+            return GroupTest(condition.field, _value_test(condition, registry))
+    return _condition_test(condition, process, registry)
 
 
 def member_key(text: str) -> str:
-    """Return what stands for a value in an id list."""
+    """Return the key of a member of an id list."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return base64.b64encode(digest).decode()[:MEMBER_KEY_LENGTH]
 
 
-def group_of(experiment: str | None, library: Library, user: AnyUser, run: EvaluationRun) -> str | None:
-    """Return the user's group in an experiment; None without one."""
-    entry = library.configs.get(experiment or "")
+def experiment_group(
+    experiment: str | None, registry: FeatureRegistry, user: AnyUser, run: EvaluationRun
+) -> str | None:
+    """Return the user's group in an experiment; None if there is none."""
+    entry = registry.configs.get(experiment or "")
     if entry is None:
         return None
     try:
-        verdict = run.hop(entry.evaluate, user)
+        outcome = run.redirect(entry.evaluate, user)
     except TooDeep:
-        run.hide_failure()
+        run.stop_caching()
         return None
-    return None if verdict.evaluation.reason is Reason.UNSUPPORTED else verdict.group
+    return None if outcome.evaluation.reason is Reason.UNSUPPORTED else outcome.group
 
 
-def _tested(condition: SpecCondition, host: Host, library: Library) -> ConditionTest:
-    find = _lookup(condition, host)
-    test = _test(condition, library)
-    if condition.type == "user_field" and condition.field and condition.field.lower() not in FIRST:
+def _condition_test(
+    condition: SpecCondition, process: ProcessContext, registry: FeatureRegistry
+) -> ConditionTest:
+    find = _lookup(condition, process)
+    test = _value_test(condition, registry)
+    if condition.type == "user_field" and condition.field and condition.field.lower() not in PRIORITY_FIELDS:
         target = condition.target_value
-        keys = None
-        if condition.operator == "any" and isinstance(target, list):
-            keys = frozenset(distinct_texts(target))
-        return in_custom(condition.field, keys, test, find)
+        passing_texts = None
+        if condition.operator == ConditionOperator.ANY and isinstance(target, list):
+            passing_texts = frozenset(distinct_texts(target))
+        return custom_field_test(condition.field, passing_texts, test, find)
     return lambda user: test(find(user))
 
 
-def _test(condition: SpecCondition, library: Library) -> Test:
+def _value_test(condition: SpecCondition, registry: FeatureRegistry) -> ValueTest:
     operator = condition.operator or ""
-    if operator in IN_LIST:
-        return _in_list(condition.target_value, library, wanted=operator == IN_LIST[0])
+    if operator in LIST_OPERATORS:
+        wanted = operator == ListOperator.IN_SEGMENT_LIST
+        return _list_test(condition.target_value, registry, wanted=wanted)
     try:
         return compile_test(operator, condition.target_value)
     except ValueError as error:
         raise UnsupportedCondition(str(error)) from error
 
 
-def _in_list(target: JsonValue, library: Library, *, wanted: bool) -> Test:
+def _list_test(target: JsonValue, registry: FeatureRegistry, *, wanted: bool) -> ValueTest:
+    """Return what tests whether membership in an id list is as `wanted`."""
     if not isinstance(target, str):
         return lambda value: not wanted
 
     def test(value: object) -> bool:
-        members = library.id_lists.get(target, frozenset())
+        members = registry.id_lists.get(target, frozenset())
         text = user_text(value)
         return (text is not None and bool(members) and member_key(text) in members) is wanted
 
     return test
 
 
-def _lookup(condition: SpecCondition, host: Host) -> Lookup:
+def _lookup(condition: SpecCondition, process: ProcessContext) -> Lookup:
     match condition.type:
         case "user_field" | "ip_based" | "ua_based":
-            return user_field(condition.field, host.custom_fields)
+            return user_field(condition.field, process.custom_fields)
         case "environment_field":
-            return environment_field(condition.field, host.environment)
+            return environment_field(condition.field, process.environment)
         case "unit_id":
             return unit_id(condition.id_type)
         case "user_bucket":
@@ -152,9 +152,9 @@ def _lookup(condition: SpecCondition, host: Host) -> Lookup:
         case "current_time":
             # The time is no number and has no text: every other operator finds it missing.
             is_time = condition.operator in TIME_OPERATORS
-            return (lambda user: host.clock()) if is_time else (lambda user: None)
+            return (lambda user: process.clock()) if is_time else (lambda user: None)
         case "target_app":
-            return lambda user: host.app
+            return lambda user: process.app
     raise UnsupportedCondition(f"unknown condition type {condition.type!r}")
 
 

@@ -1,4 +1,4 @@
-"""One function per operator: it prepares the target once, and returns what tests a user's value."""
+"""One function per operator: it prepares the target once, and returns what tests a user's values."""
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,19 +10,19 @@ from ..contracts.conditions import ConditionOperator
 from .patterns import matches
 from .times import after, before, on
 from .values import distinct_texts, element_text, number, user_text
-from .versions import compared_versions
+from .versions import version_comparison
 
 #: Tests a user's value: None (missing), a bool, number, string, list or mapping.
-Test = Callable[[object], bool]
+ValueTest = Callable[[object], bool]
 #: Prepares a target.
-Prepare = Callable[[JsonValue], Test]
+Operator = Callable[[JsonValue], ValueTest]
 
 
 class UnsupportedOperator(ValueError):
-    """There is no such operator."""
+    """This version does not know the operator."""
 
 
-def compile_test(operator: str, target: JsonValue) -> Test:
+def compile_test(operator: str, target: JsonValue) -> ValueTest:
     """Return what tests values against `target`; `UnsupportedOperator` for an unknown operator."""
     known = ConditionOperator.parse(operator)
     if known is None:
@@ -30,8 +30,8 @@ def compile_test(operator: str, target: JsonValue) -> Test:
     return OPERATORS[known](target)
 
 
-def any_of(target: JsonValue) -> Test:
-    """Equality of the text with one of the target's, case aside; a missing text counts as empty."""
+def any_of(target: JsonValue) -> ValueTest:
+    """Equality of the text with one of the target's, ignoring case; a missing text counts as empty."""
     if isinstance(target, Mapping):
         keys = frozenset(target)
     elif isinstance(target, list):
@@ -41,13 +41,13 @@ def any_of(target: JsonValue) -> Test:
     return lambda value: (value if value.__class__ is str else user_text(value) or "").lower() in keys
 
 
-def any_of_case_sensitive(target: JsonValue) -> Test:
+def any_of_case_sensitive(target: JsonValue) -> ValueTest:
     """Equality of the exact text with one of the target's."""
     texts = frozenset(distinct_texts(target).values()) if isinstance(target, list) else frozenset()
     return lambda value: (user_text(value) or "") in texts
 
 
-def equal(target: JsonValue) -> Test:
+def equal(target: JsonValue) -> ValueTest:
     """Equality by the kind of the target."""
     if target is None:
         return lambda value: value is None
@@ -61,20 +61,20 @@ def equal(target: JsonValue) -> Test:
     return _equal_array(target) if isinstance(target, list) else _equal_object(target)
 
 
-def _equal_array(target: Sequence[JsonValue]) -> Test:
+def _equal_array(target: Sequence[JsonValue]) -> ValueTest:
     texts = [element_text(element) for element in target]
 
     def test(value: object) -> bool:
         return (
             isinstance(value, list | tuple)
             and len(value) == len(texts)
-            and all(user_text(one) == text for one, text in zip(value, texts, strict=True))
+            and all(user_text(element) == text for element, text in zip(value, texts, strict=True))
         )
 
     return test
 
 
-def _equal_object(target: Mapping[str, JsonValue]) -> Test:
+def _equal_object(target: Mapping[str, JsonValue]) -> ValueTest:
     texts = {key: element_text(value) for key, value in target.items()}
 
     def test(value: object) -> bool:
@@ -87,22 +87,22 @@ def _equal_object(target: Mapping[str, JsonValue]) -> Test:
     return test
 
 
-def compared_numbers(compare: Callable[[float, float], bool]) -> Prepare:
+def number_comparison(compare: Callable[[float, float], bool]) -> Operator:
     """Return the operator that compares two numbers; numeric strings count, bools never."""
 
-    def prepare(target: JsonValue) -> Test:
+    def operator(target: JsonValue) -> ValueTest:
         limit = number(target)
         if limit is None:
             return lambda value: False
         return lambda value: (found := number(value)) is not None and compare(found, limit)
 
-    return prepare
+    return operator
 
 
-def searched(finds: Callable[[str, str], bool]) -> Prepare:
-    """Return the operator that looks for one of the target's texts in the user's, case aside."""
+def text_search(finds: Callable[[str, str], bool]) -> Operator:
+    """Return the operator that looks for one of the target's texts in the user's, ignoring case."""
 
-    def prepare(target: JsonValue) -> Test:
+    def operator(target: JsonValue) -> ValueTest:
         texts = tuple(distinct_texts(target)) if isinstance(target, list) else ()
 
         def test(value: object) -> bool:
@@ -111,16 +111,16 @@ def searched(finds: Callable[[str, str], bool]) -> Prepare:
 
         return test
 
-    return prepare
+    return operator
 
 
-def array_contains(verdict: Callable[[AbstractSet[str], AbstractSet[str]], bool]) -> Prepare:
+def array_contains(compare: Callable[[AbstractSet[str], AbstractSet[str]], bool]) -> Operator:
     """Return the operator that compares the elements of a user's array with the target's, by exact text.
 
-    False where either is no array. An element without a text counts as empty.
+    False if either is not an array. An element without a text counts as empty.
     """
 
-    def prepare(target: JsonValue) -> Test:
+    def operator(target: JsonValue) -> ValueTest:
         if not isinstance(target, list):
             return lambda value: False
         wanted = frozenset(distinct_texts(target).values())
@@ -128,45 +128,45 @@ def array_contains(verdict: Callable[[AbstractSet[str], AbstractSet[str]], bool]
         def test(value: object) -> bool:
             if not isinstance(value, list | tuple):
                 return False
-            return verdict({user_text(element) or "" for element in value}, wanted)
+            return compare({user_text(element) or "" for element in value}, wanted)
 
         return test
 
-    return prepare
+    return operator
 
 
-def _negated(prepare: Prepare) -> Prepare:
-    def negated(target: JsonValue) -> Test:
-        test = prepare(target)
+def _negated(operator: Operator) -> Operator:
+    def negated(target: JsonValue) -> ValueTest:
+        test = operator(target)
         return lambda value: not test(value)
 
     return negated
 
 
-_contains_any = searched(str.__contains__)
+_contains_any = text_search(str.__contains__)
 
-OPERATORS: Mapping[ConditionOperator, Prepare] = {
+OPERATORS: Mapping[ConditionOperator, Operator] = {
     ConditionOperator.ANY: any_of,
     ConditionOperator.NONE: _negated(any_of),
     ConditionOperator.ANY_CASE_SENSITIVE: any_of_case_sensitive,
     ConditionOperator.NONE_CASE_SENSITIVE: _negated(any_of_case_sensitive),
-    ConditionOperator.STR_STARTS_WITH_ANY: searched(str.startswith),
-    ConditionOperator.STR_ENDS_WITH_ANY: searched(str.endswith),
+    ConditionOperator.STR_STARTS_WITH_ANY: text_search(str.startswith),
+    ConditionOperator.STR_ENDS_WITH_ANY: text_search(str.endswith),
     ConditionOperator.STR_CONTAINS_ANY: _contains_any,
     ConditionOperator.STR_CONTAINS_NONE: _negated(_contains_any),
     ConditionOperator.STR_MATCHES: matches,
     ConditionOperator.EQ: equal,
     ConditionOperator.NEQ: _negated(equal),
-    ConditionOperator.GT: compared_numbers(gt),
-    ConditionOperator.GTE: compared_numbers(ge),
-    ConditionOperator.LT: compared_numbers(lt),
-    ConditionOperator.LTE: compared_numbers(le),
-    ConditionOperator.VERSION_GT: compared_versions(gt),
-    ConditionOperator.VERSION_GTE: compared_versions(ge),
-    ConditionOperator.VERSION_LT: compared_versions(lt),
-    ConditionOperator.VERSION_LTE: compared_versions(le),
-    ConditionOperator.VERSION_EQ: compared_versions(eq),
-    ConditionOperator.VERSION_NEQ: compared_versions(ne),
+    ConditionOperator.GT: number_comparison(gt),
+    ConditionOperator.GTE: number_comparison(ge),
+    ConditionOperator.LT: number_comparison(lt),
+    ConditionOperator.LTE: number_comparison(le),
+    ConditionOperator.VERSION_GT: version_comparison(gt),
+    ConditionOperator.VERSION_GTE: version_comparison(ge),
+    ConditionOperator.VERSION_LT: version_comparison(lt),
+    ConditionOperator.VERSION_LTE: version_comparison(le),
+    ConditionOperator.VERSION_EQ: version_comparison(eq),
+    ConditionOperator.VERSION_NEQ: version_comparison(ne),
     ConditionOperator.BEFORE: before,
     ConditionOperator.AFTER: after,
     ConditionOperator.ON: on,

@@ -1,4 +1,4 @@
-"""Verdicts: answers as rules give them, made when rules are compiled and shared by all checks."""
+"""Outcomes of rules: made once, when rules are compiled, and shared by all checks."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ from .values import representable
 
 
 class EvaluationOutcome:
-    """An answer, for whoever asked: a gate, a config, another gate's condition."""
+    """What a feature evaluates to, for each kind of caller: a gate, a config, another gate's condition."""
 
     __slots__ = ("config", "evaluation", "group", "passes")
 
     def __init__(self, passes: bool, evaluation: Evaluation, group: str | None = None) -> None:
-        #: What a gate answers, also by rules that were written for a config.
+        #: The value as a gate, also of rules that were written for a config.
         self.passes = passes
         self.evaluation = evaluation
         self.config = None if evaluation.value.__class__ is bool else Config(evaluation)
@@ -27,45 +27,45 @@ UNRECOGNIZED = EvaluationOutcome(False, Evaluation({}, "", Reason.UNRECOGNIZED))
 
 
 class SpecSource(NamedTuple):
-    """Where specs came from."""
+    """The event in FEATURES and the trigger that a spec came from."""
 
     revision: int = 0
     trigger: str | None = None
 
 
 class OutcomeFactory(NamedTuple):
-    """Makes the verdicts of one spec."""
+    """Makes the outcomes of one spec."""
 
     kind: FeatureKind
-    origin: SpecSource
+    source: SpecSource
 
     def passed(self, rule: SpecRule, reason: Reason) -> EvaluationOutcome:
-        """A rule's own value; of a gate true, unless it is exactly false."""
+        """Return the rule's value; a gate passes unless that is exactly false."""
         value = rule.return_value
-        return self._verdict(value is not False, value, rule.id, reason, rule.group_name)
+        return self._outcome(value is not False, value, rule.id, reason, rule.group_name)
 
     def failed(self, rule: SpecRule, spec: ConfigSpec) -> EvaluationOutcome:
-        """The default, given by a rule whose percentage leaves the user out."""
+        """Return the default, for users whom the rule's percentage leaves out."""
         value = spec.default_value
-        return self._verdict(value is True, value, rule.id, Reason.SPLIT, rule.group_name)
+        return self._outcome(value is True, value, rule.id, Reason.SPLIT, rule.group_name)
 
     def fallback(self, spec: ConfigSpec) -> EvaluationOutcome:
-        """The default, since no rule matches; of a gate true only if exactly true."""
+        """Return the default, for users whom no rule matches; a gate passes only if it is exactly true."""
         rule_id, reason = "default", Reason.DEFAULT if spec.rules else Reason.STATIC
         if not spec.enabled:
             rule_id, reason = "disabled", Reason.DISABLED
-        return self._verdict(spec.default_value is True, spec.default_value, rule_id, reason)
+        return self._outcome(spec.default_value is True, spec.default_value, rule_id, reason)
 
     def unsupported(self, passes: bool, rule_id: str) -> EvaluationOutcome:
-        """What the SDKs answer: the last condition's result, and the rule of the last nested gate."""
-        return self._verdict(passes, {}, rule_id, Reason.UNSUPPORTED)
+        """Return what the SDKs report: the last condition's result, and the rule of the last nested gate."""
+        return self._outcome(passes, {}, rule_id, Reason.UNSUPPORTED)
 
-    def _verdict(
+    def _outcome(
         self, passes: bool, value: JsonValue, rule_id: str, reason: Reason, group: str | None = None
     ) -> EvaluationOutcome:
-        shown: JsonValue
+        reported: JsonValue
         if self.kind is FeatureKind.DYNAMIC_CONFIG:
-            shown = representable(value) if isinstance(value, dict) else {}
+            reported = representable(value) if isinstance(value, dict) else {}
         else:
-            shown = passes
-        return EvaluationOutcome(passes, Evaluation(shown, rule_id, reason, *self.origin), group)
+            reported = passes
+        return EvaluationOutcome(passes, Evaluation(reported, rule_id, reason, *self.source), group)

@@ -1,20 +1,23 @@
-"""Patterns of `str_matches`: a search, without an anchor, in bounded time."""
+"""Regular expressions of `str_matches`: an unanchored search, in bounded time."""
 
 from collections.abc import Callable
 
 import regex
 from pydantic import JsonValue
 
-from .regex_dialect import InvalidPattern, Translation
+from .regex_dialect import InvalidPattern, PatternTranslator
 from .values import user_text
 
-#: A search that takes longer answers false, as one beyond the backtracking limit does in the SDKs.
+#: A search that takes longer returns false, as one beyond the backtracking limit does in the SDKs.
 SEARCH_SECONDS_MAX = 0.05
 PATTERN_LENGTH_MAX = 1_000
 
 
 def matches(target: JsonValue) -> Callable[[object], bool]:
-    """Return the operator `str_matches`; what has no text, or is no pattern, matches nothing."""
+    """Return the operator `str_matches` for a pattern.
+
+    A value without a text does not match, and an invalid pattern matches nothing.
+    """
     try:
         search = compile_pattern(target).search if isinstance(target, str) else None
     except InvalidPattern:
@@ -35,22 +38,22 @@ def matches(target: JsonValue) -> Callable[[object], bool]:
 
 
 def compile_pattern(pattern: str) -> "regex.Pattern[str]":
-    """Return a pattern of the dialect, compiled; `InvalidPattern` where it is none."""
-    translated = Translation(pattern).run()
+    """Return a pattern of the dialect, compiled; `InvalidPattern` if it is not valid."""
+    translated = PatternTranslator(pattern).translate()
     try:
         return regex.compile(f"(?V1-f){translated}")
     except (regex.error, RecursionError, OverflowError) as error:
-        raise InvalidPattern(f"{pattern!r} is no pattern: {error}") from error
+        raise InvalidPattern(f"invalid pattern {pattern!r}: {error}") from error
 
 
 def pattern_error(pattern: str) -> str | None:
-    """Say why a pattern must not be served: it is none, or could take unbounded time; None if it may."""
+    """Return why a pattern must not be served: it is invalid, or could take unbounded time; else None."""
     if len(pattern) > PATTERN_LENGTH_MAX:
-        return f"the pattern has {len(pattern)} characters, at most {PATTERN_LENGTH_MAX} are allowed"
-    translation = Translation(pattern)
+        return f"the pattern has {len(pattern)} characters; at most {PATTERN_LENGTH_MAX} are allowed"
+    translator = PatternTranslator(pattern)
     try:
-        translation.run()
+        translator.translate()
         compile_pattern(pattern)
     except InvalidPattern as error:
         return str(error)
-    return translation.unbounded
+    return translator.unbounded_reason

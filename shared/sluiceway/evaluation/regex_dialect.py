@@ -1,7 +1,7 @@
-r"""How `fancy-regex` (Rust) writes a pattern, in the words of the PyPI module `regex`.
+r"""Translates patterns of `fancy-regex` (Rust) into those of the PyPI module `regex`.
 
-Both know look-around, backreferences, atomic groups, possessive quantifiers, `\p{…}` and set
-operations in classes. What they write differently is translated; what Rust does not know is refused.
+Both have look-around, backreferences, atomic groups, possessive quantifiers, `\p{…}` and set operations in
+classes. What they spell differently is translated; what Rust does not have is refused.
 """
 
 import re
@@ -44,9 +44,9 @@ _POSIX = {
     "word": "0-9A-Za-z_",
     "xdigit": "0-9A-Fa-f",
 }
-#: Python takes all of these for one letter where case does not count; Rust only the first two.
-#: Their names may begin with a digit, those of Python may not.
+#: Names of groups may begin with a digit in Rust, but not in Python.
 GROUP_PREFIX = "_"
+#: Ignoring case, Python treats all four as one letter; Rust only i and I.
 DOTTED = {"i": "[iI]", "I": "[iI]", "İ": "İ", "ı": "ı"}
 _TOKEN = re.compile(
     r"""
@@ -71,7 +71,7 @@ _CLASS_ITEM = re.compile(
 
 
 class InvalidPattern(ValueError):
-    """The pattern is not one of the dialect."""
+    """The pattern is not valid in the dialect."""
 
 
 @dataclass
@@ -82,18 +82,19 @@ class _Group:
     is_around: bool = False
 
 
-class Translation:
-    """One walk over a pattern; keeps what it sees of repetitions within repetitions."""
+class PatternTranslator:
+    """Translates one pattern, and finds repetitions within repetitions."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._groups = [_Group()]
         self._captures = self._highest_reference = 0
         self._closed: _Group | None = None
-        #: Why the pattern could take unbounded time.
-        self.unbounded: str | None = None
+        #: Why the pattern could take unbounded time; set by `translate`.
+        self.unbounded_reason: str | None = None
 
-    def run(self) -> str:
+    def translate(self) -> str:
+        """Return the pattern for `regex`; `InvalidPattern` if Rust does not accept it."""
         parts: list[str] = []
         at = 0
         while at < len(self._pattern):
@@ -108,7 +109,7 @@ class Translation:
             parts.append(text)
         if self._highest_reference > self._captures:
             raise InvalidPattern(
-                f"{self._pattern!r} refers to group {self._highest_reference}, which is not there"
+                f"{self._pattern!r} refers to group {self._highest_reference}, which does not exist"
             )
         return "".join(parts)
 
@@ -152,7 +153,7 @@ class Translation:
         if text in DOTTED and self._groups[-1].ignores_case:
             return f"(?-i:{DOTTED[text]})"
         if text == "(":
-            raise InvalidPattern(f"{self._pattern!r} holds a group of an unknown kind")
+            raise InvalidPattern(f"{self._pattern!r} has a group of an unknown kind")
         if text == "$":
             return "$" if self._groups[-1].multiline else r"\Z"
         if text == ")" and len(self._groups) > 1:
@@ -170,7 +171,7 @@ class Translation:
         group.multiline = "m" in on or (group.multiline and "m" not in off)
         group.ignores_case = "i" in on or (group.ignores_case and "i" not in off)
         on, off = (re.sub("[uU]", "", flags) for flags in (on, off))
-        # Who is greedy does not change whether there is a match.
+        # Greediness does not change whether there is a match.
         kept = f"{on}-{off}" if off else on
         return f"(?{kept}{text[-1]}" if kept or text.endswith(":") else ""
 
@@ -179,10 +180,10 @@ class Translation:
             raise InvalidPattern(f"{self._pattern!r} repeats a look-around")
         bounds = [int(number) for number in re.findall("[0-9]+", text)]
         if any(bound > REPEAT_MAX for bound in bounds):
-            self.unbounded = f"{self._pattern!r} repeats more than {REPEAT_MAX} times"
+            self.unbounded_reason = f"{self._pattern!r} repeats more than {REPEAT_MAX} times"
         if text[0] in "*+" or re.match(r"\{[0-9]+,\}", text):
             if closed and closed.repeats:
-                self.unbounded = f"{self._pattern!r} repeats a repetition without a bound"
+                self.unbounded_reason = f"{self._pattern!r} repeats a repetition without a bound"
             self._groups[-1].repeats = True
 
 
@@ -192,7 +193,7 @@ def _escape(escape: str) -> str:
     if escape[0] in _KNOWN_ESCAPES and not escape.startswith(("b{", "p{^", "P{^")):
         return f"\\{escape}"
     if escape[0].isascii() and escape[0].isalnum():
-        raise InvalidPattern(f"there is no escape \\{escape}")
+        raise InvalidPattern(f"unknown escape \\{escape}")
     return f"\\{escape}"
 
 
@@ -200,7 +201,7 @@ def _character(code: str) -> str:
     try:
         return re.escape(chr(int(code, 16)))
     except (ValueError, OverflowError) as error:
-        raise InvalidPattern(f"there is no character {code}") from error
+        raise InvalidPattern(f"character {code} does not exist") from error
 
 
 def _character_class(pattern: str, start: int, *, ignores_case: bool) -> tuple[int, str]:
@@ -217,7 +218,7 @@ def _character_class(pattern: str, start: int, *, ignores_case: bool) -> tuple[i
                 continue
             text, at = "[", match.start() + 1
         if text in ("&&", "--", "~~") and (is_first or pattern.startswith("]", at)):
-            raise InvalidPattern(f"{pattern!r}: {text} stands between two classes")
+            raise InvalidPattern(f"{pattern!r}: {text} must stand between two classes")
         if text == "[":
             depth, is_first = depth + 1, True
             if pattern[at : at + 1] == "^":
@@ -243,22 +244,22 @@ def _class_item(match: "re.Match[str]", text: str, following: str) -> str:
     if match["escape"]:
         return _class_escape(match["escape"], following)
     if following[:1] == "-" and re.match(r"-\\[dDsSwWpPhH]", following + match.string[match.end() + 2 :][:1]):
-        raise InvalidPattern(f"{match.string!r}: a range ends with a class")
+        raise InvalidPattern(f"{match.string!r}: a range cannot end with a class")
     return f"\\{text}" if text in ("]", "|") else text
 
 
 def _class_escape(escape: str, following: str) -> str:
     if escape[0] in "dDsSwWpPhH" and following[:1] == "-" and following[1:] not in ("]", "-", ""):
-        raise InvalidPattern(f"\\{escape} begins no range")
+        raise InvalidPattern(f"\\{escape} cannot begin a range")
     if escape in _ESCAPES_IN_CLASS:
         return _ESCAPES_IN_CLASS[escape]
     if escape[0] not in _KNOWN_IN_CLASS and escape[0].isascii() and escape[0].isalnum():
-        raise InvalidPattern(f"there is no escape \\{escape} in a class")
+        raise InvalidPattern(f"unknown escape \\{escape} in a class")
     return f"\\{escape}"
 
 
 def _with_dotted(text: str, ignores_case: bool) -> str:
-    """Keep the letters İ and ı out of classes that do not name them: they are no forms of i here."""
+    """Keep the letters İ and ı out of classes that do not name them: in Rust they are not forms of i."""
     if not ignores_case or "\\" in text or any(letter in text for letter in "İı"):
         return text
     return f"(?:(?-i:[İı])|{text})" if text.startswith("[^") else f"(?:(?!(?-i:[İı])){text})"

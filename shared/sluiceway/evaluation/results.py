@@ -1,4 +1,4 @@
-"""What an evaluation answers: the value, and where it came from."""
+"""Result of an evaluation: the value, and where it came from."""
 
 import copy
 from enum import StrEnum
@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 
 class Reason(StrEnum):
-    """Why an answer is what it is."""
+    """Why an evaluation has this value."""
 
     #: a rule matched
     RULE = "rule"
@@ -20,26 +20,26 @@ class Reason(StrEnum):
     STATIC = "static"
     #: the feature is switched off
     DISABLED = "disabled"
-    #: the rules hold something that cannot be evaluated
+    #: a rule has a condition that this version cannot evaluate
     UNSUPPORTED = "unsupported"
     #: there is no such feature here
     UNRECOGNIZED = "unrecognized"
-    #: the evaluation failed; the log says why
+    #: the evaluation failed; the log has the error
     ERROR = "error"
-    #: a test said so
+    #: a test set the value
     OVERRIDE = "override"
 
 
 class Evaluation(NamedTuple):
-    """An answer, and where it came from. Its value must not be changed: it is everybody's."""
+    """A value, and where it came from. Do not change the value: all checks share it."""
 
     value: JsonValue
-    #: The rule that decided; `default` or `disabled` where none did.
+    #: The rule that decided; `default` or `disabled` if none did.
     rule_id: str
     reason: Reason
     #: Sequence of the event in FEATURES that the rules came from; 0 for an unknown feature.
     revision: int = 0
-    #: The trigger that released the version that answered.
+    #: The trigger that released the version that was evaluated.
     trigger: str | None = None
 
 
@@ -49,13 +49,13 @@ T = TypeVar("T")
 class Config:
     """A user's value of a dynamic config, with getters that fall back on a mismatch.
 
-    It cannot be changed; what it gives out may be.
+    It cannot be changed; objects and lists that it returns are copies.
     """
 
     __slots__ = ("evaluation",)
 
     def __init__(self, evaluation: Evaluation) -> None:
-        #: The answer in full.
+        #: The value with its rule, reason, revision and trigger.
         self.evaluation = evaluation
 
     @property
@@ -76,9 +76,9 @@ class Config:
     @overload
     def get(self, key: str) -> JsonValue: ...
     def get(self, key: str, default: object = None) -> object:
-        """Return a member; `default` where it is missing, or of another type than `default`.
+        """Return a member; `default` if it is missing, or of another type than `default`.
 
-        An integer stands in for a float. A `default` of None accepts any type.
+        An integer is accepted for a float. A `default` of None accepts any type.
         """
         value = self._value.get(key, default)
         if default is None or value is default or type(value) is type(default):
@@ -88,33 +88,33 @@ class Config:
         return default
 
     def get_bool(self, key: str, default: bool = False) -> bool:
-        """Return a boolean member; `default` where there is none."""
+        """Return a boolean member; `default` if there is none."""
         return self.get(key, default)
 
     def get_str(self, key: str, default: str = "") -> str:
-        """Return a string member; `default` where there is none."""
+        """Return a string member; `default` if there is none."""
         return self.get(key, default)
 
     def get_int(self, key: str, default: int = 0) -> int:
-        """Return an integer member; `default` where there is none."""
+        """Return an integer member; `default` if there is none."""
         return self.get(key, default)
 
     def get_float(self, key: str, default: float = 0.0) -> float:
-        """Return a number; `default` where there is none."""
+        """Return a number; `default` if there is none."""
         return self.get(key, default)
 
     def get_list(self, key: str, default: list[JsonValue] | None = None) -> list[JsonValue]:
-        """Return a copy of a list; `default` (empty, where absent) where there is none."""
+        """Return a copy of a list; `default` (if absent: an empty one) if there is none."""
         return self.get(key, [] if default is None else default)
 
     def get_dict(self, key: str, default: dict[str, JsonValue] | None = None) -> dict[str, JsonValue]:
-        """Return a copy of an object; `default` (empty, where absent) where there is none."""
+        """Return a copy of an object; `default` (if absent: an empty one) if there is none."""
         return self.get(key, {} if default is None else default)
 
     def __eq__(self, other: object) -> bool:
         return self.evaluation == other.evaluation if isinstance(other, Config) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # it holds a JSON value
+    __hash__ = None  # type: ignore[assignment]  # a JSON value has no hash
 
     def __repr__(self) -> str:
         return f"Config({self.evaluation.value!r}, rule_id={self.rule_id!r})"

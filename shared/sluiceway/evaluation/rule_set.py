@@ -1,17 +1,18 @@
-"""Rules, feature, user → answer."""
+"""Evaluation of features: rules, feature, user → value."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..contracts.identifiers import FeatureKey, FeatureKind
 from ..contracts.rule_document import RuleDocument
 from .compiler import compile_document
-from .condition_tests import Host, Library
-from .nested_gates import Evaluator, LazyEvaluator
+from .condition_tests import ProcessContext
+from .nested_gates import Evaluator
 from .outcomes import UNRECOGNIZED, EvaluationOutcome
+from .registry import FeatureRegistry, LazyEvaluator
 from .results import Config, Evaluation, Reason
 from .users import AnyUser
 
-#: What an unknown feature answers, and one whose evaluation failed.
+#: For unknown features, and for those whose evaluation failed.
 NO_GATE = Evaluation(False, "", Reason.UNRECOGNIZED)
 NO_CONFIG = Config(UNRECOGNIZED.evaluation)
 FAILED_GATE = Evaluation(False, "", Reason.ERROR)
@@ -21,45 +22,46 @@ FAILED_CONFIG = Config(Evaluation({}, "", Reason.ERROR))
 class RuleSet:
     """The rules of many features; any thread may read while one writes.
 
-    A check never raises: where a user or a rule makes it fail, the answer is false or empty, its
-    reason is `ERROR`, and `on_failure` hears of it.
+    A check never raises: if a user or a rule makes it fail, the value is false or empty, its reason is
+    `ERROR`, and `on_failure` is called with the error.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, process: ProcessContext) -> None:
         self.on_failure: Callable[[str, Exception], None] = lambda name, error: None
-        self._host = host
+        self._process = process
         self._features: set[FeatureKey] = set()
-        self._listed: dict[FeatureKey, frozenset[str]] = {}
-        #: What rules may refer to by name, as it is now.
-        self.library = library = Library()
-        self._gates = library.gates
-        self._configs = library.configs
+        #: Feature → names of the id lists that came with it.
+        self._lists_of: dict[FeatureKey, frozenset[str]] = {}
+        #: What the rules may refer to by name, as it is now.
+        self.registry = registry = FeatureRegistry()
+        self._gates = registry.gates
+        self._configs = registry.configs
 
     def apply(self, document: RuleDocument, text: bytes | None = None) -> None:
-        """Put a document in place of what was there; it is compiled when it is asked for first.
+        """Replace a feature's rules; they are compiled when they are first used.
 
-        `text` is the JSON that it was read from; kept in place of a tree of objects, which most
-        features of a process never need.
+        `text` is the JSON that the document was read from. It is kept instead of a tree of objects,
+        which a process never needs for most of its features.
 
-        That is one assignment into a dictionary, which is atomic: a reader sees the old rules or
-        the new ones. What it costs does not depend on the other features.
+        The replacement is one assignment into a dictionary, which is atomic: a reader sees the old
+        rules or the new ones. Its cost does not depend on the other features.
         """
         named, name = self._named(document.kind), document.spec_name
-        self._list(document.key, document.specs.member_lists)
+        self._replace_lists(document.key, document.specs.member_lists)
         self._features.add(document.key)
         if document.has_spec:
-            named[name] = LazyEvaluator(self._compiled, text or document.to_json())
+            named[name] = LazyEvaluator(self._compile, text or document.to_json())
         else:
             named.pop(name, None)
 
     def remove(self, key: FeatureKey) -> None:
-        """Forget a feature."""
+        """Remove a feature's rules."""
         self._features.discard(key)
-        self._list(key, {})
+        self._replace_lists(key, {})
         self._named(key.kind).pop(key.spec_name, None)
 
     def check_gate(self, user: AnyUser, name: str) -> bool:
-        """Return whether a user passes a gate; false where it is not known."""
+        """Return whether a user passes a gate; false if the gate is unknown."""
         entry = self._gates.get(name)
         if entry is None:
             return False
@@ -70,7 +72,7 @@ class RuleSet:
             return False
 
     def get_config(self, user: AnyUser, name: str) -> Config:
-        """Return a user's value of a dynamic config; empty where it is not known."""
+        """Return a user's value of a dynamic config; empty if the config is unknown."""
         entry = self._configs.get(name)
         if entry is None:
             return NO_CONFIG
@@ -81,7 +83,7 @@ class RuleSet:
             return FAILED_CONFIG
 
     def gate(self, user: AnyUser, name: str) -> Evaluation:
-        """Return a gate's answer, and where it came from."""
+        """Return whether a user passes a gate, and why."""
         entry = self._gates.get(name)
         if entry is None:
             return NO_GATE
@@ -92,7 +94,7 @@ class RuleSet:
             return FAILED_GATE
 
     def config(self, user: AnyUser, name: str) -> Evaluation:
-        """Return a config's answer, and where it came from."""
+        """Return a user's value of a dynamic config, and why."""
         return self.get_config(user, name).evaluation
 
     def __contains__(self, key: FeatureKey) -> bool:
@@ -104,23 +106,23 @@ class RuleSet:
     def __len__(self) -> int:
         return len(self._features)
 
-    def _list(self, key: FeatureKey, lists: Mapping[str, Iterable[str]]) -> None:
-        """Put the id lists of a feature in place of those that it had."""
-        self.library.id_lists.update((name, frozenset(members)) for name, members in lists.items())
-        for name in self._listed.pop(key, frozenset()) - lists.keys():
-            self.library.id_lists.pop(name, None)
+    def _replace_lists(self, key: FeatureKey, lists: Mapping[str, Iterable[str]]) -> None:
+        """Replace the id lists of a feature."""
+        self.registry.id_lists.update((name, frozenset(members)) for name, members in lists.items())
+        for name in self._lists_of.pop(key, frozenset()) - lists.keys():
+            self.registry.id_lists.pop(name, None)
         if lists:
-            self._listed[key] = frozenset(lists)
+            self._lists_of[key] = frozenset(lists)
 
-    def _compiled(self, text: bytes) -> Evaluator:
+    def _compile(self, text: bytes) -> Evaluator:
         document = RuleDocument.model_validate_json(text, extra="ignore")
-        compiled = compile_document(document, self._host, self.library)
-        return compiled.of(document.kind)[document.spec_name]
+        compiled = compile_document(document, self._process, self.registry)
+        return compiled.of_kind(document.kind)[document.spec_name]
 
     def _named(self, kind: FeatureKind) -> dict[str, LazyEvaluator]:
         return self._configs if kind is FeatureKind.DYNAMIC_CONFIG else self._gates
 
 
-def _as_gate(verdict: EvaluationOutcome) -> Evaluation:
-    answer = verdict.evaluation
-    return answer if answer.value is verdict.passes else answer._replace(value=verdict.passes)
+def _as_gate(outcome: EvaluationOutcome) -> Evaluation:
+    evaluation = outcome.evaluation
+    return evaluation if evaluation.value is outcome.passes else evaluation._replace(value=outcome.passes)

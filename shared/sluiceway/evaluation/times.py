@@ -1,7 +1,7 @@
 """Points in time, as users and targets write them: milliseconds since 1970, UTC.
 
-What counts as a time, and the odd corners, are those of the Server Core SDKs (chrono's RFC 3339, and
-`%Y-%m-%d %H:%M:%S`).
+What counts as a time, including the odd cases, is what the Server Core SDKs accept (chrono's RFC 3339,
+and `%Y-%m-%d %H:%M:%S`).
 """
 
 import re
@@ -13,9 +13,9 @@ from pydantic import JsonValue
 from .values import I64_MAX, I64_MIN, integer, number, truncated
 
 DAY_MS = 86_400_000
-#: A smaller number of a user counts seconds.
+#: A smaller number of a user is in seconds, a larger one in milliseconds.
 SECONDS_BELOW = 10_000_000_000
-#: Bytes of a user's text that is looked at as a date.
+#: A user's text of another length, in bytes, is not read as a date.
 DATE_BYTES = range(8, 21)
 YEARS = range(-262_143, 262_143)
 
@@ -32,7 +32,7 @@ _DAYS_IN_MONTH = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def parse_time(text: str) -> int | None:
-    """Return the milliseconds since 1970 that a text names; None where it names no point in time."""
+    """Return the milliseconds since 1970 that a text names; None if it is not a point in time."""
     whole = integer(text)
     if whole is not None:
         return whole
@@ -49,24 +49,24 @@ def parse_time(text: str) -> int | None:
     return None
 
 
-def compared_times(compare: Callable[[int, int], bool]) -> Callable[[JsonValue], Callable[[object], bool]]:
+def time_comparison(compare: Callable[[int, int], bool]) -> Callable[[JsonValue], Callable[[object], bool]]:
     """Return the operator that compares a user's time with the target's, both in milliseconds."""
 
-    def prepare(target: JsonValue) -> Callable[[object], bool]:
+    def operator(target: JsonValue) -> Callable[[object], bool]:
         limit = _target_ms(target)
         if limit is None:
             return lambda value: False
         return lambda value: (found := _user_ms(value)) is not None and compare(found, limit)
 
-    return prepare
+    return operator
 
 
-def _same_day(one: int, other: int) -> bool:
-    """Days are cut toward zero, so that those around 1970-01-01 are one."""
-    return _day(one) == _day(other)
+def _same_day(left: int, right: int) -> bool:
+    """Return whether two times lie on one day; the days before and after 1970-01-01 00:00 count as one."""
+    return _day(left) == _day(right)
 
 
-before, after, on = compared_times(lt), compared_times(gt), compared_times(_same_day)
+before, after, on = time_comparison(lt), time_comparison(gt), time_comparison(_same_day)
 
 
 def _day(ms: int) -> int:
@@ -105,7 +105,10 @@ def _offset_ms(sign: str | None, hours: str, minutes: str) -> int | None:
 
 
 def _milliseconds(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int | None:
-    """Return the milliseconds since 1970 of a date and time; a second of 60 is the next one's start."""
+    """Return the milliseconds since 1970 of a date and time; None if there is no such date or time.
+
+    A leap second (60) counts as the start of the next minute.
+    """
     if year not in YEARS or not 1 <= month <= 12 or not 1 <= day <= _days_in(year, month):
         return None
     if hour > 23 or minute > 59 or second > 60:
@@ -119,9 +122,9 @@ def _days_in(year: int, month: int) -> int:
 
 
 def _days(year: int, month: int, day: int) -> int:
-    """Return the days since 1970-01-01, in the calendar of today at all times.
+    """Return the days since 1970-01-01, in the proleptic Gregorian calendar.
 
-    https://howardhinnant.github.io/date_algorithms.html#days_from_civil; `datetime` ends at year 1.
+    https://howardhinnant.github.io/date_algorithms.html#days_from_civil; `datetime` begins with year 1.
     """
     year -= month <= 2
     era, year_of_era = divmod(year, 400)

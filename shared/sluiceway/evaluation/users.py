@@ -1,4 +1,4 @@
-"""A user, and what a condition looks at in it. A malformed part reads as missing."""
+"""A user, and how a condition finds a value in it. A malformed part of a user reads as missing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
@@ -10,9 +10,9 @@ from .values import user_text
 
 @final
 class User:
-    """Whom a feature is evaluated for; the fields are those of Statsig's users.
+    """The user that a feature is evaluated for; the fields are those of Statsig's users.
 
-    Nothing is checked or copied when it is made, and nothing is converted when it is evaluated.
+    Nothing is checked or copied when a user is created, and nothing is converted when it is evaluated.
     """
 
     __slots__ = (
@@ -61,12 +61,13 @@ class User:
         return f"User({', '.join(f'{k}={v!r}' for k, v in fields.items() if v)})"
 
 
-#: What is accepted as a user: `User`, or a mapping with the SDKs' names (`userID`, `customIDs`, …).
+#: Accepted as a user: `User`, or a mapping with the SDKs' names (`userID`, `customIDs`, …).
 AnyUser = User | Mapping[str, Any]
+#: Finds a value in a user.
 Lookup = Callable[[AnyUser], object]
 
 #: Attribute of `User` → the name in a mapping.
-NAMES = {
+FIELD_NAMES = {
     "user_id": "userID",
     "email": "email",
     "ip": "ip",
@@ -79,8 +80,8 @@ NAMES = {
     "custom_ids": "customIDs",
     "environment": "statsigEnvironment",
 }
-#: Lower-cased spelling of a field → the attribute that it finds before everything else.
-FIRST = {
+#: Lower-cased name of a field → the attribute of the user that is looked at first.
+PRIORITY_FIELDS = {
     "userid": "user_id",
     "email": "email",
     "ip": "ip",
@@ -89,47 +90,47 @@ FIRST = {
     "appversion": "app_version",
     "useragent": "user_agent",
 }
-#: Spellings that find an attribute only after everything else, and even where it is empty.
-LAST = frozenset({"user_id", "app_version", "user_agent"})
-#: Marks what was not found; null can be found.
+#: Names that find an attribute of the user last, also if it is empty.
+FALLBACK_FIELDS = frozenset({"user_id", "app_version", "user_agent"})
+#: Returned if nothing was found; null can be found.
 MISSING = object()
 
 
 def user_field(field: str | None, process_fields: Mapping[str, Any] = MappingProxyType({})) -> Lookup:
     """Return what finds a field: top level, `custom`, the process's own, `privateAttributes`, in this order.
 
-    But at the top level, a key that is there with the value null is found, and ends the search.
+    A key with the value null is found, and ends the search; at the top level it does not.
     """
     if field is None:
         return lambda user: None
     lowered = field.lower()
     keys = (field,) if field == lowered else (field, lowered)
-    find = _first_of(
+    find = _first_found(
         _in_part("custom", keys),
         lambda user: next((process_fields[key] for key in keys if key in process_fields), MISSING),
         _in_part("private_attributes", keys),
-        _late(lowered),
+        _fallback(lowered),
     )
-    if lowered in FIRST:
-        return _unless_empty(_attribute(FIRST[lowered]), find)
+    if lowered in PRIORITY_FIELDS:
+        return _unless_empty(_attribute(PRIORITY_FIELDS[lowered]), find)
     return find
 
 
-def in_custom(
-    field: str, keys: frozenset[str] | None, test: Callable[[object], bool], find: Lookup
+def custom_field_test(
+    field: str, passing_texts: frozenset[str] | None, test: Callable[[object], bool], find: Lookup
 ) -> Callable[[AnyUser], bool]:
-    """Return what tests a field that is most probably in `custom` as it is written.
+    """Return what tests a field that is most probably in `custom`, spelled like this.
 
-    That is the condition of nearly every rule, and thus without a detour: `keys`, where
-    given, are the lower-cased texts that pass; `find` finds the field wherever else it is.
+    Nearly every rule has such a condition, so this is the fast path. `passing_texts`, if given, are the
+    lower-cased texts that pass; `find` finds the field anywhere else.
     """
 
     def matches(user: AnyUser) -> bool:
         custom = user.custom if user.__class__ is User else user.get("custom")  # type: ignore[union-attr]
         if custom.__class__ is dict and field in custom:
             value = custom[field]
-            if keys is not None and value.__class__ is str:
-                return value in keys or value.lower() in keys
+            if passing_texts is not None and value.__class__ is str:
+                return value in passing_texts or value.lower() in passing_texts
             return test(value)
         return test(find(user))
 
@@ -137,19 +138,19 @@ def in_custom(
 
 
 def environment_field(field: str | None, environment: str | None) -> Lookup:
-    """Return what finds a field of the user's environment, else of this process's."""
-    of_process = environment if field is not None and field.lower() == "tier" else None
+    """Return what finds a field of the user's environment, else of the process's."""
+    process_tier = environment if field is not None and field.lower() == "tier" else None
     find = _in_part("environment", () if field is None else (field,))
 
     def find_or_else(user: AnyUser) -> object:
         own = find(user)
-        return of_process if own is MISSING else own
+        return process_tier if own is MISSING else own
 
     return find_or_else
 
 
 def unit_id(id_type: str) -> Lookup:
-    """Return what finds the id that percentages are dealt by."""
+    """Return what finds the id that percentages are counted by."""
     if id_type.lower() == "userid":
         return lambda user: (user.user_id if user.__class__ is User else user.get("userID")) or ""  # type: ignore[union-attr]
     find = _in_part("custom_ids", (id_type, id_type.lower()))
@@ -162,13 +163,13 @@ def unit_id(id_type: str) -> Lookup:
 
 
 def _attribute(attribute: str) -> Lookup:
-    name = NAMES[attribute]
+    name = FIELD_NAMES[attribute]
     of = attrgetter(attribute)
     return lambda user: of(user) if user.__class__ is User else user.get(name)  # type: ignore[union-attr]
 
 
 def _in_part(attribute: str, keys: Sequence[str]) -> Lookup:
-    """Return what finds the first of these keys in a part of the user; `MISSING` without any."""
+    """Return what finds the first of these keys in a part of the user; `MISSING` if it has none."""
     part = _attribute(attribute)
 
     def find(user: AnyUser) -> object:
@@ -182,18 +183,18 @@ def _in_part(attribute: str, keys: Sequence[str]) -> Lookup:
     return find
 
 
-def _late(lowered: str) -> Lookup:
-    if lowered not in LAST:
+def _fallback(lowered: str) -> Lookup:
+    if lowered not in FALLBACK_FIELDS:
         return lambda user: None
     find = _attribute(lowered)
     # An id that is missing is an empty one.
     return (lambda user: find(user) or "") if lowered == "user_id" else find
 
 
-def _first_of(*finds: Lookup) -> Lookup:
+def _first_found(*finds: Lookup) -> Lookup:
     def find(user: AnyUser) -> object:
-        for one in finds:
-            value = one(user)
+        for find_next in finds:
+            value = find_next(user)
             if value is not MISSING:
                 return value
         return None

@@ -1,7 +1,7 @@
-"""What a user's value and a target are compared as. The two sides are not symmetrical.
+"""Conversion of users' values and of targets before they are compared. The two sides are not symmetrical.
 
-A user's value has a text in plain decimal and counts as a number where it reads as one; a target
-array has the JSON text of its elements.
+The text of a user's number is plain decimal, and a text that reads as a number counts as one. The text of
+an element of a target list is its JSON.
 """
 
 import json
@@ -24,7 +24,7 @@ _INTEGER = re.compile(r"([+-]?)0*([0-9]{1,40})")
 
 
 def number(value: object) -> float | None:
-    """Return a value (user's or target's) as a number; None where it is none. A bool is none."""
+    """Return a value (user's or target's) as a number; None if it is not one. A bool is not a number."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -35,7 +35,7 @@ def number(value: object) -> float | None:
 
 
 def integer(value: object) -> int | None:
-    """Return a user's value as a signed 64-bit integer; None where it is none. A bool is none."""
+    """Return a user's value as a signed 64-bit integer; None if it is not one. A bool is not an integer."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int) and I64_MIN <= value <= I64_MAX:
@@ -47,14 +47,17 @@ def integer(value: object) -> int | None:
 
 
 def truncated(value: float) -> int:
-    """Return a number cut toward zero to a signed 64-bit integer; NaN is 0, what is beyond saturates."""
+    """Return a number cut toward zero, as a signed 64-bit integer.
+
+    NaN is 0; a number outside 64 bits becomes the nearest limit.
+    """
     if math.isnan(value):
         return 0
     return int(min(max(value, -(2.0**63)), 2.0**63)) if value < 2.0**63 else I64_MAX
 
 
 def user_text(value: object) -> str | None:
-    """Return the text of a user's value; None where it has none: missing, an object, nested too deeply."""
+    """Return the text of a user's value; None if it is missing, an object, or nested too deeply."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -70,9 +73,9 @@ def user_text(value: object) -> str | None:
 
 
 def plain_decimal(value: float) -> str:
-    """Return the shortest digits that give `value` back, never with an exponent or `.0`.
+    """Return the shortest digits that read back as `value`, never with an exponent or `.0`.
 
-    Where two are as near, Python takes the even one, and this the larger one, as Rust does.
+    If two are equally near, this returns the larger one, as Rust does; Python's `repr` the even one.
     """
     digits = Decimal(repr(value))
     step = Decimal((0, (1,), int(digits.as_tuple().exponent))).copy_sign(digits)
@@ -85,7 +88,7 @@ def plain_decimal(value: float) -> str:
 def json_text(value: object, *, integer_max: int = U64_MAX) -> str:
     """Return compact JSON: no spaces, non-ASCII left as it is, floats with a fraction.
 
-    Integers beyond 64 bits are floats; a user's have a sign bit. What JSON cannot express is null.
+    Integers beyond `integer_max` or 64 bits are written as floats. What JSON cannot express is null.
     """
     if isinstance(value, bool | None):
         return json.dumps(value)
@@ -104,7 +107,7 @@ def json_text(value: object, *, integer_max: int = U64_MAX) -> str:
 
 
 def representable(value: JsonValue) -> JsonValue:
-    """Return a value as every SDK can hold it: integers beyond 64 bits as floats."""
+    """Return a value as every SDK can represent it: integers beyond 64 bits as floats."""
     if isinstance(value, dict):
         return {key: representable(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -117,24 +120,24 @@ def representable(value: JsonValue) -> JsonValue:
 def parse_integer(text: str) -> int | None:
     """Return the integer that ASCII digits with an optional sign spell; None for any other text.
 
-    Beyond 40 digits that count it is None as well.
+    Also None for more than 40 significant digits.
     """
     match = _INTEGER.fullmatch(text)
     return int(match[1] + match[2]) if match else None
 
 
 def element_text(value: object) -> str:
-    """Return the text of an element of a target: a string as it is, others as JSON."""
+    """Return the text of an element of a target list: a string unchanged, anything else as JSON."""
     return value if isinstance(value, str) else json_text(value)
 
 
 def distinct_texts(target: Sequence[JsonValue]) -> dict[str, str]:
-    """Return the texts of a target array by their lower-cased form; of those that collide, the last."""
+    """Return the texts of a target list by their lower-cased form; of those that collide, the last."""
     return {text.lower(): text for text in map(element_text, target)}
 
 
 def _json_float(value: float) -> str:
-    """Write a float with a fraction, or with an exponent where it is very large or small."""
+    """Return a float with a fraction, or with an exponent if it is very large or small."""
     if math.isnan(value):
         return "0"
     if math.isinf(value):
@@ -153,7 +156,7 @@ def _json_float(value: float) -> str:
 
 
 def _finite_double(value: float) -> float:
-    """Return a number as a double: NaN is 0, infinity is the end of 64 bits."""
+    """Return a number as a double: NaN is 0, infinity is the limit of 64 bits."""
     double = _nearest_double(value)
     if math.isnan(double):
         return 0.0

@@ -13,16 +13,16 @@ I128 = range(-(2**127), 2**127)
 _PART = re.compile(rf"{SPACE}([+-]?[0-9]+){SPACE}")
 
 
-def compared_versions(
+def version_comparison(
     compare: Callable[[int, int], bool],
 ) -> Callable[[JsonValue], Callable[[object], bool]]:
     """Return the operator that compares a user's version with the target's.
 
-    What follows the first `-` does not count, and a missing part is 0. A part that is no integer, and
-    is reached, makes every comparison false.
+    What follows the first `-` does not count, and a missing part is 0. Parts are compared from the left;
+    if a part that is not an integer is reached, every comparison is false.
     """
 
-    def prepare(target: JsonValue) -> Callable[[object], bool]:
+    def operator(target: JsonValue) -> Callable[[object], bool]:
         if not isinstance(target, str):
             return lambda value: False
         wanted = _parts(target)
@@ -34,11 +34,11 @@ def compared_versions(
 
         return test
 
-    return prepare
+    return operator
 
 
 def is_version(text: str) -> bool:
-    """Say whether every part of a text that counts is an integer."""
+    """Return whether a text is a version: every part of it that counts is an integer."""
     return None not in _parts(text)
 
 
@@ -52,11 +52,11 @@ def _part(text: str) -> int | None:
     return found if found is not None and found in I128 else None
 
 
-def _order(one: list[int | None], other: list[int | None]) -> int | None:
-    """Return -1, 0 or 1; None where a part that is no integer is reached."""
-    for left, right in zip_longest(one, other, fillvalue=0):
-        if left is None or right is None:
+def _order(left: list[int | None], right: list[int | None]) -> int | None:
+    """Return -1, 0 or 1; None if a part that is not an integer is reached."""
+    for left_part, right_part in zip_longest(left, right, fillvalue=0):
+        if left_part is None or right_part is None:
             return None
-        if left != right:
-            return -1 if left < right else 1
+        if left_part != right_part:
+            return -1 if left_part < right_part else 1
     return 0

@@ -17,6 +17,7 @@ from ..contracts.feature import Feature, FeatureRule, Spec, TriggerStatus
 from ..contracts.identifiers import FeatureKind
 from ..contracts.rule_document import (
     ConfigSpec,
+    ListOperator,
     OverrideMapping,
     OverrideReference,
     RuleDocument,
@@ -163,7 +164,7 @@ class _Parts:
         """Return the rule that a list of ids stands for. The list has the name of its version."""
         self._member_lists[name] = tuple(member_key(id_) for id_ in spec.ids)
         condition = SpecCondition(
-            type="unit_id", operator="in_segment_list", target_value=name, id_type=spec.id_type
+            type="unit_id", operator=ListOperator.IN_SEGMENT_LIST, target_value=name, id_type=spec.id_type
         )
         return (
             SpecRule(

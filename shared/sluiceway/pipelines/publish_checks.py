@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..contracts.conditions import ConditionOperator
 from ..contracts.feature import Feature
 from ..contracts.rule_document import RuleDocument, SpecCondition, SpecRule
-from ..evaluation.condition_tests import IN_LIST
+from ..evaluation.condition_tests import LIST_OPERATORS
 from .condition_errors import target_errors
 from .references import References, feature_references, reference_error
 
@@ -52,7 +52,7 @@ def _rules(document: RuleDocument) -> Iterator[SpecRule]:
 def _condition_errors(condition: SpecCondition) -> Iterator[str]:
     if condition.type not in KNOWN_TYPES:
         yield f"unknown type {condition.type!r}"
-    elif condition.type in TYPES_WITHOUT_OPERATOR or condition.operator in IN_LIST:
+    elif condition.type in TYPES_WITHOUT_OPERATOR or condition.operator in LIST_OPERATORS:
         return
     elif (operator := ConditionOperator.parse(condition.operator)) is None:
         yield f"unknown operator {condition.operator!r}"

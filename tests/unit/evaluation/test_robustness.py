@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway.evaluation.operators import OPERATORS
-from sluiceway.evaluation.users import NAMES, User
+from sluiceway.evaluation.users import FIELD_NAMES, User
 from tests.conformance.payload import InvalidPayload, Payload
 
 from .payloads import loaded, payload, rule, spec
@@ -30,7 +30,7 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-PARTS = st.dictionaries(st.sampled_from((*NAMES.values(), "other")), ANYTHING, max_size=6)
+PARTS = st.dictionaries(st.sampled_from((*FIELD_NAMES.values(), "other")), ANYTHING, max_size=6)
 
 
 @given(user=PARTS | st.lists(ANYTHING, max_size=2) | ANYTHING)
@@ -64,7 +64,7 @@ def test_odd_values_get_an_answer(value: Any) -> None:
 
 @given(user=PARTS)
 def test_a_user_object_and_its_mapping_get_the_same_answer(user: dict[str, Any]) -> None:
-    known = {attribute: user[name] for attribute, name in NAMES.items() if name in user}
+    known = {attribute: user[name] for attribute, name in FIELD_NAMES.items() if name in user}
     as_object = User(**known)
 
     for name in CONDITIONS:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sluiceway.contracts.feature import Segment
-from sluiceway.evaluation.condition_tests import Host, member_key
+from sluiceway.evaluation.condition_tests import ProcessContext, member_key
 from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Location
@@ -21,7 +21,7 @@ def a_segment(*rules: dict[str, Any], **fields: Any) -> Segment:
 
 
 def applied(*ledgers: Ledger, now_ms: int = 1_800_000_000_000) -> RuleSet:
-    rules = RuleSet(Host(clock=lambda: now_ms))
+    rules = RuleSet(ProcessContext(clock=lambda: now_ms))
     for ledger in ledgers:
         document = project(ledger.events[-1], 1, DEV)
         assert document
