@@ -1,10 +1,14 @@
-"""What crosses a wire: frozen models and names, no behaviour.
+"""What services exchange, and what people write: frozen models that validate themselves, and names.
 
-- `subjects`: every subject, stream, bucket and durable name
-- `commands`, `replies`: what people, CI and the monitor ask for, and what they are told
-- `events`: what happened to a feature, with its whole state after it (`feature`)
-- `pipeline`, `catalogue`: what an author writes: pipelines, environments, regions
-- `rules`: the rule document that a region receives
-- `alerts`, `applied`: what the monitor hears, and what regions report
-- `envelope`: the headers of all of them
+A model parses, validates and derives values from its own fields. It looks at no other document, and
+decides nothing: that is done in `pipelines`.
+
+- `subjects`, `envelope`: every subject, stream and bucket, and the headers of messages
+- `commands`, `replies`: what people, CI and the monitor ask for, and what they receive
+- `events`, `feature`: what happened to a feature, and its whole state after it
+- `pipeline`, `conditions`, `guardrails`, `freeze`, `catalogue`: the documents that people write
+- `identity`: roles, grants and keys
+- `rule_document`, `applied_reports`: what a region receives, and what it reports
+- `alerts`, `measurements`: what the monitor receives, and what it measures
+- `identifiers`, `durations`, `models`, `validation_errors`: what the others share
 """

@@ -8,22 +8,22 @@ CHANGES_MAX = 100
 
 
 class AppliedChange(WireModel):
-    """One rule document that was applied, or taken away."""
+    """One rule document that was applied or removed."""
 
     kind: FeatureKind
     name: Name
     revision: int
-    #: From the event to its application, by the clocks of the two hosts.
+    #: Time from the event to its application, by the clocks of the two hosts.
     after_ms: float
-    #: False: the region holds no rules of this feature any more.
+    #: False: the region no longer holds rules of this feature.
     present: bool = True
 
 
 class AppliedReport(WireModel):
-    """Everything up to `sequence` of the RULES stream is applied by this instance.
+    """An instance has applied everything up to `sequence` of the RULES stream.
 
-    Written anew for every change, and again while nothing changes: a report that grows old
-    vanishes, and with it the instance.
+    It is written after every change, and repeated while nothing changes: a report that is not repeated
+    expires, and the instance counts as gone.
     """
 
     region: RegionName

@@ -17,12 +17,12 @@ class Environment(AuthoredModel):
     kind: Literal["Environment"] = "Environment"
     name: Name
     is_production: StrictBool = False
-    #: False: a change that touches only such environments goes live at once.
+    #: False: a change that touches only such environments goes live immediately.
     requires_release_pipeline: StrictBool = True
 
 
 class Region(AuthoredModel):
-    """One place that receives rules. Its attributes decide `custom_field` conditions of that name."""
+    """A place that receives rules. Its attributes decide the `custom_field` conditions of that name."""
 
     kind: Literal["Region"] = "Region"
     name: RegionName
@@ -31,7 +31,7 @@ class Region(AuthoredModel):
 
 
 class SdkKey(AuthoredModel):
-    """What a process must show to read the rules of a region, or of every region of an environment."""
+    """A key with which a process reads the rules of a region, or of every region of an environment."""
 
     kind: Literal["SdkKey"] = "SdkKey"
     #: The public part of the key.
@@ -43,7 +43,7 @@ class SdkKey(AuthoredModel):
     created_ms: int
 
     @model_validator(mode="after")
-    def _is_for_one_place(self) -> Self:
+    def _has_one_scope(self) -> Self:
         if (self.region is None) == (self.environment is None):
-            raise ValueError("a key is for one region or for one environment: give one of them")
+            raise ValueError("a key is for one region or one environment: give exactly one of the two")
         return self

@@ -1,4 +1,4 @@
-"""What may be asked of the scheduler: imperative, one model per verb."""
+"""Commands to the scheduler: one model per verb."""
 
 import hashlib
 from typing import Annotated, Any, ClassVar
@@ -21,25 +21,25 @@ Reason = Annotated[str, Field(max_length=2_000)]
 
 
 class Command(AuthoredModel):
-    """Who asks, and why. A command sent twice with one id is applied once."""
+    """What all commands have. A command that is sent twice with one id is applied once."""
 
     verb: ClassVar[str]
 
     id: Annotated[str, Field(min_length=1, max_length=200)] = Field(default_factory=lambda: uuid4().hex)
     actor: Actor
     reason: Reason | None = None
-    #: Who is vouched for. The scheduler says it; what a sender writes here counts only from the console.
+    #: The vouched identity. The scheduler sets it; a sender's own value counts only from the console.
     identity: Identity | None = None
 
 
 def derived_id(kind: str, *parts: object) -> str:
-    """Return the id of the command that follows from these very things, however long their names are."""
+    """Return an id for the command that follows from these parts: the same parts, the same id."""
     digest = hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
     return f"{kind}-{digest[:32]}"
 
 
 class FeatureCommand(Command):
-    """A command whose answer is one event of one feature."""
+    """A command that results in one event of one feature."""
 
     @property
     def key(self) -> FeatureKey:
@@ -47,18 +47,18 @@ class FeatureCommand(Command):
 
 
 class StartingCommand(FeatureCommand):
-    """A command that may start a phase, and so meet a freeze."""
+    """A command that may start a phase, which a freeze can forbid."""
 
-    #: Start it inside a freeze as well. Needs a reason; the log says which freezes it overrode.
+    #: Start the phase even inside a freeze. Needs a reason; the log names the freezes that it overrode.
     override_freeze: StrictBool = False
 
 
 class SaveFeature(StartingCommand):
-    """Save a gate or config; with a pipeline, an effective change starts a trigger."""
+    """Save a feature; with a pipeline, an effective change starts a trigger."""
 
     verb = "save_feature"
     feature: FeatureDocument
-    #: Past the pipeline, which stays attached: for everyone whom the rules name, now.
+    #: Make it live now, without a release; the pipeline stays attached.
     at_once: StrictBool = False
 
     @property
@@ -67,7 +67,7 @@ class SaveFeature(StartingCommand):
 
 
 class ArchiveFeature(FeatureCommand):
-    """Take a feature out of every region, at once."""
+    """Remove a feature from every region, immediately."""
 
     verb = "archive_feature"
     kind: FeatureKind
@@ -89,7 +89,7 @@ class TriggerCommand(FeatureCommand):
 
 
 class PhaseCommand(TriggerCommand):
-    """A command meant for one phase: refused where another one is current."""
+    """A command for one phase; it is refused if another phase is current."""
 
     phase_id: Name
 
@@ -101,7 +101,7 @@ class GuardrailCommand(TriggerCommand):
 
 
 class ApprovePhase(PhaseCommand, StartingCommand):
-    """Let the phase that waits for review start."""
+    """Approve the phase that waits for review; with the last approval it starts."""
 
     verb = "approve"
 
@@ -109,32 +109,32 @@ class ApprovePhase(PhaseCommand, StartingCommand):
 class PauseTrigger(PhaseCommand, GuardrailCommand):
     """Stop the bake timer; what is released stays released.
 
-    A guardrail may also pause a release that waits for its review.
+    A guardrail may also pause a release that waits for review.
     """
 
     verb = "pause"
 
 
 class UnpauseTrigger(PhaseCommand, StartingCommand):
-    """Let the rest of the bake run on."""
+    """Continue the bake with the time that was left."""
 
     verb = "unpause"
 
 
 class SkipPhase(PhaseCommand, StartingCommand):
-    """End the phase now; one that waits for review is not released."""
+    """End the phase now; a phase that waits for review is not released."""
 
     verb = "skip"
 
 
 class AbortTrigger(TriggerCommand):
-    """Take the candidate back everywhere, for good."""
+    """Take the candidate back everywhere, and end the trigger."""
 
     verb = "abort"
 
 
 class RollOutTrigger(TriggerCommand, StartingCommand):
-    """Give the candidate to everyone now."""
+    """Release the candidate to everyone now."""
 
     verb = "roll_out"
 
@@ -142,8 +142,8 @@ class RollOutTrigger(TriggerCommand, StartingCommand):
 class RollBackTrigger(GuardrailCommand):
     """Take the candidate back because of an alert or a guardrail.
 
-    Everywhere, or from the newest phase only if the pipeline says so. If the release has completed and is
-    still observed, what was live before it is restored.
+    It is taken back everywhere, or from the newest phase only if the pipeline says so. For a completed
+    release that is still observed, the version before it is restored.
     """
 
     verb = "roll_back"
@@ -151,10 +151,10 @@ class RollBackTrigger(GuardrailCommand):
 
 
 class AdvancePhase(PhaseCommand):
-    """The bake of this phase is over. Time says this, inside the scheduler; it has no subject."""
+    """End the bake of this phase. The scheduler's own timer sends it; it has no subject."""
 
     verb = "advance"
-    #: Why the phase may not be left.
+    #: Why the trigger may not leave the phase.
     holds: tuple[str, ...] = ()
 
 
@@ -180,14 +180,14 @@ class SaveEnvironment(Command):
 
 
 class DeleteEnvironment(Command):
-    """Delete an environment that no region lies in."""
+    """Delete an environment that has no region."""
 
     verb = "delete_environment"
     name: Name
 
 
 class SaveRegion(Command):
-    """Create or replace a region; it receives its rules at once."""
+    """Create or replace a region; it receives its rules immediately."""
 
     verb = "save_region"
     region: Region
@@ -208,21 +208,21 @@ class CreateKey(Command):
 
 
 class RevokeKey(Command):
-    """Refuse a key from now on, everywhere."""
+    """Make a key invalid everywhere, from now on."""
 
     verb = "revoke_key"
     key_id: Name
 
 
 class SaveFreeze(Command):
-    """Create or replace a freeze; whoever asks afterwards meets it."""
+    """Create or replace a freeze; it applies to the commands after it."""
 
     verb = "save_freeze"
     freeze: Freeze
 
 
 class DeleteFreeze(Command):
-    """Delete a freeze; what it holds goes on."""
+    """Delete a freeze; releases that it held continue."""
 
     verb = "delete_freeze"
     name: Name

@@ -10,18 +10,18 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 def parse_duration(text: str) -> int:
     """Return the length of `text` in whole milliseconds.
 
-    `ValueError` where it is not a sequence of numbers with the units ms, s, m, h or d.
+    `ValueError` if it is not a sequence of numbers with the units ms, s, m, h or d.
     """
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
-        raise ValueError(f"{text!r} is not a duration; write for example 30m, 1h30m or 500ms")
+        raise ValueError(f"invalid duration {text!r}: write for example 30m, 1h30m or 500ms")
     return round(sum(float(number) * MILLISECONDS[unit] for number, unit in parts))
 
 
 def convert_durations(data: Any, *fields: str) -> Any:
     """Return a document with `timeInterval: 30m` as `timeIntervalMs: 1800000`, for each of these fields.
 
-    `ValueError` where both forms stand, or the text is no duration.
+    `ValueError` if a field is given in both forms, or is not a duration.
     """
     if not isinstance(data, dict):
         return data

@@ -1,7 +1,7 @@
 """Headers of our messages: CloudEvents in the NATS binary binding, and a few of our own.
 
 Format: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
-The headers of our own repeat what stands in the body, for those who need not parse it.
+Our own headers repeat a part of the body, for consumers that need not parse it.
 """
 
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ CONTENT_TYPE = "content-type"
 
 #: FEATURES: status of the newest trigger; absent before the first.
 STATUS = "Sluiceway-Status"
-#: FEATURES: when the bake of the current phase ends, in ms; absent while nothing bakes.
+#: FEATURES: when the bake of the current phase ends, in ms; absent while no phase bakes.
 DUE = "Sluiceway-Due"
 #: FEATURES: until when a completed release may still be rolled back, in ms.
 OBSERVED = "Sluiceway-Observed-Until"
@@ -24,24 +24,24 @@ OBSERVED = "Sluiceway-Observed-Until"
 PIPELINE = "Sluiceway-Pipeline"
 #: FEATURES: the pipeline of the active trigger.
 RUNNING_PIPELINE = "Sluiceway-Running-Pipeline"
-#: FEATURES: there, where the feature is archived.
+#: FEATURES: present if the feature is archived.
 ARCHIVED = "Sluiceway-Archived"
-#: FEATURES: the specs that the feature refers to, with spaces between them.
+#: FEATURES: the specs that the feature refers to, separated by spaces.
 REFERENCES = "Sluiceway-References"
 #: RULES: sequence of the event in FEATURES.
 REVISION = "Sluiceway-Revision"
 #: RULES: sequence of the region's document in CATALOG.
 REGION_REVISION = "Sluiceway-Region-Revision"
-#: RULES: digest of what the document says, apart from its revision and time.
+#: RULES: digest of the document without its revision and time.
 CHECKSUM = "Sluiceway-Checksum"
 #: RULES: when the event happened, in ms.
 EVENT_TIME = "Sluiceway-Event-Time"
 #: CATALOG: who changed the document, and why.
 ACTOR = "Sluiceway-Actor"
 WHY = "Sluiceway-Reason"
-#: CATALOG: who vouches for whoever changed it; absent: nobody.
+#: CATALOG: who vouches for that actor; absent: nobody.
 VOUCHED_BY = "Sluiceway-Vouched-By"
-#: CATALOG: who created the document, and when, in ms; carried on by every change.
+#: CATALOG: who created the document, and when, in ms; every change keeps them.
 CREATOR = "Sluiceway-Creator"
 CREATED = "Sluiceway-Created"
 #: DEAD_LETTERS: why the message was rejected, and where it was published.
@@ -71,5 +71,5 @@ def rfc3339(time_ms: int) -> str:
 
 
 def header_safe(text: str) -> str:
-    """Return `text` on one line of printable ASCII, cut at 500 characters: a header holds no more."""
+    """Return `text` as a header can hold it: one line of printable ASCII, cut at 500 characters."""
     return " ".join(text.encode("ascii", "replace").decode().split())[:500]

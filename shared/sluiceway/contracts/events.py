@@ -1,4 +1,4 @@
-"""What happened to a feature: one event per decision, carrying the whole state after it."""
+"""What happened to a feature: one event per decision, with the whole state after it."""
 
 from enum import StrEnum
 from typing import Any
@@ -8,21 +8,21 @@ from .models import WireModel
 
 
 class EventType(StrEnum):
-    """Past tense: it has happened. Also the `ce-type` of the message, behind `sluiceway.`."""
+    """What happened, in the past tense. The `ce-type` of the message is `sluiceway.` and this."""
 
-    #: saved and live at once: no pipeline, or only opted-out environments are touched
+    #: saved and immediately live: no pipeline, or only opted-out environments are touched
     FEATURE_CHANGED = "feature_changed"
     FEATURE_ARCHIVED = "feature_archived"
     #: a candidate was saved; its first phase started or waits for review
     TRIGGER_STARTED = "trigger_started"
-    #: a bake is over; the next phase started or waits for review
+    #: a bake is over, and the next phase started or waits for review
     PHASE_ADVANCED = "phase_advanced"
     #: the last approval that the phase needed; it started
     PHASE_APPROVED = "phase_approved"
     #: one approval of several; the phase waits for the others
     APPROVAL_GIVEN = "approval_given"
     PHASE_SKIPPED = "phase_skipped"
-    #: a bake is over, but the phase may not be left yet
+    #: a bake is over, but the trigger may not leave the phase yet
     PHASE_HELD = "phase_held"
     TRIGGER_PAUSED = "trigger_paused"
     TRIGGER_UNPAUSED = "trigger_unpaused"
@@ -33,27 +33,27 @@ class EventType(StrEnum):
     TRIGGER_ABORTED = "trigger_aborted"
     #: the monitor took the candidate back; or, of a completed release, restored what was before it
     TRIGGER_ROLLED_BACK = "trigger_rolled_back"
-    #: the monitor took the newest phase back; the trigger stands paused
+    #: the monitor took the newest phase back, and the trigger is paused
     PHASE_ROLLED_BACK = "phase_rolled_back"
 
 
 class FeatureEvent(WireModel):
-    """One entry of a feature's log. The last one *is* the feature's state."""
+    """One entry of a feature's log. The last one is the feature's state."""
 
     type: EventType
     #: Milliseconds since the epoch.
     time_ms: int
     actor_id: str
-    #: Who vouches for the actor: the id of a key, or a service; absent: nobody does.
+    #: Who vouches for the actor: the id of a key, or a service; absent: nobody.
     vouched_by: str | None = None
     reason: str | None = None
     command_id: str
-    #: The phase that was acted on, or that time ended.
+    #: The phase that the command acted on, or whose bake ended.
     phase_id: str | None = None
     feature: Feature
-    #: The freezes that would have forbidden it, and that somebody overrode.
+    #: The freezes that forbade it, and that the actor overrode.
     overrode: tuple[str, ...] = ()
-    #: The alert that a roll-back answers.
+    #: The alert that caused a roll-back.
     alert: dict[str, Any] = {}
-    #: The guardrail that a roll-back or a pause answers: query, value, limit, region.
+    #: The guardrail that caused a roll-back or a pause: query, value, limit, region.
     guardrail: dict[str, Any] = {}

@@ -22,24 +22,24 @@ IDS_MAX = 5_000
 Percentage = Annotated[float, Field(ge=0, le=100, strict=True)]
 
 
-def _written(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _json_object(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Return an object that JSON can hold; `ValueError` for NaN and Infinity, which would become null."""
     try:
         json.dumps(value, allow_nan=False)
     except ValueError:
-        raise ValueError("NaN and Infinity are no JSON") from None
+        raise ValueError("NaN and Infinity are not valid in JSON: use a finite number or null") from None
     return value
 
 
-#: What a config gives: a JSON object.
-ConfigValue = Annotated[dict[str, JsonValue], AfterValidator(_written)]
+#: The value of a config: a JSON object.
+ConfigValue = Annotated[dict[str, JsonValue], AfterValidator(_json_object)]
 
 
 class FeatureRule(AuthoredModel):
-    """Who gets which value: all conditions hold, in one of the environments."""
+    """Who gets which value: users for whom all conditions hold, in one of the environments."""
 
     name: Label
-    #: Also the salt of the percentage; the name, where it is absent.
+    #: Also the salt of the percentage; absent: the name.
     id: Label | None = None
     pass_percentage: Percentage = 100.0
     conditions: tuple[Condition, ...] = ()
@@ -48,13 +48,13 @@ class FeatureRule(AuthoredModel):
 
 
 class GateRule(FeatureRule):
-    """A rule of a gate; whoever passes it gets `returnValue`, true where it is absent."""
+    """A rule of a gate; users who pass it get `returnValue`."""
 
     return_value: StrictBool = True
 
 
 class ConfigRule(FeatureRule):
-    """A rule of a dynamic config; whoever passes it gets `returnValue`."""
+    """A rule of a dynamic config; users who pass it get `returnValue`."""
 
     return_value: ConfigValue
 
@@ -96,11 +96,11 @@ class DynamicConfig(_FeatureDocument):
 
 
 class Segment(_FeatureDocument):
-    """A named set of users: whoever matches a rule, or has one of the ids."""
+    """A named set of users: those who match a rule, or have one of the ids."""
 
     kind: Literal["Segment"] = "Segment"
     rules: Annotated[tuple[GateRule, ...], Field(max_length=RULES_MAX)] = ()
-    #: Ids of the kind `idType` that are in, whatever the rules say; case counts.
+    #: Ids of the kind `idType` that are members whatever the rules say; case counts.
     ids: Annotated[tuple[Label, ...], Field(max_length=IDS_MAX)] = ()
 
     @property
@@ -116,27 +116,27 @@ FeatureDocument = Annotated[FeatureGate | DynamicConfig | Segment, Field(discrim
 
 
 class Spec(WireModel):
-    """One version of a feature: what is evaluated."""
+    """One version of a feature."""
 
     #: Counts the saved versions of the feature, from 1.
     version: int
-    #: The trigger that released it; absent where it went live at once.
+    #: The trigger that released it; absent: it went live without a release.
     trigger: TriggerId | None = None
     is_enabled: bool
     description: str = ""
     id_type: str
     default_value: JsonValue
     rules: tuple[GateRule | ConfigRule, ...]
-    #: Members of a segment by their id.
+    #: Members of a segment, by id.
     ids: tuple[str, ...] = ()
 
 
 class TriggerStatus(StrEnum):
-    """Where a trigger stands. The first three are active."""
+    """State of a trigger. The first three are active."""
 
     #: the current phase bakes
     IN_PROGRESS = "IN_PROGRESS"
-    #: the bake timer stands still; what is released stays released
+    #: the bake timer is stopped; what is released stays released
     PAUSED = "PAUSED"
     #: the current phase has not started: it needs an approval
     WAITING_FOR_REVIEW = "WAITING_FOR_REVIEW"
@@ -156,31 +156,31 @@ class ActionType(StrEnum):
     """What was done to a trigger, by a person, by time or by the monitor."""
 
     STARTED = "STARTED"
-    #: the bake of the phase is over, the next one started or waits for its review
+    #: the bake of the phase is over, and the next one started or waits for review
     ADVANCED = "ADVANCED"
     APPROVED_FOR = "APPROVED_FOR"
     PAUSED = "PAUSED"
     UNPAUSED = "UNPAUSED"
     SKIPPED = "SKIPPED"
-    #: the bake of the phase is over, but something forbids to leave it
+    #: the bake of the phase is over, but something holds the trigger in it
     HELD = "HELD"
     FULL_ROLL_OUT = "FULL_ROLL_OUT"
     COMPLETED = "COMPLETED"
     ABORTED = "ABORTED"
     ROLLED_BACK = "ROLLED_BACK"
-    #: the newest phase was taken back, the trigger stands paused before it
+    #: the newest phase was taken back, and the trigger is paused before it
     PHASE_ROLLED_BACK = "PHASE_ROLLED_BACK"
 
 
 class Action(WireModel):
-    """One thing done to a trigger."""
+    """One action on a trigger."""
 
     type: ActionType
     time_ms: int
     phase_id: str | None
     actor_id: str
     reason: str | None = None
-    #: The freezes that would have forbidden it, and that somebody overrode.
+    #: The freezes that forbade it, and that the actor overrode.
     overrode: tuple[str, ...] = ()
 
 
@@ -195,12 +195,12 @@ class PhaseRun(WireModel):
     """A phase of a running trigger."""
 
     phase: Phase
-    #: Given since the phase began to wait for them, oldest first, one a person.
+    #: Given since the phase began to wait for them, oldest first, one per person.
     approvals: tuple[Approval, ...] = ()
-    #: When the phase was released; absent: its segment never received the candidate.
+    #: When the phase started; absent: its segment never received the candidate.
     started_ms: int | None = None
     ended_ms: int | None = None
-    #: True: it was passed over while it waited for its review.
+    #: True: somebody skipped it while it waited for review.
     skipped: bool = False
 
 
@@ -211,13 +211,13 @@ class Trigger(WireModel):
     pipeline: Pipeline
     status: TriggerStatus
     phases: tuple[PhaseRun, ...]
-    #: Index of the phase that bakes or waits; of the last one reached, once the trigger has ended.
+    #: Index of the phase that bakes or waits; once the trigger has ended, of the last phase reached.
     current: int
-    #: When the bake of the current phase ends; absent while nothing bakes.
+    #: When the bake of the current phase ends; absent while no phase bakes.
     due_ms: int | None = None
-    #: What was left of the bake when it was paused; absent where the phase had not started.
+    #: Rest of the bake when the trigger was paused; absent if the phase had not started.
     remaining_ms: int | None = None
-    #: Why a phase that is due may not be left.
+    #: Why the trigger may not leave a phase whose bake is over.
     held: tuple[str, ...] = ()
     creator_id: str
     created_ms: int
@@ -233,11 +233,11 @@ class Trigger(WireModel):
 
     @property
     def released(self) -> tuple[Phase, ...]:
-        """The phases whose segment has received the candidate."""
+        """The phases whose segments have received the candidate."""
         return tuple(run.phase for run in self.phases if run.started_ms is not None)
 
     def is_observed(self, now_ms: int) -> bool:
-        """Say whether it has completed so lately that it may still be rolled back."""
+        """Return whether it completed so recently that it may still be rolled back."""
         return self.observed_until_ms is not None and now_ms < self.observed_until_ms
 
 
@@ -246,12 +246,12 @@ class Feature(WireModel):
 
     kind: FeatureKind
     name: Name
-    #: Fixed for ever: a new one would deal all percentages anew.
+    #: Never changes: with a new one, percentages would include other users.
     salt: str
     release_pipeline_id: str | None = None
     #: What is live outside the release; absent before the first version is live.
     base: Spec | None = None
-    #: What was the base before the release that is observed; absent where nothing was.
+    #: The base before the release that is observed; absent if there was none.
     previous: Spec | None = None
     #: What the active trigger releases.
     candidate: Spec | None = None
@@ -272,7 +272,7 @@ class Feature(WireModel):
         return self.trigger if self.trigger and self.trigger.status.is_active else None
 
     def watched_trigger(self, now_ms: int) -> Trigger | None:
-        """The release that alerts and guardrails are about: under way, or live and still observed."""
+        """Return the release that alerts and guardrails watch: an active one, or one still observed."""
         trigger = self.trigger
         if trigger is None or trigger.status.is_active:
             return trigger
@@ -280,5 +280,5 @@ class Feature(WireModel):
         return trigger if is_live and trigger.is_observed(now_ms) else None
 
     def changed(self, **fields: Any) -> "Feature":
-        """Return a copy with these fields; the values must be valid already."""
+        """Return a copy with these fields; their values are not validated."""
         return self.model_copy(update=fields)

@@ -1,4 +1,4 @@
-"""Freeze: when no phase starts, and where."""
+"""Freeze: when and where no phase starts."""
 
 import re
 from datetime import date, datetime
@@ -19,87 +19,87 @@ _SHORT = tuple(day[:3] for day in DAYS)
 MINUTES_A_DAY = 24 * 60
 MINUTES_A_WEEK = 7 * MINUTES_A_DAY
 _WEEK_TIME = re.compile(r"([A-Za-z]+) +(\d{1,2}):(\d{2})")
-#: Beyond these a time zone's offset may lead out of the calendar.
+#: Outside these years, a time zone's offset may lead out of the calendar.
 YEARS = range(1970, 9_999)
 
 
 def week_time(text: str) -> str:
-    """Return a time of the week as `Fri 16:00`; `ValueError` where it is none.
+    """Return a time of the week as `Fri 16:00`; `ValueError` if it is not one.
 
-    `friday 9:00` is read as well, and `Sun 24:00` is `Mon 00:00`.
+    `friday 9:00` is accepted as well, and `Sun 24:00` is `Mon 00:00`.
     """
     match = _WEEK_TIME.fullmatch(text.strip())
     day = match[1].capitalize() if match else ""
     if not match or day not in (*_SHORT, *DAYS):
-        raise ValueError(f"{text!r} is no time of the week; write for example Fri 16:00")
+        raise ValueError(f"invalid time of the week {text!r}: write for example Fri 16:00")
     hour, minute = int(match[2]), int(match[3])
     if minute > 59 or hour * 60 + minute > MINUTES_A_DAY:
-        raise ValueError(f"{text!r} is no time of the week: {match[2]}:{match[3]} is no time of a day")
+        raise ValueError(f"invalid time of the week {text!r}: the time must be between 00:00 and 24:00")
     number = (_SHORT.index(day[:3]) + hour // 24) % 7
     return f"{_SHORT[number]} {hour % 24:02}:{minute:02}"
 
 
 def minute_of_week(text: str) -> int:
-    """Return how many minutes after Monday 00:00 a `WeekTime` is."""
+    """Return the minutes from Monday 00:00 to a `WeekTime`."""
     hour, minute = text[4:].split(":")
     return _SHORT.index(text[:3]) * MINUTES_A_DAY + int(hour) * 60 + int(minute)
 
 
-def _known_zone(name: str) -> str:
+def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         near = get_close_matches(name, available_timezones(), n=1)
         hint = f"did you mean {near[0]}?" if near else "write for example Europe/Berlin or UTC"
-        raise ValueError(f"there is no time zone {name!r}; {hint}") from None
+        raise ValueError(f"unknown time zone {name!r}; {hint}") from None
     return name
 
 
-def _no_number(value: Any) -> Any:
+def _without_numbers(value: Any) -> Any:
     """Refuse `20261220`, which would be a number of seconds since 1970."""
     if isinstance(value, date | datetime) or (isinstance(value, str) and not value.strip().isdecimal()):
         return value
-    raise ValueError("write a date and a time, for example 2026-12-20T18:00 or 2026-12-20T18:00:00Z")
+    raise ValueError(f"invalid time {value!r}: write for example 2026-12-20T18:00 or 2026-12-20T18:00:00Z")
 
 
-def _near(moment: datetime) -> datetime:
+def _in_years(moment: datetime) -> datetime:
     if moment.year not in YEARS:
-        raise ValueError(f"the year must lie between {YEARS[0]} and {YEARS[-1]}")
+        raise ValueError(f"invalid year {moment.year}: it must be between {YEARS[0]} and {YEARS[-1]}")
     return moment
 
 
-#: `Fri 16:00`, by the clock on the wall.
+#: `Fri 16:00`, in local time.
 WeekTime = Annotated[str, AfterValidator(week_time)]
-TimeZone = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_known_zone)]
-Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_near)]
+TimeZone = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_time_zone)]
+Moment = Annotated[datetime, BeforeValidator(_without_numbers), AfterValidator(_in_years)]
 
 
 class WeeklyWindow(AuthoredModel):
-    """A part of every week, `to` excluded; it may run over the end of the week."""
+    """A part of every week, without its end `to`; it may run past the end of the week."""
 
     start: Annotated[WeekTime, Field(alias="from")]
     end: Annotated[WeekTime, Field(alias="to")]
 
     @model_validator(mode="after")
-    def _takes_time(self) -> Self:
+    def _is_not_empty(self) -> Self:
         if self.start == self.end:
-            raise ValueError(f"from and to are both {self.start}: that is no time at all, or always")
+            raise ValueError(f"from and to are both {self.start}: the window must have a length")
         return self
 
 
 class Freeze(AuthoredModel):
-    """When no phase starts, and where; roll-backs and aborts always may.
+    """When and where no phase starts; roll-backs and aborts are always allowed.
 
-    It acts where all of `environments`, `regions` and `pipelines` agree; an empty one always does.
+    It applies to what all of `environments`, `regions` and `pipelines` include; an empty list includes all.
     """
 
     kind: Literal["Freeze"] = "Freeze"
     name: Name
     description: Annotated[str, Field(max_length=1_000)] = ""
-    #: Of the weekly windows, and of a `from` and `to` that name none.
+    #: Of the weekly windows, and of a `from` and `to` without a time zone.
     time_zone: TimeZone = "UTC"
     weekly: Annotated[tuple[WeeklyWindow, ...], Field(max_length=WINDOWS_MAX)] = ()
-    #: A single window, `to` excluded, in place of weekly ones.
+    #: A single window, without its end `to`, instead of weekly ones.
     start: Annotated[Moment | None, Field(alias="from")] = None
     end: Annotated[Moment | None, Field(alias="to")] = None
     environments: Annotated[tuple[Name, ...], Field(max_length=SCOPE_MAX)] = ()
@@ -110,10 +110,10 @@ class Freeze(AuthoredModel):
     def _has_windows_of_one_kind(self) -> Self:
         is_single = self.start is not None and self.end is not None
         if is_single == bool(self.weekly) or (self.start is None) != (self.end is None):
-            raise ValueError("give weekly windows, or one window by from and to: exactly one of the two")
-        # As timestamps: within one time zone datetimes compare as clocks do, also where these are set back.
+            raise ValueError("give either weekly windows, or from and to of a single window")
+        # As timestamps: datetimes in one time zone compare by local time, which may be set back.
         if self.single and self.single[0].timestamp() >= self.single[1].timestamp():
-            raise ValueError("from must be before to")
+            raise ValueError(f"from must be before to: {self.single[0]} is not before {self.single[1]}")
         return self
 
     @property
@@ -122,7 +122,7 @@ class Freeze(AuthoredModel):
 
     @property
     def single(self) -> tuple[datetime, datetime] | None:
-        """The only window, in the freeze's time zone; None where there are weekly ones."""
+        """The single window, in the freeze's time zone; None if there are weekly ones."""
         if self.start is None or self.end is None:
             return None
         return self._local(self.start), self._local(self.end)

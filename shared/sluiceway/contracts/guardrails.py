@@ -110,9 +110,9 @@ class MetricGuardrail(AuthoredModel):
     @model_validator(mode="after")
     def _can_tell(self) -> Self:
         if not (self.failure_condition or self.success_condition):
-            raise ValueError("give failureCondition or successCondition, else nothing can be told")
+            raise ValueError("give failureCondition or successCondition: without one nothing is judged")
         if self.baseline and self.reducer in (Reducer.ALL, Reducer.ANY):
-            raise ValueError(f"a baseline needs one value: use max, min or avg in place of {self.reducer}")
+            raise ValueError(f"a baseline needs one value: use max, min or avg instead of {self.reducer}")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Names of features, regions and triggers, and the forms they must have."""
+"""Names of features, regions and triggers, and their syntax."""
 
 import re
 from enum import StrEnum
@@ -11,13 +11,13 @@ NAME_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 RegionName = Name
-#: Stands before the name of a segment in conditions and payloads.
+#: Prefix of a segment's name in conditions and payloads.
 SEGMENT_PREFIX = "segment:"
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class FeatureKind(StrEnum):
-    """What a feature is; the token in its subject."""
+    """Kind of a feature; a token of its subject."""
 
     GATE = "gate"
     DYNAMIC_CONFIG = "dynamic_config"
@@ -36,7 +36,7 @@ class FeatureKey(NamedTuple):
 
     @property
     def spec_name(self) -> str:
-        """The name of its spec in a config-spec payload, where segments stand among the gates."""
+        """The name of its spec in a config-spec payload, in which segments are listed with the gates."""
         return f"{SEGMENT_PREFIX}{self.name}" if self.kind is FeatureKind.SEGMENT else self.name
 
 
@@ -63,5 +63,5 @@ def feature_of(trigger: str) -> FeatureKey:
 
 
 def slug(text: str) -> str:
-    """Return `text` as a `Name`: every run of other characters becomes one dash."""
+    """Return `text` as a `Name`; characters that a name must not have become dashes."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:100]

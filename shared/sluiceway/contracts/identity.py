@@ -1,4 +1,4 @@
-"""Identity, role and grant: who acts, who vouches for that, and what they may do."""
+"""Identity, role and grant: who acts, who vouches for them, and what they may do."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -12,23 +12,23 @@ GRANTS_MAX = 50
 GROUPS_MAX = 100
 SCOPE_MAX = 100
 
-#: Who stands in the log as having acted.
+#: The actor that the log names.
 Actor = Annotated[str, Field(min_length=1, max_length=200)]
-#: A name that a person or machine may have: printable, so that it forges no line of a log.
+#: Name of a person or machine: printable, so that it cannot forge a log line.
 Owner = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
-#: The senders whose word about somebody else counts: they have checked a key or a sign-in themselves.
+#: The sender that may act for others, since it has checked their key or sign-in itself.
 CONSOLE = "console"
-#: The sender that takes releases back, because of alerts and guardrails.
+#: The sender that rolls releases back, because of alerts and guardrails.
 MONITOR = "monitor"
-#: Names of services in the log, which nobody else may have.
+#: Names of services in the log; nobody else may have them.
 RESERVED_NAMES = frozenset({CONSOLE, MONITOR, "scheduler"})
 
 
 class Role(StrEnum):
-    """What somebody may do. Every role may look; admin may do all."""
+    """What somebody may do. Every role may read; admin may do everything."""
 
-    #: look at everything
+    #: read everything
     VIEWER = "viewer"
     #: save and archive features, and so start releases
     EDITOR = "editor"
@@ -41,19 +41,19 @@ class Role(StrEnum):
 
 
 class Grant(AuthoredModel):
-    """A role, where it counts."""
+    """A role, and where it applies."""
 
     role: Role
-    #: Only for what touches no other environment; absent: everywhere.
+    #: Only for changes that touch no other environment; absent: everywhere.
     environments: Annotated[tuple[Name, ...], Field(min_length=1, max_length=SCOPE_MAX)] | None = None
-    #: Only for these pipelines and what they release; absent: for all, and for what has none.
+    #: Only for these pipelines and the features they release; absent: for all features.
     pipelines: Annotated[tuple[Name, ...], Field(min_length=1, max_length=SCOPE_MAX)] | None = None
 
 
 class Identity(WireModel):
     """A person or machine whom somebody vouches for."""
 
-    #: Stands in the log as the actor; an approval counts once per name.
+    #: The actor in the log; each name counts once as an approver.
     name: Owner
     groups: tuple[str, ...] = ()
     grants: tuple[Grant, ...] = ()
@@ -62,19 +62,19 @@ class Identity(WireModel):
 
 
 class ApiKey(AuthoredModel):
-    """What somebody shows the console, or whose id stands in the credentials of a broker's user."""
+    """A key for the console; its id may also be in the credentials of a broker's user."""
 
     kind: Literal["ApiKey"] = "ApiKey"
     #: The public part of the key.
     id: Name
-    #: Whom it identifies. Several keys of one owner are one person.
+    #: The person or machine that it identifies. Several keys of one owner are one person.
     owner: Owner
     groups: Annotated[tuple[Label, ...], Field(max_length=GROUPS_MAX)] = ()
     grants: Annotated[tuple[Grant, ...], Field(min_length=1, max_length=GRANTS_MAX)]
     #: Argon2 of the whole key, in the PHC string format.
     hash: Annotated[str, Field(pattern=r"^\$argon2id\$", max_length=300)]
     created_ms: int
-    #: From then on it identifies nobody; absent: never.
+    #: From then on it is invalid; absent: it never expires.
     expires_ms: int | None = None
 
     def has_expired(self, now_ms: int) -> bool:

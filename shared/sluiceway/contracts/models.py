@@ -1,4 +1,4 @@
-"""The two kinds of model: what a person wrote, and what a service recorded."""
+"""The two kinds of model: what services exchange, and what people write."""
 
 import re
 from typing import Any
@@ -8,13 +8,13 @@ from pydantic.alias_generators import to_camel
 
 
 def console_case(field: str) -> str:
-    """Spell a field as the Console API does: `release_pipeline_id` is `releasePipelineID`."""
+    """Return a field's name in the Console API: `release_pipeline_id` is `releasePipelineID`."""
     camel = to_camel(field)
     return re.sub(r"Id$", "ID", camel) if camel != "id" else camel
 
 
 class WireModel(BaseModel):
-    """A model that services exchange: frozen, camelCase in JSON, tolerant of fields it does not know."""
+    """A model that services exchange: frozen, camelCase in JSON; unknown fields are ignored."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -35,6 +35,6 @@ class WireModel(BaseModel):
 
 
 class AuthoredModel(WireModel):
-    """A model that a person writes: a field it does not know is refused, since it is a typo."""
+    """A model that a person writes: an unknown field is refused, since it is probably a typo."""
 
     model_config = ConfigDict(extra="forbid")

@@ -13,7 +13,7 @@ from .guardrails import GUARDRAILS_MAX, Guardrail
 from .identifiers import Label, Name, slug
 from .models import AuthoredModel
 
-#: Ten years: a longer bake is a typing mistake.
+#: Ten years: a longer bake is probably a typo.
 INTERVAL_MAX_MS = 10 * 365 * 86_400_000
 PHASES_MAX = 50
 RULES_MAX = 100
@@ -34,39 +34,39 @@ class PhaseRule(AuthoredModel):
 class RollbackScope(StrEnum):
     """How far a roll-back goes."""
 
-    #: the candidate is taken back everywhere, and the trigger has ended
+    #: the candidate is taken back everywhere, and the trigger ends
     TRIGGER = "trigger"
-    #: only the newest phase is taken back, and the trigger stands paused
+    #: only the newest phase is taken back, and the trigger is paused
     PHASE = "phase"
 
 
 class Approvals(AuthoredModel):
     """Who must agree before a phase starts. Each person counts once."""
 
-    #: So many different people.
+    #: How many different people.
     count: Annotated[int, Field(strict=True, ge=1, le=APPROVALS_MAX)] = 1
-    #: Each of them in one of these groups, by what is vouched for; absent: anybody.
+    #: Each of them must be in one of these groups, by a vouched identity; absent: anybody.
     groups: Annotated[tuple[Label, ...], Field(min_length=1, max_length=GROUPS_MAX)] | None = None
-    #: Whether whoever started the release counts as one of them.
+    #: Whether the person who started the release may be one of them.
     allow_author: StrictBool = False
 
 
 class Phase(AuthoredModel):
-    """A release segment: whoever matches one of its rules receives the candidate once it starts.
+    """A release segment: users who match one of its rules receive the candidate once it starts.
 
-    YAML may say `timeInterval: 30m` in place of `timeIntervalMs`.
+    YAML may say `timeInterval: 30m` instead of `timeIntervalMs`.
     """
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: _may_lack_id(schema))
+    model_config = ConfigDict(json_schema_extra=lambda schema: _make_id_optional(schema))
 
     id: Name
     name: Label
     #: How long the phase bakes before the next one may start, counted from its start.
     time_interval_ms: Annotated[int, Field(strict=True, ge=0, le=INTERVAL_MAX_MS)] = 0
     required_review: StrictBool = False
-    #: Who must approve it, where one approval by anybody is too little; implies `requiredReview`.
+    #: Who must approve it, if one approval by anybody is not enough; implies `requiredReview`.
     approvals: Approvals | None = None
-    #: What watches the phase from its start until the trigger is over and observed.
+    #: What watches the phase from its start until the trigger has ended and is no longer observed.
     guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=GUARDRAILS_MAX)] = ()
     rules: Annotated[tuple[PhaseRule, ...], Field(min_length=1, max_length=RULES_MAX)]
 
@@ -78,32 +78,32 @@ class Phase(AuthoredModel):
     @model_validator(mode="after")
     def _approvals_are_reviewed(self) -> Self:
         if self.approvals and not self.required_review:
-            raise ValueError("approvals need a review: leave requiredReview out, or say true")
+            raise ValueError("approvals need a review: remove requiredReview, or set it to true")
         return self
 
     @model_validator(mode="after")
     def _guardrails_are_distinct(self) -> Self:
-        if twice := _twice(guardrail.name for guardrail in self.guardrails):
-            raise ValueError(f"guardrail {twice!r} stands twice; give each one a name of its own")
+        if name := _duplicate(guardrail.name for guardrail in self.guardrails):
+            raise ValueError(f"duplicate guardrail name {name!r}: give each guardrail its own name")
         return self
 
 
 class Pipeline(AuthoredModel):
     """An ordered plan of phases; its id is what features attach to."""
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: _may_lack_id(schema))
+    model_config = ConfigDict(json_schema_extra=lambda schema: _make_id_optional(schema))
 
     kind: Literal["ReleasePipeline"] = "ReleasePipeline"
     id: Name
     name: Label
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=PHASES_MAX)]
-    #: Shown to whoever is about to start a release.
+    #: Shown to people who are about to start a release.
     trigger_notice: Annotated[str, Field(max_length=1_000)] | None = None
-    #: How long guardrails and alerts may still take a completed release back. YAML: `observeFor: 1h`.
+    #: How long guardrails and alerts may still roll a completed release back. YAML: `observeFor: 1h`.
     observe_for_ms: Annotated[int, Field(strict=True, ge=0, le=INTERVAL_MAX_MS)] = 0
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
-    #: A phase is left only once every instance that reports from its regions has applied it. Without
-    #: it a region that stands still delays nobody.
+    #: True: a phase ends only when every instance that reports from its regions has applied it.
+    #: False: a region that is stuck delays no release.
     require_confirmation: StrictBool = False
 
     @model_validator(mode="before")
@@ -113,18 +113,18 @@ class Pipeline(AuthoredModel):
 
     @model_validator(mode="after")
     def _phases_are_distinct(self) -> Self:
-        if twice := _twice(phase.id for phase in self.phases):
-            raise ValueError(f"phase id {twice!r} stands twice; give each phase an id of its own")
+        if id_ := _duplicate(phase.id for phase in self.phases):
+            raise ValueError(f"duplicate phase id {id_!r}: give each phase its own id")
         return self
 
 
-def _twice(names: Iterable[str]) -> str | None:
-    """Return the first name that stands twice."""
+def _duplicate(names: Iterable[str]) -> str | None:
+    """Return the first name that occurs more than once."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
-def _may_lack_id(schema: dict[str, Any]) -> None:
-    """Say in a JSON schema that an id may be left out, or be null: the name gives one."""
+def _make_id_optional(schema: dict[str, Any]) -> None:
+    """Let a JSON schema leave an id out, or make it null: it is derived from the name."""
     schema["required"] = [name for name in schema["required"] if name != "id"]
     schema["properties"]["id"] = {"anyOf": [schema["properties"]["id"], {"type": "null"}]}
 

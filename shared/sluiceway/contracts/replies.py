@@ -1,4 +1,4 @@
-"""What the sender of a command is told."""
+"""Replies to commands."""
 
 from enum import StrEnum
 
@@ -9,9 +9,9 @@ from .models import WireModel
 class RefusalCode(StrEnum):
     """Why a command was refused."""
 
-    #: the message is no valid command
+    #: the message is not a valid command
     INVALID = "invalid"
-    #: there is no such verb
+    #: the verb does not exist
     UNKNOWN_COMMAND = "unknown_command"
     TOO_LARGE = "too_large"
     UNKNOWN_FEATURE = "unknown_feature"
@@ -25,15 +25,15 @@ class RefusalCode(StrEnum):
     TRIGGER_ACTIVE = "trigger_active"
     #: the trigger has ended
     TRIGGER_ENDED = "trigger_ended"
-    #: the command was meant for another phase than the current one
+    #: the command names a phase that is not the current one
     STALE_PHASE = "stale_phase"
     #: the state of the trigger does not allow it
     NOT_POSSIBLE = "not_possible"
-    #: another person has to do it
+    #: the sender lacks a role, or another person has to do it
     NOT_ALLOWED = "not_allowed"
     #: a phase would start inside a freeze
     FROZEN = "frozen"
-    #: it refers to what is not there, or to itself, or to too much
+    #: it refers to a feature that does not exist, to itself, or to too many features
     UNSAFE_REFERENCE = "unsafe_reference"
     #: it is still in use
     IN_USE = "in_use"
@@ -44,20 +44,20 @@ class RefusalCode(StrEnum):
 
 
 class Refusal(WireModel):
-    """A command that changed nothing, why, and what would be possible."""
+    """Why a command changed nothing, and what would be possible."""
 
     code: RefusalCode
     message: str
-    #: Verbs that the present state allows, or the next thing to do.
+    #: Verbs that the state allows now, or the next thing to do.
     possible: tuple[str, ...] = ()
 
 
 class Outcome(StrEnum):
-    """What became of a command."""
+    """What a command resulted in."""
 
-    #: done, and safely stored
+    #: done and stored
     ACCEPTED = "accepted"
-    #: nothing to do: it is so already, or this very command was done before
+    #: nothing to do: the state is already like this, or this command was applied before
     UNCHANGED = "unchanged"
     REFUSED = "refused"
 
@@ -66,10 +66,10 @@ class Reply(WireModel):
     """The answer to every command."""
 
     outcome: Outcome
-    #: Set where the command was about a feature: its state now.
+    #: The state now, if the command was about a feature.
     feature: Feature | None = None
     #: Sequence of that state in FEATURES (or of the document in CATALOG).
     revision: int | None = None
-    #: In words.
+    #: The result in a sentence.
     message: str | None = None
     refusal: Refusal | None = None

@@ -1,14 +1,14 @@
-"""Every subject, stream, bucket and durable name. Nothing else in the code spells one.
+"""Every subject, stream, bucket and durable name. No other code spells one.
 
 ```
 sluiceway.commands.<verb>              request-reply, queue group `scheduler`; nobody vouches for the actor
-sluiceway.commands.<verb>.<principal>  the same, by a sender whom the broker's permissions vouch for
+sluiceway.commands.<verb>.<principal>  the same; the broker's permissions vouch for the sender
 sluiceway.features.<kind>.<name>       stream FEATURES: the log of each feature
 sluiceway.alerts.<source>              stream ALERTS
 sluiceway.clearance                    request-reply, queue group `monitor`: may a phase be left?
-sluiceway.measurements.<trigger>.<phase>.<guardrail>   stream MEASUREMENTS: what the monitor saw
-sluiceway.verdicts.<trigger>           stream VERDICTS: what guardrails made of it, where that changed
-sluiceway.answered_alerts.<source>     stream VERDICTS: what became of each alert
+sluiceway.measurements.<trigger>.<phase>.<guardrail>   stream MEASUREMENTS: what the monitor measured
+sluiceway.verdicts.<trigger>           stream VERDICTS: changed verdicts of guardrails
+sluiceway.answered_alerts.<source>     stream VERDICTS: the outcome of each alert
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
 $KV.CATALOG.<environment|region|pipeline|freeze|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
@@ -57,20 +57,20 @@ APPLIED = f"$KV.{APPLIED_BUCKET}.>"
 
 
 def command(verb: str, principal: str | None = None) -> str:
-    """Return the subject of a command, with the sender whom the broker vouches for."""
+    """Return the subject of a command; `principal` is a sender whom the broker vouches for."""
     return f"{PREFIX}.commands.{verb}" + (f".{principal}" if principal else "")
 
 
 def parse_principal(subject: str) -> str | None:
-    """Return the sender that the subject of a command names; None where it names none."""
+    """Return the sender that the subject of a command names; None if it names none."""
     tokens = subject.removeprefix(command("")).split(".")
     return tokens[1] if subject.startswith(command("")) and len(tokens) == 2 else None
 
 
 def is_inbox(reply_to: str) -> bool:
-    """Say whether an answer may be sent there: to `_INBOX…`, or across accounts (`_R_…`).
+    """Return whether a reply may be sent there: to `_INBOX…`, or across accounts (`_R_…`).
 
-    Anywhere else it could be taken for something: a stream stores whatever comes to its subjects.
+    Elsewhere it could be taken for a message: a stream stores everything on its subjects.
     """
     return reply_to.startswith("_")
 
@@ -81,7 +81,7 @@ def feature(key: FeatureKey) -> str:
 
 
 def parse_feature(subject: str) -> FeatureKey:
-    """Return the feature whose log a subject of FEATURES is; `ValueError` for another kind."""
+    """Return the feature of a subject of FEATURES; `ValueError` for an unknown kind."""
     kind, name = subject.split(".")[2:]
     return FeatureKey(FeatureKind(kind), name)
 
@@ -112,12 +112,12 @@ def verdicts(trigger: str) -> str:
 
 
 def answered_alert(source: str) -> str:
-    """Return the subject of what became of a source's alerts."""
+    """Return the subject of the outcomes of a source's alerts."""
     return f"{PREFIX}.answered_alerts.{source}"
 
 
 def dead_letters(service: str) -> str:
-    """Return the subject of what a service rejected."""
+    """Return the subject of the messages that a service rejected."""
     return f"{PREFIX}.dead_letters.{service}"
 
 
@@ -148,7 +148,7 @@ def rule(region: str, key: FeatureKey) -> str:
 
 
 def parse_rule(subject: str) -> tuple[str, FeatureKey]:
-    """Return region and feature of a subject of RULES; `ValueError` for another form."""
+    """Return region and feature of a subject of RULES; `ValueError` if it has another form."""
     _, _, region, kind, name = subject.split(".")
     return region, FeatureKey(FeatureKind(kind), name)
 

@@ -1,4 +1,4 @@
-"""What is wrong with a document, in words."""
+"""Messages about what is wrong with a document."""
 
 from collections.abc import Sequence
 
@@ -10,27 +10,30 @@ ERRORS_MAX = 10
 
 def describe_errors(error: ValidationError) -> str:
     """Return what is wrong with a document, in one line: where, and what is expected there."""
-    faults = error.errors(include_url=False)
+    details = error.errors(include_url=False)
+    causes = [detail for detail in details if not _is_consequence(detail, details)]
     return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the message'}: {describe_error(fault)}"
-        for fault in [fault for fault in faults if not _only_follows(fault, faults)][:ERRORS_MAX]
+        f"{'.'.join(map(str, detail['loc'])) or 'the message'}: {describe_error(detail)}"
+        for detail in causes[:ERRORS_MAX]
     )
 
 
-def describe_error(fault: ErrorDetails) -> str:
-    """Return what one fault is, in the words of whoever writes JSON or YAML."""
-    match fault["type"]:
+def describe_error(detail: ErrorDetails) -> str:
+    """Return one error in the terms of JSON and YAML, which know no tuples."""
+    match detail["type"]:
         case "tuple_type":
             return "Input should be a valid list"
         case "json_invalid":
-            return f"Invalid JSON: {fault.get('ctx', {}).get('error', fault['msg'])}"
+            return f"Invalid JSON: {detail.get('ctx', {}).get('error', detail['msg'])}"
+        case "value_error":
+            return detail["msg"].removeprefix("Value error, ")
         case _:
-            return fault["msg"]
+            return detail["msg"]
 
 
-def _only_follows(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:
-    """Say whether a list is too short merely since its members have faults: pydantic does not count those."""
-    place = fault["loc"]
-    return fault["type"] == "too_short" and any(
-        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in faults
+def _is_consequence(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Return whether a list is too short only because pydantic does not count its invalid members."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in details
     )

@@ -56,7 +56,7 @@ async def test_a_freeze_that_cannot_work_is_refused_with_its_place_and_what_is_k
     scope = await cli.refused("apply", "-f", "-", "--dry-run", stdin=ALWAYS.replace("production", "prod"))
 
     assert zone.line == (
-        "standard input, document 1 (Freeze): timeZone: Value error, there is no time zone "
+        "standard input, document 1 (Freeze): timeZone: unknown time zone "
         "'Europe/Berln'; did you mean Europe/Berlin?"
     )
     assert "unknown environment 'prod' (known: development, production)" in scope.out

@@ -99,7 +99,7 @@ async def test_a_key_for_the_console_that_makes_no_sense_is_refused(cli: Cli, dr
     assert "unknown pipeline 'mars'" in await refusal(
         "--owner", "ada", "--role", "viewer", "--pipeline", "mars"
     )
-    assert "--expires: 'soon' is not a duration" in await refusal(
+    assert "--expires: invalid duration 'soon'" in await refusal(
         "--owner", "ada", "--role", "viewer", "--expires", "soon"
     )
 

@@ -1,4 +1,4 @@
-"""Subjects, and what they tell."""
+"""Subjects, and the names in them."""
 
 import pytest
 
@@ -15,5 +15,5 @@ from sluiceway.contracts import subjects
         ("$KV.CATALOG.key.console", None),
     ],
 )
-def test_a_principal_stands_in_subjects_of_commands_alone(subject: str, principal: str | None) -> None:
+def test_only_subjects_of_commands_name_a_principal(subject: str, principal: str | None) -> None:
     assert subjects.parse_principal(subject) == principal

@@ -1,4 +1,4 @@
-"""Faults are told in the words of whoever wrote the document."""
+"""Errors are reported in the terms of the document's author."""
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -11,7 +11,7 @@ class Rules(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('{"rules": 5}', "rules: Input should be a valid list"),
         ('{"rules": [', "the message: Invalid JSON: EOF while parsing a list at line 1 column 11"),
@@ -21,8 +21,8 @@ class Rules(BaseModel):
         ),
     ],
 )
-def test_a_fault_is_told_with_its_place(text: str, told: str) -> None:
+def test_an_error_is_reported_with_its_place(text: str, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Rules.model_validate_json(text)
 
-    assert describe_errors(caught.value) == told
+    assert describe_errors(caught.value) == message

@@ -99,7 +99,7 @@ async def test_freezes_say_whether_they_are_on(served: Served) -> None:
     assert saved.json()["isOn"]
     assert listed["data"][0]["nextChangeMs"] == 4_070_908_800_000
     assert wrong.status_code == 400
-    assert "is no time of the week" in wrong.json()["message"]
+    assert "invalid time of the week" in wrong.json()["message"]
     assert (await get(served, "freezes"))["data"] == []
 
 

@@ -161,7 +161,9 @@ async def test_what_is_not_valid_is_refused_by_name(script: Script) -> None:
 
     assert "colour" in await refusal({"colour": "red"})
     assert "defaultValueJson5 is no JSON5: Unclosed" in await refusal({"defaultValueJson5": "{a: 1"})
-    assert "NaN and Infinity are no JSON" in await refusal({"defaultValueJson5": "{a: [-Infinity]}"})
+    assert "NaN and Infinity are not valid in JSON" in await refusal(
+        {"defaultValueJson5": "{a: [-Infinity]}"}
+    )
     deep = "[" * 1_000
     assert "nesting" in await refusal({"defaultValueJson5": f"{{a: {deep}"})
     assert "must hold an object" in await refusal({"defaultValueJson5": "[1]"})

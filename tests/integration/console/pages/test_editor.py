@@ -261,7 +261,7 @@ async def test_a_pipeline_is_edited_as_a_form(served: Served) -> None:
         await browser.post("/drafts/save", text=field(browser, "text"), revision=field(browser, "revision"))
 
     assert "Phase 3" in added
-    assert "is not a duration" in refused
+    assert "invalid duration" in refused
     assert "+   timeInterval: 45m" in shown
     assert "2 approvals of sre" in browser.page
 
