@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sluiceway.contracts.conditions import Condition
 from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.pipelines.projection import checksum, project, used_attributes
-from sluiceway.pipelines.segments import Location, remainder
+from sluiceway.pipelines.segments import Location, remaining_conditions
 from sluiceway.pipelines.spec_changes import needs_release, touched_environments
 from tests.support.builders import HOST, Ledger, a_catalogue, a_config, a_gate, a_phase, a_pipeline
 
@@ -173,4 +173,4 @@ def test_regions_that_agree_in_what_is_looked_at_receive_the_same_document(
 def test_a_condition_on_an_attribute_is_always_decided(condition: dict[str, Any], value: Any) -> None:
     place = Location("production", {"region": value, "tier": value})
 
-    assert remainder(None, [Condition.model_validate(condition)], place) in (None, ())
+    assert remaining_conditions(None, [Condition.model_validate(condition)], place) in (None, ())

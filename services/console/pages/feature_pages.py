@@ -8,7 +8,7 @@ from starlette.responses import Response
 from sluiceway.contracts.commands import SaveFeature
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, Name
 from sluiceway.contracts.replies import Refusal, RefusalCode
-from sluiceway.pipelines.references import feature_references, users_of
+from sluiceway.pipelines.references import feature_references, referrers_of
 from sluiceway.views import status_of
 
 from ..dependencies import Backend
@@ -72,7 +72,7 @@ async def show(
         text=text,
         entries=timeline(log[-HISTORY_MAX:], []),
         refers_to=sorted(set(feature_references(feature))),
-        users=users_of(feature.key.spec_name, backend.features.references()),
+        users=referrers_of(feature.key.spec_name, backend.features.references()),
         why_not=_why_not(backend, visitor, text),
     )
 

@@ -7,7 +7,7 @@ from ..contracts.identifiers import trigger_id
 from ..contracts.pipeline import Pipeline
 from . import refusals, transitions
 from .decision import Catalogue, Decision, Unchanged, event_of
-from .references import reference_error, references_of, users_of
+from .references import reference_error, references_of, referrers_of
 from .spec_changes import is_same_spec, needs_release, spec_of
 
 
@@ -81,4 +81,4 @@ def decide_archive(
 
 def _users(spec_name: str, catalogue: Catalogue) -> list[str]:
     pipelines = {f"pipeline {id_}": references_of(None, p) for id_, p in catalogue.pipelines.items()}
-    return users_of(spec_name, {**catalogue.references, **pipelines})
+    return referrers_of(spec_name, {**catalogue.references, **pipelines})

@@ -1,11 +1,11 @@
-"""Feature, region → rule document or nothing. What has not been sent cannot break anything.
+"""Feature, region → rule document or nothing. What a region has not received cannot break anything there.
 
-- a region that no started phase covers holds the base, and no trace of the candidate;
-- a region that is fully covered holds the candidate as its plain spec;
-- a region that is partly covered holds both, with override rules between them (as Statsig's
-  release pipelines do: https://docs.statsig.com/release-pipeline).
+- A region that no started phase covers gets the base, and nothing of the candidate.
+- A region that is fully covered gets the candidate as its plain spec.
+- A region that is partly covered gets both, with override rules between them (as in Statsig's
+  release pipelines: https://docs.statsig.com/release-pipeline).
 
-A salt never changes between phases, so that a user who is in stays in.
+A salt never changes between phases, so that users who have the candidate keep it.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from ..contracts.rule_document import (
 )
 from ..evaluation.condition_tests import member_key
 from .sdk_conditions import sdk_condition
-from .segments import Coverage, Extent, Location, coverage, remainder
+from .segments import Coverage, Extent, Location, coverage, remaining_conditions
 
 ENTITIES = {
     FeatureKind.GATE: "feature_gate",
@@ -35,21 +35,21 @@ ENTITIES = {
     FeatureKind.SEGMENT: "segment",
 }
 CHECKSUM_LENGTH = 16
-#: The rule of a segment that its list of ids stands for.
+#: Name of the rule that is made from a segment's list of ids.
 IDS_RULE = "ids"
 
 
-def project(event: FeatureEvent, revision: int, place: Location) -> RuleDocument | None:
-    """Return what a region evaluates the feature by after `event`; None where it gets nothing.
+def project(event: FeatureEvent, revision: int, location: Location) -> RuleDocument | None:
+    """Return what a region evaluates the feature by after `event`; None if it gets nothing.
 
     `revision` is the event's sequence in FEATURES.
     """
     feature = event.feature
     if feature.archived:
         return None
-    covered = _covered(feature, place)
-    specs, spec = _specs(feature, covered, place)
-    reverted = _reverted(feature, place)
+    covered = _candidate_coverage(feature, location)
+    specs, spec = _specs(feature, covered, location)
+    reverted = _reverted(feature, location)
     if spec is None and reverted is None:
         return None
     return RuleDocument(
@@ -64,15 +64,15 @@ def project(event: FeatureEvent, revision: int, place: Location) -> RuleDocument
 
 
 def checksum(document: RuleDocument) -> str:
-    """Return a digest of what a document says; where and when it came from does not count."""
+    """Return a digest of a document without its revision and time."""
     text = document.model_dump_json(exclude={"revision", "event_time_ms"})
     return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
 
 
 def used_attributes(feature: Feature) -> frozenset[str]:
-    """Return every attribute that could decide something about this feature.
+    """Return every attribute of a region that a condition of this feature could be about.
 
-    Regions of one environment that agree in these receive the same document.
+    Regions of one environment with the same values for these receive the same document.
     """
     rules: list[Sequence[Condition]] = []
     for spec in (feature.base, feature.candidate):
@@ -82,40 +82,40 @@ def used_attributes(feature: Feature) -> frozenset[str]:
     return frozenset(condition.field for rule in rules for condition in rule if condition.field)
 
 
-def _covered(feature: Feature, place: Location) -> Coverage:
+def _candidate_coverage(feature: Feature, location: Location) -> Coverage:
     if feature.candidate is None or feature.trigger is None:
         return Coverage(Extent.NONE)
-    return coverage(feature.trigger.released, place)
+    return coverage(feature.trigger.released, location)
 
 
-def _reverted(feature: Feature, place: Location) -> str | None:
+def _reverted(feature: Feature, location: Location) -> str | None:
     trigger = feature.trigger
     if trigger is None or trigger.status not in (TriggerStatus.ABORTED, TriggerStatus.ROLLED_BACK):
         return None
-    return trigger.id if coverage(trigger.released, place).extent is not Extent.NONE else None
+    return trigger.id if coverage(trigger.released, location).extent is not Extent.NONE else None
 
 
-def _specs(feature: Feature, covered: Coverage, place: Location) -> tuple[SpecSet, Spec | None]:
+def _specs(feature: Feature, covered: Coverage, location: Location) -> tuple[SpecSet, Spec | None]:
     """Return the specs of a region, and the newest version among them."""
-    parts = _Parts(feature, place)
+    builder = _SpecSetBuilder(feature, location)
     base, candidate = feature.base, feature.candidate
     if candidate and covered.extent is Extent.FULLY:
-        parts.add(feature.key.spec_name, candidate)
-        return parts.specs(), candidate
+        builder.add(feature.key.spec_name, candidate)
+        return builder.specs(), candidate
     if base:
-        parts.add(feature.key.spec_name, base)
+        builder.add(feature.key.spec_name, base)
     if candidate and covered.extent is Extent.PARTLY:
-        parts.override(candidate, covered)
-        return parts.specs(), candidate
-    return parts.specs(), base
+        builder.override(candidate, covered)
+        return builder.specs(), candidate
+    return builder.specs(), base
 
 
-class _Parts:
+class _SpecSetBuilder:
     """Collects the parts of one region's specs."""
 
-    def __init__(self, feature: Feature, place: Location) -> None:
+    def __init__(self, feature: Feature, location: Location) -> None:
         self._feature = feature
-        self._place = place
+        self._location = location
         self._named: dict[str, ConfigSpec] = {}
         self._conditions: dict[str, SpecCondition] = {}
         self._override_rules: dict[str, SpecRule] = {}
@@ -124,7 +124,7 @@ class _Parts:
 
     def add(self, name: str, spec: Spec) -> None:
         entity = ENTITIES[self._feature.kind]
-        members = self._members(name, spec) if spec.ids else ()
+        members = self._ids_rule(name, spec) if spec.ids else ()
         self._named[name] = ConfigSpec(
             type="dynamic_config" if entity == "dynamic_config" else "feature_gate",
             entity=entity,
@@ -140,10 +140,14 @@ class _Parts:
         target = f"{self._feature.key.spec_name}:v{candidate.version}"
         self.add(target, candidate)
         references = []
-        for name, conditions in covered.remainders:
+        for name, conditions in covered.partial_rules:
             id_ = f"{candidate.trigger}/{name}"
             self._override_rules[id_] = SpecRule(
-                name=id_, id=id_, pass_percentage=100.0, return_value=None, conditions=self._ids(conditions)
+                name=id_,
+                id=id_,
+                pass_percentage=100.0,
+                return_value=None,
+                conditions=self._condition_ids(conditions),
             )
             references.append(OverrideReference(rule_name=id_))
         mapping = OverrideMapping(new_config_name=target, rules=tuple(references))
@@ -160,8 +164,8 @@ class _Parts:
             member_lists=self._member_lists,
         )
 
-    def _members(self, name: str, spec: Spec) -> tuple[SpecRule]:
-        """Return the rule that a list of ids stands for. The list has the name of its version."""
+    def _ids_rule(self, name: str, spec: Spec) -> tuple[SpecRule]:
+        """Return the rule for a segment's list of ids, which is stored under the name of its version."""
         self._member_lists[name] = tuple(member_key(id_) for id_ in spec.ids)
         condition = SpecCondition(
             type="unit_id", operator=ListOperator.IN_SEGMENT_LIST, target_value=name, id_type=spec.id_type
@@ -172,31 +176,31 @@ class _Parts:
                 id=IDS_RULE,
                 pass_percentage=100.0,
                 return_value=True,
-                conditions=(self._keep(condition),),
+                conditions=(self._add_condition(condition),),
                 id_type=spec.id_type,
             ),
         )
 
     def _rules(self, spec: Spec) -> Iterable[SpecRule]:
         for rule in spec.rules:
-            open_ = remainder(rule.environments, rule.conditions, self._place)
-            if open_ is not None:
+            remaining = remaining_conditions(rule.environments, rule.conditions, self._location)
+            if remaining is not None:
                 yield SpecRule(
                     name=rule.name,
                     id=rule_id(rule),
                     pass_percentage=rule.pass_percentage,
                     return_value=rule.return_value,
-                    conditions=self._ids(open_),
+                    conditions=self._condition_ids(remaining),
                     id_type=spec.id_type,
                 )
 
-    def _ids(self, conditions: Iterable[Condition]) -> tuple[str, ...]:
-        return tuple(self._id(condition) for condition in conditions)
+    def _condition_ids(self, conditions: Iterable[Condition]) -> tuple[str, ...]:
+        return tuple(self._condition_id(condition) for condition in conditions)
 
-    def _id(self, condition: Condition) -> str:
-        return self._keep(sdk_condition(condition))
+    def _condition_id(self, condition: Condition) -> str:
+        return self._add_condition(sdk_condition(condition))
 
-    def _keep(self, translated: SpecCondition) -> str:
+    def _add_condition(self, translated: SpecCondition) -> str:
         id_ = hashlib.sha256(translated.to_json()).hexdigest()[:CHECKSUM_LENGTH]
         self._conditions[id_] = translated
         return id_

@@ -1,7 +1,7 @@
-"""Which features a feature refers to, and what must never come of it.
+"""Which features a feature refers to, and which references are refused.
 
-A circle of references ends the processes of the official SDKs or keeps them busy for ever; so does a
-ladder, in which every step refers to the next one twice: they evaluate it anew each time.
+A cycle of references crashes or stalls the official SDKs. So does a long chain in which every feature
+refers to the next one twice: they evaluate it again for each reference, which doubles the cost per level.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,18 +13,18 @@ from ..contracts.pipeline import Pipeline
 
 #: Levels of features that refer to one another; the SDKs give up at 64.
 LEVELS_MAX = 32
-#: Evaluations that one check may take without a memo.
+#: Evaluations that one check may take in an SDK, which caches none of them.
 EVALUATIONS_MAX = 1_000
 
 GATE_REFERENCES = frozenset({ConditionType.PASSES_GATE, ConditionType.FAILS_GATE})
 SEGMENT_REFERENCES = frozenset({ConditionType.PASSES_SEGMENT, ConditionType.FAILS_SEGMENT})
 
-#: Name of a spec (`new_checkout`, `segment:beta`) → the specs it refers to, as often as it does.
+#: Name of a spec (`new_checkout`, `segment:beta`) → the specs it refers to, once for each reference.
 References = Mapping[str, tuple[str, ...]]
 
 
 def referenced_spec(condition: Condition) -> str | None:
-    """Return the spec that a condition refers to; None where it refers to none."""
+    """Return the spec that a condition refers to; None if it refers to none."""
     if not isinstance(condition.target_value, str):
         return None
     if condition.type in GATE_REFERENCES:
@@ -38,7 +38,7 @@ def condition_references(conditions: Iterable[Condition]) -> tuple[str, ...]:
 
 
 def references_of(spec: Spec | None, pipeline: Pipeline | None = None) -> tuple[str, ...]:
-    """Return what a version refers to, and what decides who gets it."""
+    """Return what a version refers to, and what the pipeline that releases it refers to."""
     own = [condition for rule in spec.rules for condition in rule.conditions] if spec else []
     phases = pipeline.phases if pipeline else ()
     return condition_references(own) + condition_references(
@@ -47,7 +47,7 @@ def references_of(spec: Spec | None, pipeline: Pipeline | None = None) -> tuple[
 
 
 def feature_references(feature: Feature) -> tuple[str, ...]:
-    """Return what a feature refers to, as long as its trigger runs also by its candidate and phases."""
+    """Return what a feature refers to; while its trigger is active, also by its candidate and phases."""
     if feature.archived:
         return ()
     pipeline = feature.trigger.pipeline if feature.trigger and feature.candidate else None
@@ -55,24 +55,24 @@ def feature_references(feature: Feature) -> tuple[str, ...]:
 
 
 def reference_error(name: str, own: tuple[str, ...], known: References) -> str | None:
-    """Say why a feature must not refer to these; None where it may."""
+    """Return why a feature must not refer to these; None if it may."""
     missing = sorted({reference for reference in own if reference not in known})
     if missing:
-        return f"it refers to {', '.join(missing)}, which is not there; save that first"
+        return f"it refers to {', '.join(missing)}, which does not exist; save that first"
     graph = _Graph({**known, name: own})
-    if circle := graph.circle_from(name):
-        return f"it refers to itself: {' → '.join(circle)}"
+    if cycle := graph.cycle_from(name):
+        return f"it refers to itself: {' → '.join(cycle)}"
     for root in (name, *graph.ancestors_of(name)):
         if (levels := graph.levels(root)) > LEVELS_MAX:
-            return f"{root} would take {levels} levels of features, at most {LEVELS_MAX} are allowed"
+            return f"{root} would refer to features over {levels} levels; at most {LEVELS_MAX} are allowed"
         if (count := graph.evaluations(root)) > EVALUATIONS_MAX:
-            return f"a check of {root} would take {count} evaluations, at most {EVALUATIONS_MAX} are allowed"
+            return f"a check of {root} would take {count} evaluations; at most {EVALUATIONS_MAX} are allowed"
     return None
 
 
-def users_of(name: str, known: References) -> list[str]:
-    """Return the specs that refer to one."""
-    return sorted(user for user, references in known.items() if name in references)
+def referrers_of(name: str, known: References) -> list[str]:
+    """Return the specs that refer to a spec."""
+    return sorted(referrer for referrer, references in known.items() if name in references)
 
 
 class _Graph:
@@ -81,51 +81,51 @@ class _Graph:
         self._levels: dict[str, int] = {}
         self._evaluations: dict[str, int] = {}
 
-    def circle_from(self, name: str) -> list[str] | None:
-        """Return a way from `name` back to itself."""
-        ways, seen = [[name]], set[str]()
-        while ways:
-            way = ways.pop()
-            for reference in self._edges.get(way[-1], ()):
+    def cycle_from(self, name: str) -> list[str] | None:
+        """Return a path from `name` back to itself; None if there is none."""
+        paths, seen = [[name]], set[str]()
+        while paths:
+            path = paths.pop()
+            for reference in self._edges.get(path[-1], ()):
                 if reference == name:
-                    return [*way, name]
+                    return [*path, name]
                 if reference not in seen:
                     seen.add(reference)
-                    ways.append([*way, reference])
+                    paths.append([*path, reference])
         return None
 
     def ancestors_of(self, name: str) -> set[str]:
-        """Return everything that refers to `name`, also by way of others."""
-        users: dict[str, set[str]] = {}
-        for user, references in self._edges.items():
+        """Return everything that refers to `name`, directly or through others."""
+        referrers: dict[str, set[str]] = {}
+        for referrer, references in self._edges.items():
             for reference in references:
-                users.setdefault(reference, set()).add(user)
+                referrers.setdefault(reference, set()).add(referrer)
         found: set[str] = set()
-        left = [name]
-        while left:
-            new = users.get(left.pop(), set()) - found
+        queue = [name]
+        while queue:
+            new = referrers.get(queue.pop(), set()) - found
             found |= new
-            left += new
+            queue += new
         return found - {name}
 
     def levels(self, name: str) -> int:
-        """Return how many levels a check goes down."""
+        """Return how many levels of features a check evaluates."""
         for each in self._bottom_up(name):
             below = (self._levels.get(reference, 0) for reference in self._edges.get(each, ()))
             self._levels[each] = 1 + max(below, default=0)
         return self._levels[name]
 
     def evaluations(self, name: str) -> int:
-        """Return how many evaluations a check takes without a memo."""
+        """Return how many evaluations a check takes if nothing is cached."""
         for each in self._bottom_up(name):
             below = (self._evaluations.get(reference, 0) for reference in self._edges.get(each, ()))
             self._evaluations[each] = 1 + sum(below)
         return self._evaluations[name]
 
     def _bottom_up(self, name: str) -> list[str]:
-        """Return everything below `name` and itself, each after all that it refers to.
+        """Return everything that `name` refers to and itself, each after all that it refers to.
 
-        A circle that others made is gone through once.
+        A cycle among others is visited once.
         """
         order: list[str] = []
         seen: set[str] = set()

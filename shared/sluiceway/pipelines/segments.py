@@ -1,7 +1,7 @@
 """Whom a rule or a phase covers in one region, with everything decided that can be decided there.
 
 Conditions on the environment and on the attributes of a region are decided here; conditions on the
-user stay, for the SDK.
+user are left for the SDK.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ DECIDED_PER_REGION = frozenset({ConditionType.PUBLIC, ConditionType.ENVIRONMENT_
 
 
 class Location(NamedTuple):
-    """What is known of a region when rules are published."""
+    """Environment and attributes of a region."""
 
     environment: str
     attributes: Mapping[str, Scalar]
@@ -40,29 +40,29 @@ class Extent(StrEnum):
 class Coverage(NamedTuple):
     """The part of a region that a segment covers.
 
-    If that is a part of its users, `remainders` holds the user conditions of each rule that may match.
+    If that is a part of its users, `partial_rules` holds the user conditions of each rule that may match.
     """
 
     extent: Extent
-    remainders: tuple["Remainder", ...] = ()
+    partial_rules: tuple["PartialRule", ...] = ()
 
 
-class Remainder(NamedTuple):
-    """The conditions of one rule of a phase that are left for the SDK."""
+class PartialRule(NamedTuple):
+    """The user conditions of one rule of a phase, which are left for the SDK."""
 
     name: str
     conditions: tuple[Condition, ...]
 
 
-def remainder(
-    environments: Sequence[str] | None, conditions: Sequence[Condition], place: Location
+def remaining_conditions(
+    environments: Sequence[str] | None, conditions: Sequence[Condition], location: Location
 ) -> tuple[Condition, ...] | None:
     """Return the conditions that are left for the SDK; None if the rule matches nobody here."""
-    if environments and place.environment not in environments:
+    if environments and location.environment not in environments:
         return None
     left: list[Condition] = []
     for condition in conditions:
-        holds = _decide(condition, place)
+        holds = _decide(condition, location)
         if holds is False:
             return None
         if holds is None:
@@ -70,28 +70,28 @@ def remainder(
     return tuple(left)
 
 
-def coverage(phases: Iterable[Phase], place: Location) -> Coverage:
+def coverage(phases: Iterable[Phase], location: Location) -> Coverage:
     """Return which part of a region the segments of these phases cover together."""
-    remainders: list[Remainder] = []
+    partial_rules: list[PartialRule] = []
     for phase in phases:
         for index, rule in enumerate(phase.rules):
-            left = remainder(rule.environments, rule.conditions, place)
+            left = remaining_conditions(rule.environments, rule.conditions, location)
             if left == ():
                 return Coverage(Extent.FULLY)
             if left is not None:
-                remainders.append(Remainder(f"{phase.id}/{index}", left))
-    return Coverage(Extent.PARTLY, tuple(remainders)) if remainders else Coverage(Extent.NONE)
+                partial_rules.append(PartialRule(f"{phase.id}/{index}", left))
+    return Coverage(Extent.PARTLY, tuple(partial_rules)) if partial_rules else Coverage(Extent.NONE)
 
 
-def _decide(condition: Condition, place: Location) -> bool | None:
-    """Return whether a condition holds in a place; None if only the SDK can tell."""
+def _decide(condition: Condition, location: Location) -> bool | None:
+    """Return whether a condition holds in a region; None if that depends on the user."""
     match condition.type:
         case ConditionType.PUBLIC:
             return True
         case ConditionType.ENVIRONMENT_TIER:
-            return _holds(condition, place.environment)
-        case ConditionType.CUSTOM_FIELD if condition.field and condition.field in place.attributes:
-            return _holds(condition, place.attributes[condition.field])
+            return _holds(condition, location.environment)
+        case ConditionType.CUSTOM_FIELD if condition.field and condition.field in location.attributes:
+            return _holds(condition, location.attributes[condition.field])
         case _:
             return None
 

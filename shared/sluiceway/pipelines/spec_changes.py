@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from ..contracts.catalogue import Environment
 from ..contracts.feature import FeatureDocument, Segment, Spec
 from .projection import rule_id
-from .segments import Location, remainder
+from .segments import Location, remaining_conditions
 
 
 def spec_of(document: FeatureDocument, version: int, trigger: str | None) -> Spec:
@@ -56,7 +56,7 @@ def _effect(spec: Spec | None, environment: str) -> str:
     place = Location(environment, {})
     rules: list[JsonValue] = []
     for rule in spec.rules if spec.is_enabled else ():
-        open_ = remainder(rule.environments, rule.conditions, place)
+        open_ = remaining_conditions(rule.environments, rule.conditions, place)
         if open_ is not None:
             rules.append(
                 [

@@ -48,7 +48,7 @@ async def test_a_circle_and_a_missing_reference_are_refused_also_in_rehearsal(cl
 
     assert "fancy → fancier → fancy" in rehearsed.error
     assert "fancy → fancier → fancy" in applied.error
-    assert "refers to fanciest, which is not there" in typo.error
+    assert "refers to fanciest, which does not exist" in typo.error
 
 
 async def test_what_is_referred_to_cannot_be_archived(cli: Cli) -> None:
