@@ -1,4 +1,4 @@
-"""Ask our evaluator and the real SDK the same random questions: `python -m tests.conformance`."""
+"""`python -m tests.conformance`: ask our evaluator and the real SDK the same random questions."""
 
 import argparse
 import json
@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.conformance.compare import Coverage, Disagreement, compare
+from tests.conformance.comparison import AnswerCoverage, Disagreement, compare
 from tests.conformance.shrink import shrink
 
-#: Disagreements that are shrunk and printed in full; the others are only counted.
+#: Disagreements that are reduced and printed in full; the others are only counted.
 SHOWN_MAX = 10
 STACK_BYTES = 512 * 1024 * 1024
 
@@ -22,7 +22,7 @@ def main() -> int:
     """Return 1 if the two disagree on anything."""
     arguments = _arguments()
     print(f"seed {arguments.seed}", flush=True)
-    coverage, started = Coverage(), time.monotonic()
+    coverage, started = AnswerCoverage(), time.monotonic()
     found = 0
     for each in run(arguments.seed, arguments.evaluations, coverage, dialect=not arguments.ordinary_regexes):
         found += len(each)
@@ -42,15 +42,15 @@ def main() -> int:
 
 
 def run(
-    seed: int, evaluations: int, coverage: Coverage, *, dialect: bool = True
+    seed: int, evaluations: int, coverage: AnswerCoverage, *, dialect: bool = True
 ) -> Iterator[list[Disagreement]]:
-    """Give the disagreements of one rule set after the other until `coverage` counts `evaluations`."""
+    """Yield the disagreements about each rule set until `coverage` counts `evaluations`."""
     while coverage.evaluations < evaluations:
         yield compare(random.Random(f"{seed}:{coverage.rule_sets}"), coverage, dialect=dialect)
 
 
 def show(found: Disagreement) -> None:
-    """Print a disagreement, with the file that holds its rule set and user."""
+    """Print a disagreement, with the path of a file that has its rule set and user."""
     question = found.question
     with tempfile.NamedTemporaryFile(
         "w", prefix="disagreement-", suffix=".json", delete=False, encoding="utf-8"
@@ -71,17 +71,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     parser.add_argument("--evaluations", type=int, default=100_000)
-    parser.add_argument("--shown", type=int, default=SHOWN_MAX, help="disagreements to shrink and print")
+    parser.add_argument("--shown", type=int, default=SHOWN_MAX, help="disagreements to reduce and print")
     parser.add_argument(
         "--ordinary-regexes",
         action="store_true",
-        help="leave out patterns that Python's re reads differently",
+        help="use no patterns that Python's re interprets differently",
     )
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    # The official SDK goes down as deep as rules are nested, on the stack of whoever asks.
+    # The official SDK recurses as deep as rules are nested, on the stack of the calling thread.
     threading.stack_size(STACK_BYTES)
     with ThreadPoolExecutor(max_workers=1) as pool:
         sys.exit(pool.submit(main).result())

@@ -1,4 +1,4 @@
-"""Patterns with texts they were written for: ordinary ones, and those Python's `re` reads differently."""
+"""Patterns with texts to match: ordinary ones, and those that Python's `re` interprets differently."""
 
 ORDINARY: list[tuple[str, list[str]]] = [
     (r"", ["", "x"]),

@@ -1,12 +1,12 @@
-"""Cuts a disagreement down to the few rules and user fields that it takes."""
+"""Reduces a disagreement to the few rules and user fields that it takes."""
 
 import copy
 from collections.abc import Iterator
 from typing import Any
 
-from tests.conformance.compare import Disagreement, disagreement
+from tests.conformance.comparison import Disagreement, disagreement
 
-#: Where a question keeps what may be left out: objects by key, arrays by index.
+#: Parts of a question whose members may be removed: objects by key, arrays by index.
 PARTS = ("feature_gates", "dynamic_configs", "overrides", "override_rules")
 CONTAINERS = ("rules", "conditions", "custom", "privateAttributes", "customIDs", "statsigEnvironment")
 
@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]
 
 
 def shrink(found: Disagreement, *, tries_max: int = 1500) -> Disagreement:
-    """Leave out part after part while the two still disagree; only ever removes, so it stays harmless."""
+    """Remove part after part while the two still disagree. Removing alone makes no payload harmful."""
     tries = 0
     progress = True
     while progress and tries < tries_max:
@@ -30,7 +30,7 @@ def shrink(found: Disagreement, *, tries_max: int = 1500) -> Disagreement:
 
 
 def _removable(found: Disagreement) -> Iterator[Path]:
-    """Give the paths of all parts, the largest first, and later indices before earlier ones."""
+    """Yield the paths of all parts, the largest first, and later indices before earlier ones."""
     payload, question = found.question.payload, found.question
     for part in PARTS:
         for name, value in (payload.get(part) or {}).items():
@@ -54,7 +54,7 @@ def _removable(found: Disagreement) -> Iterator[Path]:
 
 
 def _without(found: Disagreement, path: Path) -> Disagreement | None:
-    """Give a copy that lacks the part at `path`; none if that went with an earlier one."""
+    """Return a copy without the part at `path`; None if it was removed with an earlier one."""
     question = found.question
     copied: dict[str, Any] = {"payload": question.payload, "user": question.user, "options": question.options}
     copied[str(path[0])] = copy.deepcopy(copied[str(path[0])])
@@ -69,7 +69,7 @@ def _without(found: Disagreement, path: Path) -> Disagreement | None:
 
 
 def _pruned(found: Disagreement) -> Disagreement:
-    """Drop the conditions that no rule names any more, if the two then still disagree."""
+    """Remove the conditions that no rule names, if the two then still disagree."""
     payload = copy.deepcopy(found.question.payload)
     rules = [rule for part in PARTS[:2] for spec in payload[part].values() for rule in spec["rules"]]
     rules += (payload["override_rules"] or {}).values()

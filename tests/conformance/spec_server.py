@@ -1,4 +1,4 @@
-"""A local HTTP server that gives one rule set and its id lists to an SDK in the same process."""
+"""A local HTTP server that serves one payload and its id lists to an SDK in the same process."""
 
 import base64
 import hashlib
@@ -12,11 +12,11 @@ from urllib.parse import quote, unquote
 
 
 class SpecServer:
-    """Serves on a free port of 127.0.0.1 from `__enter__` to `__exit__`, and swallows logged events."""
+    """Serves on a free port of 127.0.0.1, as a context manager; it accepts logged events and drops them."""
 
     def __init__(self, specs: bytes, id_lists: Mapping[str, Sequence[str]]) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(specs, id_lists))
-        # The default poll interval would make every stop take half a second.
+        # With the default poll interval, every stop would take half a second.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True)
 
     @property
@@ -34,7 +34,7 @@ class SpecServer:
 
 
 def member_key(value: str) -> str:
-    """Give the eight characters under which an id list knows `value`."""
+    """Return the key of `value` in an id list: eight characters."""
     return base64.b64encode(hashlib.sha256(value.encode()).digest()).decode()[:8]
 
 
@@ -66,7 +66,7 @@ def _handler(specs: bytes, id_lists: Mapping[str, Sequence[str]]) -> type[BaseHT
             self.send_error(403)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def _manifest(self) -> dict[str, object]:
             return {

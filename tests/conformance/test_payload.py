@@ -12,7 +12,7 @@ from tests.unit.evaluation.payloads import payload, rule, spec
 
 pytest.importorskip("statsig_python_core")
 
-from tests.conformance.official import Official
+from tests.conformance.official_sdk import OfficialSdk
 
 ADA = {"userID": "ada", "country": "US"}
 GATES = ("conditional", "plain", "overridden")
@@ -51,14 +51,14 @@ def a_payload() -> Part:
     return whole
 
 
-def answers(gates: Loaded | Official) -> list[tuple[bool, str]]:
+def answers(gates: Loaded | OfficialSdk) -> list[tuple[bool, str]]:
     return [gates.gate(ADA, name) for name in GATES]
 
 
 def official_answers(whole: Part) -> list[tuple[bool, str]] | None:
     """Return the real SDK's answers; None if it refuses the payload."""
     try:
-        with Official(json.dumps(whole).encode()) as official:
+        with OfficialSdk(json.dumps(whole).encode()) as official:
             return answers(official)
     except RuntimeError:
         return None

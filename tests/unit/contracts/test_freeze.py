@@ -34,7 +34,7 @@ def test_an_invalid_time_of_the_week_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("document", [WEEKENDS, SINGLE, {**SINGLE, "from": "2026-12-20T01:00:00+01:00"}])
-def test_a_freeze_survives_its_journey_as_json(document: dict[str, Any]) -> None:
+def test_a_freeze_is_the_same_after_a_round_trip_through_json(document: dict[str, Any]) -> None:
     freeze = Freeze.model_validate(document)
 
     assert Freeze.model_validate_json(freeze.to_json(), extra="ignore") == freeze

@@ -89,7 +89,7 @@ def test_a_name_is_one_token_of_a_subject(name: str) -> None:
         SaveFeature.model_validate({"actor": "a", "feature": {"kind": "FeatureGate", "name": name}})
 
 
-def test_subjects_lead_back_to_what_they_name() -> None:
+def test_subjects_are_parsed_to_the_names_in_them() -> None:
     key = FeatureKey(FeatureKind.DYNAMIC_CONFIG, "limits")
 
     assert subjects.parse_feature(subjects.feature(key)) == key

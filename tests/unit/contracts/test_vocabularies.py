@@ -74,7 +74,7 @@ def test_every_event_can_be_subscribed_to() -> None:
 
 
 @pytest.mark.parametrize("type_", EventType)
-def test_every_event_can_be_told(type_: EventType) -> None:
+def test_every_event_has_a_notification(type_: EventType) -> None:
     event = a_release().events[-1].model_copy(update={"type": type_})
 
     notice = notice_of_event(LoggedEvent(1, event))

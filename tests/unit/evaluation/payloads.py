@@ -1,4 +1,4 @@
-"""Config-spec payloads, as short as they can be."""
+"""Builders of minimal config-spec payloads."""
 
 import json
 from typing import Any

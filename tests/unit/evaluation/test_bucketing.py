@@ -1,4 +1,4 @@
-"""Who is in a percentage."""
+"""Which users a percentage includes."""
 
 import hashlib
 
@@ -22,11 +22,11 @@ def test_the_hash_is_the_first_eight_bytes_of_sha_256(text: str) -> None:
     assert hash64(text) == int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
 
 
-def test_the_hash_of_the_empty_text_is_known() -> None:
+def test_the_empty_text_has_the_expected_hash() -> None:
     assert hash64("") == 0xE3B0C44298FC1C14
 
 
-def test_a_text_that_utf_8_cannot_spell_is_hashed() -> None:
+def test_a_text_that_utf_8_cannot_encode_is_hashed() -> None:
     assert hash64("\ud800") != hash64("")
 
 
@@ -37,13 +37,13 @@ def test_everyone_is_in_a_hundred_percent_and_nobody_in_none(salt: str, unit: st
 
 
 @given(smaller=percentages, greater=percentages, unit=texts)
-def test_a_growing_percentage_keeps_whoever_is_in(smaller: float, greater: float, unit: str) -> None:
+def test_a_growing_percentage_keeps_its_users(smaller: float, greater: float, unit: str) -> None:
     smaller, greater = sorted((smaller, greater))
 
     assert passes(greater, "salt.rule", unit) or not passes(smaller, "salt.rule", unit)
 
 
-def test_the_bucket_on_the_edge_is_out() -> None:
+def test_the_bucket_at_the_limit_is_excluded() -> None:
     bucket = hash64("s.r.u") % 10_000
 
     assert not passes(bucket / 100, "s.r", "u")

@@ -1,4 +1,4 @@
-"""Gates within gates: how deep, in circles, and what an unsupported answer shows."""
+"""Nested gates: their depth, cycles, and what an unsupported outcome shows."""
 
 from typing import Any
 
@@ -18,18 +18,18 @@ def chain(levels: int, references: int = 1) -> tuple[dict[str, Any], dict[str, A
     return gates, conditions
 
 
-def test_64_levels_are_followed_and_the_65th_is_an_error() -> None:
+def test_64_levels_are_evaluated_and_the_65th_is_an_error() -> None:
     rules = loaded(*chain(65))
 
     assert rules.gate({}, "g64") == (True, "r")
     assert rules.gate({}, "g65") == (False, "")
 
 
-def test_a_ladder_is_climbed_once() -> None:
+def test_each_nested_gate_is_evaluated_once() -> None:
     assert loaded(*chain(60, references=2)).gate({}, "g60") == (True, "r")
 
 
-def test_what_was_known_on_a_higher_level_is_too_deep_on_a_lower_one() -> None:
+def test_an_outcome_cached_on_a_higher_level_is_too_deep_on_a_lower_one() -> None:
     gates, conditions = chain(64)
     gates["both"] = spec(rule("low", "high"))
     conditions |= {"low": on_gate("g63"), "high": on_gate("g64")}
@@ -38,7 +38,7 @@ def test_what_was_known_on_a_higher_level_is_too_deep_on_a_lower_one() -> None:
 
 
 @pytest.mark.parametrize("circle", [("a",), ("a", "b"), ("a", "b", "c")])
-def test_a_circle_of_gates_is_an_error_for_everyone(circle: tuple[str, ...]) -> None:
+def test_a_cycle_of_gates_is_an_error_for_everyone(circle: tuple[str, ...]) -> None:
     following = dict(zip(circle, (*circle[1:], circle[0]), strict=True))
     gates = {name: spec(rule(f"on-{name}")) for name in circle}
     conditions = {f"on-{name}": on_gate(other) for name, other in following.items()}
@@ -46,7 +46,7 @@ def test_a_circle_of_gates_is_an_error_for_everyone(circle: tuple[str, ...]) -> 
     assert loaded(gates, conditions).gate({}, "a") == (False, "")
 
 
-def test_a_circle_of_overrides_and_one_of_delegates_end() -> None:
+def test_a_cycle_of_overrides_and_one_of_delegates_end() -> None:
     released = {"name": "all", **{k: v for k, v in rule("everyone").items() if k != "name"}}
     overrides = {
         name: [{"new_config_name": other, "rules": [{"rule_name": "all"}]}]
@@ -61,13 +61,13 @@ def test_a_circle_of_overrides_and_one_of_delegates_end() -> None:
     assert rules.config({}, "d")[0] == {}
 
 
-def test_whoever_fails_a_gate_that_is_not_there_passes() -> None:
+def test_everyone_fails_a_gate_that_does_not_exist() -> None:
     rules = loaded({"g": spec(rule("typo"))}, {"typo": on_gate("missing", passes=False)})
 
     assert rules.gate({}, "g") == (True, "r")
 
 
-def test_an_unsupported_answer_shows_how_far_it_came() -> None:
+def test_an_unsupported_outcome_shows_how_far_the_evaluation_came() -> None:
     conditions = {"on": on_gate("on"), "odd": {"type": "moon_phase", "idType": "userID"}}
     gates = {
         "on": spec(rule("everyone", id_="inner")),
@@ -84,7 +84,7 @@ def test_an_unsupported_answer_shows_how_far_it_came() -> None:
     assert rules.gate({}, "parent") == (False, "")
 
 
-def test_the_first_override_that_lets_in_answers_with_its_targets_rule() -> None:
+def test_the_first_override_that_matches_decides_by_its_targets_rule() -> None:
     conditions = {
         "pro": {
             "type": "user_field",

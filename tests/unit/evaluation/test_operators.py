@@ -1,4 +1,4 @@
-"""Each operator, and the surprising cases of the format."""
+"""Each operator, including the surprising cases of the format."""
 
 from typing import Any
 
@@ -58,13 +58,13 @@ CASES: list[tuple[str, Any, Any, bool]] = [
 
 
 @pytest.mark.parametrize(("operator", "target", "value", "expected"), CASES)
-def test_an_operator_answers_as_the_format_says(
+def test_an_operator_compares_as_the_format_says(
     operator: str, target: Any, value: Any, expected: bool
 ) -> None:
     assert compile_test(operator, target)(value) is expected
 
 
-def test_an_unknown_operator_is_told_when_it_is_compiled() -> None:
+def test_an_unknown_operator_is_refused_when_it_is_compiled() -> None:
     with pytest.raises(UnsupportedOperator, match="like"):
         compile_test("like", "x")
 

@@ -1,4 +1,4 @@
-"""Whatever a user is and whatever a payload holds: one answer, and everybody else is served."""
+"""A malformed user or spec gets an answer, and harms no other."""
 
 import json
 from typing import Any
@@ -97,6 +97,6 @@ def test_a_malformed_payload_is_refused_as_a_whole(text: bytes) -> None:
 
 
 @given(data=st.binary(max_size=300) | ANYTHING.map(lambda value: json.dumps(value, default=str).encode()))
-def test_no_text_makes_the_reading_of_a_payload_fail_otherwise(data: bytes) -> None:
+def test_an_arbitrary_text_is_an_invalid_payload(data: bytes) -> None:
     with pytest.raises(InvalidPayload):
         Payload(data)

@@ -56,7 +56,7 @@ def test_the_first_matching_rule_decides() -> None:
     assert rules.gate({"country": "de"}, "f") == (True, "rest", Reason.RULE, 3, "gate.f.1")
 
 
-def test_nothing_matched_gives_the_default_and_its_name() -> None:
+def test_without_a_matching_rule_the_default_decides() -> None:
     conditions = {"never": {"type": "user_field", "field": "x", "operator": "any", "targetValue": []}}
     for enabled, rule_id in ((True, "default"), (False, "disabled")):
         spec = a_spec(a_rule("r", "never"), default={"n": 1}, enabled=enabled)
@@ -65,13 +65,13 @@ def test_nothing_matched_gives_the_default_and_its_name() -> None:
         assert rules.config({}, "f")[:2] == ({"n": 1}, rule_id)
 
 
-def test_a_rule_whose_percentage_fails_ends_the_search() -> None:
+def test_a_rule_whose_percentage_excludes_the_user_decides() -> None:
     rules = rules_of(FeatureKind.GATE, feature_gates={"f": a_spec(a_rule("none", percent=0), a_rule("all"))})
 
     assert rules.gate({"userID": "u"}, "f")[:2] == (False, "none")
 
 
-def test_what_is_not_known_is_unsupported_and_never_an_exception() -> None:
+def test_an_unknown_condition_is_unsupported_and_never_an_exception() -> None:
     for conditions in ({}, {"c": {"type": "javascript"}}, {"c": {"type": "user_field", "operator": "like"}}):
         rules = rules_of(
             FeatureKind.GATE, feature_gates={"f": a_spec(a_rule("r", "c"))}, condition_map=conditions
@@ -87,7 +87,7 @@ def test_an_unknown_feature_is_off_and_empty() -> None:
     assert rules.config({}, "f").value == {}
 
 
-def test_a_config_that_is_no_object_reads_as_empty() -> None:
+def test_a_config_value_that_is_not_an_object_reads_as_empty() -> None:
     spec = a_spec(a_rule("r", value="text"))
 
     assert rules_of(FeatureKind.DYNAMIC_CONFIG, dynamic_configs={"f": spec}).config({}, "f").value == {}
@@ -102,7 +102,7 @@ def test_a_removed_feature_is_unknown() -> None:
     assert rules.gate({}, "f").reason is Reason.UNRECOGNIZED
 
 
-def test_a_bucket_is_dealt_by_sha_256() -> None:
+def test_a_bucket_is_computed_by_sha_256() -> None:
     digest = hashlib.sha256(b"spec.rule.user").digest()
 
     assert hash64("spec.rule.user") == int.from_bytes(digest[:8], "big")
@@ -111,13 +111,13 @@ def test_a_bucket_is_dealt_by_sha_256() -> None:
 
 
 @given(unit=st.text(max_size=20), low=st.floats(0, 100), high=st.floats(0, 100))
-def test_who_is_in_stays_in_while_a_percentage_grows(unit: str, low: float, high: float) -> None:
+def test_users_stay_included_while_a_percentage_grows(unit: str, low: float, high: float) -> None:
     low, high = sorted((low, high))
 
     assert passes(high, "salt", unit) or not passes(low, "salt", unit)
 
 
-def test_about_the_wanted_share_of_users_passes() -> None:
+def test_about_the_right_share_of_users_passes() -> None:
     share = sum(passes(33.3, "spec.rule", f"user-{n}") for n in range(5_000)) / 5_000
 
     assert 0.31 < share < 0.36

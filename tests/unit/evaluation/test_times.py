@@ -1,4 +1,4 @@
-"""What counts as a point in time, and how two are compared."""
+"""What counts as a point in time, and how times are compared."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_these_are_times(text: str, ms: int) -> None:
         "2023-01-01T00:00:00+24:00", "tomorrow", "", "1.5", "2023-01-12:00:00",
     ],
 )  # fmt: skip
-def test_these_are_none(text: str) -> None:
+def test_these_are_not_times(text: str) -> None:
     assert parse_time(text) is None
 
 
@@ -50,7 +50,7 @@ def test_a_users_small_number_counts_seconds_and_a_targets_does_not() -> None:
     assert not compile_test("after", NEW_YEAR // 1_000)(5)
 
 
-def test_a_users_date_is_looked_at_only_if_it_is_short() -> None:
+def test_a_users_date_is_read_only_if_it_is_short() -> None:
     before = compile_test("before", NEW_YEAR + 1)
 
     assert before("2023-01-01T00:00:00Z")

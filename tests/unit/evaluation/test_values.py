@@ -1,4 +1,4 @@
-"""Values at the edge of JSON and of 64 bits; the answers are those of statsig-python-core 0.24.2."""
+"""Values at the limits of JSON and of 64 bits; the answers are those of statsig-python-core 0.24.2."""
 
 import math
 
@@ -33,7 +33,7 @@ def nested(depth: int) -> list[object]:
         ("eq", {"a": {"b": 1}}, {"a": '{"b":1}'}, True),
     ],
 )
-def test_what_no_integer_of_64_bits_holds_is_bent_to_one(
+def test_a_number_outside_64_bits_is_converted(
     operator: str, target: JsonValue, value: object, expected: bool
 ) -> None:
     assert compile_test(operator, target)(value) is expected
@@ -49,5 +49,7 @@ def test_what_no_integer_of_64_bits_holds_is_bent_to_one(
     ],
     ids=["a dotless i", "a huge integer", "a set", "a deep list"],
 )
-def test_a_malformed_value_is_no_match_and_no_error(operator: str, target: JsonValue, value: object) -> None:
+def test_a_malformed_value_does_not_match_and_is_not_an_error(
+    operator: str, target: JsonValue, value: object
+) -> None:
     assert not compile_test(operator, target)(value)

@@ -30,7 +30,7 @@ def errors(type_: str = "custom_field", **fields: Any) -> list[str]:
         ("custom_field", {"operator": "array_contains_any", "targetValue": ["a", 1]}),
     ],
 )
-def test_a_sound_condition_has_no_error(type_: str, fields: dict[str, Any]) -> None:
+def test_a_valid_condition_has_no_error(type_: str, fields: dict[str, Any]) -> None:
     assert errors(type_, **fields) == []
 
 

@@ -32,13 +32,13 @@ WEST: dict[str, Any] = {
 PRO = {"type": "custom_field", "field": "tier", "operator": "any", "targetValue": ["Pro"]}
 
 
-def document(event: FeatureEvent, place: Location, revision: int = 7) -> RuleDocument:
-    found = project(event, revision, place)
+def document(event: FeatureEvent, location: Location, revision: int = 7) -> RuleDocument:
+    found = project(event, revision, location)
     assert found
     return found
 
 
-def test_an_uncovered_region_holds_the_base_and_no_trace_of_the_candidate() -> None:
+def test_an_uncovered_region_gets_the_base_and_nothing_of_the_candidate() -> None:
     ledger = a_release(a_phase("dev"), a_phase("west", environments=["production"], **WEST))
 
     rules = document(ledger.events[-1], US_WEST)
@@ -92,21 +92,23 @@ def test_earlier_phases_stay_covered() -> None:
 
     ledger.act(AdvancePhase, after_ms=BAKE)
 
-    assert {document(ledger.events[-1], place).trigger for place in (DEV, US_EAST)} == {"gate.checkout.1"}
+    assert {document(ledger.events[-1], location).trigger for location in (DEV, US_EAST)} == {
+        "gate.checkout.1"
+    }
 
 
-def test_what_was_taken_back_leaves_the_base_and_says_so_where_it_was() -> None:
+def test_regions_that_had_the_candidate_get_the_base_and_the_reverted_trigger() -> None:
     for command in (AbortTrigger, RollBackTrigger):
         ledger = a_release(a_phase("dev"), a_phase("prod", environments=["production"]))
 
         ledger.act(command)
 
-        in_dev, in_west = (document(ledger.events[-1], place) for place in (DEV, US_WEST))
+        in_dev, in_west = (document(ledger.events[-1], location) for location in (DEV, US_WEST))
         assert (in_dev.reverted, in_west.reverted) == ("gate.checkout.1", None)
         assert in_dev.specs == in_west.specs
 
 
-def test_a_first_version_that_was_taken_back_leaves_an_empty_document_where_it_was() -> None:
+def test_a_first_version_that_was_taken_back_leaves_an_empty_document() -> None:
     ledger = Ledger()
     ledger.save(a_gate(EVERYONE, releasePipelineID="release"))
     ledger.act(AbortTrigger)
@@ -115,7 +117,7 @@ def test_a_first_version_that_was_taken_back_leaves_an_empty_document_where_it_w
     assert project(ledger.events[-1], 7, US_WEST) is None
 
 
-def test_completion_changes_nothing_where_the_candidate_was_already() -> None:
+def test_completion_changes_nothing_in_regions_that_have_the_candidate() -> None:
     ledger = a_release(a_phase("dev"))
     before = checksum(document(ledger.events[-1], DEV))
 
@@ -124,7 +126,7 @@ def test_completion_changes_nothing_where_the_candidate_was_already() -> None:
     assert checksum(document(ledger.events[-1], DEV)) == before
 
 
-def test_an_archived_feature_is_nowhere() -> None:
+def test_an_archived_feature_is_in_no_region() -> None:
     ledger = Ledger()
     ledger.save(a_gate(EVERYONE))
     event = ledger.events[-1].model_copy(update={"feature": ledger.feature.changed(archived=True)})
@@ -143,8 +145,8 @@ def test_rules_for_other_environments_and_regions_are_left_out() -> None:
         )
     )
 
-    def names(place: Location) -> list[str]:
-        (spec,) = document(ledger.events[-1], place).specs.dynamic_configs.values()
+    def names(location: Location) -> list[str]:
+        (spec,) = document(ledger.events[-1], location).specs.dynamic_configs.values()
         return [rule.name for rule in spec.rules]
 
     assert names(DEV) == ["west", "pro"], "without the attribute, the user may have it"
@@ -162,7 +164,7 @@ def test_a_disabled_feature_is_served_without_rules() -> None:
     assert rules.gate({"userID": "u"}, "checkout")[:3] == (False, "disabled", Reason.DISABLED)
 
 
-def test_a_simulation_adds_phases_up() -> None:
+def test_a_simulation_accumulates_phases() -> None:
     pipeline = a_pipeline(
         a_phase("dev"),
         a_phase("pro", environments=["production"], conditions=[PRO]),

@@ -1,4 +1,4 @@
-"""Segments as features: their ids, their rules, and who refers to them."""
+"""Segments as features: their ids, their rules, and references to them."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def referring(*conditions: dict[str, Any]) -> Ledger:
     return ledger
 
 
-def test_ids_become_a_list_of_digests_and_a_rule_that_looks_into_it() -> None:
+def test_ids_become_a_list_of_digests_and_a_rule_on_it() -> None:
     ledger = Ledger(a_catalogue())
     ledger.save(a_segment(ids=["ada"]))
 
@@ -48,7 +48,7 @@ def test_ids_become_a_list_of_digests_and_a_rule_that_looks_into_it() -> None:
     assert [rule.id for rule in document.specs.feature_gates["segment:beta"].rules] == ["ids"]
 
 
-def test_whoever_is_in_by_id_or_by_rule_passes_a_gate_on_the_segment() -> None:
+def test_members_by_id_or_by_rule_pass_a_gate_on_the_segment() -> None:
     segment = Ledger(a_catalogue())
     segment.save(a_segment(STAFF, ids=["ada"]))
     passing = referring({"type": "passes_segment", "targetValue": "beta"})
@@ -76,7 +76,7 @@ def test_a_segment_is_released_like_any_feature() -> None:
     assert rules.check_gate({"userID": "ada"}, "checkout")
 
 
-def test_time_is_looked_at_when_a_user_is_checked() -> None:
+def test_a_time_condition_is_evaluated_when_a_user_is_checked() -> None:
     past = referring({"type": "time", "operator": "after", "targetValue": "2000-01-01T00:00:00Z"})
     future = referring({"type": "time", "operator": "after", "targetValue": "2999-01-01T00:00:00Z"})
 

@@ -1,8 +1,8 @@
-"""A process that serves one rule set to the real SDK and tells what its answers were.
+"""A process that serves one payload to the real SDK and prints its answers.
 
-Reads a JSON object from standard input: `payload` (the rule set), `user`, `gates`, and `calls` (how often
-each is asked). Prints `LOADED` as soon as the SDK follows the rule set, then one line of JSON. What it is
-asked to do may kill it, which is why it is a process of its own.
+It reads a JSON object from standard input: `payload`, `user`, `gates`, and `calls` (how often each gate is
+checked). It prints `LOADED` when the SDK has the payload, then one line of JSON. It is a process of its own
+because the checks may crash it.
 """
 
 import json
@@ -15,17 +15,17 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-#: The line that says that the rule set was accepted, so what follows is the fault of an evaluation.
+#: Printed when the payload was accepted: whatever happens afterwards, an evaluation caused.
 LOADED = "loaded"
-#: The gate that every rule set carries and everyone passes; its answer shows that the rule set is in use.
+#: A gate in every payload that everyone passes; its answer shows that the payload is in use.
 CONTROL_GATE = "control"
-#: A runaway recursion may not take more than the usual 8 MiB, whatever the machine allows.
+#: The usual 8 MiB: limits a runaway recursion, whatever the machine allows.
 STACK_BYTES = 8 * 1024 * 1024
 INIT_TIMEOUT_MS = 3000
 
 
 def serve(payload: object) -> str:
-    """Serve `payload` to every GET on a free port of the loopback, and give the address."""
+    """Serve `payload` to every GET on a free local port, and return the address."""
     body = json.dumps(payload).encode()
 
     class Handler(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def serve(payload: object) -> str:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Keep standard error for the SDK."""
+            """Log nothing: standard error is for the SDK."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -52,7 +52,7 @@ def serve(payload: object) -> str:
 
 
 def start_sdk(address: str) -> Any:
-    """Give an initialized SDK that knows no other host than `address`."""
+    """Return an initialized SDK that contacts no other host than `address`."""
     from statsig_python_core import Statsig, StatsigOptions
 
     options = StatsigOptions(
@@ -70,7 +70,7 @@ def start_sdk(address: str) -> Any:
 
 
 def ask(sdk: Any, user: Any, gate: str, calls: int) -> dict[str, object]:
-    """Ask for `gate` `calls` times: the answers with their counts, the quickest call, and what was raised."""
+    """Check a gate `calls` times; return the counts of answers, the fastest call, and what was raised."""
     answers: Counter[bool] = Counter()
     reasons: set[str] = set()
     quickest = float("inf")
@@ -96,7 +96,7 @@ def ask(sdk: Any, user: Any, gate: str, calls: int) -> dict[str, object]:
 
 
 def main() -> int:
-    """Do what standard input asks for; the exit code is 1 if the SDK refused the rule set."""
+    """Run the task from standard input; the exit code is 1 if the SDK refused the payload."""
     from statsig_python_core import StatsigUser
 
     task = json.load(sys.stdin)
@@ -112,6 +112,6 @@ def main() -> int:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, resource.getrlimit(resource.RLIMIT_STACK)[1]))
-    # The SDK reports its own errors to a fixed host: give it a way that leads nowhere.
+    # The SDK reports its own errors to a fixed host: send them to a proxy that does not exist.
     os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
-    os._exit(main())  # a shutdown after a panic could wait for ever
+    os._exit(main())  # a shutdown after a panic could block forever

@@ -1,7 +1,7 @@
 """Random rule sets over everything that is evaluated.
 
-A spec refers only to what was made before it, and only while one answer stays cheap: cycles kill the real
-SDK, and ladders of gates take it forever.
+A spec refers only to earlier ones, and only while one check stays cheap: cycles crash the real SDK, and
+ladders of gates stall it.
 """
 
 from collections import Counter
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from tests.conformance import values
-from tests.conformance.conditions import GROUPS, ID_TYPES, Conditions
-from tests.conformance.rule_sets import RuleSet, single_rule_gate
+from tests.conformance import random_values
+from tests.conformance.generated_rule_set import GeneratedRuleSet, single_rule_gate
+from tests.conformance.random_conditions import GROUPS, ID_TYPES, Conditions
 
-#: Rules that one answer may have to look at, nested specs included.
+#: Rules that one check may have to evaluate, including those of nested specs.
 COST_MAX = 150
 
 #: Longer than the 64 nested levels the real SDK follows.
@@ -23,7 +23,7 @@ PERCENTAGES = [100, 100, 100, 100, 100, 100.0, 0, 0.01, 33.3, 50, 99.99, 101, 15
 START_TIMES = [None, None, 0, 1, -1, 1_600_000_000_000, 4_102_444_800_000, 2**63 - 1, -(2**63)]
 
 
-def rule_set(rng: Random, *, dialect: bool = True) -> RuleSet:
+def rule_set(rng: Random, *, dialect: bool = True) -> GeneratedRuleSet:
     """Draw a rule set; without `dialect`, only with patterns that Python's `re` reads the same way."""
     return _Builder(rng, dialect).build()
 
@@ -38,10 +38,10 @@ class _Builder:
         self._override_rules: dict[str, Any] = {}
         self._overrides: dict[str, Any] = {}
         self._names: list[str] = []
-        #: By spec name, condition id (`?` in front) and override rule (`!`): how many rules it may look at.
+        #: Spec, condition (with the prefix `?`) or override rule (`!`) → rules that it may evaluate.
         self._costs: Counter[str] = Counter()
 
-    def build(self) -> RuleSet:
+    def build(self) -> GeneratedRuleSet:
         for _ in range(self._rng.randint(25, 40)):
             self._add_condition(self._hints.plain())
         if self._rng.random() < 0.03:
@@ -54,7 +54,7 @@ class _Builder:
         asked = [*self._names, "no such spec"]
         gates, configs = list(self._gates), list(self._configs)
         probes = self._add_probes()
-        return RuleSet(
+        return GeneratedRuleSet(
             payload=self._payload(),
             environment=self._rng.choice((None, "production", "Staging", "", *self._hints.tiers["tier"])),
             id_lists=self._hints.id_lists,
@@ -83,7 +83,7 @@ class _Builder:
 
     def _add_override_rule(self) -> None:
         name = f"o{len(self._override_rules)}"
-        rule, cost = self._rule(values.anything)
+        rule, cost = self._rule(random_values.anything)
         self._override_rules[name] = rule
         self._costs["!" + name] = cost
 
@@ -129,7 +129,7 @@ class _Builder:
         )
 
     def _rule(self, value: Callable[[Random], Any]) -> tuple[dict[str, Any], int]:
-        """Draw a rule, and tell what evaluating it costs."""
+        """Draw a rule, and return it with the cost of its evaluation."""
         rng = self._rng
         identifiers = rng.sample(list(self._conditions), rng.choice((0, 1, 1, 1, 1, 2, 2, 3)))
         identifier = f"r{rng.randrange(10**6)}"
@@ -148,7 +148,7 @@ class _Builder:
             rule["groupName"] = rng.choice(GROUPS)
         cost = 1 + sum(self._costs["?" + each] for each in identifiers)
         if rng.random() < 0.12:
-            # Never "", which may be the very spec at hand: a circle of delegates can end the process.
+            # Never "", which may be this very spec: a cycle of delegates can crash the process.
             rule["configDelegate"] = rng.choice((None, "no such config", *self._configs, *self._names))
             cost += self._costs[rule["configDelegate"] or ""]
         return rule, cost
@@ -173,7 +173,7 @@ class _Builder:
         return reference
 
     def _add_chain(self) -> None:
-        """Add gates that each ask the one before, and offer the last few to every later spec."""
+        """Add gates that each refer to the one before; later specs may refer to the last few."""
         inner = self._spec("deep 0", "feature_gate", _gate_value)
         for level in range(CHAIN_LENGTH):
             self._gates[f"deep {level}"] = inner
@@ -234,4 +234,6 @@ def _gate_value(rng: Random) -> Any:
 
 
 def _config_value(rng: Random) -> Any:
-    return values.mapping(rng, depth=2, keys_max=5) if rng.random() < 0.9 else values.anything(rng)
+    return (
+        random_values.mapping(rng, depth=2, keys_max=5) if rng.random() < 0.9 else random_values.anything(rng)
+    )

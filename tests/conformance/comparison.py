@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal, NamedTuple, Protocol
 
-from tests.conformance import generate, users
+from tests.conformance import random_rule_sets, random_users
+from tests.conformance.generated_rule_set import GeneratedRuleSet
 from tests.conformance.load import load
-from tests.conformance.official import Official
-from tests.conformance.rule_sets import RuleSet
+from tests.conformance.official_sdk import OfficialSdk
 
 USERS_PER_RULE_SET = 10
 
-#: Condition types whose operator is looked at.
+#: Condition types that use their operator.
 USING_OPERATORS = {
     "user_field",
     "unit_id",
@@ -29,12 +29,12 @@ USING_OPERATORS = {
 
 Kind = Literal["gate", "config"]
 User = dict[str, Any]
-#: The value and the id of the deciding rule; a text tells why there is none.
+#: The value and the id of the rule that decided; a text is the error instead.
 Answer = tuple[Any, str] | str
 
 
-class Evaluator(Protocol):
-    """Answers by one rule set."""
+class PayloadEvaluator(Protocol):
+    """Evaluates one rule set."""
 
     def gate(self, user: User, name: str) -> tuple[bool, str]: ...
 
@@ -42,7 +42,7 @@ class Evaluator(Protocol):
 
 
 class Question(NamedTuple):
-    """What it takes to ask again, all of it JSON."""
+    """Everything needed to ask again, as JSON."""
 
     payload: dict[str, Any]
     options: dict[str, Any]
@@ -57,13 +57,13 @@ class Disagreement(NamedTuple):
     ours: Answer
 
 
-#: What the official SDK raises where it fails inside (`harmful.py`, on a number): no answer to agree with.
+#: Raised by the official SDK if it crashes (`on-a-number` in `harmful_payloads.py`): nothing to compare.
 PANIC = "PanicException"
 
 
 @dataclass
-class Coverage:
-    """How often each condition type and operator was asked for, matched, and was unsupported."""
+class AnswerCoverage:
+    """How often each condition type and operator was evaluated, was true, and was unsupported."""
 
     rule_sets: int = 0
     evaluations: int = 0
@@ -86,27 +86,31 @@ class Coverage:
             yield ""
 
 
-def compare(rng: Random, coverage: Coverage, *, dialect: bool = True) -> list[Disagreement]:
-    """Draw a rule set and users, ask both everything, and give the questions they disagree on."""
-    rules = generate.rule_set(rng, dialect=dialect)
-    drawn = [users.user(rng, rules.hints) for _ in range(USERS_PER_RULE_SET)]
+def compare(rng: Random, coverage: AnswerCoverage, *, dialect: bool = True) -> list[Disagreement]:
+    """Draw a rule set and users, ask both evaluators everything, and return their disagreements."""
+    rules = random_rule_sets.rule_set(rng, dialect=dialect)
+    drawn = [random_users.user(rng, rules.hints) for _ in range(USERS_PER_RULE_SET)]
     coverage.rule_sets += 1
-    with Official(rules.specs_json, **rules.options) as official:
+    with OfficialSdk(rules.specs_json, **rules.options) as official:
         ours = load(rules.specs_json, **rules.options)
         return [each for user in drawn for each in _ask_all(rules, user, official, ours, coverage)]
 
 
 def disagreement(question: Question) -> Disagreement | None:
-    """Ask both the same `question`, from scratch."""
+    """Ask both evaluators a question, each started for it; return their disagreement, if any."""
     specs_json = json.dumps(question.payload, ensure_ascii=False).encode()
-    with Official(specs_json, **question.options) as official:
+    with OfficialSdk(specs_json, **question.options) as official:
         expected = _answer(official, question)
     given = _answer(load(specs_json, **question.options), question)
     return None if _same(expected, given) else Disagreement(question, expected, given)
 
 
 def _ask_all(
-    rules: RuleSet, user: User, official: Evaluator, ours: Evaluator, coverage: Coverage
+    rules: GeneratedRuleSet,
+    user: User,
+    official: PayloadEvaluator,
+    ours: PayloadEvaluator,
+    coverage: AnswerCoverage,
 ) -> Iterator[Disagreement]:
     questions = [Question(rules.payload, rules.options, user, "gate", name) for name in rules.gates]
     questions += [Question(rules.payload, rules.options, user, "config", name) for name in rules.configs]
@@ -122,8 +126,8 @@ def _ask_all(
             yield Disagreement(question, expected, given)
 
 
-def _answer(evaluator: Evaluator, question: Question) -> Answer:
-    """Give the answer, or the exception in place of it: one fault must not end the run."""
+def _answer(evaluator: PayloadEvaluator, question: Question) -> Answer:
+    """Return the answer, or the exception as a text: one failure must not end the run."""
     ask = evaluator.gate if question.kind == "gate" else evaluator.config
     try:
         return ask(question.user, question.name)
@@ -135,6 +139,6 @@ def _answer(evaluator: Evaluator, question: Question) -> Answer:
         return PANIC
 
 
-def _same(one: Answer, other: Answer) -> bool:
-    """Compare as JSON: 1, 1.0 and true are three values, and keys have no order."""
-    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def _same(left: Answer, right: Answer) -> bool:
+    """Compare as JSON: 1, 1.0 and true are different values, and keys have no order."""
+    return left == right and json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)

@@ -1,15 +1,15 @@
-"""What a drawn rule set consists of."""
+"""A random rule set, with the questions to ask about it."""
 
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.conformance.conditions import Conditions
+from tests.conformance.random_conditions import Conditions
 
 
 @dataclass
-class RuleSet:
-    """One payload, the options that go with it, and what to ask of it."""
+class GeneratedRuleSet:
+    """One payload, the options of its evaluators, and the questions to ask."""
 
     payload: dict[str, Any]
     environment: str | None
@@ -17,13 +17,13 @@ class RuleSet:
     global_custom_fields: dict[str, Any] | None
     gates: list[str]
     configs: list[str]
-    #: Gates that show one condition each, with its type and operator.
+    #: Gates with a single condition each → its type and operator.
     probes: dict[str, tuple[str, str]]
     hints: Conditions = field(repr=False)
 
     @property
     def options(self) -> dict[str, Any]:
-        """What an evaluator is started with beside the payload."""
+        """The options of an evaluator, besides the payload."""
         return {
             "environment": self.environment,
             "id_lists": self.id_lists,
@@ -36,7 +36,7 @@ class RuleSet:
 
 
 def single_rule_gate(condition: str, identifier: str) -> dict[str, Any]:
-    """Make a gate that is true, with rule `identifier`, exactly where `condition` is."""
+    """Return a gate that is true, by rule `identifier`, exactly if `condition` holds."""
     rule = {
         "name": identifier,
         "id": identifier,

@@ -1,67 +1,67 @@
-"""Rule sets that harm the official SDK, each with its harm: what an endpoint must never serve."""
+"""Payloads that harm the official SDK, each with its damage. An endpoint must never serve one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tests.conformance.official_child import CONTROL_GATE
+from tests.conformance.official_sdk_process import CONTROL_GATE
 
-#: A JSON object that is handed on and never looked into.
+#: A JSON object that is only passed on.
 JsonObject = dict[str, object]
 
 EVERYONE = "everyone"
-#: Levels of the gates that are timed against each other.
+#: Heights of the ladders of gates whose times are compared.
 LOW_RUNG, HIGH_RUNG = 12, 16
 #: One nested gate more than the SDK follows.
 TOO_DEEP = 65
-#: An empty element is found in about one of 128 calls; never in this many: less likely than 1 in 10**16.
+#: One of about 128 calls gets the other answer; the chance that none of these does is below 1 in 10**16.
 CALLS_TO_SEE_CHANCE = 5000
-#: Of several timings the quickest counts.
+#: The fastest of these calls counts.
 CALLS_TO_TIME = 5
-#: Matches any text that ends in b, but first tries every way to cut the a's before it: n of them, 2**n ways.
+#: Matches any text that ends in b, but first tries all 2**n ways to split the n a's before it.
 BACKTRACKING = r"^(?:(a+)+\1c|.*b)$"
 
 
 class Damage(StrEnum):
-    """What the SDK must be seen to suffer."""
+    """What happens to the SDK."""
 
-    #: The process that asks is ended by a signal.
+    #: A signal ends the process.
     DIES = "dies"
-    #: The call is still running when the parent's patience ends.
+    #: The call is still running at the parent's timeout.
     NEVER_RETURNS = "never returns"
     #: The call raises a panic, which `except Exception` does not catch.
     PANICS = "panics"
-    #: The answer is false with an error as its reason, though every rule lets everyone in.
+    #: The answer is false, and its reason an error, although every rule includes everyone.
     ERROR_FOR_EVERYONE = "error for everyone"
-    #: The answer is true though its rule cannot be evaluated and lets in 0 percent.
+    #: The answer is true, although its rule cannot be evaluated and includes 0 percent.
     TRUE_THOUGH_UNSUPPORTED = "true though unsupported"
-    #: The answer is true and recognized, because of a gate that does not exist.
+    #: The answer is true and recognized, because a gate does not exist.
     TRUE_BY_TYPO = "true by typo"
-    #: The same question gets both answers.
+    #: The same question gets both answers, at random.
     ANSWERS_VARY = "answers vary"
     #: The second gate, only slightly larger than the first, takes several times as long.
     TIME_EXPLODES = "time explodes"
-    #: As `TIME_EXPLODES`, and then the second answer is false though the first, which asks the same, is true.
+    #: As `TIME_EXPLODES`, and the second answer is false, although the first, to the same question, is true.
     GIVES_UP = "gives up"
 
 
 @dataclass(frozen=True)
 class Harm:
-    """A rule set, the questions that do the harm, and the harm."""
+    """A payload, the questions that do the harm, and the damage."""
 
     name: str
     damage: Damage
     payload: JsonObject
-    #: What is asked, in this order.
+    #: The gates that are checked, in this order.
     gates: tuple[str, ...] = ("a",)
     #: Arguments of a `StatsigUser`.
     user: JsonObject = field(default_factory=lambda: {"user_id": "ada"})
-    #: How often each gate is asked.
+    #: How often each gate is checked.
     calls: int = 1
 
 
 def rule(name: str, conditions: Iterable[str], pass_percentage: int = 100) -> JsonObject:
-    """Give a rule that lets in `pass_percentage` of those who meet every condition."""
+    """Return a rule that includes `pass_percentage` of the users for whom every condition holds."""
     return {
         "name": name,
         "id": name,
@@ -74,7 +74,7 @@ def rule(name: str, conditions: Iterable[str], pass_percentage: int = 100) -> Js
 
 
 def gate(*conditions: str, pass_percentage: int = 100) -> JsonObject:
-    """Give a gate of one rule that asks for all of `conditions`."""
+    """Return a gate with one rule, which requires all of `conditions`."""
     return {
         "type": "feature_gate",
         "entity": "feature_gate",
@@ -87,19 +87,19 @@ def gate(*conditions: str, pass_percentage: int = 100) -> JsonObject:
 
 
 def condition(kind: str, target: object, operator: str | None = None, about: str = "trait") -> JsonObject:
-    """Give a condition on the user's field `about`, or on the gate `target`."""
+    """Return a condition on the user's field `about`, or on the gate `target`."""
     return {"type": kind, "idType": "userID", "operator": operator, "field": about, "targetValue": target}
 
 
 def passes(name: str) -> JsonObject:
-    """Give the condition of being let in by the gate `name`."""
+    """Return the condition that the user passes the gate `name`."""
     return condition("pass_gate", name)
 
 
 def rule_set(
     gates: JsonObject, conditions: JsonObject | None = None, overrides: dict[str, str] | None = None
 ) -> JsonObject:
-    """Give a payload; everyone who asks for a key of `overrides` is answered by the gate it maps to."""
+    """Return a payload; for everyone, each key of `overrides` is evaluated by the gate that it maps to."""
     mappings = {
         name: [{"new_config_name": target, "rules": [{"rule_name": EVERYONE}]}]
         for name, target in (overrides or {}).items()
@@ -119,18 +119,21 @@ def rule_set(
 
 
 def one_condition(suspect: JsonObject) -> JsonObject:
-    """Give a payload whose gate `a` asks for `suspect` alone."""
+    """Return a payload whose gate `a` requires only the condition `suspect`."""
     return rule_set({"a": gate("suspect")}, {"suspect": suspect})
 
 
 def stale(suspect: JsonObject | None) -> JsonObject:
-    """Give a payload whose gate `a`, at 0 percent, asks for everyone, then `suspect`; None: is missing."""
+    """Return a payload whose gate `a`, at 0 percent, has two conditions: everyone, and `suspect`.
+
+    None: the second condition is missing from the condition map.
+    """
     conditions: JsonObject = {} if suspect is None else {"suspect": suspect}
     return rule_set({"a": gate(EVERYONE, "suspect", pass_percentage=0)}, conditions)
 
 
 def ladder(height: int, references: int) -> JsonObject:
-    """Give gates `0` to `height`, each asking the one below it `references` times."""
+    """Return gates `0` to `height`; each refers to the one below it `references` times."""
     gates: JsonObject = {"0": gate(EVERYONE)}
     conditions: JsonObject = {}
     for level in range(1, height + 1):
@@ -141,7 +144,7 @@ def ladder(height: int, references: int) -> JsonObject:
 
 
 def text_in_two_lengths() -> JsonObject:
-    """Give gates that match the same pattern against a user's `short` and `long` text."""
+    """Return gates that match one pattern against a user's `short` and `long` text."""
     conditions: JsonObject = {
         name: condition("user_field", BACKTRACKING, "str_matches", about=name) for name in ("short", "long")
     }

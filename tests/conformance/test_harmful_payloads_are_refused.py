@@ -1,4 +1,4 @@
-"""What harms the official SDK is refused when it is saved, and once more before it is published."""
+"""What harms the official SDK is refused when it is saved, and again before it is published."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision
 from sluiceway.pipelines.publish_checks import document_errors
 from sluiceway.pipelines.references import References, feature_references, reference_error
-from tests.conformance.harmful import HARMFUL, Harm
+from tests.conformance.harmful_payloads import HARMFUL, Harm
 from tests.support.builders import NOW, a_catalogue, a_phase, a_pipeline
 
 #: No author can write these: a rule's conditions come with it.
@@ -94,9 +94,9 @@ def test_it_is_refused_before_it_is_published(harm: Harm) -> None:
     specs = SpecSet.model_validate({k: v for k, v in harm.payload.items() if k in SpecSet.model_fields and v})
     graph = {name: references(name, specs) for name in specs.feature_gates}
 
-    faults = [fault for name in specs.feature_gates for fault in faults_of(name, specs, graph)]
+    errors = [error for name in specs.feature_gates for error in errors_of(name, specs, graph)]
 
-    assert faults
+    assert errors
 
 
 def test_every_harm_is_covered() -> None:
@@ -106,7 +106,7 @@ def test_every_harm_is_covered() -> None:
 
 
 class Saved:
-    """Features side by side, as a scheduler holds them."""
+    """Saved features, as a scheduler knows them."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -128,8 +128,8 @@ def a_gate_of(name: str, conditions: list[dict[str, Any]], **fields: Any) -> Fea
     return FeatureGate.model_validate({"name": name, "rules": [rule], **fields})
 
 
-def faults_of(name: str, specs: SpecSet, graph: References) -> list[str]:
-    """Return why one gate of a set, as a document of its own, would not be published."""
+def errors_of(name: str, specs: SpecSet, graph: References) -> list[str]:
+    """Return why one gate of a set, as a document of its own, must not be published."""
     targets = {m.new_config_name for m in specs.overrides.get(name, ())}
     own = specs.model_copy(
         update={
@@ -138,8 +138,8 @@ def faults_of(name: str, specs: SpecSet, graph: References) -> list[str]:
         }
     )
     document = RuleDocument(kind=FeatureKind.GATE, name=name, revision=1, event_time_ms=0, specs=own)
-    fault = reference_error(name, graph[name], graph) if graph[name] else None
-    return document_errors(document) + ([fault] if fault else [])
+    error = reference_error(name, graph[name], graph) if graph[name] else None
+    return document_errors(document) + ([error] if error else [])
 
 
 def references(name: str, specs: SpecSet) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""For every operator a target, with user values that have a good chance to match it."""
+"""Random targets for every operator, with values of users that are likely to match."""
 
 import datetime
 from random import Random
 from typing import Any, NamedTuple
 
-from tests.conformance import regexes, values
+from tests.conformance import random_values, regexes
 
 NUMERIC = ("gt", "gte", "lt", "lte")
 VERSION = ("version_gt", "version_gte", "version_lt", "version_lte", "version_eq", "version_neq")
@@ -47,14 +47,14 @@ TIMES: list[Any] = [
 
 
 class Target(NamedTuple):
-    """What stands in the condition, and user values to try against it."""
+    """A target, and values of users to try against it."""
 
     value: Any
     hints: list[Any]
 
 
 def target(rng: Random, operator: str | None, lists: dict[str, list[str]], *, dialect: bool) -> Target:
-    """Give a target for `operator`; one in eight is of a kind the operator does not expect."""
+    """Return a target for `operator`; one in eight is of a type that the operator does not expect."""
     if rng.random() < 0.12:
         drawn = _of_any_kind(rng)
     elif operator in NUMERIC:
@@ -65,67 +65,84 @@ def target(rng: Random, operator: str | None, lists: dict[str, list[str]], *, di
         drawn = _parts(rng)
     elif operator == "str_matches":
         pattern, texts = rng.choice(regexes.DIALECT if dialect and rng.random() < 0.5 else regexes.ORDINARY)
-        drawn = Target(pattern, [*texts, values.text(rng)])
+        drawn = Target(pattern, [*texts, random_values.text(rng)])
     elif operator in TIME:
         value = rng.choice(TIMES)
         drawn = Target(value, [value, *rng.sample(TIMES, 5), *_neighbours(rng, value)])
     elif operator in EQUALITY:
-        value = values.anything(rng)
-        drawn = Target(value, [value, value, values.varied(rng, value), values.varied(rng, value)])
+        value = random_values.anything(rng)
+        drawn = Target(
+            value, [value, value, random_values.varied(rng, value), random_values.varied(rng, value)]
+        )
     elif operator in ARRAY:
         drawn = _array(rng)
     elif operator in LIST:
         name = rng.choice([*lists, "no such list"])
-        drawn = Target(name, [*lists.get(name, []), values.scalar(rng)])
+        drawn = Target(name, [*lists.get(name, []), random_values.scalar(rng)])
     else:
         drawn = _members(rng)
     return Target(_harmless(operator, drawn.value), drawn.hints)
 
 
 def _number(rng: Random) -> Target:
-    value = rng.choice((values.number, values.number_text))(rng)
-    return Target(value, [value, values.varied(rng, value), values.number(rng), values.number_text(rng)])
+    value = rng.choice((random_values.number, random_values.number_text))(rng)
+    return Target(
+        value,
+        [value, random_values.varied(rng, value), random_values.number(rng), random_values.number_text(rng)],
+    )
 
 
 def _version(rng: Random) -> Target:
     value = rng.choice(VERSIONS)
     same = [value, value + ".0", value + "-rc", f"{value} ", f"0{value}"]
-    return Target(values.varied(rng, value), [*same, *rng.sample(VERSIONS, 4)])
+    return Target(random_values.varied(rng, value), [*same, *rng.sample(VERSIONS, 4)])
 
 
 def _members(rng: Random) -> Target:
-    value = values.array(rng)
-    texts = [text for element in value for text in values.texts_of(element)]
-    hints = [*value, *texts, *(values.recased(rng, text) for text in texts), values.scalar(rng), value]
+    value = random_values.array(rng)
+    texts = [text for element in value for text in random_values.texts_of(element)]
+    hints = [
+        *value,
+        *texts,
+        *(random_values.recased(rng, text) for text in texts),
+        random_values.scalar(rng),
+        value,
+    ]
     return Target(value, hints)
 
 
 def _parts(rng: Random) -> Target:
-    value = [rng.choice(("a", "us", "É", "ß", "Σ", "5", "bet", "@", ".", values.text(rng))) for _ in range(2)]
+    value = [
+        rng.choice(("a", "us", "É", "ß", "Σ", "5", "bet", "@", ".", random_values.text(rng)))
+        for _ in range(2)
+    ]
     around = rng.choice(("", "x", "日", " "))
-    hints = [around + values.recased(rng, part) + rng.choice(("", around)) for part in value]
-    return Target(rng.choice((value, value, [*value, *values.array(rng)])), [*hints, values.scalar(rng)])
+    hints = [around + random_values.recased(rng, part) + rng.choice(("", around)) for part in value]
+    return Target(
+        rng.choice((value, value, [*value, *random_values.array(rng)])), [*hints, random_values.scalar(rng)]
+    )
 
 
 def _array(rng: Random) -> Target:
-    value = values.array(rng)
-    texts = [rng.choice(values.texts_of(element)) for element in value]
+    value = random_values.array(rng)
+    texts = [rng.choice(random_values.texts_of(element)) for element in value]
     subset = rng.sample(value, rng.randint(0, len(value)))
     return Target(
-        value, [value, texts, subset, [*texts, "more"], values.varied(rng, value), values.array(rng)]
+        value,
+        [value, texts, subset, [*texts, "more"], random_values.varied(rng, value), random_values.array(rng)],
     )
 
 
 def _of_any_kind(rng: Random) -> Target:
-    value = values.anything(rng)
-    hints = [value, values.varied(rng, value), values.scalar(rng)]
+    value = random_values.anything(rng)
+    hints = [value, random_values.varied(rng, value), random_values.scalar(rng)]
     if isinstance(value, dict):
-        hints += [values.recased(rng, key) for key in value]
+        hints += [random_values.recased(rng, key) for key in value]
     return Target(value, hints)
 
 
 def _neighbours(rng: Random, value: Any) -> list[Any]:
-    """Give times within about a day, as a user can write them."""
+    """Return times within about a day of a time, as users can write them."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 4.1e12:
         return []
     ms = int(value) + rng.choice((-86_400_000, -1, 0, 1, 3_600_000, 86_399_999))
@@ -135,7 +152,7 @@ def _neighbours(rng: Random, value: Any) -> list[Any]:
 
 
 def _harmless(operator: str | None, value: Any) -> Any:
-    """Take from an array what the real SDK answers at random (`array_*` with ""), or dies of (`eq`)."""
+    """Remove elements that make the real SDK answer at random (`array_*` with "") or crash (`eq`)."""
     if operator in ARRAY and isinstance(value, list):
         return [element for element in value if element != ""]
     if operator in EQUALITY and isinstance(value, list):
@@ -144,8 +161,8 @@ def _harmless(operator: str | None, value: Any) -> Any:
 
 
 def _collision_key(element: Any) -> str:
-    """Give the same key to all elements whose texts might be the same when lower-cased."""
-    text = element if isinstance(element, str) else values.json_text(element)
+    """Return a key that is the same for all elements whose lower-cased texts could be equal."""
+    text = element if isinstance(element, str) else random_values.json_text(element)
     try:
         return repr(float(text))
     except ValueError:

@@ -1,7 +1,7 @@
-"""Odd JSON values, for both sides of a comparison.
+"""Unusual JSON values, for targets and for users.
 
-Left out is what the real SDK answers at random or dies of: numbers around -2⁶³ (`on`), and objects with
-several keys inside arrays, whose text has no fixed order.
+Numbers around -2⁶³ are left out, since `on` crashes the real SDK with them; so are objects with several keys
+inside arrays, since their text has no fixed order there.
 """
 
 import json
@@ -89,12 +89,12 @@ def _element(rng: Random, depth: int) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """Give compact JSON, nearly as the SDK writes it: good for a guess, not for a proof."""
+    """Return compact JSON, nearly as the SDK writes it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def texts_of(value: Any) -> list[str]:
-    """Give texts that `value` may be known by."""
+    """Return texts that an evaluator may convert `value` to."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -107,7 +107,7 @@ def recased(rng: Random, value: str) -> str:
 
 
 def varied(rng: Random, value: Any) -> Any:
-    """Give `value`, or something close to it that may or may not count as equal."""
+    """Return `value`, or something close to it that may or may not count as equal."""
     if isinstance(value, bool):
         return rng.choice((value, not value, json_text(value)))
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""The real SDK, started in this process on one rule set; it never gets to ask the internet."""
+"""The real SDK, started in this process on one payload; it cannot reach the internet."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +17,10 @@ from tests.conformance.spec_server import SpecServer
 
 User = dict[str, Any]
 
-#: How often the SDK asks again, in ms: long after a rule set is done with.
+#: How often the SDK polls, in ms: long after a comparison is over.
 POLL_MS = 3_600_000
 
-#: How a user's fields are called by `StatsigUser`.
+#: Field of a user → parameter of `StatsigUser`.
 PARAMETERS = {
     "userID": "user_id",
     "email": "email",
@@ -36,8 +36,8 @@ PARAMETERS = {
 }
 
 
-class Official:
-    """Answers like what `tests.conformance.load` returns, between enter and exit."""
+class OfficialSdk:
+    """Has the methods of what `tests.conformance.load` returns; usable as a context manager only."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Official:
             stack.callback(lambda: self._sdk.shutdown().wait())
             details = self._sdk.initialize_with_details().result()
             if not details.is_config_spec_ready:
-                raise RuntimeError(f"the real SDK refused the rule set: {details.failure_details}")
+                raise RuntimeError(f"the real SDK refused the payload: {details.failure_details}")
             self._stack = stack.pop_all()
         return self
 
@@ -106,7 +106,7 @@ NO_CONFIG_EXPOSURE = DynamicConfigEvaluationOptions(disable_exposure_logging=Tru
 
 @contextmanager
 def _blocked_https(proxy: str) -> Iterator[None]:
-    """Send HTTPS to a proxy that refuses it: errors are reported to an address no option changes."""
+    """Send HTTPS to a proxy that refuses it: the SDK reports errors to an address that no option changes."""
     wanted = {"HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

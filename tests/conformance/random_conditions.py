@@ -1,10 +1,10 @@
-"""Random conditions, and what a user should carry to meet them."""
+"""Random conditions, and values of users that could match them."""
 
 from collections import defaultdict
 from random import Random
 from typing import Any
 
-from tests.conformance import targets, values
+from tests.conformance import random_targets, random_values
 
 #: Names of user fields: top-level ones in several spellings, and custom ones.
 FIELDS = [
@@ -15,7 +15,7 @@ FIELDS = [
 
 ID_TYPES = ["userID", "userID", "userid", "USERID", "companyID", "companyid", "OrgId", "stableID", ""]
 
-#: How often each type is drawn among those that need no other spec.
+#: Weight of each type among those that need no other spec.
 PLAIN_TYPES = {
     "user_field": 50,
     "unit_id": 9,
@@ -35,7 +35,7 @@ GROUPS = ["control", "Control", "test", "", "ß"]
 
 
 class Conditions:
-    """Draws conditions, and keeps the hints by where a user carries them.
+    """Draws conditions, and collects values for users that could match them.
 
     `fields` by user field, `units` by id type, `tiers` by environment field, `apps` for the app id.
     """
@@ -54,25 +54,27 @@ class Conditions:
         """Draw a condition that needs no other spec."""
         (kind,) = self._rng.choices(list(PLAIN_TYPES), list(PLAIN_TYPES.values()))
         operator = self._operator()
-        target = targets.target(self._rng, operator, self.id_lists, dialect=self._dialect)
+        target = random_targets.target(self._rng, operator, self.id_lists, dialect=self._dialect)
         condition = self._condition(kind, operator, target.value)
         self._place(condition, kind, target.hints)
         return condition
 
     def nested(self, kind: str, spec: str) -> dict[str, Any]:
-        """Draw a condition of type `kind` on what `spec` answers."""
+        """Draw a condition of type `kind` on the value of `spec`."""
         if kind == "experiment_group":
             operator = self._rng.choice(
                 ("any", "none", "eq", "neq", "str_contains_any", "any_case_sensitive")
             )
-            groups: Any = self._rng.choice((*GROUPS, None)) if operator in targets.EQUALITY else GROUPS[1:3]
+            groups: Any = (
+                self._rng.choice((*GROUPS, None)) if operator in random_targets.EQUALITY else GROUPS[1:3]
+            )
             return self._condition(kind, operator, groups) | {"field": spec}
-        named = spec if self._rng.random() < 0.97 else values.scalar(self._rng)
+        named = spec if self._rng.random() < 0.97 else random_values.scalar(self._rng)
         named = "no such gate" if isinstance(named, str) and named != spec else named
         return self._condition(kind, self._rng.choice((None, "any", "nonsense")), named)
 
     def _operator(self) -> str | None:
-        return self._rng.choice(targets.KNOWN if self._rng.random() < 0.97 else targets.UNKNOWN)
+        return self._rng.choice(random_targets.KNOWN if self._rng.random() < 0.97 else random_targets.UNKNOWN)
 
     def _condition(self, kind: str, operator: str | None, target: Any) -> dict[str, Any]:
         condition = {
@@ -87,7 +89,7 @@ class Conditions:
         return condition
 
     def _place(self, condition: dict[str, Any], kind: str, hints: list[Any]) -> None:
-        """Complete `condition`, and remember where its hints belong."""
+        """Complete `condition`, and file its hints by where users have such values."""
         rng = self._rng
         if kind in ("user_field", "ip_based"):
             field = rng.choice(FIELDS) if rng.random() < 0.98 else None
@@ -111,14 +113,20 @@ class Conditions:
                 condition["targetValue"] = self._bucket_target(condition.get("operator"))
 
     def _bucket_target(self, operator: str | None) -> Any:
-        if operator in targets.NUMERIC:
+        if operator in random_targets.NUMERIC:
             return self._rng.choice((0, 1, 250, 500, "500", 750.5, 999, 1000))
-        if operator in targets.PART:
+        if operator in random_targets.PART:
             return self._rng.choice((["1", "2"], ["99"], [5]))
-        if operator in targets.MEMBER:
+        if operator in random_targets.MEMBER:
             return [str(bucket) for bucket in range(0, 1000, 3)]
-        return targets.target(self._rng, operator, self.id_lists, dialect=False).value
+        return random_targets.target(self._rng, operator, self.id_lists, dialect=False).value
 
 
 def _members(rng: Random) -> list[str]:
-    return [*(f"u{number}" for number in range(0, 40, 3)), values.text(rng), values.number_text(rng), "5", ""]
+    return [
+        *(f"u{number}" for number in range(0, 40, 3)),
+        random_values.text(rng),
+        random_values.number_text(rng),
+        "5",
+        "",
+    ]

@@ -1,11 +1,11 @@
-"""Random users that fit a rule set: most of what they carry is taken from its targets."""
+"""Random users that fit a rule set: most of their values are taken from its targets."""
 
 import math
 from random import Random
 from typing import Any
 
-from tests.conformance import values
-from tests.conformance.conditions import Conditions
+from tests.conformance import random_values
+from tests.conformance.random_conditions import Conditions
 
 TOP_LEVEL = ["email", "ip", "country", "locale", "appVersion", "userAgent"]
 ALIASES = {"user_id": "userID", "app_version": "appVersion", "user_agent": "userAgent"}
@@ -23,7 +23,7 @@ def user(rng: Random, hints: Conditions) -> dict[str, Any]:
         drawn["userID"] = _user_id(rng, hints)
     for name in TOP_LEVEL:
         if name not in drawn and rng.random() < 0.3:
-            drawn[name] = rng.choice((None, "", values.text(rng)))
+            drawn[name] = rng.choice((None, "", random_values.text(rng)))
     for name, share in (("custom", 1.0), ("privateAttributes", 0.4)):
         if rng.random() < share:
             drawn[name] = _attributes(rng, hints, share * 0.75)
@@ -54,13 +54,17 @@ def _value_from(rng: Random, tried: list[Any]) -> Any:
     if draw < 0.75 and tried:
         return rng.choice(tried)
     if draw < 0.85 and tried:
-        return values.varied(rng, rng.choice(tried))
-    return values.anything(rng) if draw < 0.99 else rng.choice((math.nan, math.inf, [math.nan], 1e19, -1e19))
+        return random_values.varied(rng, rng.choice(tried))
+    return (
+        random_values.anything(rng)
+        if draw < 0.99
+        else rng.choice((math.nan, math.inf, [math.nan], 1e19, -1e19))
+    )
 
 
 def _text_from(rng: Random, tried: list[Any]) -> str:
     texts = [value for value in tried if isinstance(value, str)]
-    return rng.choice(texts) if texts and rng.random() < 0.8 else values.text(rng)
+    return rng.choice(texts) if texts and rng.random() < 0.8 else random_values.text(rng)
 
 
 def _user_id(rng: Random, hints: Conditions) -> str:
