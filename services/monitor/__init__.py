@@ -1,8 +1,10 @@
-"""Hears alerts, metrics, and FEATURES to know which releases are out; says the commands that follow.
+"""Rolls releases back: follows alerts, metrics, and FEATURES to know which releases are out.
 
-- `watching` measures guardrails, `acting` does what follows from them, `clearing` answers schedulers
-- `notifying` tells receivers what happened
-- `alertmanager` takes alerts over HTTP, `handlers` answers those in ALERTS
+- `guardrail_runner` measures guardrails, `due_phases` waits for the end of a bake, and
+  `guardrail_actions` sends the command that follows from a verdict
+- `clearance` answers schedulers: may this phase be left? It only reads, through `active_guardrails`
+- `alertmanager` accepts alerts over HTTP and stores them in ALERTS, `alert_handler` answers them
+- `notifications` tells receivers what happened
 
 An alert is acknowledged only once its command was answered, so that none is lost with a process.
 Replicas share the work: a round of measurements is stored conditionally, and counts once.

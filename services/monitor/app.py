@@ -19,16 +19,18 @@ from sluiceway.messaging.connection import Connection, connect_options
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import json_decoder, redelivery_middleware, stop_broker
 from sluiceway.messaging.feature_log import FeatureLog
-from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
 from sluiceway.pipelines.measurement import QueryResult
 from sluiceway.prometheus import open_prometheus
 from sluiceway.service import Service, background_task
 
+from .active_guardrails import ActiveGuardrails
 from .alert_handler import AlertHandler
 from .alertmanager import AlertmanagerWebhook
 from .clearance import ClearanceResponder
 from .collectors import ReleaseCollector
+from .due_phases import DuePhases
 from .guardrail_actions import GuardrailActions
 from .guardrail_runner import GuardrailRunner, QueryPrometheus
 from .notifications import notifications
@@ -36,9 +38,9 @@ from .receivers import read_receivers
 from .settings import Settings
 
 SOURCE = "/sluiceway/monitor"
-#: An alert that a monitor took with it when it died is delivered again after this time.
+#: An alert that a monitor received, but died before it answered, is delivered again after this time.
 ACK_WAIT_SECONDS = 5.0
-#: A long fetch would stand still for as long when the broker restarts.
+#: A fetch that is under way when the broker restarts gets no answer for all of this time.
 PULL_SECONDS = 1.0
 
 Clear = Callable[[ClearanceRequest], Awaitable[Clearance]]
@@ -54,11 +56,11 @@ class Monitor(Service):
         super().__init__(settings)
         self._settings = settings
         token = settings.alertmanager_token
-        self._intake = AlertmanagerWebhook(token.get_secret_value() if token else "")
-        self.pages = self._intake.pages
+        self._webhook = AlertmanagerWebhook(token.get_secret_value() if token else "")
+        self.pages = self._webhook.pages
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
-        """Know every release and what was measured of it, then watch, take alerts, and clear phases."""
+        """Read every release and its measurements, then measure, accept alerts, and answer schedulers."""
         features = FeatureView(connection, FeatureLog(connection, SOURCE))
         catalogue = CatalogueView(connection)
         measurements = MeasurementView(connection)
@@ -68,42 +70,52 @@ class Monitor(Service):
             await view.caught_up()
         commands, store = CommandClient(connection, MONITOR), MeasurementStore(connection, SOURCE)
         actions = GuardrailActions(commands, store, self._settings.prometheus_url)
-        watching = GuardrailRunner(
-            features,
-            catalogue,
-            measurements,
-            store,
-            await self._prometheus(stack),
-            actions,
-            now_ms,
-            self._settings.guardrail_workers,
-        )
-        features.on_change, catalogue.on_change = watching.note, watching.note_catalogue
-        watching.note_all()
-        await stack.enter_async_context(background_task(watching.run(), "watching"))
-        _export(ReleaseCollector(features, watching, now_ms), stack)
+        guardrails = ActiveGuardrails(features, catalogue, measurements, now_ms)
+        catalogue.on_change = guardrails.on_catalogue_change
+        workers = self._settings.guardrail_workers
+        query = await self._open_prometheus(stack)
+        runner = GuardrailRunner(features, measurements, guardrails, store, query, actions, now_ms, workers)
+        due_phases = DuePhases(features, measurements, guardrails, actions, now_ms, workers)
+        await run_guardrails(features, runner, due_phases, stack)
+        _export(ReleaseCollector(features, guardrails, now_ms), stack)
         dead_letters = DeadLetters(connection, self.name)
-        clearing = ClearanceResponder(features, measurements, watching, actions, now_ms)
-        handlers = AlertHandler(features, catalogue, commands, store, now_ms)
+        responder = ClearanceResponder(features, measurements, guardrails, now_ms)
+        alerts = AlertHandler(features, catalogue, commands, store, now_ms)
         for broker in (
-            build_broker(self._settings, handlers.receive, dead_letters),
-            build_clearance_broker(self._settings, clearing.clear),
+            build_broker(self._settings, alerts.receive, dead_letters),
+            build_clearance_broker(self._settings, responder.clear),
         ):
             stack.push_async_callback(stop_broker, broker)
             await broker.start()
         receivers = read_receivers(self._settings.receivers) if self._settings.receivers else ()
         await stack.enter_async_context(notifications(connection, features, receivers, dead_letters))
-        self._intake.open(connection, dead_letters)
+        self._webhook.open(connection, dead_letters)
 
-    async def _prometheus(self, stack: AsyncExitStack) -> QueryPrometheus:
+    async def _open_prometheus(self, stack: AsyncExitStack) -> QueryPrometheus:
         url = self._settings.prometheus_url
         if url is None:
             return _no_prometheus
         token = self._settings.prometheus_token
-        asked = await stack.enter_async_context(
+        client = await stack.enter_async_context(
             open_prometheus(url, now_ms, token.get_secret_value() if token else None)
         )
-        return asked.ask
+        return client.query
+
+
+async def run_guardrails(
+    features: FeatureView, runner: GuardrailRunner, due_phases: DuePhases, stack: AsyncExitStack
+) -> None:
+    """Measure and act by every event, old and new, until `stack` is closed."""
+
+    def on_change(entry: FeatureEntry) -> None:
+        runner.schedule(entry)
+        due_phases.schedule(entry)
+
+    features.on_change = on_change
+    runner.schedule_all()
+    due_phases.schedule_all()
+    await stack.enter_async_context(background_task(runner.run(), "guardrails"))
+    await stack.enter_async_context(background_task(due_phases.run(), "due phases"))
 
 
 def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters) -> NatsBroker:
@@ -123,7 +135,7 @@ def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters
         ack_policy=AckPolicy.NACK_ON_ERROR,
         decoder=json_decoder(Alert, ALERT_BYTES_MAX),
         title="sluiceway.alerts.<source>",
-        description="Anyone may publish here that something is firing, with its labels.",
+        description="Anyone may publish here that an alert is firing, with its labels.",
     )
     async def receive_alert(alert: Alert, message: NatsMessage) -> None:
         """Roll back what the alert is about."""
@@ -136,9 +148,9 @@ def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters
 
 
 def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
-    """Return the FastStream broker with the subscriber that schedulers ask.
+    """Return the FastStream broker with the subscriber that answers schedulers.
 
-    A request that is none, or a fault of ours, gets no answer: that holds the phase.
+    An invalid request, or an internal error, gets no answer: that holds the phase.
     """
     broker = NatsBroker(**connect_options(settings, "monitor-clearance"), logger=None)
 
@@ -150,14 +162,14 @@ def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
         description="Request-reply: may this trigger leave this phase? No answer is no clearance.",
     )
     async def answer(request: ClearanceRequest) -> Clearance:
-        """Say what holds a phase."""
+        """Return what holds a phase."""
         return await clear(request)
 
     return broker
 
 
 async def _no_prometheus(query: str, *, not_before_ms: int, timeout_seconds: float) -> QueryResult:
-    return QueryResult(error="the monitor knows no Prometheus: set SLUICEWAY_PROMETHEUS_URL")
+    return QueryResult(error="no Prometheus is configured: set SLUICEWAY_PROMETHEUS_URL")
 
 
 def _export(collector: ReleaseCollector, stack: AsyncExitStack) -> None:

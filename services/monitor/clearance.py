@@ -1,4 +1,4 @@
-"""May a phase be left? What its guardrails say, and those of the phases before it."""
+"""May a phase be left? Answers schedulers by what the guardrails say. Only reads."""
 
 import logging
 
@@ -11,13 +11,13 @@ from sluiceway.messaging.measurement_store import MeasurementView
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail, is_overdue
 from sluiceway.pipelines.guardrail_verdicts import is_holding
 
-from .guardrail_actions import GuardrailActions, where_of
-from .guardrail_runner import GuardrailRunner
+from .active_guardrails import ActiveGuardrails
+from .guardrail_actions import in_region
 
 log = logging.getLogger(__name__)
 
-NOT_KNOWN = "the monitor has not caught up with the log"
-#: Why a verdict holds, in words that stay the same while it does.
+NOT_CAUGHT_UP = "the monitor has not caught up with the log"
+#: Why a verdict holds. The text must not change while the verdict stays: each new text is a new event.
 HOLD_DESCRIPTIONS = {
     Verdict.PENDING: "nothing conclusive yet",
     Verdict.FAILING: "the last measurement failed",
@@ -29,61 +29,64 @@ HOLD_DESCRIPTIONS = {
 
 
 class ClearanceResponder:
-    """Answers schedulers."""
+    """Returns what holds a phase: its own guardrails, and those of the phases before it.
+
+    It changes nothing: what follows from a verdict is done by `GuardrailRunner` and `DuePhases`.
+    """
 
     def __init__(
         self,
         features: FeatureView,
         measurements: MeasurementView,
-        watching: GuardrailRunner,
-        actions: GuardrailActions,
+        guardrails: ActiveGuardrails,
         clock: Clock,
     ) -> None:
         self._features = features
         self._measurements = measurements
-        self._watching = watching
-        self._actions = actions
+        self._guardrails = guardrails
         self._clock = clock
 
     async def clear(self, request: ClearanceRequest) -> Clearance:
-        """Return what holds a phase. What this process cannot know holds as well."""
+        """Return what holds a phase. A monitor that cannot read the log holds it, too."""
         try:
             holds = await self._holds(request)
         except RetryLater as error:
-            log.warning("no clearance for %s: %s", request.trigger, error)
-            holds = (NOT_KNOWN,)
+            log.warning("%s: no clearance: %s", request.trigger, error)
+            holds = (NOT_CAUGHT_UP,)
         return Clearance(trigger=request.trigger, phase_id=request.phase_id, holds=holds)
 
     async def _holds(self, request: ClearanceRequest) -> tuple[str, ...]:
+        if not await self._has_reached(request):
+            return (NOT_CAUGHT_UP,)
+        await self._measurements.reached_end()
+        guardrails = self._guardrails.of_trigger(request.trigger)
+        return tuple(hold for active in guardrails if (hold := self._hold(active)))
+
+    async def _has_reached(self, request: ClearanceRequest) -> bool:
+        """Return whether the event that the scheduler goes by, or a newer one, is in the view."""
         key = feature_of(request.trigger)
         entry = self._features.get(key)
         if entry is None or entry.sequence < request.revision:
             await self._features.reached_end()
             entry = self._features.get(key)
-        if entry is None or entry.sequence < request.revision:
-            return (NOT_KNOWN,)
-        await self._measurements.reached_end()
-        watches = [w for w in self._watching.active_guardrails(key) if w.trigger.id == request.trigger]
-        return tuple([hold for watch in watches if (hold := await self._hold(watch))])
+        return entry is not None and entry.sequence >= request.revision
 
-    async def _hold(self, watch: ActiveGuardrail) -> str | None:
-        if not self._watching.guardrail_queries(watch):
+    def _hold(self, active: ActiveGuardrail) -> str | None:
+        if not self._guardrails.queries(active):
             return None
-        round_ = self._watching.last(watch)
+        round_ = self._guardrails.last_round(active)
         verdict = round_.verdict if round_ else Verdict.PENDING
-        if round_:
-            await self._actions.follow(watch, round_, round_.verdict, is_due=True)
-        name = f"guardrail {watch.guardrail.name} of phase {watch.phase.id}"
-        if round_ and is_overdue(watch, round_.time_ms, self._clock()):
+        name = f"guardrail {active.guardrail.name} of phase {active.phase.id}"
+        if round_ and is_overdue(active, round_.time_ms, self._clock()):
             return f"{name}: it has not been measured lately"
-        if not is_holding(verdict, watch.guardrail):
+        if not is_holding(verdict, active.guardrail):
             return None
-        return f"{name}: {HOLD_DESCRIPTIONS[verdict]}{_where(round_)}"
+        return f"{name}: {HOLD_DESCRIPTIONS[verdict]}{_details(round_)}"
 
 
-def _where(round_: Round | None) -> str:
-    """Return the region that a verdict is due to; of an error, what it was."""
+def _details(round_: Round | None) -> str:
+    """Return the region that caused the verdict and, for an error, its text."""
     if round_ is None:
         return ""
     cause = f" ({round_.why})" if round_.verdict in (Verdict.BLIND, Verdict.LOST) else ""
-    return f"{where_of(round_)}{cause}"
+    return f"{in_region(round_)}{cause}"

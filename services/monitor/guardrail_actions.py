@@ -1,7 +1,6 @@
 """What follows from a guardrail's verdict: a command, a record of it, or nothing."""
 
 import logging
-from typing import Any
 from urllib.parse import quote
 
 from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand, derived_id
@@ -17,6 +16,8 @@ from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.prometheus import redacted_url
 from sluiceway.telemetry import metrics
 
+from .evidence import GuardrailEvidence, decisive_measurement
+
 log = logging.getLogger(__name__)
 
 ACTOR = "monitor"
@@ -24,130 +25,115 @@ REASON_MAX = 2_000
 
 
 class GuardrailActions:
-    """Does what a guardrail's author said, once, and writes down why."""
+    """Rolls back or pauses as a guardrail's author asked for, once, and records why."""
 
     def __init__(self, commands: CommandClient, store: MeasurementStore, prometheus_url: str | None) -> None:
         self._commands = commands
         self._store = store
         self._prometheus = redacted_url(prometheus_url) if prometheus_url else None
 
-    async def follow(
-        self, watch: ActiveGuardrail, round_: Round, before: Verdict, *, is_due: bool = False
+    async def act(
+        self, active: ActiveGuardrail, round_: Round, before: Verdict, *, is_due: bool = False
     ) -> None:
-        """Act on a look at a guardrail; `Unavailable` where a command was not answered.
+        """Act on a guardrail's newest round. `before`: its verdict until then; `is_due`: the bake is over.
 
-        Called again with the same verdict it does nothing more: the command's id is the same.
+        `Unavailable` if a command was not answered. Another call with the same verdict changes nothing:
+        the command has the same id.
         """
-        action = action_of(round_.verdict, watch.guardrail, is_due=is_due)
-        reason = reason_of(watch, round_)
-        done = await self._act(action, watch, round_, reason)
-        if done or round_.verdict is not before:
-            await self._record(watch, round_, before, action, reason)
+        action = action_of(round_.verdict, active.guardrail, is_due=is_due)
+        command = self._command(action, active, round_)
+        is_accepted = await self._send(command) if command else False
+        if is_accepted or round_.verdict is not before:
+            await self._record(active, round_, before, action)
 
-    async def _act(
-        self, action: OnFailure | OnInconclusive | None, watch: ActiveGuardrail, round_: Round, reason: str
-    ) -> bool:
-        """Send the command that an action is; say whether it changed something."""
-        command = self._command(action, watch, round_, reason)
-        if command is None:
-            return False
+    async def _send(self, command: TriggerCommand) -> bool:
+        """Send a command; return whether it changed something."""
         reply = await self._commands.send(command)
         if reply.refusal and reply.refusal.code is RefusalCode.UNAVAILABLE:
             raise Unavailable(reply.refusal.message)
         if reply.refusal:
-            log.info("%s: %s was refused: %s", watch.trigger.id, command.verb, reply.refusal.message)
+            log.info("%s: %s was refused: %s", command.trigger, command.verb, reply.refusal.message)
         return reply.outcome is Outcome.ACCEPTED
 
     def _command(
-        self, action: OnFailure | OnInconclusive | None, watch: ActiveGuardrail, round_: Round, reason: str
+        self, action: OnFailure | OnInconclusive | None, active: ActiveGuardrail, round_: Round
     ) -> TriggerCommand | None:
-        said: dict[str, Any] = {
-            "id": derived_id("guardrail", *watch.key, watch.since_ms, action),
-            "actor": ACTOR,
-            "reason": reason,
-            "trigger": watch.trigger.id,
-            "guardrail": self._evidence(watch, round_),
-        }
+        if action is None:
+            return None
+        id_ = derived_id("guardrail", *active.key, active.since_ms, action)
+        evidence = GuardrailEvidence.of(active, round_, self._link(decisive_measurement(round_)))
         match action:
             case OnFailure.ROLLBACK | OnInconclusive.ROLLBACK:
-                return RollBackTrigger(**said)
-            case OnFailure.PAUSE | OnInconclusive.PAUSE if _can_pause(watch):
-                return PauseTrigger(**said, phase_id=watch.trigger.current_run.phase.id)
+                return RollBackTrigger(
+                    id=id_,
+                    actor=ACTOR,
+                    reason=reason_of(active, round_),
+                    trigger=active.trigger.id,
+                    guardrail=evidence.to_jsonable(),
+                )
+            case OnFailure.PAUSE | OnInconclusive.PAUSE if _can_pause(active):
+                return PauseTrigger(
+                    id=id_,
+                    actor=ACTOR,
+                    reason=reason_of(active, round_),
+                    trigger=active.trigger.id,
+                    phase_id=active.trigger.current_run.phase.id,
+                    guardrail=evidence.to_jsonable(),
+                )
             case _:
                 return None
 
     async def _record(
         self,
-        watch: ActiveGuardrail,
+        active: ActiveGuardrail,
         round_: Round,
         before: Verdict,
         action: OnFailure | OnInconclusive | None,
-        reason: str,
     ) -> None:
         if action:
             metrics.GUARDRAIL_ACTIONS.labels(action).inc()
+        reason, measurement = reason_of(active, round_), decisive_measurement(round_)
         level = logging.WARNING if action else logging.INFO
-        log.log(level, "%s: %s, which was %s: %s", watch.trigger.id, round_.verdict, before, reason)
-        measured = _measured(round_)
+        log.log(level, "%s: verdict %s, before %s: %s", active.trigger.id, round_.verdict, before, reason)
         change = VerdictChanged(
-            trigger=watch.trigger.id,
-            phase_id=watch.phase.id,
-            guardrail=watch.guardrail.name,
+            trigger=active.trigger.id,
+            phase_id=active.phase.id,
+            guardrail=active.guardrail.name,
             time_ms=round_.time_ms,
             before=before,
             verdict=round_.verdict,
             action=action,
             reason=reason,
-            url=self._link(measured),
-            measurement=measured,
+            url=self._link(measurement),
+            measurement=measurement,
         )
         await self._store.store_verdict(change)
 
-    def _evidence(self, watch: ActiveGuardrail, round_: Round) -> dict[str, Any]:
-        """Return what a reader of the log needs in order to look for himself."""
-        guardrail, measured = watch.guardrail, _measured(round_)
-        return {
-            "name": guardrail.name,
-            "phase": watch.phase.id,
-            "verdict": round_.verdict,
-            **measured.to_jsonable(),
-            "failureCondition": guardrail.failure_condition,
-            "successCondition": guardrail.success_condition,
-            "failureLimit": guardrail.failure_limit,
-            "tally": round_.tallies[round_.region].to_jsonable(),
-            "url": self._link(measured),
-        }
-
-    def _link(self, measured: Measurement) -> str | None:
-        """Return where one can look at the query."""
+    def _link(self, measurement: Measurement) -> str | None:
+        """Return the address of the query in Prometheus."""
         if self._prometheus is None:
             return None
-        return f"{self._prometheus}/graph?g0.expr={quote(measured.query)}&g0.tab=0"
+        return f"{self._prometheus}/graph?g0.expr={quote(measurement.query)}&g0.tab=0"
 
 
-def reason_of(watch: ActiveGuardrail, round_: Round) -> str:
-    """Return in words what a guardrail says, and by which query, value, limit and region."""
-    tally, guardrail = round_.tallies[round_.region], watch.guardrail
-    what = {
-        Verdict.FAILED: f"has failed ({tally.failures} failures, {guardrail.failure_limit} are borne)",
-        Verdict.LOST: f"sees nothing ({tally.consecutive_errors} errors in a row)",
+def reason_of(active: ActiveGuardrail, round_: Round) -> str:
+    """Return what a guardrail says, and by which query, value, limit and region."""
+    tally, guardrail = round_.tallies[round_.region], active.guardrail
+    verdict = {
+        Verdict.FAILED: f"has failed ({tally.failures} failures, {guardrail.failure_limit} allowed)",
+        Verdict.LOST: f"cannot be measured ({tally.consecutive_errors} errors in a row)",
     }.get(round_.verdict, f"is {round_.verdict}")
     text = (
-        f"guardrail {guardrail.name} of phase {watch.phase.id} {what}{where_of(round_)}: "
-        f"{round_.why}; query {_measured(round_).query}"
+        f"guardrail {guardrail.name} of phase {active.phase.id} {verdict}{in_region(round_)}: "
+        f"{round_.why}; query {decisive_measurement(round_).query}"
     )
     return text[:REASON_MAX]
 
 
-def where_of(round_: Round) -> str:
-    """Return the region that a verdict is due to; nothing, where the query is about none."""
+def in_region(round_: Round) -> str:
+    """Return ` in region <name>`; empty if the query names no region."""
     return "" if round_.region == EVERYWHERE else f" in region {round_.region}"
 
 
-def _measured(round_: Round) -> Measurement:
-    return next(one for one in round_.measurements if one.region == round_.region)
-
-
-def _can_pause(watch: ActiveGuardrail) -> bool:
-    status = watch.trigger.status
-    return status in (TriggerStatus.IN_PROGRESS, TriggerStatus.WAITING_FOR_REVIEW)
+def _can_pause(active: ActiveGuardrail) -> bool:
+    return active.trigger.status in (TriggerStatus.IN_PROGRESS, TriggerStatus.WAITING_FOR_REVIEW)

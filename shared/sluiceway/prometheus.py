@@ -50,7 +50,7 @@ class PrometheusClient:
         self._free = asyncio.Semaphore(QUERIES_MAX)
         self._asked: dict[str, _Asked] = {}
 
-    async def ask(
+    async def query(
         self, query: str, *, not_before_ms: int, timeout_seconds: float = QUERY_TIMEOUT_SECONDS
     ) -> QueryResult:
         """Return the answer to a query, asked at this time (ms since the epoch) or later. Never raises.

@@ -123,9 +123,9 @@ async def _measured(trials: list[GuardrailTrial], url: str, token: str | None) -
     found = []
     async with open_prometheus(url, now_ms, token) as asked:
         for trial in trials:
-            queries = [] if trial.ask.fault else [trial.ask.query, *(trial.ask.baseline or ())]
+            queries = [] if trial.ask.error else [trial.ask.query, *(trial.ask.baseline or ())]
             queries += [trial.ask.samples] if trial.ask.samples else []
-            answers = {query: await asked.ask(query, not_before_ms=begun_ms) for query in queries}
+            answers = {query: await asked.query(query, not_before_ms=begun_ms) for query in queries}
             found.append(evaluate_measurement(trial.guardrail, trial.ask, answers))
     return found
 

@@ -36,7 +36,7 @@ class GuardrailQuery(NamedTuple):
     #: Their mean is the baseline; None where there is nothing to compare with.
     baseline: tuple[str, ...] | None = None
     #: Why nothing can be asked.
-    fault: str | None = None
+    error: str | None = None
 
 
 def query_errors(query: str) -> list[str]:
@@ -139,7 +139,7 @@ def _query(
         samples = _filled(guardrail.min_samples.query, words, covered) if guardrail.min_samples else None
         compared = None if not baseline else _compared(guardrail.query, words, baseline)
     except MissingAttribute as error:
-        return GuardrailQuery(name, guardrail.query, fault=str(error))
+        return GuardrailQuery(name, guardrail.query, error=str(error))
     return GuardrailQuery(name, query, samples, compared)
 
 

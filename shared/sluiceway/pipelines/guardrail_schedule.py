@@ -107,6 +107,11 @@ def query_timeout_seconds(guardrail: MetricGuardrail) -> float:
     return min(max(guardrail.interval_ms / 1_000, ANSWER_MIN_SECONDS), ANSWER_MAX_SECONDS)
 
 
+def is_due(trigger: Trigger, now_ms: int) -> bool:
+    """Return whether the bake of the current phase is over. Nothing bakes while a release is paused."""
+    return trigger.due_ms is not None and trigger.due_ms <= now_ms
+
+
 def is_overdue(watch: ActiveGuardrail, last_ms: int, now_ms: int) -> bool:
     """Say whether the next measurement should have come by now: the last one says nothing of now."""
     borne_ms = query_timeout_seconds(watch.guardrail) * 1_000 + LATE_MS

@@ -27,8 +27,8 @@ def evaluate_measurement(
     guardrail: MetricGuardrail, ask: GuardrailQuery, answers: Mapping[str, QueryResult]
 ) -> Measurement:
     """Return what the answers to the queries of one region say."""
-    if ask.fault:
-        return _measured(ask, Judgement.ERROR, ask.fault)
+    if ask.error:
+        return _measured(ask, Judgement.ERROR, ask.error)
     answer = answers[ask.query]
     if fault := _error(answer, guardrail.reducer):
         return _measured(ask, Judgement.ERROR, fault)

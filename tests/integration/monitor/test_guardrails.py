@@ -324,3 +324,24 @@ async def test_a_later_phase_waits_for_the_guardrails_of_all_that_are_out(broker
         await system.driver.act(ApprovePhase, trigger)
 
         assert "phase dev" in (await system.held(trigger)).held[0]
+
+
+@pytest.mark.parametrize("monitors", [1, 2])
+@pytest.mark.parametrize(
+    ("action", "status"), [("rollback", TriggerStatus.ROLLED_BACK), ("pause", TriggerStatus.PAUSED)]
+)
+async def test_an_inconclusive_guardrail_acts_at_the_end_of_the_bake_and_not_before(
+    broker: Broker, monitors: int, action: str, status: TriggerStatus
+) -> None:
+    async with running(broker, monitors=monitors) as system:
+        system.prometheus.says = lambda query: 0.015
+        undecided = {**ERRORS, "successCondition": "< 0.01", "onInconclusive": action}
+        trigger = await system.release(phase("dev", bake_ms=1_000, guardrails=[undecided]))
+        due_ms = (await system.driver.trigger(trigger)).due_ms
+
+        ended = await system.driver.reaches(trigger, status)
+
+        assert due_ms
+        assert ended.actions[-1].time_ms >= due_ms
+        assert ended.actions[-1].actor_id == "monitor"
+        assert "is inconclusive in region dev" in (ended.actions[-1].reason or "")

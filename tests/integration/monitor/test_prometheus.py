@@ -49,7 +49,7 @@ async def test_an_answer_is_values_or_what_is_wrong(
     stub.says = lambda query: said
 
     async with open_prometheus(stub.url, lambda: 0) as asked:
-        assert await asked.ask("up", not_before_ms=0) == expected
+        assert await asked.query("up", not_before_ms=0) == expected
 
 
 async def test_who_cannot_wait_gets_an_error_and_the_answer_serves_the_next(stub: StubPrometheus) -> None:
@@ -64,11 +64,11 @@ async def test_who_cannot_wait_gets_an_error_and_the_answer_serves_the_next(stub
     stub.answer_with(slow)
     async with open_prometheus(stub.url, lambda: 0) as asked:
         assert (
-            await asked.ask("up", not_before_ms=0, timeout_seconds=0.01)
+            await asked.query("up", not_before_ms=0, timeout_seconds=0.01)
         ).error == "no answer within 0.01 s"
         await arrived.wait()
         may_answer.set()
-        assert (await asked.ask("up", not_before_ms=0)).values == (0.0,)
+        assert (await asked.query("up", not_before_ms=0)).values == (0.0,)
     assert stub.asked == ["up"]
 
 
@@ -77,7 +77,7 @@ async def test_a_query_of_any_length_and_any_letters_arrives(stub: StubPrometheu
     query = f'x{{a="+& %ü{"x" * length}"}}'
 
     async with open_prometheus(stub.url, lambda: 0) as asked:
-        await asked.ask(query, not_before_ms=0)
+        await asked.query(query, not_before_ms=0)
 
     assert stub.asked == [query]
 
@@ -90,18 +90,18 @@ def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
 
 async def test_nobody_there_is_an_answer_too() -> None:
     async with open_prometheus("http://127.0.0.1:9", lambda: 0) as asked:
-        assert (await asked.ask("up", not_before_ms=0)).error == UNREACHABLE
+        assert (await asked.query("up", not_before_ms=0)).error == UNREACHABLE
 
 
 async def test_equal_queries_are_asked_once_as_long_as_the_answer_is_new_enough(stub: StubPrometheus) -> None:
     now = 1_000
     async with open_prometheus(stub.url, lambda: now) as asked:
-        await asyncio.gather(*(asked.ask("up", not_before_ms=1_000) for _ in range(50)))
-        await asked.ask("up", not_before_ms=900)
+        await asyncio.gather(*(asked.query("up", not_before_ms=1_000) for _ in range(50)))
+        await asked.query("up", not_before_ms=900)
         assert len(stub.asked) == 1
 
         now = 2_000
-        await asked.ask("up", not_before_ms=1_001)
+        await asked.query("up", not_before_ms=1_001)
         assert len(stub.asked) == 2
 
 
@@ -120,7 +120,9 @@ async def test_so_many_queries_are_under_way_at_once_and_no_more(stub: StubProme
 
     stub.answer_with(slow)
     async with open_prometheus(stub.url, lambda: 0) as asked:
-        queries = [asyncio.create_task(asked.ask(f"up{n}", not_before_ms=0)) for n in range(3 * QUERIES_MAX)]
+        queries = [
+            asyncio.create_task(asked.query(f"up{n}", not_before_ms=0)) for n in range(3 * QUERIES_MAX)
+        ]
         await eventually(lambda: most == QUERIES_MAX, "as many as allowed are under way")
         release.set()
         await asyncio.gather(*queries)

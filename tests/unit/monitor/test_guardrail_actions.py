@@ -58,7 +58,7 @@ def a_round(watch: ActiveGuardrail, judgement: Judgement, *, times: int = 1) -> 
 async def test_the_longest_names_are_rolled_back_as_well_as_others() -> None:
     scene, watch = Scene(), a_watch()
 
-    await scene.actions.follow(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
+    await scene.actions.act(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
 
     (command,) = scene.sent
     assert isinstance(command, RollBackTrigger)
@@ -73,8 +73,8 @@ async def test_the_longest_names_are_rolled_back_as_well_as_others() -> None:
 async def test_the_same_verdict_sends_the_same_command_and_tells_nothing_more() -> None:
     scene, watch = Scene(ACCEPTED, Reply(outcome=Outcome.UNCHANGED)), a_watch()
 
-    await scene.actions.follow(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
-    await scene.actions.follow(watch, a_round(watch, Judgement.FAILURE, times=2), Verdict.FAILED)
+    await scene.actions.act(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
+    await scene.actions.act(watch, a_round(watch, Judgement.FAILURE, times=2), Verdict.FAILED)
 
     assert scene.sent[0].id == scene.sent[1].id
     assert len(scene.told) == 1
@@ -85,7 +85,7 @@ async def test_a_command_that_nobody_could_do_is_not_taken_for_done() -> None:
     scene, watch = Scene(Reply(outcome=Outcome.REFUSED, refusal=unavailable)), a_watch()
 
     with pytest.raises(Unavailable):
-        await scene.actions.follow(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
+        await scene.actions.act(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
 
     assert scene.told == []
 
@@ -109,6 +109,6 @@ async def test_it_does_what_its_author_said_and_when(
     scene, watch = Scene(), a_watch(**fields)
 
     round_ = a_round(watch, judgement, times=times)
-    await scene.actions.follow(watch, round_, round_.verdict, is_due=is_due)
+    await scene.actions.act(watch, round_, round_.verdict, is_due=is_due)
 
     assert [type(command) for command in scene.sent] == ([expected] if expected else [])

@@ -76,7 +76,7 @@ def test_a_region_without_the_attribute_is_a_fault_of_that_region_alone() -> Non
     (found,) = asked('x{h="{{ region.host }}"}', phase=3)
 
     assert found.region == "prod-us"
-    assert found.fault == "region prod-us has no attribute 'host'"
+    assert found.error == "region prod-us has no attribute 'host'"
 
 
 def test_the_baseline_is_the_same_query_where_nothing_is_released() -> None:

@@ -1,0 +1,112 @@
+"""The guardrails of all releases that are out: their queries, and their newest rounds. Reads only."""
+
+import logging
+
+from sluiceway.clock import Clock
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.identifiers import FeatureKey, feature_of
+from sluiceway.contracts.measurements import Round
+from sluiceway.errors import Rejected
+from sluiceway.messaging.catalogue_store import CatalogueView, StoredDocument
+from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
+from sluiceway.messaging.measurement_store import MeasurementView
+from sluiceway.pipelines.guardrail_queries import GuardrailQuery, guardrail_queries
+from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail, GuardrailKey, active_guardrails, is_due
+
+log = logging.getLogger(__name__)
+
+
+class ActiveGuardrails:
+    """Looks up guardrails in the views of the log, the catalogue and the measurements."""
+
+    def __init__(
+        self, features: FeatureView, catalogue: CatalogueView, measurements: MeasurementView, clock: Clock
+    ) -> None:
+        self._features = features
+        self._catalogue = catalogue
+        self._measurements = measurements
+        self._clock = clock
+        self._regions: tuple[Region, ...] | None = None
+        #: Valid as long as the feature's newest event is this one.
+        self._of_feature: dict[FeatureKey, tuple[FeatureEntry, tuple[ActiveGuardrail, ...]]] = {}
+        #: Valid as long as neither the release nor a region changes.
+        self._queries: dict[GuardrailKey, tuple[FeatureEntry | None, tuple[GuardrailQuery, ...]]] = {}
+
+    def on_catalogue_change(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
+        """Build all queries again after a change of a region."""
+        if kind == "region":
+            self._regions = None
+            self._queries.clear()
+
+    def of_feature(self, key: FeatureKey) -> tuple[ActiveGuardrail, ...]:
+        """Return the guardrails of a feature's release; empty if none is out or observed."""
+        entry, now_ms = self._features.get(key), self._clock()
+        if entry is None or not (entry.is_active or entry.observed_until_ms > now_ms):
+            self._of_feature.pop(key, None)
+            return ()
+        cached = self._of_feature.get(key)
+        if cached is None or cached[0] is not entry:
+            cached = self._of_feature[key] = entry, _active_guardrails(entry, now_ms)
+        return cached[1]
+
+    def of_trigger(self, trigger: str) -> tuple[ActiveGuardrail, ...]:
+        """Return the guardrails of this release; empty if it is over."""
+        return tuple(
+            active for active in self.of_feature(feature_of(trigger)) if active.trigger.id == trigger
+        )
+
+    def find(self, key: GuardrailKey, since_ms: int) -> ActiveGuardrail | None:
+        """Return a guardrail whose measurements count from `since_ms`; None if it is no longer active."""
+        return next(
+            (a for a in self.of_trigger(key.trigger) if a.key == key and a.since_ms == since_ms), None
+        )
+
+    def queries(self, active: ActiveGuardrail) -> tuple[GuardrailQuery, ...]:
+        """Return what to ask for a guardrail, region by region; empty if its phase covers none."""
+        entry = self._features.get(feature_of(active.trigger.id))
+        cached = self._queries.get(active.key)
+        if cached is None or cached[0] is not entry:
+            built = guardrail_queries(active.guardrail, active.trigger, active.phase, self._all_regions())
+            cached = self._queries[active.key] = entry, built
+        return cached[1]
+
+    def last_round(self, active: ActiveGuardrail) -> Round | None:
+        """Return the newest round of a guardrail, of those that count."""
+        stored = self._measurements.get(*active.key)
+        return stored.round if stored and stored.round.since_ms == active.since_ms else None
+
+    async def is_due(self, active: ActiveGuardrail) -> bool:
+        """Return whether the guardrail's release may leave a phase now, by the newest event in the log.
+
+        `RetryLater` if the log cannot be read.
+        """
+        if not is_due(active.trigger, self._clock()):
+            return False
+        await self._features.reached_end()
+        newest = self.find(active.key, active.since_ms)
+        return newest is not None and is_due(newest.trigger, self._clock())
+
+    def forget(self, key: GuardrailKey) -> None:
+        """Drop what is cached for a guardrail that is no longer active."""
+        self._queries.pop(key, None)
+        self.forget_if_over(key.trigger)
+
+    def forget_if_over(self, trigger: str) -> None:
+        """Drop the rounds of a release that is over."""
+        if not self.of_trigger(trigger):
+            self._measurements.forget(trigger)
+
+    def _all_regions(self) -> tuple[Region, ...]:
+        if self._regions is None:
+            documents = [stored.document for stored in self._catalogue.all("region")]
+            self._regions = tuple(region for region in documents if isinstance(region, Region))
+        return self._regions
+
+
+def _active_guardrails(entry: FeatureEntry, now_ms: int) -> tuple[ActiveGuardrail, ...]:
+    try:
+        trigger = entry.event.feature.watched_trigger(now_ms)
+    except Rejected as error:
+        log.error("%s: its newest event is invalid, so its guardrails are not measured: %s", entry.key, error)
+        return ()
+    return tuple(active_guardrails(trigger)) if trigger else ()
