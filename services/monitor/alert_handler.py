@@ -1,9 +1,9 @@
-"""One alert → what it does to every release that it is about."""
+"""Matches an alert with the releases that are out, and rolls back or pauses each one that it is about."""
 
 import asyncio
 import logging
 import re
-from typing import Any
+from typing import NamedTuple
 
 from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
@@ -21,13 +21,36 @@ from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.alert_matches import MatchedTrigger, match_alert
 from sluiceway.telemetry import metrics
 
+from .evidence import AlertEvidence, AlertGuardrailEvidence
+
 log = logging.getLogger(__name__)
 
 ACTOR = "monitor"
-#: An alert that arrived before a trigger began by more than this cannot be about it; clocks differ.
+REASON_MAX = 2_000
+#: An alert that arrived before a trigger started, by more than this, cannot be about it; clocks differ.
 CLOCKS_DIFFER_MS = 5_000
 #: What an action is called once it is done.
 DONE = {OnFailure.ROLLBACK: "rolled_back", OnFailure.PAUSE: "paused", OnFailure.NOTIFY: "notified"}
+
+
+class ReceivedAlert(NamedTuple):
+    """An alert as it arrived: `source` published it; `sequence` and `time_ms` are its message's in ALERTS."""
+
+    alert: Alert
+    source: str
+    sequence: int
+    time_ms: int
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells this firing from others: an alert that is repeated is the same one."""
+        if self.alert.fingerprint is None:
+            return (self.sequence,)
+        return self.alert.fingerprint, self.alert.starts_at
+
+    @property
+    def evidence(self) -> AlertEvidence:
+        return AlertEvidence.of(self.alert, self.source, self.sequence)
 
 
 class AlertHandler:
@@ -52,27 +75,29 @@ class AlertHandler:
 
         `sequence` and `time_ms` are those of its message in ALERTS.
         """
-        source = _source(subject)
         metrics.ALERTS.labels("received").inc()
-        found = await self._matching(alert) if alert.status is AlertStatus.FIRING else []
-        matches = [one for one in found if one.trigger.created_ms <= time_ms + CLOCKS_DIFFER_MS]
-        evidence = {**alert.to_jsonable(), "source": source, "sequence": sequence}
-        await asyncio.gather(*(self._follow(one, alert, evidence, time_ms) for one in matches))
-        outcome = _outcome(alert, found, matches)
+        received = ReceivedAlert(alert, _source(subject), sequence, time_ms)
+        candidates = await self._match(alert) if alert.status is AlertStatus.FIRING else []
+        matches = [m for m in candidates if m.trigger.created_ms <= time_ms + CLOCKS_DIFFER_MS]
+        await asyncio.gather(*(self._act(matched, received) for matched in matches))
+        outcome = _outcome(alert, candidates, matches)
         metrics.ALERTS.labels(outcome).inc()
         if outcome is AlertOutcome.UNMATCHED:
-            log.info("alert %s from %s matches no release that is out: %s", alert.name, source, alert.labels)
+            log.info(
+                "alert %s from %s matches no release: labels %s", alert.name, received.source, alert.labels
+            )
         answered = AnsweredAlert(
             alert=alert,
-            source=source,
+            source=received.source,
             sequence=sequence,
             time_ms=time_ms,
             outcome=outcome,
-            triggers=tuple(one.trigger.id for one in matches),
+            triggers=tuple(matched.trigger.id for matched in matches),
         )
         await self._store.store_answer(answered)
 
-    async def _matching(self, alert: Alert) -> list[MatchedTrigger]:
+    async def _match(self, alert: Alert) -> list[MatchedTrigger]:
+        """Return the releases that an alert is about, whenever they started."""
         await asyncio.gather(self._features.reached_end(), self._catalogue.reached_end())
         regions, now_ms = self._catalogue.catalogue().regions, self._clock()
         features = [
@@ -80,91 +105,99 @@ class AlertHandler:
             for entry in self._features
             if entry.is_active or entry.observed_until_ms > now_ms
         ]
-        return [one for feature in features if (one := match_alert(alert, feature, regions, now_ms))]
+        return [matched for f in features if (matched := match_alert(alert, f, regions, now_ms))]
 
-    async def _follow(
-        self, found: MatchedTrigger, alert: Alert, evidence: dict[str, Any], time_ms: int
-    ) -> None:
-        command = _command(found, alert, evidence)
+    async def _act(self, matched: MatchedTrigger, received: ReceivedAlert) -> None:
+        """Send the command, if one follows, and record the verdict of the guardrail, if one matched."""
+        command = _command(matched, received)
         if command:
             reply = await self._commands.send(command)
             if reply.refusal and reply.refusal.code is RefusalCode.UNAVAILABLE:
                 raise Unavailable(reply.refusal.message)
-            _count(reply, found)
+            _count(reply, matched)
         else:
-            metrics.ALERTS.labels(DONE[found.action]).inc()
-        if found.guardrail and found.phase:
-            metrics.GUARDRAIL_ACTIONS.labels(found.action).inc()
-            await self._store.store_verdict(_verdict(found, alert, evidence, time_ms))
+            metrics.ALERTS.labels(DONE[matched.action]).inc()
+        if matched.guardrail and matched.phase:
+            metrics.GUARDRAIL_ACTIONS.labels(matched.action).inc()
+            await self._store.store_verdict(
+                _verdict_changed(matched, matched.phase, matched.guardrail, received)
+            )
 
 
-def _outcome(alert: Alert, found: list[MatchedTrigger], matches: list[MatchedTrigger]) -> AlertOutcome:
+def _outcome(alert: Alert, candidates: list[MatchedTrigger], matches: list[MatchedTrigger]) -> AlertOutcome:
     if alert.status is AlertStatus.RESOLVED:
         return AlertOutcome.RESOLVED
     if matches:
         return AlertOutcome.MATCHED
-    return AlertOutcome.BEFORE_RELEASE if found else AlertOutcome.UNMATCHED
+    return AlertOutcome.BEFORE_RELEASE if candidates else AlertOutcome.UNMATCHED
 
 
-def _command(found: MatchedTrigger, alert: Alert, evidence: dict[str, Any]) -> TriggerCommand | None:
-    said: dict[str, Any] = {
-        "id": derived_id("alert", *_identity(alert, evidence), found.trigger.id),
-        "actor": ACTOR,
-        "reason": _reason(found, alert, evidence["source"]),
-        "trigger": found.trigger.id,
-    }
-    match found.action:
+def _command(matched: MatchedTrigger, received: ReceivedAlert) -> TriggerCommand | None:
+    id_ = derived_id("alert", *received.identity, matched.trigger.id)
+    match matched.action:
         case OnFailure.ROLLBACK:
-            return RollBackTrigger(**said, alert=evidence)
+            return RollBackTrigger(
+                id=id_,
+                actor=ACTOR,
+                reason=_reason(matched, received),
+                trigger=matched.trigger.id,
+                alert=received.evidence.to_jsonable(),
+            )
         case OnFailure.PAUSE:
-            about = {"name": found.guardrail, "phase": found.phase, "alert": evidence}
-            return PauseTrigger(**said, phase_id=found.trigger.current_run.phase.id, guardrail=about)
+            evidence = AlertGuardrailEvidence(
+                name=matched.guardrail, phase=matched.phase, alert=received.evidence
+            )
+            return PauseTrigger(
+                id=id_,
+                actor=ACTOR,
+                reason=_reason(matched, received),
+                trigger=matched.trigger.id,
+                phase_id=matched.trigger.current_run.phase.id,
+                guardrail=evidence.to_jsonable(),
+            )
         case OnFailure.NOTIFY:
             return None
-
-
-def _identity(alert: Alert, evidence: dict[str, Any]) -> tuple[object, ...]:
-    """Return what tells this firing from others: an alert that is repeated is the same one."""
-    if alert.fingerprint is None:
-        return (evidence["sequence"],)
-    return alert.fingerprint, alert.starts_at
 
 
 def _source(subject: str) -> str:
     source = subject.removeprefix(subjects.alert(""))
     if not re.match(NAME_PATTERN, source):
-        raise Rejected(f"{source!r} is no source of alerts: one token of letters, digits, - and _")
+        raise Rejected(
+            f"invalid source of alerts {source!r} in the subject: use one token of letters, digits, - and _"
+        )
     return source
 
 
-def _reason(found: MatchedTrigger, alert: Alert, source: str) -> str:
-    about = ", ".join(f"{key}={value}" for key, value in sorted(alert.labels.items()))
-    guardrail = f"guardrail {found.guardrail} of phase {found.phase}: " if found.guardrail else ""
+def _reason(matched: MatchedTrigger, received: ReceivedAlert) -> str:
+    alert = received.alert
+    labels = ", ".join(f"{label}={value}" for label, value in sorted(alert.labels.items()))
+    guardrail = f"guardrail {matched.guardrail} of phase {matched.phase}: " if matched.guardrail else ""
     link = f", see {alert.url}" if alert.url else ""
-    return f"{guardrail}alert {alert.name} from {source} is firing ({about}){link}"[:2_000]
+    text = f"{guardrail}alert {alert.name} from {received.source} is firing ({labels}){link}"
+    return text[:REASON_MAX]
 
 
-def _verdict(found: MatchedTrigger, alert: Alert, evidence: dict[str, Any], time_ms: int) -> VerdictChanged:
-    assert found.guardrail
-    assert found.phase
+def _verdict_changed(
+    matched: MatchedTrigger, phase: str, guardrail: str, received: ReceivedAlert
+) -> VerdictChanged:
     return VerdictChanged(
-        trigger=found.trigger.id,
-        phase_id=found.phase,
-        guardrail=found.guardrail,
-        time_ms=time_ms,
+        trigger=matched.trigger.id,
+        phase_id=phase,
+        guardrail=guardrail,
+        time_ms=received.time_ms,
         before=Verdict.PENDING,
         verdict=Verdict.FAILED,
-        action=found.action,
-        reason=_reason(found, alert, evidence["source"]),
-        url=alert.url,
-        alert=evidence,
+        action=matched.action,
+        reason=_reason(matched, received),
+        url=received.alert.url,
+        alert=received.evidence.to_jsonable(),
     )
 
 
-def _count(reply: Reply, found: MatchedTrigger) -> None:
+def _count(reply: Reply, matched: MatchedTrigger) -> None:
     if reply.outcome is Outcome.REFUSED and reply.refusal:
         metrics.ALERTS.labels("refused").inc()
-        log.info("%s: nothing was done: %s", found.trigger.id, reply.refusal.message)
+        log.info("%s: alert changed nothing: %s", matched.trigger.id, reply.refusal.message)
         return
-    metrics.ALERTS.labels(DONE[found.action]).inc()
-    log.warning("%s is %s", found.trigger.id, DONE[found.action].replace("_", " "))
+    metrics.ALERTS.labels(DONE[matched.action]).inc()
+    log.warning("%s: %s by an alert", matched.trigger.id, DONE[matched.action].replace("_", " "))
