@@ -1,4 +1,7 @@
-"""Tells receivers what happened. Each has consumers and tasks of its own: a slow one delays nobody else."""
+"""Sends notifications to receivers.
+
+Each receiver has consumers and tasks of its own: a slow one delays no other.
+"""
 
 import asyncio
 import contextlib
@@ -26,29 +29,35 @@ from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.service import background_task
 from sluiceway.telemetry import metrics
 
-from .notices import Notice, concerns, message_of, notice_of_event, notice_of_verdict
+from .notification_messages import (
+    Notification,
+    is_wanted,
+    notification_of_event,
+    notification_of_verdict,
+    webhook_request,
+)
 from .receivers import Receiver
 
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 5.0
-#: What a monitor took with it when it died is delivered again after this time.
+#: A message that a monitor received, but died before it was sent on, is delivered again after this time.
 ACK_WAIT_SECONDS = 30.0
-#: Notices under way to one receiver, and those of it that wait for another attempt.
-AT_ONCE = 4
+#: Requests that one receiver gets at the same time, and notifications that wait for another attempt.
+CONCURRENT_MAX = 4
 WAITING_MAX = 256
-#: A long fetch would stand still for as long when the broker restarts.
+#: A fetch that is under way when the broker restarts gets no answer for all of this time.
 PULL_SECONDS = 1.0
 BROKER_RETRY_SECONDS = 0.5
-#: Answers after which another attempt may do better.
+#: Statuses after which another attempt may succeed.
 TRANSIENT = frozenset((408, 425, 429))
 
-Read = Callable[[Msg], Notice]
+Parse = Callable[[Msg], Notification]
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to wait for another attempt, doubled each time, and when to give up."""
+    """How long to wait before another attempt, doubled each time, and when to give up."""
 
     first_seconds: float = 1.0
     longest_seconds: float = 300.0
@@ -61,7 +70,7 @@ class RetryPolicy:
 
 
 class Undelivered(Exception):
-    """A receiver did not take a notice; `is_final`: another attempt would not help."""
+    """A receiver did not accept a notification; `is_final`: another attempt would not help."""
 
     def __init__(self, why: str, *, is_final: bool) -> None:
         super().__init__(why)
@@ -74,24 +83,24 @@ async def notifications(
     features: FeatureView,
     receivers: Iterable[Receiver],
     dead_letters: DeadLetters,
-    pace: RetryPolicy | None = None,
+    retries: RetryPolicy | None = None,
 ) -> AsyncIterator[None]:
-    """Tell every receiver what it wants to hear, while the block runs."""
+    """Send every receiver the notifications that it subscribes to, while the block runs."""
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DELIVERY_SECONDS))
         )
         for receiver in receivers:
             deliveries = ReceiverDeliveries(
-                connection, features, receiver, http, dead_letters, pace or RetryPolicy()
+                connection, features, receiver, http, dead_letters, retries or RetryPolicy()
             )
-            for work in (deliveries.tell_events(), deliveries.tell_verdicts()):
+            for work in (deliveries.run_events(), deliveries.run_verdicts()):
                 await stack.enter_async_context(background_task(work, f"notify {receiver.name}"))
         yield
 
 
 class ReceiverDeliveries:
-    """All that goes to one receiver."""
+    """The deliveries to one receiver."""
 
     def __init__(
         self,
@@ -100,24 +109,24 @@ class ReceiverDeliveries:
         receiver: Receiver,
         http: aiohttp.ClientSession,
         dead_letters: DeadLetters,
-        pace: RetryPolicy,
+        retries: RetryPolicy,
     ) -> None:
         self._js = connection.js
         self._features = features
         self._receiver = receiver
         self._http = http
         self._dead_letters = dead_letters
-        self._pace = pace
+        self._retries = retries
 
-    async def tell_events(self) -> None:
-        """Tell what happens to features, until cancelled."""
-        await self._tell(subjects.FEATURES_STREAM, subjects.FEATURES, self._event)
+    async def run_events(self) -> None:
+        """Deliver the events of features until cancelled."""
+        await self._run(subjects.FEATURES_STREAM, subjects.FEATURES, self._parse_event)
 
-    async def tell_verdicts(self) -> None:
-        """Tell what guardrails say, until cancelled."""
-        await self._tell(subjects.VERDICTS_STREAM, subjects.VERDICTS, self._verdict)
+    async def run_verdicts(self) -> None:
+        """Deliver the verdicts of guardrails until cancelled."""
+        await self._run(subjects.VERDICTS_STREAM, subjects.VERDICTS, self._parse_verdict)
 
-    async def _tell(self, stream: str, subject: str, read: Read) -> None:
+    async def _run(self, stream: str, subject: str, parse: Parse) -> None:
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.NEW,
             ack_policy=AckPolicy.EXPLICIT,
@@ -131,54 +140,54 @@ class ReceiverDeliveries:
                 )
                 while True:
                     with contextlib.suppress(TimeoutError):
-                        batch = await puller.fetch(AT_ONCE, timeout=PULL_SECONDS)
-                        await asyncio.gather(*(self._take(message, read) for message in batch))
+                        batch = await puller.fetch(CONCURRENT_MAX, timeout=PULL_SECONDS)
+                        await asyncio.gather(*(self._handle(message, parse) for message in batch))
             except (NatsError, TimeoutError, OSError) as error:
-                log.info("notify %s: %s cannot be read now: %s", self._receiver.name, stream, error)
+                log.info("notify %s: cannot read %s now, retrying: %s", self._receiver.name, stream, error)
                 await asyncio.sleep(BROKER_RETRY_SECONDS)
 
-    async def _take(self, message: Msg, read: Read) -> None:
-        """Deliver one message, or see to it that it comes again later, or keep it with the dead letters."""
+    async def _handle(self, message: Msg, parse: Parse) -> None:
+        """Deliver one message, or let it come again later, or move it to the dead letters."""
         try:
-            notice = read(message)
-            if concerns(self._receiver, notice):
-                await self._deliver(message, notice)
+            notification = parse(message)
+            if is_wanted(self._receiver, notification):
+                await self._deliver(message, notification)
             else:
                 await message.ack()
-        except (Rejected, ValidationError):  # no event: whoever decides by it tells it already
+        except (Rejected, ValidationError):  # invalid: the service that decides by it reports it
             await message.ack()
         except NatsError:
             raise
         except Exception as error:
-            log.exception("a fault of ours with a notice to %s", self._receiver.name)
-            await self._give_up(message, f"a fault of ours ({type(error).__name__}: {error})")
+            log.exception("notify %s: internal error", self._receiver.name)
+            await self._give_up(message, f"internal error ({type(error).__name__}: {error})")
 
-    async def _deliver(self, message: Msg, notice: Notice) -> None:
+    async def _deliver(self, message: Msg, notification: Notification) -> None:
         attempt = message.metadata.num_delivered or 1
         try:
-            await self._send(notice)
+            await self._send(notification)
         except Undelivered as error:
-            if error.is_final or attempt >= self._pace.attempts:
+            if error.is_final or attempt >= self._retries.attempts:
                 await self._give_up(message, f"{error}, after {attempt} attempts")
             else:
                 metrics.NOTIFICATIONS.labels(self._receiver.name, "retried").inc()
-                log.info("notify %s: %s, attempt %s", self._receiver.name, error, attempt)
-                await message.nak(self._pace.delay(attempt))
+                log.info("notify %s: attempt %s failed: %s", self._receiver.name, attempt, error)
+                await message.nak(self._retries.delay(attempt))
             return
         metrics.NOTIFICATIONS.labels(self._receiver.name, "delivered").inc()
         await message.ack()
 
-    async def _send(self, notice: Notice) -> None:
-        body, headers = message_of(self._receiver, notice, now_ms() // 1_000)
+    async def _send(self, notification: Notification) -> None:
+        body, headers = webhook_request(self._receiver, notification, now_ms() // 1_000)
         url = str(self._receiver.url)
         try:
-            async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-                status = answer.status
+            async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                status = response.status
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Undelivered(f"no answer ({type(error).__name__})", is_final=False) from error
         if not 200 <= status < 300:
-            may_do_better = status >= 500 or status in TRANSIENT
-            raise Undelivered(f"the receiver answered {status}", is_final=not may_do_better)
+            is_transient = status >= 500 or status in TRANSIENT
+            raise Undelivered(f"the receiver answered {status}", is_final=not is_transient)
 
     async def _give_up(self, message: Msg, why: str) -> None:
         metrics.NOTIFICATIONS.labels(self._receiver.name, "dead").inc()
@@ -186,13 +195,13 @@ class ReceiverDeliveries:
         await self._dead_letters.keep(message.subject, message.data, reason, "undelivered")
         await message.term()
 
-    def _event(self, message: Msg) -> Notice:
+    def _parse_event(self, message: Msg) -> Notification:
         event = parse_event(message.data, subjects.parse_feature(message.subject))
-        return notice_of_event(LoggedEvent(message.metadata.sequence.stream, event))
+        return notification_of_event(LoggedEvent(message.metadata.sequence.stream, event))
 
-    def _verdict(self, message: Msg) -> Notice:
+    def _parse_verdict(self, message: Msg) -> Notification:
         change = VerdictChanged.model_validate_json(message.data, extra="ignore")
         entry = self._features.get(feature_of(change.trigger))
         trigger = entry.event.feature.trigger if entry else None
         pipeline = trigger.pipeline.id if trigger and trigger.id == change.trigger else None
-        return notice_of_verdict(message.metadata.sequence.stream, change, pipeline)
+        return notification_of_verdict(message.metadata.sequence.stream, change, pipeline)

@@ -1,5 +1,9 @@
-"""Who is told of what: a YAML file that the operator writes. Secrets stay in it, or in files of their own."""
+"""The receivers of notifications: a YAML file that the operator writes.
 
+Secrets are in it, or in files of their own.
+"""
+
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -13,7 +17,7 @@ from sluiceway.contracts.models import AuthoredModel
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Misconfigured
 
-#: Verdicts of guardrails, beside the events of the log.
+#: The name of a changed verdict, in a list that otherwise holds types of events.
 VERDICT = "guardrail_verdict"
 DEFAULT_EVENTS = frozenset(
     (
@@ -32,11 +36,11 @@ KNOWN_EVENTS = frozenset((*EventType, VERDICT))
 
 
 class NotificationFormat(StrEnum):
-    """What a receiver understands."""
+    """The body of a notification."""
 
-    #: CloudEvents 1.0 in JSON, signed as https://www.standardwebhooks.com says
+    #: CloudEvents 1.0 in JSON
     CLOUDEVENTS = "cloudevents"
-    #: `{"text": …}`, as incoming webhooks of Slack, Mattermost and others take it
+    #: `{"text": …}`, which incoming webhooks of Slack, Mattermost and others accept
     SLACK = "slack"
 
 
@@ -46,35 +50,36 @@ class Receiver(AuthoredModel):
     name: Name
     url: AnyHttpUrl
     form: NotificationFormat = NotificationFormat.CLOUDEVENTS
-    #: The key of the signature: `whsec_` and base64, or any text. Without one nothing is signed.
+    #: The key of the signature (https://www.standardwebhooks.com): `whsec_` and base64, or any text, of
+    #: which a receiver gives the base64 to its library. Absent: nothing is signed.
     secret: SecretStr | None = None
     secret_file: Path | None = None
     events: Annotated[frozenset[str], Field(min_length=1)] = DEFAULT_EVENTS
-    #: Only of these pipelines; absent: of all.
+    #: Only events of these pipelines; absent: of all.
     pipelines: frozenset[Name] | None = None
 
     @model_validator(mode="after")
-    def _is_clear(self) -> Self:
+    def _check(self) -> Self:
         if self.secret and self.secret_file:
-            raise ValueError("give secret or secretFile, not both")
+            raise ValueError("secret and secretFile are both set: use only one of them")
         if unknown := sorted(self.events - KNOWN_EVENTS):
-            raise ValueError(f"there is no event {unknown[0]!r}; there are {', '.join(sorted(KNOWN_EVENTS))}")
+            raise ValueError(f"unknown event {unknown[0]!r} (known: {', '.join(sorted(KNOWN_EVENTS))})")
         return self
 
 
 def read_receivers(path: Path) -> tuple[Receiver, ...]:
-    """Return the receivers of a file, their secrets read; `Misconfigured` where it is not right."""
+    """Return the receivers of a file, with their secrets; `Misconfigured` if the file is invalid."""
     try:
-        found = _LIST.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-        receivers = tuple(_with_secret(receiver) for receiver in found)
+        documents = _LIST.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        receivers = tuple(_with_secret(receiver) for receiver in documents)
     except ValidationError as error:
-        raise Misconfigured(f"{path}, which SLUICEWAY_RECEIVERS names: {describe_errors(error)}") from error
+        raise Misconfigured(f"invalid SLUICEWAY_RECEIVERS file {path}: {describe_errors(error)}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = " ".join(str(error).split())
-        raise Misconfigured(f"{path}, which SLUICEWAY_RECEIVERS names, cannot be read: {why}") from error
-    names = [receiver.name for receiver in receivers]
-    if len(names) != len(set(names)):
-        raise Misconfigured(f"{path}: two receivers have one name; the names are {', '.join(names)}")
+        cause = " ".join(str(error).split())
+        raise Misconfigured(f"cannot read SLUICEWAY_RECEIVERS file {path}: {cause}") from error
+    names = Counter(receiver.name for receiver in receivers)
+    if duplicates := [name for name, count in names.items() if count > 1]:
+        raise Misconfigured(f"duplicate receiver {duplicates[0]!r} in {path}: use each name once")
     return receivers
 
 

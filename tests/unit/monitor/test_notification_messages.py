@@ -1,15 +1,24 @@
-"""What receivers are told, and who they are."""
+"""What receivers are sent, and the file that lists them."""
 
 import base64
 import hashlib
 import hmac
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.monitor.notices import Notice, concerns, message_of, notice_of_event, notice_of_verdict
+from services.monitor.notification_messages import (
+    Notification,
+    is_wanted,
+    notification_of_event,
+    notification_of_verdict,
+    signature_headers,
+    webhook_request,
+)
 from services.monitor.receivers import Receiver, read_receivers
 from sluiceway.contracts.commands import AbortTrigger, SkipPhase
 from sluiceway.contracts.measurements import Verdict, VerdictChanged
@@ -24,12 +33,12 @@ def a_receiver(**fields: Any) -> Receiver:
     return Receiver.model_validate({"name": "ops", "url": URL, **fields})
 
 
-def an_abort(reason: str = "no <good> & done") -> Notice:
-    return notice_of_event(LoggedEvent(7, happened(a_release().act(AbortTrigger, reason=reason))))
+def an_abort(reason: str = "no <good> & done") -> Notification:
+    return notification_of_event(LoggedEvent(7, happened(a_release().act(AbortTrigger, reason=reason))))
 
 
-def test_an_event_is_told_as_a_cloud_event() -> None:
-    body, headers = message_of(a_receiver(), an_abort(), 0)
+def test_an_event_is_sent_as_a_cloud_event() -> None:
+    body, headers = webhook_request(a_receiver(), an_abort(), 0)
 
     event = json.loads(body)
     assert headers["Content-Type"].startswith("application/cloudevents+json")
@@ -46,26 +55,26 @@ def test_an_event_is_told_as_a_cloud_event() -> None:
     assert "webhook-signature" not in headers
 
 
-def test_an_event_is_told_as_a_sentence_without_mark_up() -> None:
-    body, _ = message_of(a_receiver(form="slack"), an_abort(), 0)
+def test_an_event_is_sent_as_a_sentence_without_mark_up() -> None:
+    body, _ = webhook_request(a_receiver(form="slack"), an_abort(), 0)
 
     assert json.loads(body) == {
         "text": "gate.checkout.1: trigger aborted at phase dev by ada: no &lt;good&gt; &amp; done"
     }
 
 
-def test_an_overridden_freeze_is_told() -> None:
+def test_an_overridden_freeze_is_named() -> None:
     ledger = a_release()
     ledger.freeze(a_freeze("weekends"))
     skipped = happened(ledger.act(SkipPhase, override_freeze=True, reason="a hotfix"))
 
-    notice = notice_of_event(LoggedEvent(7, skipped))
+    notification = notification_of_event(LoggedEvent(7, skipped))
 
-    assert notice.data["overrode"] == ["weekends"]
-    assert notice.sentence.endswith("by ada: a hotfix (overrode freeze weekends)")
+    assert notification.data["overrode"] == ["weekends"]
+    assert notification.sentence.endswith("by ada: a hotfix (overrode freeze weekends)")
 
 
-def test_a_verdict_is_told_with_its_reason() -> None:
+def test_a_verdict_is_sent_with_its_reason() -> None:
     change = VerdictChanged(
         trigger="gate.checkout.1",
         phase_id="dev",
@@ -76,18 +85,25 @@ def test_a_verdict_is_told_with_its_reason() -> None:
         reason="0.05 is too much",
     )
 
-    notice = notice_of_verdict(3, change, "release")
+    notification = notification_of_verdict(3, change, "release")
 
-    assert notice.sentence == "gate.checkout.1: guardrail errors is failed: 0.05 is too much"
-    assert notice.data["before"] == "passing"
+    assert notification.sentence == "gate.checkout.1: guardrail errors is failed: 0.05 is too much"
+    assert notification.data["before"] == "passing"
 
 
 @pytest.mark.parametrize(
     ("secret", "key"),
-    [("whsec_" + base64.b64encode(b"key").decode(), b"key"), ("plain", b"plain"), ("whsec_%", b"whsec_%")],
+    [
+        ("whsec_" + base64.b64encode(b"key!").decode(), b"key!"),
+        ("whsec_" + base64.b64encode(b"key!").decode().rstrip("="), b"key!"),
+        ("plain", b"plain"),
+        ("whsec_%", b"whsec_%"),
+        ("whsec_", b"whsec_"),
+        ("whsec_ü", "whsec_ü".encode()),
+    ],
 )
 def test_the_signature_covers_id_time_and_body(secret: str, key: bytes) -> None:
-    body, headers = message_of(a_receiver(secret=secret), an_abort(), 1_700_000_000)
+    body, headers = webhook_request(a_receiver(secret=secret), an_abort(), 1_700_000_000)
 
     signed = b"features-7.1700000000." + body
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
@@ -96,11 +112,26 @@ def test_the_signature_covers_id_time_and_body(secret: str, key: bytes) -> None:
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
+@pytest.mark.parametrize(
+    ("secret", "secret_of_the_library"),
+    [
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("any text", base64.b64encode(b"any text").decode()),
+    ],
+)
+def test_a_receiver_verifies_the_signature_with_its_library(secret: str, secret_of_the_library: str) -> None:
+    body, headers = webhook_request(a_receiver(secret=secret), an_abort("für Grüße"), int(time.time()))
+
+    verified = Webhook(secret_of_the_library).verify(body, headers)
+
+    assert verified["id"] == "features-7"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret_of_the_library).verify(body + b" ", headers)
+
+
 def test_the_signature_is_that_of_the_specification() -> None:
     """The example of https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"""
-    from services.monitor.notices import signature
-
-    headers = signature(
+    headers = signature_headers(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         1614265330,
@@ -110,13 +141,13 @@ def test_the_signature_is_that_of_the_specification() -> None:
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_receiver_hears_what_it_asked_for() -> None:
+def test_a_receiver_gets_the_events_that_it_subscribes_to() -> None:
     abort = an_abort()
 
-    assert concerns(a_receiver(), abort)
-    assert concerns(a_receiver(pipelines=["release"]), abort)
-    assert not concerns(a_receiver(pipelines=["other"]), abort)
-    assert not concerns(a_receiver(events=["trigger_started"]), abort)
+    assert is_wanted(a_receiver(), abort)
+    assert is_wanted(a_receiver(pipelines=["release"]), abort)
+    assert not is_wanted(a_receiver(pipelines=["other"]), abort)
+    assert not is_wanted(a_receiver(events=["trigger_started"]), abort)
 
 
 def test_a_file_of_receivers_is_read_with_its_secrets(tmp_path: Path) -> None:
@@ -132,26 +163,26 @@ def test_a_file_of_receivers_is_read_with_its_secrets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
-        ("{", "cannot be read"),
+        ("{", "cannot read"),
         ("name: ops", "valid list"),
         ("[{name: ops}]", "url"),
         ("[{name: ops, url: nowhere}]", "url"),
-        (f"[{{name: ops, url: '{URL}', events: [birthday]}}]", "there is no event 'birthday'"),
-        (f"[{{name: ops, url: '{URL}', secret: a, secretFile: b}}]", "not both"),
-        (f"[{{name: ops, url: '{URL}', secretFile: /nowhere}}]", "cannot be read"),
-        (f"[{{name: ops, url: '{URL}'}}, {{name: ops, url: '{URL}'}}]", "two receivers have one name"),
+        (f"[{{name: ops, url: '{URL}', events: [birthday]}}]", "unknown event 'birthday'"),
+        (f"[{{name: ops, url: '{URL}', secret: a, secretFile: b}}]", "both set"),
+        (f"[{{name: ops, url: '{URL}', secretFile: /nowhere}}]", "cannot read"),
+        (f"[{{name: ops, url: '{URL}'}}, {{name: ops, url: '{URL}'}}]", "duplicate receiver 'ops'"),
     ],
 )
-def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_file_is_refused_with_its_error(tmp_path: Path, text: str, error: str) -> None:
     file = tmp_path / "receivers.yaml"
     file.write_text(text)
 
-    with pytest.raises(Misconfigured, match=said):
+    with pytest.raises(Misconfigured, match=error):
         read_receivers(file)
 
 
-def test_the_example_is_right_but_for_its_secret() -> None:
+def test_the_example_is_valid_but_for_its_secret() -> None:
     with pytest.raises(Misconfigured, match="/run/secrets/sluiceway-ops"):
         read_receivers(Path("deploy/examples/receivers.yaml"))
