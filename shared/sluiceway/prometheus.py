@@ -1,4 +1,4 @@
-"""Reads metrics: instant queries of a Prometheus.
+"""A client of Prometheus: instant queries, with a cache of answers.
 
 HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 """
@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
 import aiohttp
+from cachetools import LRUCache
 from yarl import URL
 
 from .clock import Clock
@@ -23,56 +24,58 @@ from .telemetry import metrics
 log = logging.getLogger(__name__)
 
 QUERY_TIMEOUT_SECONDS = 10.0
-#: Queries under way at once, so that a large system does not flood its Prometheus.
+#: Queries under way at the same time, so that a large system does not overload its Prometheus.
 QUERIES_MAX = 16
-#: Characters of a query that stands in an address.
-ADDRESS_MAX = 1_500
+#: Characters of a query that is sent in the URL; a longer one is sent in the body.
+URL_QUERY_MAX = 1_500
 #: Series of one answer that are read.
 SERIES_MAX = 1_000
-#: Answers remembered for those who ask the same; the oldest go first.
+#: Answers in the cache; the least recently used go first.
 ANSWERS_MAX = 20_000
 UNREACHABLE = "Prometheus cannot be reached"
 
 
-class _Asked(NamedTuple):
-    at_ms: int
-    answer: "asyncio.Task[QueryResult]"
+class _CachedAnswer(NamedTuple):
+    """A query that was sent at this time; its answer may still be on the way."""
+
+    sent_ms: int
+    result: "asyncio.Task[QueryResult]"
 
 
 class PrometheusClient:
-    """Asks queries; who asks the same at about the same time gets the same answer."""
+    """Sends queries. Callers with equal queries at about the same time share one answer."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, clock: Clock) -> None:
         self._session = session
-        self._shown = redacted_url(url)
+        self._name = redacted_url(url)
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._clock = clock
         self._free = asyncio.Semaphore(QUERIES_MAX)
-        self._asked: dict[str, _Asked] = {}
+        self._answers: LRUCache[str, _CachedAnswer] = LRUCache(ANSWERS_MAX)
 
     async def query(
         self, query: str, *, not_before_ms: int, timeout_seconds: float = QUERY_TIMEOUT_SECONDS
     ) -> QueryResult:
-        """Return the answer to a query, asked at this time (ms since the epoch) or later. Never raises.
+        """Return the answer to a query that was sent at this time (ms since the epoch) or later.
 
-        One that takes longer than `timeout_seconds` is an error, for whoever waits no longer.
+        Never raises. After `timeout_seconds` the result is an error; the answer, once it arrives, serves
+        the next caller.
         """
-        known = self._asked.get(query)
-        if known is None or known.at_ms < not_before_ms:
-            self._asked.pop(query, None)
-            known = _Asked(self._clock(), asyncio.create_task(self._bounded(query)))
-            self._asked[query] = known
-            while len(self._asked) > ANSWERS_MAX:
-                del self._asked[next(iter(self._asked))]
-        done, _ = await asyncio.wait({known.answer}, timeout=timeout_seconds)
-        return known.answer.result() if done else QueryResult(error=f"no answer within {timeout_seconds:g} s")
+        cached = self._answers.get(query)
+        if cached is None or cached.sent_ms < not_before_ms:
+            cached = _CachedAnswer(self._clock(), asyncio.create_task(self._send_bounded(query)))
+            self._answers[query] = cached
+        done, _ = await asyncio.wait({cached.result}, timeout=timeout_seconds)
+        return (
+            cached.result.result() if done else QueryResult(error=f"no answer within {timeout_seconds:g} s")
+        )
 
     async def close(self) -> None:
-        """Give up what is still being asked."""
-        for asked in self._asked.values():
-            await cancel_and_wait(asked.answer)
+        """Cancel the queries that are still under way."""
+        for cached in tuple(self._answers.values()):
+            await cancel_and_wait(cached.result)
 
-    async def _bounded(self, query: str) -> QueryResult:
+    async def _send_bounded(self, query: str) -> QueryResult:
         async with self._free:
             with metrics.QUERY_SECONDS.time():
                 return await self._send(query)
@@ -82,60 +85,61 @@ class PrometheusClient:
             async with self._request(query) as response:
                 body = _json(await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
-            log.warning("%s does not answer: %s", self._shown, str(error) or type(error).__name__)
+            log.warning("%s: no answer: %s", self._name, str(error) or type(error).__name__)
             return _counted("unreachable", QueryResult(error=UNREACHABLE))
         if response.status != 200 or body.get("status") != "success":
             is_refused = body.get("errorType") in ("bad_data", "execution")
-            why = f"{body.get('errorType', 'error')}: {body['error']}" if "error" in body else ""
-            text = f"Prometheus answered {response.status} {why}".rstrip()
+            details = f"{body.get('errorType', 'error')}: {body['error']}" if "error" in body else ""
+            text = f"Prometheus answered {response.status} {details}".rstrip()
             return _counted("refused" if is_refused else "unreachable", QueryResult(error=text))
-        answer = _answer(body.get("data"))
-        return _counted("answered" if answer.values or answer.error else "no_data", answer)
+        result = _result(body.get("data"))
+        return _counted("answered" if result.values or result.error else "no_data", result)
 
     def _request(self, query: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """Ask by GET, which every proxy lets through; by POST where the query is too long for an address."""
-        said = {"query": query}
-        if len(query) > ADDRESS_MAX:
-            return self._session.post(self._url, data=said, allow_redirects=False)
-        return self._session.get(self._url, params=said, allow_redirects=False)
+        """Send a GET, which every proxy lets through, or a POST if the query is too long for a URL."""
+        form = {"query": query}
+        if len(query) > URL_QUERY_MAX:
+            return self._session.post(self._url, data=form, allow_redirects=False)
+        return self._session.get(self._url, params=form, allow_redirects=False)
 
 
 @contextlib.asynccontextmanager
 async def open_prometheus(
     url: str, clock: Clock, token: str | None = None
 ) -> AsyncIterator[PrometheusClient]:
-    """Give a Prometheus to ask while the block runs, with a bearer `token` if it wants one.
+    """Yield a client while the block runs; it sends the bearer `token`, if there is one.
 
-    Nothing is sent yet.
+    Nothing is sent before the first query.
     """
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=QUERIES_MAX),
         timeout=aiohttp.ClientTimeout(total=QUERY_TIMEOUT_SECONDS),
         headers={"Authorization": f"Bearer {token}"} if token else None,
     ) as session:
-        asked = PrometheusClient(session, url, clock)
+        client = PrometheusClient(session, url, clock)
         try:
-            yield asked
+            yield client
         finally:
-            await asked.close()
+            await client.close()
 
 
 def redacted_url(url: str) -> str:
     """Return the address of a Prometheus without the user and password that it may hold.
 
-    `Misconfigured` where it is none.
+    `Misconfigured` if it is invalid.
     """
+    expected = "use http://HOST:9090 or https://HOST:9090"
     try:
         parsed = URL(url)
     except ValueError as error:
-        raise Misconfigured(f"{url!r} is no address of a Prometheus: {error}") from error
+        raise Misconfigured(f"invalid Prometheus URL {url!r}: {error}; {expected}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise Misconfigured(f"{url!r} is no address of a Prometheus; write http://HOST:9090")
+        raise Misconfigured(f"invalid Prometheus URL {url!r}: {expected}")
     return str(parsed.with_user(None)).rstrip("/")
 
 
 def _json(data: bytes) -> dict[str, Any]:
-    """Return what the bytes say; empty where that is no JSON object, as on a proxy's error page."""
+    """Return the JSON object in a body; empty if there is none, as on a proxy's error page."""
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):
@@ -143,7 +147,7 @@ def _json(data: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _answer(data: Any) -> QueryResult:
+def _result(data: Any) -> QueryResult:
     try:
         kind, result = data["resultType"], data["result"]
         if kind == "scalar":
@@ -151,11 +155,11 @@ def _answer(data: Any) -> QueryResult:
         if kind == "vector":
             return QueryResult(tuple(float(series["value"][1]) for series in result[:SERIES_MAX]))
     except (KeyError, IndexError, TypeError, ValueError):
-        return QueryResult(error="the answer of Prometheus cannot be read")
-    return QueryResult(error=f"the query gives a {kind}, not one value for each series")
+        return QueryResult(error="invalid answer from Prometheus")
+    return QueryResult(error=f"the query returns a {kind}: it must return one value per series")
 
 
-def _counted(outcome: str, answer: QueryResult) -> QueryResult:
+def _counted(outcome: str, result: QueryResult) -> QueryResult:
     metrics.QUERIES.labels(outcome).inc()
     metrics.PROMETHEUS_UP.set(0 if outcome == "unreachable" else 1)
-    return answer
+    return result

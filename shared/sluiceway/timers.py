@@ -1,4 +1,4 @@
-"""A heap of times: each item is met when its time has come, so many at once."""
+"""A heap of times: each item is handled when its time comes, many of them at the same time."""
 
 import asyncio
 import contextlib
@@ -11,36 +11,39 @@ from .clock import Clock
 
 T = TypeVar("T")
 
-#: The clock is looked at at least so often, should it jump.
-LOOK_AGAIN_SECONDS = 1.0
+#: The clock is read at least this often, in case it jumps.
+CLOCK_CHECK_SECONDS = 1.0
 
 
 class Timers(Generic[T]):
-    """Calls `handle` with each item that was pushed, at its time or soon after."""
+    """Calls `handle` with each item at its time or soon after; `workers` bounds the calls under way."""
 
     def __init__(self, handle: Callable[[T], Awaitable[None]], clock: Clock, workers: int) -> None:
         self._handle = handle
         self._clock = clock
         self._heap: list[tuple[int, int, T]] = []
         self._order = itertools.count()
-        self._earlier = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._free = asyncio.Semaphore(workers)
         self._running: set[asyncio.Task[None]] = set()
-        self._fault: BaseException | None = None
+        self._error: BaseException | None = None
 
     def push(self, at_ms: int, item: T) -> None:
-        """Meet an item at this time, in milliseconds since the epoch."""
+        """Handle an item at this time, in milliseconds since the epoch."""
         heapq.heappush(self._heap, (at_ms, next(self._order), item))
         if self._heap[0][2] is item:
-            self._earlier.set()
+            self._wake_up.set()
 
     async def run(self) -> None:
-        """Meet what is due until cancelled, or until `handle` raises: a time must not be lost unnoticed."""
+        """Handle what is due until cancelled.
+
+        Raises what `handle` raised: an item must not be lost silently.
+        """
         try:
             while True:
                 await self._until_due()
-                if self._fault:
-                    raise self._fault
+                if self._error:
+                    raise self._error
                 while self._heap and self._heap[0][0] <= self._clock():
                     await self._free.acquire()
                     self._start(heapq.heappop(self._heap)[2])
@@ -49,22 +52,22 @@ class Timers(Generic[T]):
                 task.cancel()
 
     async def _until_due(self) -> None:
-        self._earlier.clear()
-        wait = LOOK_AGAIN_SECONDS
+        self._wake_up.clear()
+        wait = CLOCK_CHECK_SECONDS
         if self._heap:
             wait = min(wait, max(0, self._heap[0][0] - self._clock()) / 1_000)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
-                await self._earlier.wait()
+                await self._wake_up.wait()
 
     def _start(self, item: T) -> None:
         task = asyncio.ensure_future(self._handle(item))
         self._running.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._on_done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._free.release()
-        if not task.cancelled() and (fault := task.exception()):
-            self._fault = fault
-            self._earlier.set()
+        if not task.cancelled() and (error := task.exception()):
+            self._error = error
+            self._wake_up.set()

@@ -1,4 +1,4 @@
-"""A Prometheus that answers as a test says."""
+"""A stub of Prometheus: a test sets its answers."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,37 +13,37 @@ from sluiceway.http.server import health_server
 from sluiceway.settings import ServiceSettings
 
 METHODS = ("GET", "POST")
-#: A value of one series, those of several, none at all, or an HTTP status in place of an answer.
-Said = float | list[float] | None | Response
+#: The value of one series, the values of several, none, or another HTTP response.
+Answer = float | list[float] | None | Response
 
 
 class StubPrometheus:
-    """Answers each query by `says`, and remembers what it was asked."""
+    """Answers each query by `answer`, and records the queries."""
 
     def __init__(self) -> None:
-        self.says: Callable[[str], Said] = lambda query: 0.0
-        self.asked: list[str] = []
+        self.answer: Callable[[str], Answer] = lambda query: 0.0
+        self.queries: list[str] = []
         self.url = ""
-        self.app = Starlette(routes=[Route("/api/v1/query", self._query, methods=METHODS)])
+        self.app = Starlette(routes=[Route("/api/v1/query", self.respond, methods=METHODS)])
 
-    def answer_with(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
-        """Let another function answer."""
+    def respond_with(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        """Let another function respond."""
         self.app.router.routes[:] = [Route("/api/v1/query", endpoint, methods=METHODS)]
 
-    async def _query(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
         sent = (await request.body()).decode() if request.method == "POST" else str(request.url.query)
         query = parse_qs(sent)["query"][0]
-        self.asked.append(query)
-        said = self.says(query)
-        if isinstance(said, Response):
-            return said
-        values = [] if said is None else said if isinstance(said, list) else [said]
+        self.queries.append(query)
+        answer = self.answer(query)
+        if isinstance(answer, Response):
+            return answer
+        values = [] if answer is None else answer if isinstance(answer, list) else [answer]
         series = [{"metric": {"n": str(n)}, "value": [0, str(v)]} for n, v in enumerate(values)]
         return JSONResponse({"status": "success", "data": {"resultType": "vector", "result": series}})
 
 
 def broken(status: int = 503) -> Response:
-    """Return the answer of a Prometheus, or of a proxy before it, that cannot answer."""
+    """Return the error response of a Prometheus, or of a proxy before it."""
     return PlainTextResponse("no", status)
 
 

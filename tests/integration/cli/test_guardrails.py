@@ -54,7 +54,7 @@ def alone() -> Cli:
 async def test_each_query_is_run_once_and_its_value_shown(
     alone: Cli, file: str, prometheus: StubPrometheus
 ) -> None:
-    prometheus.says = lambda query: 0.01
+    prometheus.answer = lambda query: 0.01
 
     call = await alone("guardrails", "try", "-f", file, "--prometheus", prometheus.url, "--json")
 
@@ -65,7 +65,7 @@ async def test_each_query_is_run_once_and_its_value_shown(
         ("prod-eu", "prod-eu", "success"),
         ("dev", None, None),
     ]
-    assert sorted(prometheus.asked) == [
+    assert sorted(prometheus.queries) == [
         f'errors{{region="{name}", feature="example"}}' for name in ("dev", "prod-eu")
     ]
 
@@ -73,7 +73,7 @@ async def test_each_query_is_run_once_and_its_value_shown(
 async def test_what_would_fail_or_is_not_seen_ends_with_one(
     alone: Cli, file: str, prometheus: StubPrometheus
 ) -> None:
-    prometheus.says = lambda query: 0.05 if "dev" in query else broken()
+    prometheus.answer = lambda query: 0.05 if "dev" in query else broken()
 
     call = await alone("guardrails", "try", "-f", file, "--prometheus", prometheus.url)
 
@@ -132,7 +132,7 @@ async def test_log_and_watch_show_measurements_and_verdicts(
         ):
             assert watching.stdout
             seen = [json.loads(await watching.stdout.readline())]
-            prometheus.says = lambda query: 1.0
+            prometheus.answer = lambda query: 1.0
             while seen[-1].get("verdict") != "failed":
                 seen.append(json.loads(await watching.stdout.readline()))
         assert seen[0]["verdict"] == "passing"

@@ -79,14 +79,14 @@ async def test_a_release_that_does_well_goes_on_by_itself(broker: Broker) -> Non
 
         await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
 
-        assert set(system.prometheus.asked) == {'errors{region="dev"}'}
+        assert set(system.prometheus.queries) == {'errors{region="dev"}'}
         assert (await system.round(trigger, "dev")).verdict is Verdict.PASSING
 
 
 @pytest.mark.parametrize("monitors", [1, 2])
 async def test_the_failure_beyond_the_limit_rolls_back_and_says_why(broker: Broker, monitors: int) -> None:
     async with running(broker, monitors=monitors) as system:
-        system.prometheus.says = lambda query: 0.05
+        system.prometheus.answer = lambda query: 0.05
         trigger = await system.release(
             phase("dev", bake_ms=LONG_MS, guardrails=[{**ERRORS, "failureLimit": 2}])
         )
@@ -104,7 +104,7 @@ async def test_the_failure_beyond_the_limit_rolls_back_and_says_why(broker: Brok
 
 async def test_one_bad_region_is_enough(broker: Broker) -> None:
     async with running(broker) as system:
-        system.prometheus.says = lambda query: 0.5 if "us-west" in query else 0.0
+        system.prometheus.answer = lambda query: 0.5 if "us-west" in query else 0.0
         everywhere = {**phase("dev"), "guardrails": [ERRORS], "timeIntervalMs": LONG_MS}
         everywhere["rules"] = [{"name": "all"}]
         trigger = await system.release(everywhere)
@@ -117,16 +117,16 @@ async def test_one_bad_region_is_enough(broker: Broker) -> None:
 @pytest.mark.parametrize("said", [None, float("nan"), [1.0, 2.0], broken(500), broken(404)])
 async def test_what_is_not_seen_holds_and_rolls_nothing_back(broker: Broker, said: Any) -> None:
     async with running(broker) as system:
-        system.prometheus.says = lambda query: said
+        system.prometheus.answer = lambda query: said
         guardrail = {**ERRORS, "consecutiveErrorLimit": 1, "onInconclusive": "hold"}
         trigger = await system.release(phase("dev", guardrails=[guardrail]), phase("prod-eu"))
 
         held = await system.held(trigger)
 
         assert "guardrail errors of phase dev" in held.held[0]
-        await eventually(lambda: len(system.prometheus.asked) > 4, "it is measured on and on")
+        await eventually(lambda: len(system.prometheus.queries) > 4, "it is measured on and on")
         assert (await system.driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
-        system.prometheus.says = lambda query: 0.0
+        system.prometheus.answer = lambda query: 0.0
         await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
 
 
@@ -140,7 +140,7 @@ async def test_a_prometheus_that_hangs_holds(broker: Broker) -> None:
             await hangs.wait()
             return broken()
 
-        system.prometheus.answer_with(hang)
+        system.prometheus.respond_with(hang)
 
         assert "no answer within 1 s" in (await system.held(trigger)).held[0]
         hangs.set()
@@ -153,7 +153,7 @@ async def test_a_guardrail_goes_on_while_the_next_phase_waits_for_its_review(bro
         )
         await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
 
-        system.prometheus.says = lambda query: 1.0
+        system.prometheus.answer = lambda query: 1.0
 
         await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
 
@@ -163,7 +163,7 @@ async def test_a_guardrail_goes_on_while_the_release_is_paused(broker: Broker) -
         trigger = await system.release(phase("dev", bake_ms=LONG_MS, guardrails=[ERRORS]))
         await system.driver.act(PauseTrigger, trigger)
 
-        system.prometheus.says = lambda query: 1.0
+        system.prometheus.answer = lambda query: 1.0
 
         await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
 
@@ -174,7 +174,7 @@ async def test_a_completed_release_is_observed_and_what_was_live_before_comes_ba
         await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
         completed = await system.driver.feature("checkout")
 
-        system.prometheus.says = lambda query: 1.0
+        system.prometheus.answer = lambda query: 1.0
 
         await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
         restored = await system.driver.feature("checkout")
@@ -188,7 +188,7 @@ async def test_a_completed_release_is_observed_and_what_was_live_before_comes_ba
 async def test_only_the_newest_phase_is_taken_back_where_the_pipeline_says_so(broker: Broker) -> None:
     async with running(broker) as system:
         bad = {**ERRORS, "query": 'errors{region="{{ region }}", phase="{{ phase }}"}'}
-        system.prometheus.says = lambda query: 1.0 if "prod-eu" in query else 0.0
+        system.prometheus.answer = lambda query: 1.0 if "prod-eu" in query else 0.0
         trigger = await system.release(
             phase("dev", guardrails=[bad]),
             phase("prod-eu", bake_ms=LONG_MS, guardrails=[bad]),
@@ -198,7 +198,7 @@ async def test_only_the_newest_phase_is_taken_back_where_the_pipeline_says_so(br
         paused = await system.driver.reaches(trigger, TriggerStatus.PAUSED, "prod-eu")
 
         assert [released.id for released in paused.released] == ["dev"]
-        system.prometheus.says = lambda query: 0.0
+        system.prometheus.answer = lambda query: 0.0
         await system.driver.act(UnpauseTrigger, trigger)
         baking = await system.driver.reaches(trigger, TriggerStatus.IN_PROGRESS, "prod-eu")
         assert [released.id for released in baking.released] == ["dev", "prod-eu"]
@@ -206,14 +206,14 @@ async def test_only_the_newest_phase_is_taken_back_where_the_pipeline_says_so(br
 
 async def test_a_guardrail_may_pause_and_counts_anew_after_a_person_goes_on(broker: Broker) -> None:
     async with running(broker) as system:
-        system.prometheus.says = lambda query: 1.0
+        system.prometheus.answer = lambda query: 1.0
         trigger = await system.release(
             phase("dev", bake_ms=LONG_MS, guardrails=[{**ERRORS, "onFailure": "pause"}])
         )
         paused = await system.driver.reaches(trigger, TriggerStatus.PAUSED)
         assert paused.actions[-1].actor_id == "monitor"
 
-        system.prometheus.says = lambda query: 0.0
+        system.prometheus.answer = lambda query: 0.0
         await system.driver.act(UnpauseTrigger, trigger)
 
         async def passes() -> bool:
@@ -230,12 +230,12 @@ async def test_a_pause_also_stops_a_release_that_waits_for_its_review(broker: Br
         )
         await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
 
-        system.prometheus.says = lambda query: 1.0
+        system.prometheus.answer = lambda query: 1.0
 
         await system.driver.reaches(trigger, TriggerStatus.PAUSED, "prod-eu")
-        system.prometheus.says = lambda query: 0.0
-        asked = len(system.prometheus.asked)
-        await eventually(lambda: len(system.prometheus.asked) > asked + 1, "no failing answer is under way")
+        system.prometheus.answer = lambda query: 0.0
+        asked = len(system.prometheus.queries)
+        await eventually(lambda: len(system.prometheus.queries) > asked + 1, "no failing answer is under way")
         await system.driver.act(UnpauseTrigger, trigger)
         await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW, "prod-eu")
 
@@ -243,7 +243,7 @@ async def test_a_pause_also_stops_a_release_that_waits_for_its_review(broker: Br
 async def test_too_few_samples_hold_until_there_are_enough(broker: Broker) -> None:
     async with running(broker) as system:
         samples = {"count": 3.0}
-        system.prometheus.says = lambda query: samples["count"] if query == "requests" else 1.0
+        system.prometheus.answer = lambda query: samples["count"] if query == "requests" else 1.0
         guardrail = {**ERRORS, "minSamples": {"query": "requests", "atLeast": 100}, "onFailure": "notify"}
         trigger = await system.release(phase("dev", guardrails=[guardrail]), phase("prod-eu"))
 
@@ -256,7 +256,7 @@ async def test_too_few_samples_hold_until_there_are_enough(broker: Broker) -> No
 
 async def test_a_global_incident_takes_no_innocent_change_back(broker: Broker) -> None:
     async with running(broker) as system:
-        system.prometheus.says = lambda query: 0.5
+        system.prometheus.answer = lambda query: 0.5
         guardrail = {**ERRORS, "failureCondition": "> 1.5", "baseline": {"compare": "ratio"}}
         trigger = await system.release(
             phase("dev", bake_ms=LONG_MS, guardrails=[guardrail]), phase("prod-eu")
@@ -264,7 +264,7 @@ async def test_a_global_incident_takes_no_innocent_change_back(broker: Broker) -
         measured = (await system.round(trigger, "dev")).measurements[0]
         assert (measured.judgement, measured.value, measured.baseline) == (Judgement.SUCCESS, 1.0, 0.5)
 
-        system.prometheus.says = lambda query: 5.0 if '"dev"' in query else 0.5
+        system.prometheus.answer = lambda query: 5.0 if '"dev"' in query else 0.5
 
         ended = await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
         assert "against a baseline of 0.5" in (ended.actions[-1].reason or "")
@@ -278,7 +278,7 @@ async def test_a_query_that_names_no_region_is_asked_once(broker: Broker) -> Non
         await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
 
         regions = "dev|prod-eu|prod-us-east|prod-us-west|staging"
-        assert set(system.prometheus.asked) == {f'errors{{regions=~"{regions}", gate="checkout"}}'}
+        assert set(system.prometheus.queries) == {f'errors{{regions=~"{regions}", gate="checkout"}}'}
         measured = (await system.round(trigger, "dev")).measurements
         assert [one.region for one in measured] == [EVERYWHERE]
 
@@ -290,7 +290,7 @@ async def test_a_dead_monitor_holds_and_a_new_one_goes_on_counting(broker: Broke
         driving(broker.url) as driver,
     ):
         system = Running(driver, prometheus)
-        prometheus.says = lambda query: 1.0
+        prometheus.answer = lambda query: 1.0
         guardrail = {**ERRORS, "failureLimit": 1_000}
         trigger = await system.release(phase("dev", guardrails=[guardrail]), phase("prod-eu", review=True))
         held = await system.held(trigger)
@@ -298,7 +298,7 @@ async def test_a_dead_monitor_holds_and_a_new_one_goes_on_counting(broker: Broke
 
         async with services(broker.url, schedulers=0, publishers=0, prometheus_url=prometheus.url):
             before = (await system.round(trigger, "dev")).tallies["dev"]
-        prometheus.says = lambda query: 0.0
+        prometheus.answer = lambda query: 0.0
         async with services(broker.url, schedulers=0, publishers=0, prometheus_url=prometheus.url):
             await driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
 
@@ -315,7 +315,7 @@ async def test_a_later_phase_waits_for_the_guardrails_of_all_that_are_out(broker
             phase("prod-eu", bake_ms=LONG_MS),
         )
         await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
-        system.prometheus.says = lambda query: None
+        system.prometheus.answer = lambda query: None
 
         async def is_blind() -> bool:
             return (await system.round(trigger, "dev")).verdict is Verdict.BLIND
@@ -334,7 +334,7 @@ async def test_an_inconclusive_guardrail_acts_at_the_end_of_the_bake_and_not_bef
     broker: Broker, monitors: int, action: str, status: TriggerStatus
 ) -> None:
     async with running(broker, monitors=monitors) as system:
-        system.prometheus.says = lambda query: 0.015
+        system.prometheus.answer = lambda query: 0.015
         undecided = {**ERRORS, "successCondition": "< 0.01", "onInconclusive": action}
         trigger = await system.release(phase("dev", bake_ms=1_000, guardrails=[undecided]))
         due_ms = (await system.driver.trigger(trigger)).due_ms

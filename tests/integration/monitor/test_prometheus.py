@@ -1,4 +1,4 @@
-"""What is made of a Prometheus's answers, and how seldom it is asked."""
+"""How answers of Prometheus are read, and how they are shared."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,14 +25,17 @@ def data(kind: str, result: Any) -> JSONResponse:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("response", "expected"),
     [
         (data("vector", [{"metric": {}, "value": [1.5, "0.25"]}]), QueryResult((0.25,))),
         (data("vector", []), QueryResult()),
         (data("scalar", [1.5, "+Inf"]), QueryResult((float("inf"),))),
-        (data("matrix", []), QueryResult(error="the query gives a matrix, not one value for each series")),
-        (data("vector", [{"metric": {}}]), QueryResult(error="the answer of Prometheus cannot be read")),
-        (data("vector", 1), QueryResult(error="the answer of Prometheus cannot be read")),
+        (
+            data("matrix", []),
+            QueryResult(error="the query returns a matrix: it must return one value per series"),
+        ),
+        (data("vector", [{"metric": {}}]), QueryResult(error="invalid answer from Prometheus")),
+        (data("vector", 1), QueryResult(error="invalid answer from Prometheus")),
         (PlainTextResponse("<html>"), QueryResult(error="Prometheus answered 200")),
         (JSONResponse([1]), QueryResult(error="Prometheus answered 200")),
         (PlainTextResponse("no", 503), QueryResult(error="Prometheus answered 503")),
@@ -43,72 +46,74 @@ def data(kind: str, result: Any) -> JSONResponse:
         ),
     ],
 )
-async def test_an_answer_is_values_or_what_is_wrong(
-    stub: StubPrometheus, said: Any, expected: QueryResult
+async def test_an_answer_is_values_or_an_error(
+    stub: StubPrometheus, response: Any, expected: QueryResult
 ) -> None:
-    stub.says = lambda query: said
+    stub.answer = lambda query: response
 
-    async with open_prometheus(stub.url, lambda: 0) as asked:
-        assert await asked.query("up", not_before_ms=0) == expected
+    async with open_prometheus(stub.url, lambda: 0) as client:
+        assert await client.query("up", not_before_ms=0) == expected
 
 
-async def test_who_cannot_wait_gets_an_error_and_the_answer_serves_the_next(stub: StubPrometheus) -> None:
+async def test_a_caller_that_cannot_wait_gets_an_error_and_the_answer_serves_the_next(
+    stub: StubPrometheus,
+) -> None:
     arrived, may_answer = asyncio.Event(), asyncio.Event()
-    answer = stub._query
+    respond = stub.respond
 
     async def slow(request: Any) -> Any:
         arrived.set()
         await may_answer.wait()
-        return await answer(request)
+        return await respond(request)
 
-    stub.answer_with(slow)
-    async with open_prometheus(stub.url, lambda: 0) as asked:
+    stub.respond_with(slow)
+    async with open_prometheus(stub.url, lambda: 0) as client:
         assert (
-            await asked.query("up", not_before_ms=0, timeout_seconds=0.01)
+            await client.query("up", not_before_ms=0, timeout_seconds=0.01)
         ).error == "no answer within 0.01 s"
         await arrived.wait()
         may_answer.set()
-        assert (await asked.query("up", not_before_ms=0)).values == (0.0,)
-    assert stub.asked == ["up"]
+        assert (await client.query("up", not_before_ms=0)).values == (0.0,)
+    assert stub.queries == ["up"]
 
 
 @pytest.mark.parametrize("length", [10, 3_000])
 async def test_a_query_of_any_length_and_any_letters_arrives(stub: StubPrometheus, length: int) -> None:
     query = f'x{{a="+& %ü{"x" * length}"}}'
 
-    async with open_prometheus(stub.url, lambda: 0) as asked:
-        await asked.query(query, not_before_ms=0)
+    async with open_prometheus(stub.url, lambda: 0) as client:
+        await client.query(query, not_before_ms=0)
 
-    assert stub.asked == [query]
+    assert stub.queries == [query]
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://", "http://host:port"])
-def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
-    with pytest.raises(Misconfigured, match="no address of a Prometheus"):
+def test_an_invalid_address_is_refused_at_the_start(url: str) -> None:
+    with pytest.raises(Misconfigured, match="invalid Prometheus URL"):
         redacted_url(url)
 
 
-async def test_nobody_there_is_an_answer_too() -> None:
-    async with open_prometheus("http://127.0.0.1:9", lambda: 0) as asked:
-        assert (await asked.query("up", not_before_ms=0)).error == UNREACHABLE
+async def test_an_unreachable_prometheus_is_an_error_in_the_answer() -> None:
+    async with open_prometheus("http://127.0.0.1:9", lambda: 0) as client:
+        assert (await client.query("up", not_before_ms=0)).error == UNREACHABLE
 
 
-async def test_equal_queries_are_asked_once_as_long_as_the_answer_is_new_enough(stub: StubPrometheus) -> None:
+async def test_equal_queries_are_sent_once_as_long_as_the_answer_is_new_enough(stub: StubPrometheus) -> None:
     now = 1_000
-    async with open_prometheus(stub.url, lambda: now) as asked:
-        await asyncio.gather(*(asked.query("up", not_before_ms=1_000) for _ in range(50)))
-        await asked.query("up", not_before_ms=900)
-        assert len(stub.asked) == 1
+    async with open_prometheus(stub.url, lambda: now) as client:
+        await asyncio.gather(*(client.query("up", not_before_ms=1_000) for _ in range(50)))
+        await client.query("up", not_before_ms=900)
+        assert len(stub.queries) == 1
 
         now = 2_000
-        await asked.query("up", not_before_ms=1_001)
-        assert len(stub.asked) == 2
+        await client.query("up", not_before_ms=1_001)
+        assert len(stub.queries) == 2
 
 
-async def test_so_many_queries_are_under_way_at_once_and_no_more(stub: StubPrometheus) -> None:
+async def test_the_number_of_queries_under_way_is_bounded(stub: StubPrometheus) -> None:
     release, under_way = asyncio.Event(), 0
     most = 0
-    answer = stub._query
+    respond = stub.respond
 
     async def slow(request: Any) -> Any:
         nonlocal under_way, most
@@ -116,20 +121,20 @@ async def test_so_many_queries_are_under_way_at_once_and_no_more(stub: StubProme
         most = max(most, under_way)
         await release.wait()
         under_way -= 1
-        return await answer(request)
+        return await respond(request)
 
-    stub.answer_with(slow)
-    async with open_prometheus(stub.url, lambda: 0) as asked:
+    stub.respond_with(slow)
+    async with open_prometheus(stub.url, lambda: 0) as client:
         queries = [
-            asyncio.create_task(asked.query(f"up{n}", not_before_ms=0)) for n in range(3 * QUERIES_MAX)
+            asyncio.create_task(client.query(f"up{n}", not_before_ms=0)) for n in range(3 * QUERIES_MAX)
         ]
         await eventually(lambda: most == QUERIES_MAX, "as many as allowed are under way")
         release.set()
         await asyncio.gather(*queries)
 
     assert most == QUERIES_MAX
-    assert len(stub.asked) == 3 * QUERIES_MAX
+    assert len(stub.queries) == 3 * QUERIES_MAX
 
 
-def test_what_is_shown_of_an_address_holds_no_password() -> None:
+def test_a_redacted_address_holds_no_password() -> None:
     assert redacted_url("https://ada:secret@host:9090/x/") == "https://host:9090/x"
