@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 NOT_CAUGHT_UP = "the monitor has not caught up with the log"
 #: Why a verdict holds. The text must not change while the verdict stays: each new text is a new event.
 HOLD_DESCRIPTIONS = {
-    Verdict.PENDING: "nothing conclusive yet",
+    Verdict.PENDING: "it has not been measured yet",
     Verdict.FAILING: "the last measurement failed",
-    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.INCONCLUSIVE: "it is inconclusive",
     Verdict.BLIND: "the last measurement was an error",
-    Verdict.LOST: "it sees nothing any more",
+    Verdict.LOST: "too many errors in a row",
     Verdict.FAILED: "it has failed",
 }
 

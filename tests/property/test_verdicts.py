@@ -1,4 +1,4 @@
-"""Counting: each limit's boundary, with errors and gaps in between, against a count of its own."""
+"""Verdicts at the boundary of each limit, compared with counts of the test's own."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from sluiceway.pipelines.guardrail_verdicts import (
 
 JUDGEMENTS = st.lists(st.sampled_from(Judgement), max_size=40)
 LIMITS = st.integers(0, 5)
-NOT_SEEN = (Judgement.ERROR, Judgement.INCONCLUSIVE)
+UNDECIDED = (Judgement.ERROR, Judgement.INCONCLUSIVE)
 
 
 def a_guardrail(**fields: Any) -> MetricGuardrail:
@@ -33,17 +33,17 @@ def tallied(judgements: list[Judgement]) -> Tally:
 
 def errors_in_a_row(judgements: list[Judgement]) -> int:
     """Count the errors at the end."""
-    text = "".join("e" if one is Judgement.ERROR else "." for one in judgements)
+    text = "".join("e" if judgement is Judgement.ERROR else "." for judgement in judgements)
     return len(text) - len(text.rstrip("e"))
 
 
 @given(judgements=JUDGEMENTS, failure_limit=LIMITS)
-def test_it_fails_with_one_failure_more_than_is_borne_and_not_before(
+def test_it_fails_with_one_failure_more_than_is_allowed_and_not_before(
     judgements: list[Judgement], failure_limit: int
 ) -> None:
     guardrail = a_guardrail(failureLimit=failure_limit, consecutiveErrorLimit=1_000)
 
-    failures = [one for one in judgements if one is Judgement.FAILURE]
+    failures = [judgement for judgement in judgements if judgement is Judgement.FAILURE]
 
     has_failed = verdict_of(tallied(judgements), guardrail) is Verdict.FAILED
     assert has_failed == (len(failures) > failure_limit)
@@ -60,7 +60,7 @@ def test_a_failed_guardrail_stays_failed(
 
 
 @given(judgements=JUDGEMENTS, error_limit=LIMITS)
-def test_it_is_lost_with_one_error_in_a_row_more_than_is_borne(
+def test_it_is_lost_with_one_error_in_a_row_more_than_is_allowed(
     judgements: list[Judgement], error_limit: int
 ) -> None:
     guardrail = a_guardrail(failureLimit=1_000, consecutiveErrorLimit=error_limit)
@@ -71,10 +71,10 @@ def test_it_is_lost_with_one_error_in_a_row_more_than_is_borne(
 
 
 @given(
-    judgements=st.lists(st.sampled_from(NOT_SEEN), max_size=40),
+    judgements=st.lists(st.sampled_from(UNDECIDED), max_size=40),
     on_inconclusive=st.sampled_from(OnInconclusive),
 )
-def test_what_was_never_seen_never_fails_and_an_error_never_passes(
+def test_undecided_measurements_never_fail_and_errors_never_pass(
     judgements: list[Judgement], on_inconclusive: OnInconclusive
 ) -> None:
     guardrail = a_guardrail(onInconclusive=on_inconclusive)

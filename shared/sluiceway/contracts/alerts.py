@@ -1,4 +1,4 @@
-"""An alert, as anyone may publish it."""
+"""An alert, which anyone may publish, and what became of it."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -13,50 +13,50 @@ ALERT_BYTES_MAX = 64 * 1024
 
 
 class AlertStatus(StrEnum):
-    """Only a firing alert rolls back; a resolved one proves nothing."""
+    """Only a firing alert has an effect."""
 
     FIRING = "firing"
     RESOLVED = "resolved"
 
 
 class AlertOutcome(StrEnum):
-    """What became of an alert."""
+    """The outcome of an alert."""
 
     #: a release was rolled back, paused, or somebody notified
     MATCHED = "matched"
-    #: it is about no release that is out
+    #: no release that is out matches
     UNMATCHED = "unmatched"
-    #: it came before the release that it names began
+    #: the release that it names started later
     BEFORE_RELEASE = "before_release"
     RESOLVED = "resolved"
 
 
 class Alert(WireModel):
-    """This is firing (or no longer), with these labels.
+    """An alert that is firing or resolved.
 
-    The labels `gate`, `dynamic_config`, `pipeline` and `region` say what it is about.
+    The labels `gate`, `dynamic_config`, `pipeline` and `region` name what it is about.
     """
 
     name: Label
     status: AlertStatus = AlertStatus.FIRING
     labels: Annotated[dict[str, str], Field(max_length=100)] = {}
     annotations: Annotated[dict[str, str], Field(max_length=100)] = {}
-    #: Since when it fires, as the source states it.
+    #: Since when it has been firing, in whatever form the source uses.
     starts_at: JsonValue = None
-    #: With `startsAt` it tells one firing from another; absent: each message is a firing of its own.
+    #: With `startsAt` it identifies the firing. Absent: each message is a separate firing.
     fingerprint: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    #: Where one can look at it.
+    #: The address of the alert at its source.
     url: str | None = None
 
 
 class AnsweredAlert(WireModel):
-    """An alert, and what became of it."""
+    """An alert, and its outcome."""
 
     alert: Alert
     source: str
-    #: Sequence of its message in ALERTS, and when that came.
+    #: Sequence and time of its message in ALERTS.
     sequence: int
     time_ms: int
     outcome: AlertOutcome
-    #: The releases that it was about.
+    #: The releases that it matched.
     triggers: tuple[TriggerId, ...] = ()

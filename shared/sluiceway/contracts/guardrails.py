@@ -1,4 +1,4 @@
-"""Guardrails: what watches a phase while it is out, and what follows when one trips."""
+"""Guardrails: metrics and alerts that are checked while a phase is out, and the action if one fails."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -20,7 +20,7 @@ ConditionText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class OnFailure(StrEnum):
-    """What a failed guardrail, or a matching alert, does."""
+    """The action of a failed guardrail, or of a matching alert."""
 
     ROLLBACK = "rollback"
     PAUSE = "pause"
@@ -28,20 +28,20 @@ class OnFailure(StrEnum):
 
 
 class OnInconclusive(StrEnum):
-    """What happens where a guardrail cannot say yes or no when the bake is over.
+    """The action if a guardrail is neither passing nor failed when the bake is over.
 
-    None of these makes a pass of an error or of missing data: those hold under `pass` as well.
+    An error or missing data never passes: it holds the phase even with `pass`.
     """
 
     HOLD = "hold"
-    #: too few samples, or neither condition: go on
+    #: too few samples, or neither condition is met: go on
     PASS = "pass"  # noqa: S105 (no password)
     ROLLBACK = "rollback"
     PAUSE = "pause"
 
 
 class Reducer(StrEnum):
-    """How several series of one answer become one value, or one verdict (`all`, `any`)."""
+    """How several series of one answer become one value, or, with `all` and `any`, one judgement."""
 
     MAX = "max"
     MIN = "min"
@@ -60,7 +60,7 @@ class Comparison(StrEnum):
 
 
 class MinSamples(AuthoredModel):
-    """Below so many samples a measurement is inconclusive."""
+    """A measurement with fewer samples than this is inconclusive."""
 
     query: Query
     at_least: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -77,26 +77,27 @@ class Baseline(AuthoredModel):
 class MetricGuardrail(AuthoredModel):
     """A Prometheus query, measured while the phase is out.
 
-    Text in `{{ }}` is filled in: region, regions (`a|b`, for `=~`), environment, region.<attribute>,
-    feature, pipeline, phase, trigger. A query that names a region is measured in each one that the
-    phase covers. YAML may write `interval: 30s` in place of `intervalMs`, `initialDelay` likewise.
+    Placeholders in `{{ }}` are filled in: region, regions (`a|b`, for `=~`), environment,
+    region.<attribute>, feature, pipeline, phase, trigger. A query that names a region is measured in each
+    one that the phase covers. YAML may use `interval: 30s` instead of `intervalMs`, `initialDelay` likewise.
     """
 
     name: Name
     query: Query
-    #: A measurement that meets this one has failed; it goes first where both are met.
+    #: A measurement that meets this one has failed, even if it meets both.
     failure_condition: ConditionText | None = None
-    #: A measurement that meets this one has succeeded. With both: neither met is inconclusive.
+    #: A measurement that meets this one has succeeded. With both set and
+    #: neither met it is inconclusive.
     success_condition: ConditionText | None = None
     interval_ms: Annotated[int, Field(strict=True, ge=100, le=DAY_MS)] = 30_000
     #: From the start of the phase to the first measurement.
     initial_delay_ms: Annotated[int, Field(strict=True, ge=0, le=DAY_MS)] = 0
-    #: So many failed measurements of a region are borne; one more trips the guardrail.
+    #: How many failed measurements of a region are allowed; with one more the guardrail has failed.
     failure_limit: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 0
-    #: So many errors in a row are borne; one more makes the guardrail inconclusive.
+    #: How many errors in a row are allowed; with one more `onInconclusive` applies.
     consecutive_error_limit: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 4
     min_samples: MinSamples | None = None
-    #: Without one, an answer of several series is an error.
+    #: Absent: an answer of several series is an error.
     reducer: Reducer | None = None
     baseline: Baseline | None = None
     on_failure: OnFailure = OnFailure.ROLLBACK
@@ -104,26 +105,28 @@ class MetricGuardrail(AuthoredModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in(cls, data: Any) -> Any:
+    def _convert(cls, data: Any) -> Any:
         return convert_durations(data, "interval", "initialDelay")
 
     @model_validator(mode="after")
-    def _can_tell(self) -> Self:
+    def _check(self) -> Self:
         if not (self.failure_condition or self.success_condition):
-            raise ValueError("give failureCondition or successCondition: without one nothing is judged")
+            raise ValueError("no condition: set failureCondition or successCondition")
         if self.baseline and self.reducer in (Reducer.ALL, Reducer.ANY):
-            raise ValueError(f"a baseline needs one value: use max, min or avg instead of {self.reducer}")
+            raise ValueError(
+                f"reducer {str(self.reducer)!r} does not work with a baseline: use max, min or avg"
+            )
         return self
 
 
 class AlertMatch(AuthoredModel):
-    """Labels that an alert must have, with these very values; `alertname` is its name."""
+    """Labels that an alert must have, with exactly these values; `alertname` is its name."""
 
     match_labels: Annotated[dict[Label, str], Field(min_length=1, max_length=LABELS_MAX)]
 
 
 class AlertGuardrail(AuthoredModel):
-    """Alerts that concern the phase while it is out, though they name no feature."""
+    """Alerts that are about the phase while it is out, though they name no feature."""
 
     name: Name
     alert: AlertMatch

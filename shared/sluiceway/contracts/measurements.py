@@ -1,4 +1,4 @@
-"""What the monitor saw of a guardrail, and what it made of it."""
+"""What the monitor measured for a guardrail, its verdict, and the clearance of a phase."""
 
 from enum import StrEnum
 from typing import Any
@@ -9,25 +9,25 @@ from .guardrails import OnFailure, OnInconclusive
 from .identifiers import Name, TriggerId
 from .models import WireModel
 
-#: Stands for the region where a query names none.
+#: The region of a measurement whose query names none.
 EVERYWHERE = "*"
 
 
 class Judgement(StrEnum):
-    """What one measurement says."""
+    """The result of one measurement."""
 
     SUCCESS = "success"
     FAILURE = "failure"
-    #: the query answered, but with too few samples, or neither condition is met
+    #: there is a value, but too few samples, or neither condition is met
     INCONCLUSIVE = "inconclusive"
-    #: no answer, no data, or not a number: nothing was seen
+    #: no answer, no data, or not a number
     ERROR = "error"
 
 
 class Verdict(StrEnum):
-    """What a guardrail says after all measurements so far."""
+    """The state of a guardrail after all measurements so far."""
 
-    #: nothing conclusive yet
+    #: no measurement yet
     PENDING = "pending"
     PASSING = "passing"
     #: the last measurement failed, within the limit
@@ -36,14 +36,14 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
     #: the last measurement was an error
     BLIND = "blind"
-    #: more errors in a row than are borne
+    #: more errors in a row than are allowed
     LOST = "lost"
-    #: it has tripped; this is final
+    #: more failures than are allowed; this is final
     FAILED = "failed"
 
 
 class Measurement(WireModel):
-    """One query in one region, once. A number that is not there is absent, an infinite one text in JSON."""
+    """One query in one region, once. In JSON a missing number is null, an infinite one is a string."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
@@ -52,10 +52,10 @@ class Measurement(WireModel):
     query: str
     judgement: Judgement
     value: float | None = None
-    #: What the value was compared with; `value` is the comparison's result then.
+    #: The baseline, if there is one; `value` is then the result of the comparison.
     baseline: float | None = None
     samples: float | None = None
-    #: Why it was judged so.
+    #: Why the judgement is this one.
     why: str
 
 
@@ -72,24 +72,24 @@ class Tally(WireModel):
 
 
 class Round(WireModel):
-    """One look at a guardrail in all its regions, and the counts after it."""
+    """One measurement of a guardrail in each of its regions, and the counts after it."""
 
     trigger: TriggerId
     phase_id: Name
     guardrail: Name
-    #: The start of the phase that is counted from.
+    #: The start of the phase, or of its last bake: measurements count from then on.
     since_ms: int
     time_ms: int
     measurements: tuple[Measurement, ...]
     tallies: dict[str, Tally]
     verdict: Verdict
-    #: The region that the verdict is due to, and why.
+    #: The region that caused the verdict, and why.
     region: str
     why: str
 
 
 class VerdictChanged(WireModel):
-    """A guardrail says something else than before, or an alert tripped it."""
+    """A guardrail has another verdict than before, or an alert made it fail."""
 
     trigger: TriggerId
     phase_id: Name
@@ -97,25 +97,26 @@ class VerdictChanged(WireModel):
     time_ms: int
     before: Verdict
     verdict: Verdict
-    #: What followed from it, if anything.
+    #: The action that followed, if there was one.
     action: OnFailure | OnInconclusive | None = None
     reason: str
-    #: Where one can look at the alert or the query.
+    #: The address of the alert or of the query.
     url: str | None = None
     alert: dict[str, Any] = {}
     measurement: Measurement | None = None
 
 
 class ClearanceRequest(WireModel):
-    """May this trigger leave this phase? `revision` is the asker's newest sequence of the feature."""
+    """May this trigger leave this phase?"""
 
     trigger: TriggerId
     phase_id: Name
+    #: The newest sequence of the feature that the sender knows.
     revision: int
 
 
 class Clearance(WireModel):
-    """Why the trigger may not leave its phase; empty where it may. All fields are needed: silence is none."""
+    """What holds the trigger in its phase; `holds` is empty if nothing does. All fields are required."""
 
     trigger: TriggerId
     phase_id: Name

@@ -1,4 +1,4 @@
-"""Which release an alert is about, and what it shall do to it."""
+"""Matches an alert with a release, and returns what it does to it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from ..contracts.feature import Feature, Trigger, TriggerStatus
 from ..contracts.guardrails import AlertGuardrail, OnFailure
 from .segments import Extent, Location, coverage
 
-#: Labels that name a feature, a pipeline, a place; and the alert itself, for guardrails.
+#: Labels that name a feature, a pipeline, a region, and, for guardrails, the alert itself.
 GATE, DYNAMIC_CONFIG, PIPELINE, REGION, ALERT_NAME = (
     "gate",
     "dynamic_config",
@@ -17,12 +17,12 @@ GATE, DYNAMIC_CONFIG, PIPELINE, REGION, ALERT_NAME = (
     "region",
     "alertname",
 )
-#: From the action that goes furthest.
+#: From the action with the most effect.
 STRONGEST_FIRST = (OnFailure.ROLLBACK, OnFailure.PAUSE, OnFailure.NOTIFY)
 
 
 class MatchedTrigger(NamedTuple):
-    """An alert is about a release: what follows, and by which guardrail, if by one."""
+    """A release that an alert is about, the action, and the alert guardrail that asks for it, if one does."""
 
     trigger: Trigger
     action: OnFailure = OnFailure.ROLLBACK
@@ -33,24 +33,28 @@ class MatchedTrigger(NamedTuple):
 def match_alert(
     alert: Alert, feature: Feature, regions: Mapping[str, Region], now_ms: int
 ) -> MatchedTrigger | None:
-    """Return what an alert does to the release of a feature that is under way, or observed.
+    """Return the active or observed release of a feature if the alert is about it, else None.
 
-    It must name the feature or the pipeline, or have the labels that a guardrail of a released phase
-    asks for. Each label that names something must agree; its region must lie in a segment that is
-    released already. Of several guardrails, the one that goes furthest counts.
+    The alert must name the feature or the pipeline, or have the labels of an alert guardrail of a
+    released phase. Each label that names something must match, and its region must lie in a segment that
+    is released. Of several guardrails, the one with the strongest action counts.
     """
     trigger = feature.watched_trigger(now_ms)
     if trigger is None or not trigger.released:
         return None
-    if not (_agrees(alert.labels, feature, trigger) and _is_released(alert.labels, trigger, regions)):
+    if not (_labels_match(alert.labels, feature, trigger) and _is_released(alert.labels, trigger, regions)):
         return None
     if any(label in alert.labels for label in (GATE, DYNAMIC_CONFIG, PIPELINE)):
         return MatchedTrigger(trigger)
-    return min(_guarded(alert, trigger), key=lambda one: STRONGEST_FIRST.index(one.action), default=None)
+    return min(
+        _guardrail_matches(alert, trigger),
+        key=lambda matched: STRONGEST_FIRST.index(matched.action),
+        default=None,
+    )
 
 
-def _agrees(labels: Mapping[str, str], feature: Feature, trigger: Trigger) -> bool:
-    """Say whether no label names another feature or pipeline."""
+def _labels_match(labels: Mapping[str, str], feature: Feature, trigger: Trigger) -> bool:
+    """Return whether no label names another feature or pipeline."""
     named = {label: labels[label] for label in (GATE, DYNAMIC_CONFIG) if label in labels}
     if named and named.get(feature.kind) != feature.name:
         return False
@@ -58,16 +62,16 @@ def _agrees(labels: Mapping[str, str], feature: Feature, trigger: Trigger) -> bo
 
 
 def _is_released(labels: Mapping[str, str], trigger: Trigger, regions: Mapping[str, Region]) -> bool:
-    """Say whether the region that is named, if one is, has the candidate."""
+    """Return whether the region in the labels has the candidate; true if they name no region."""
     if REGION not in labels:
         return True
-    named = _named(labels[REGION], regions.values())
+    matches = _matching_regions(labels[REGION], regions.values())
     if trigger.status is TriggerStatus.COMPLETED:
-        return bool(named)
-    return any(coverage(trigger.released, Location.of(r)).extent is not Extent.NONE for r in named)
+        return bool(matches)
+    return any(coverage(trigger.released, Location.of(r)).extent is not Extent.NONE for r in matches)
 
 
-def _guarded(alert: Alert, trigger: Trigger) -> Iterator[MatchedTrigger]:
+def _guardrail_matches(alert: Alert, trigger: Trigger) -> Iterator[MatchedTrigger]:
     labels = {ALERT_NAME: alert.name, **alert.labels}
     for phase in trigger.released:
         for guardrail in phase.guardrails:
@@ -77,6 +81,6 @@ def _guarded(alert: Alert, trigger: Trigger) -> Iterator[MatchedTrigger]:
                     yield MatchedTrigger(trigger, guardrail.on_failure, phase.id, guardrail.name)
 
 
-def _named(label: str, regions: Iterable[Region]) -> list[Region]:
-    """Return the regions of that name, or whose attribute `region` says so."""
+def _matching_regions(label: str, regions: Iterable[Region]) -> list[Region]:
+    """Return the regions with this name, or with this value of the attribute `region`."""
     return [region for region in regions if label in (region.name, region.attributes.get(REGION))]

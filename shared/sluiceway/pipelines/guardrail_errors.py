@@ -1,4 +1,4 @@
-"""What is wrong with the guardrails of a pipeline: said when it is saved, not when one is needed."""
+"""Checks the guardrails of a pipeline when it is saved, before one of them is needed."""
 
 from collections.abc import Collection, Iterator
 
@@ -10,20 +10,23 @@ from .thresholds import parse_threshold
 
 
 def guardrail_errors(pipeline: Pipeline, regions: Collection[Region]) -> Iterator[str]:
-    """Give what is wrong with each guardrail."""
+    """Yield what is wrong with each guardrail."""
     for index, phase in enumerate(pipeline.phases):
         for guardrail in phase.guardrails:
             if isinstance(guardrail, MetricGuardrail):
                 where = f"phase {phase.id!r}, guardrail {guardrail.name!r}"
-                yield from (f"{where}: {fault}" for fault in _metric_errors(guardrail))
-                left = uncovered_regions(pipeline.phases[: index + 1], regions)
-                yield from (f"{where}: {fault}" for fault in _baseline_errors(guardrail, left, regions))
+                uncovered = uncovered_regions(pipeline.phases[: index + 1], regions)
+                for error in (
+                    *_metric_errors(guardrail),
+                    *_baseline_errors(guardrail, uncovered, regions),
+                ):
+                    yield f"{where}: {error}"
 
 
 def _metric_errors(guardrail: MetricGuardrail) -> Iterator[str]:
-    yield from (f"query: {fault}" for fault in query_errors(guardrail.query))
+    yield from (f"query: {error}" for error in query_errors(guardrail.query))
     if guardrail.min_samples:
-        yield from (f"minSamples: {fault}" for fault in query_errors(guardrail.min_samples.query))
+        yield from (f"minSamples: {error}" for error in query_errors(guardrail.min_samples.query))
     for field in ("failure_condition", "success_condition"):
         text = getattr(guardrail, field)
         try:
@@ -34,16 +37,16 @@ def _metric_errors(guardrail: MetricGuardrail) -> Iterator[str]:
 
 
 def _baseline_errors(
-    guardrail: MetricGuardrail, left: Collection[Region], regions: Collection[Region]
+    guardrail: MetricGuardrail, uncovered: Collection[Region], regions: Collection[Region]
 ) -> Iterator[str]:
     if guardrail.baseline is None:
         return
     if not is_regional(guardrail.query):
-        yield "a baseline is the same query elsewhere: name {{ region }} or {{ regions }} in the query"
-    wanted = guardrail.baseline.environments
-    is_alone = regions and not [r for r in left if not wanted or r.environment in wanted]
-    if is_alone and guardrail.on_inconclusive is not OnInconclusive.PASS:
+        yield "a baseline needs a query for each region: use {{ region }} or {{ regions }} in the query"
+    environments = guardrail.baseline.environments
+    has_baseline = any(not environments or region.environment in environments for region in uncovered)
+    if regions and not has_baseline and guardrail.on_inconclusive is not OnInconclusive.PASS:
         yield (
-            "after this phase no region is left to compare with, and it would hold for ever: "
-            "take the baseline away, or set onInconclusive: pass"
+            "the baseline has no region left after this phase, so the phase would be held forever: "
+            "remove the baseline, or set onInconclusive: pass"
         )

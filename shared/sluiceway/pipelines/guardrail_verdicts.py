@@ -1,4 +1,4 @@
-"""Judgements of measurements → counts, what the guardrail says by them, and what follows.
+"""Judgements of measurements → counts, a verdict, and the action that follows.
 
 The counting is that of Argo Rollouts' analysis (https://argoproj.github.io/argo-rollouts/features/analysis/),
 with one difference: an error, missing data or not-a-number is never a failure and never a pass.
@@ -10,7 +10,7 @@ from ..contracts.guardrails import MetricGuardrail, OnFailure, OnInconclusive
 from ..contracts.measurements import Judgement, Tally, Verdict
 from .thresholds import parse_threshold
 
-#: From the one that matters most to the one that matters least.
+#: From the verdict that matters most to the one that matters least.
 WORST_FIRST = (
     Verdict.FAILED,
     Verdict.LOST,
@@ -23,7 +23,7 @@ WORST_FIRST = (
 
 
 def count_measurement(tally: Tally, judgement: Judgement) -> Tally:
-    """Return the counts with one measurement more."""
+    """Return the counts with one more measurement."""
     return Tally(
         successes=tally.successes + (judgement is Judgement.SUCCESS),
         failures=tally.failures + (judgement is Judgement.FAILURE),
@@ -35,10 +35,10 @@ def count_measurement(tally: Tally, judgement: Judgement) -> Tally:
 
 
 def verdict_of(tally: Tally, guardrail: MetricGuardrail) -> Verdict:
-    """Return what a guardrail says of one region.
+    """Return the verdict of a guardrail on one region.
 
-    It has failed with one failure more than `failureLimit`, in total; it is lost with one error more
-    than `consecutiveErrorLimit`, in a row.
+    It fails with one failure more than `failureLimit`, in total. It is lost with one error more than
+    `consecutiveErrorLimit`, in a row.
     """
     if tally.failures > guardrail.failure_limit:
         return Verdict.FAILED
@@ -58,14 +58,14 @@ def verdict_of(tally: Tally, guardrail: MetricGuardrail) -> Verdict:
 
 
 def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return what a guardrail says of all its regions; passing where there is none."""
+    """Return the verdict of a guardrail on all its regions; passing if there are none."""
     return min(verdicts, key=WORST_FIRST.index, default=Verdict.PASSING)
 
 
 def is_holding(verdict: Verdict, guardrail: MetricGuardrail) -> bool:
-    """Say whether a phase must not be left while its guardrail says this.
+    """Return whether this verdict of a guardrail keeps its phase from being left.
 
-    Only what was seen can pass: an error holds whatever the author said of inconclusive measurements.
+    Only a value can pass: an error holds, even with `onInconclusive: pass`.
     """
     match verdict:
         case Verdict.PASSING:
@@ -81,7 +81,7 @@ def is_holding(verdict: Verdict, guardrail: MetricGuardrail) -> bool:
 def action_of(
     verdict: Verdict, guardrail: MetricGuardrail, *, is_due: bool
 ) -> OnFailure | OnInconclusive | None:
-    """Return what follows from a verdict, if anything. `is_due`: the bake is over."""
+    """Return the action that follows from a verdict, if there is one. `is_due`: the bake is over."""
     if verdict is Verdict.FAILED:
         return guardrail.on_failure
     is_undecided = verdict is Verdict.LOST or (is_due and verdict is Verdict.INCONCLUSIVE)
@@ -91,5 +91,5 @@ def action_of(
 
 
 def limit_of(guardrail: MetricGuardrail) -> float:
-    """Return the number that a picture of the guardrail draws a line at."""
+    """Return the number of the guardrail's condition, which charts draw a line at."""
     return parse_threshold(guardrail.failure_condition or guardrail.success_condition or "").limit

@@ -7,14 +7,14 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..contracts.guardrails import Comparison, MetricGuardrail, Reducer
+from ..contracts.guardrails import Comparison, MetricGuardrail, MinSamples, Reducer
 from ..contracts.measurements import Judgement, Measurement
 from .guardrail_queries import GuardrailQuery
 from .thresholds import Threshold, parse_threshold
 
 
 class QueryResult(NamedTuple):
-    """What Prometheus answered: one value for each series, or why there is none."""
+    """What Prometheus answered: one value for each series, or an error."""
 
     values: tuple[float, ...] = ()
     error: str | None = None
@@ -23,42 +23,46 @@ class QueryResult(NamedTuple):
 NO_DATA = "no data"
 
 
+class _Finding(NamedTuple):
+    """What the conditions say of a value, and which one decided."""
+
+    judgement: Judgement
+    why: str
+
+
 def evaluate_measurement(
-    guardrail: MetricGuardrail, ask: GuardrailQuery, answers: Mapping[str, QueryResult]
+    guardrail: MetricGuardrail, query: GuardrailQuery, results: Mapping[str, QueryResult]
 ) -> Measurement:
-    """Return what the answers to the queries of one region say."""
-    if ask.error:
-        return _measured(ask, Judgement.ERROR, ask.error)
-    answer = answers[ask.query]
-    if fault := _error(answer, guardrail.reducer):
-        return _measured(ask, Judgement.ERROR, fault)
-    values = _reduced(answer.values, guardrail.reducer)
-    if guardrail.min_samples and ask.samples:
-        samples = answers[ask.samples]
-        if samples.error or len(samples.values) > 1 or any(map(math.isnan, samples.values)):
-            fault = _error(samples, None)
-            return _measured(ask, Judgement.ERROR, f"samples: {fault}", value=_shown(values))
-        count, least = sum(samples.values), guardrail.min_samples.at_least
-        if count < least:
-            why = f"{count:g} samples, at least {least:g} are needed"
-            return _measured(ask, Judgement.INCONCLUSIVE, why, value=_shown(values), samples=count)
-    return _compared(guardrail, ask, values, answers) if guardrail.baseline else _met(guardrail, ask, values)
+    """Return the measurement of one region by the results of its queries."""
+    if query.error:
+        return _measurement(query, Judgement.ERROR, query.error)
+    result = results[query.query]
+    if error := _error(result, guardrail.reducer):
+        return _measurement(query, Judgement.ERROR, error)
+    values = _reduced(result.values, guardrail.reducer)
+    if guardrail.min_samples and query.samples:
+        too_few = _check_samples(guardrail.min_samples, query, results[query.samples], values)
+        if too_few:
+            return too_few
+    if guardrail.baseline:
+        return _compare(guardrail, query, values, results)
+    return _judge(guardrail, query, values)
 
 
-def _error(answer: QueryResult, reducer: Reducer | None) -> str | None:
-    if answer.error:
-        return answer.error
-    if not answer.values:
+def _error(result: QueryResult, reducer: Reducer | None) -> str | None:
+    if result.error:
+        return result.error
+    if not result.values:
         return NO_DATA
-    if any(map(math.isnan, answer.values)):
+    if any(map(math.isnan, result.values)):
         return "the answer is not a number (NaN)"
-    if len(answer.values) > 1 and reducer is None:
-        return f"{len(answer.values)} series; aggregate them, or name a reducer"
+    if len(result.values) > 1 and reducer is None:
+        return f"{len(result.values)} series: aggregate them in the query, or set a reducer"
     return None
 
 
 def _reduced(values: tuple[float, ...], reducer: Reducer | None) -> tuple[float, ...]:
-    """Return one value; all of them where each is to meet the condition on its own."""
+    """Return one value, or all of them if each is compared with the condition on its own."""
     match reducer:
         case Reducer.MAX:
             return (max(values),)
@@ -70,33 +74,47 @@ def _reduced(values: tuple[float, ...], reducer: Reducer | None) -> tuple[float,
             return values
 
 
-def _compared(
+def _check_samples(
+    minimum: MinSamples, query: GuardrailQuery, samples: QueryResult, values: tuple[float, ...]
+) -> Measurement | None:
+    """Return the measurement if there are too few samples, or an unknown number; None if there are enough."""
+    if samples.error or len(samples.values) > 1 or any(map(math.isnan, samples.values)):
+        return _measurement(
+            query, Judgement.ERROR, f"samples: {_error(samples, None)}", value=_extreme(values)
+        )
+    count = sum(samples.values)
+    if count >= minimum.at_least:
+        return None
+    why = f"{count:g} samples, at least {minimum.at_least:g} are needed"
+    return _measurement(query, Judgement.INCONCLUSIVE, why, value=_extreme(values), samples=count)
+
+
+def _compare(
     guardrail: MetricGuardrail,
-    ask: GuardrailQuery,
+    query: GuardrailQuery,
     values: tuple[float, ...],
-    answers: Mapping[str, QueryResult],
+    results: Mapping[str, QueryResult],
 ) -> Measurement:
+    """Return the measurement of a value compared with the mean of the regions that could be measured."""
     assert guardrail.baseline
-    if not ask.baseline:
-        return _measured(ask, Judgement.INCONCLUSIVE, "no region is left to compare with", value=values[0])
-    found = [answers[query] for query in ask.baseline]
-    seen = [
-        _reduced(answer.values, guardrail.reducer)[0]
-        for answer in found
-        if not _error(answer, guardrail.reducer)
-    ]
-    if not seen:
-        fault = _error(found[0], guardrail.reducer)
-        return _measured(ask, Judgement.ERROR, f"baseline: {fault}", value=values[0])
-    baseline = sum(seen) / len(seen)
-    compared = _comparison(values[0], baseline, guardrail.baseline.compare)
+    value = values[0]
+    if not query.baseline:
+        return _measurement(query, Judgement.INCONCLUSIVE, "no region is left to compare with", value=value)
+    baselines = [results[text] for text in query.baseline]
+    valid = [b for b in baselines if not _error(b, guardrail.reducer)]
+    if not valid:
+        error = _error(baselines[0], guardrail.reducer)
+        return _measurement(query, Judgement.ERROR, f"baseline: {error}", value=value)
+    baseline = sum(_reduced(b.values, guardrail.reducer)[0] for b in valid) / len(valid)
+    compared = _comparison(value, baseline, guardrail.baseline.compare)
     if math.isnan(compared):
-        why = f"{values[0]:g} cannot be compared with a baseline of {baseline:g}"
-        return _measured(ask, Judgement.INCONCLUSIVE, why, baseline=baseline)
-    return _met(guardrail, ask, (compared,), baseline)
+        why = f"{value:g} cannot be compared with a baseline of {baseline:g}"
+        return _measurement(query, Judgement.INCONCLUSIVE, why, baseline=baseline)
+    return _judge(guardrail, query, (compared,), baseline)
 
 
 def _comparison(value: float, baseline: float, comparison: Comparison) -> float:
+    """Return the ratio or difference; NaN for 0 ÷ 0."""
     if comparison is Comparison.DIFFERENCE:
         return value - baseline
     if baseline == 0:
@@ -104,43 +122,45 @@ def _comparison(value: float, baseline: float, comparison: Comparison) -> float:
     return value / baseline
 
 
-def _met(
-    guardrail: MetricGuardrail, ask: GuardrailQuery, values: tuple[float, ...], baseline: float | None = None
+def _judge(
+    guardrail: MetricGuardrail,
+    query: GuardrailQuery,
+    values: tuple[float, ...],
+    baseline: float | None = None,
 ) -> Measurement:
-    """Return the measurement of values that can be held against the conditions."""
+    """Return the measurement of values by the conditions of the guardrail."""
+    value = _extreme(values)
+    against = "" if baseline is None else f" against a baseline of {baseline:g}"
+    judgement, why = _finding(guardrail, values)
+    return _measurement(query, judgement, f"{value:g}{against} {why}", value=value, baseline=baseline)
+
+
+def _finding(guardrail: MetricGuardrail, values: tuple[float, ...]) -> _Finding:
     failure = guardrail.failure_condition and parse_threshold(guardrail.failure_condition)
     success = guardrail.success_condition and parse_threshold(guardrail.success_condition)
-    shown = _shown(values)
-    against = "" if baseline is None else f" against a baseline of {baseline:g}"
-    said = f"{shown:g}{against}"
     if failure and _holds(failure, values, guardrail.reducer):
-        why = f"{said} meets the failure condition {failure.text!r}"
-        return _measured(ask, Judgement.FAILURE, why, value=shown, baseline=baseline)
+        return _Finding(Judgement.FAILURE, f"meets the failure condition {failure.text!r}")
     if success and _holds(success, values, guardrail.reducer):
-        why = f"{said} meets the success condition {success.text!r}"
-        return _measured(ask, Judgement.SUCCESS, why, value=shown, baseline=baseline)
+        return _Finding(Judgement.SUCCESS, f"meets the success condition {success.text!r}")
     if failure and success:
-        why = f"{said} meets neither {failure.text!r} nor {success.text!r}"
-        return _measured(ask, Judgement.INCONCLUSIVE, why, value=shown, baseline=baseline)
+        return _Finding(Judgement.INCONCLUSIVE, f"meets neither {failure.text!r} nor {success.text!r}")
     if failure:
-        why = f"{said} does not meet the failure condition {failure.text!r}"
-        return _measured(ask, Judgement.SUCCESS, why, value=shown, baseline=baseline)
+        return _Finding(Judgement.SUCCESS, f"does not meet the failure condition {failure.text!r}")
     assert success
-    why = f"{said} does not meet the success condition {success.text!r}"
-    return _measured(ask, Judgement.FAILURE, why, value=shown, baseline=baseline)
+    return _Finding(Judgement.FAILURE, f"does not meet the success condition {success.text!r}")
 
 
 def _holds(condition: Threshold, values: tuple[float, ...], reducer: Reducer | None) -> bool:
     return (all if reducer is Reducer.ALL else any)(condition.holds(value) for value in values)
 
 
-def _shown(values: tuple[float, ...]) -> float:
-    """Return the value to show: of several, the one that is furthest from zero."""
+def _extreme(values: tuple[float, ...]) -> float:
+    """Return the value to display: of several, the one that is furthest from zero."""
     return max(values, key=abs)
 
 
-def _measured(
-    ask: GuardrailQuery,
+def _measurement(
+    query: GuardrailQuery,
     judgement: Judgement,
     why: str,
     *,
@@ -149,8 +169,8 @@ def _measured(
     samples: float | None = None,
 ) -> Measurement:
     return Measurement(
-        region=ask.region,
-        query=ask.query,
+        region=query.region,
+        query=query.query,
         judgement=judgement,
         value=value,
         baseline=baseline,

@@ -1,4 +1,4 @@
-"""`> 0.02`, `>= 1 and < 5`, `< 10% or > 90%`: the small grammar of a guardrail's conditions.
+"""The conditions of guardrails: `> 0.02`, `>= 1 and < 5`, `< 10% or > 90%`.
 
 ```
 condition   = all-of { "or" all-of }
@@ -21,16 +21,16 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-EXAMPLE = "write for example '> 0.02' or '>= 1 and < 5'"
+EXAMPLE = "use for example '> 0.02' or '>= 1 and < 5'"
 _COMPARISON = re.compile(
     r"\s*(?:value\b\s*)?(>=|<=|==|!=|>|<)\s*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,3})?)\s*(%?)\s*",
     re.ASCII | re.IGNORECASE,
 )
-_JOINT = re.compile(r"(and|or)\b", re.IGNORECASE)
+_CONJUNCTION = re.compile(r"(and|or)\b", re.IGNORECASE)
 
 
 class ThresholdComparison(NamedTuple):
-    """One number that a value is held against."""
+    """A comparison of a value with a number."""
 
     operator: str
     number: float
@@ -40,44 +40,46 @@ class ThresholdComparison(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """A condition; `value` meets it where all comparisons of one alternative hold."""
+    """A condition: a value meets it if all comparisons of at least one alternative hold."""
 
     text: str
     alternatives: tuple[tuple[ThresholdComparison, ...], ...]
 
     def holds(self, value: float) -> bool:
-        return any(all(comparison.holds(value) for comparison in one) for one in self.alternatives)
+        return any(all(comparison.holds(value) for comparison in all_of) for all_of in self.alternatives)
 
     @property
     def limit(self) -> float:
-        """The first number of the condition, to draw a line at."""
+        """The first number of the condition, which charts draw a line at."""
         return self.alternatives[0][0].number
 
 
 @lru_cache(maxsize=4_096)
 def parse_threshold(text: str) -> Threshold:
-    """Return the condition that `text` says; `ValueError`, with what is wrong, where it says none."""
+    """Return the condition in `text`; `ValueError` with an example if it is invalid."""
     alternatives: list[list[ThresholdComparison]] = [[]]
-    for joint, comparison in _comparisons(text):
-        if joint == "or":
+    for conjunction, comparison in _comparisons(text):
+        if conjunction == "or":
             alternatives.append([])
         alternatives[-1].append(comparison)
-    return Threshold(text, tuple(tuple(one) for one in alternatives))
+    return Threshold(text, tuple(tuple(all_of) for all_of in alternatives))
 
 
 def _comparisons(text: str) -> Iterator[tuple[str, ThresholdComparison]]:
-    """Give each comparison with the word before it; the first one has none."""
-    joint, place = "", 0
+    """Yield each comparison with the `and` or `or` before it; the first one has none."""
+    conjunction, start = "", 0
     while True:
-        match = _COMPARISON.match(text, place)
+        match = _COMPARISON.match(text, start)
         if match is None:
-            raise ValueError(f"{text!r} is no condition, from {text[place:]!r} on; {EXAMPLE}")
+            raise ValueError(f"invalid condition {text!r}: {text[start:]!r} is not a comparison; {EXAMPLE}")
         sign, number, percent = match.groups()
-        yield joint, ThresholdComparison(sign, float(number) / 100 if percent else float(number))
-        place = match.end()
-        if place == len(text):
+        yield conjunction, ThresholdComparison(sign, float(number) / 100 if percent else float(number))
+        start = match.end()
+        if start == len(text):
             return
-        word = _JOINT.match(text, place)
+        word = _CONJUNCTION.match(text, start)
         if word is None:
-            raise ValueError(f"{text!r}: 'and' or 'or' is expected before {text[place:]!r}; {EXAMPLE}")
-        joint, place = word[0].lower(), word.end()
+            raise ValueError(
+                f"invalid condition {text!r}: 'and' or 'or' is missing before {text[start:]!r}; {EXAMPLE}"
+            )
+        conjunction, start = word[0].lower(), word.end()

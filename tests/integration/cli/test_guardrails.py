@@ -98,7 +98,7 @@ async def test_what_is_refused_when_saved_is_refused_when_tried(alone: Cli, tmp_
 
     call = await alone.refused("guardrails", "try", "-f", str(path))
 
-    assert "guardrail 'errors': query: no PromQL" in call.error
+    assert "guardrail 'errors': query: invalid PromQL" in call.error
 
 
 async def test_without_regions_it_says_what_is_missing(alone: Cli, tmp_path: Path) -> None:

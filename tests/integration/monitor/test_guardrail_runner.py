@@ -259,7 +259,7 @@ async def test_clearance_is_answered_without_a_command(broker: Broker) -> None:
         clearance = await responder.clear(request)
 
         await system.driver.connection.client.flush()
-        assert clearance.holds == ("guardrail errors of phase dev: inconclusive",)
+        assert clearance.holds == ("guardrail errors of phase dev: it is inconclusive",)
         assert commands.pending_msgs == 0
         assert (await system.driver.trigger(TRIGGER)).status is TriggerStatus.IN_PROGRESS
         await commands.unsubscribe()

@@ -13,12 +13,12 @@ GOOD = {"name": "errors", "query": 'x{region="{{ region }}"}', "failureCondition
 REGIONS = [a_region("dev"), a_region("eu", "production")]
 
 
-def faults(*guardrails: dict[str, Any]) -> list[str]:
+def errors(*guardrails: dict[str, Any]) -> list[str]:
     pipeline = a_pipeline(a_phase("dev", guardrails=guardrails), a_phase("eu", environments=["production"]))
     return pipeline_errors(pipeline, ("development", "production"), REGIONS)
 
 
-def test_a_good_one_is_taken() -> None:
+def test_a_valid_guardrail_is_accepted() -> None:
     alert = {"name": "pager", "alert": {"matchLabels": {"team": "a"}}, "onFailure": "pause"}
     full = {
         **GOOD,
@@ -31,28 +31,28 @@ def test_a_good_one_is_taken() -> None:
         "onInconclusive": "rollback",
     }
 
-    assert faults(GOOD, alert, full) == []
+    assert errors(GOOD, alert, full) == []
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "expected"),
     [
-        ({"failureCondition": "much"}, "failureCondition: 'much' is no condition"),
+        ({"failureCondition": "much"}, "failureCondition: invalid condition 'much'"),
         ({"successCondition": "> 1 or"}, "successCondition"),
-        ({"query": "sum("}, "query: no PromQL"),
-        ({"minSamples": {"query": "rate(x)", "atLeast": 1}}, "minSamples: no PromQL"),
-        ({"query": "up", "baseline": {"compare": "ratio"}}, "name {{ region }}"),
+        ({"query": "sum("}, "query: invalid PromQL"),
+        ({"minSamples": {"query": "rate(x)", "atLeast": 1}}, "minSamples: invalid PromQL"),
+        ({"query": "up", "baseline": {"compare": "ratio"}}, "use {{ region }}"),
         (
             {"baseline": {"compare": "ratio", "environments": ["development"]}},
-            "no region is left to compare with",
+            "no region left after this phase",
         ),
     ],
 )
-def test_a_bad_one_is_named_with_its_phase(changed: dict[str, Any], said: str) -> None:
-    (fault,) = faults({**GOOD, **changed})
+def test_an_invalid_guardrail_is_named_with_its_phase(changed: dict[str, Any], expected: str) -> None:
+    (error,) = errors({**GOOD, **changed})
 
-    assert fault.startswith("phase 'dev', guardrail 'errors': ")
-    assert said in fault
+    assert error.startswith("phase 'dev', guardrail 'errors': ")
+    assert expected in error
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_a_bad_one_is_named_with_its_phase(changed: dict[str, Any], said: str) -
         [GOOD, GOOD],
     ],
 )
-def test_what_is_no_guardrail_is_refused(guardrails: list[dict[str, Any]]) -> None:
+def test_a_malformed_guardrail_is_refused(guardrails: list[dict[str, Any]]) -> None:
     with pytest.raises(ValidationError):
         a_phase("dev", guardrails=guardrails)
 
 
-def test_a_pipeline_says_how_long_it_is_observed_and_how_far_it_rolls_back() -> None:
+def test_a_pipeline_sets_how_long_it_is_observed_and_how_far_it_rolls_back() -> None:
     phases = [a_phase("dev").to_jsonable()]
 
     pipeline = Pipeline.model_validate(

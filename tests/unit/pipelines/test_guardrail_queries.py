@@ -1,4 +1,4 @@
-"""Queries of guardrails: what is refused, and what is asked where."""
+"""Queries of guardrails: which are refused, and what is sent for which region."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ def in_region(name: str) -> dict[str, Any]:
     return {"type": "custom_field", "field": "region", "operator": "any", "targetValue": [name]}
 
 
-def asked(query: str, *, phase: int = 2, **fields: Any) -> tuple[GuardrailQuery, ...]:
-    """Return what is asked while the phase of production is out, of three."""
+def queries_of(query: str, *, phase: int = 2, **fields: Any) -> tuple[GuardrailQuery, ...]:
+    """Return the queries while a phase of three is out; the second and third are in production."""
     phases = (
         a_phase("dev"),
         *(a_phase(name, environments=["production"], conditions=[in_region(name)]) for name in ("eu", "us")),
@@ -43,58 +43,60 @@ def asked(query: str, *, phase: int = 2, **fields: Any) -> tuple[GuardrailQuery,
         'avg_over_time(x{a="{{ region.host }}"}[5m])',
     ],
 )
-def test_promql_with_known_words_is_taken(query: str) -> None:
+def test_promql_with_known_placeholders_is_accepted(query: str) -> None:
     assert query_errors(query) == []
 
 
 @pytest.mark.parametrize(
-    ("query", "fault"),
+    ("query", "error"),
     [
-        ("sum(", "no PromQL"),
+        ("sum(", "invalid PromQL"),
         ("rate(x)", "expected type"),
         ("x[5m]", "range of values"),
         ("(x[5m])", "range of values"),
         ("x[5m:1m]", "range of values"),
         ('"text"', "text, not a number"),
-        ('x{a="{{ zone }}"}', "there is no {{ zone }}"),
-        ("", "no PromQL"),
+        ('x{a="{{ zone }}"}', "unknown placeholder {{ zone }}"),
+        ("", "invalid PromQL"),
     ],
 )
-def test_what_could_not_be_asked_is_refused(query: str, fault: str) -> None:
-    assert fault in query_errors(query)[0]
+def test_an_invalid_query_is_refused(query: str, error: str) -> None:
+    assert error in query_errors(query)[0]
 
 
-def test_a_query_is_asked_of_the_regions_that_its_phase_covers() -> None:
-    found = asked('x{r="{{ region }}", e="{{ environment }}", f="{{ feature }}", h="{{ region.host }}"}')
+def test_a_query_is_sent_for_the_regions_that_its_phase_covers() -> None:
+    queries = queries_of(
+        'x{r="{{ region }}", e="{{ environment }}", f="{{ feature }}", h="{{ region.host }}"}'
+    )
 
-    assert found == (
+    assert queries == (
         GuardrailQuery("prod-eu", 'x{r="prod-eu", e="production", f="checkout", h="a\\"b\\\\c"}'),
     )
 
 
-def test_a_region_without_the_attribute_is_a_fault_of_that_region_alone() -> None:
-    (found,) = asked('x{h="{{ region.host }}"}', phase=3)
+def test_a_region_without_the_attribute_is_an_error_of_that_region_alone() -> None:
+    (query,) = queries_of('x{h="{{ region.host }}"}', phase=3)
 
-    assert found.region == "prod-us"
-    assert found.error == "region prod-us has no attribute 'host'"
+    assert query.region == "prod-us"
+    assert query.error == "region 'prod-us' has no attribute 'host'"
 
 
 def test_the_baseline_is_the_same_query_where_nothing_is_released() -> None:
     query = 'x{r="{{ region }}"}'
 
-    (first,) = asked(query, phase=1, baseline={"compare": "ratio"})
-    (narrowed,) = asked(query, phase=1, baseline={"compare": "ratio", "environments": ["development"]})
-    (last,) = asked(query, phase=3, baseline={"compare": "ratio"})
+    (first,) = queries_of(query, phase=1, baseline={"compare": "ratio"})
+    (narrowed,) = queries_of(query, phase=1, baseline={"compare": "ratio", "environments": ["development"]})
+    (last,) = queries_of(query, phase=3, baseline={"compare": "ratio"})
 
     assert first.baseline == ('x{r="prod-eu"}', 'x{r="prod-us"}')
     assert narrowed.baseline is None
     assert last.baseline is None
 
 
-def test_regions_can_be_asked_of_together() -> None:
-    (found,) = asked('x{r=~"{{ regions }}"}', phase=1, baseline={"compare": "ratio"})
+def test_regions_can_be_queried_together() -> None:
+    (query,) = queries_of('x{r=~"{{ regions }}"}', phase=1, baseline={"compare": "ratio"})
 
-    assert (found.query, found.baseline) == ('x{r=~"dev"}', ('x{r=~"prod-eu|prod-us"}',))
+    assert (query.query, query.baseline) == ('x{r=~"dev"}', ('x{r=~"prod-eu|prod-us"}',))
 
 
 def test_equal_queries_come_close_together_and_others_are_spread() -> None:
@@ -103,10 +105,10 @@ def test_equal_queries_come_close_together_and_others_are_spread() -> None:
     def instants(query: str, *, gate: str = "checkout", started_ms: int = 0) -> list[int]:
         guardrail = {"name": "g", "query": query, "failureCondition": "> 1", "intervalMs": interval}
         trigger = a_trigger(a_phase("dev", guardrails=[guardrail]))
-        (watch,) = active_guardrails(trigger.model_copy(update={"id": f"gate.{gate}.1"}))
-        first = next_measurement_ms(watch, None) + started_ms
-        second = next_measurement_ms(watch, first)
-        return [second, next_measurement_ms(watch, second)]
+        (active,) = active_guardrails(trigger.model_copy(update={"id": f"gate.{gate}.1"}))
+        first = next_measurement_ms(active, None) + started_ms
+        second = next_measurement_ms(active, first)
+        return [second, next_measurement_ms(active, second)]
 
     one, same = instants("x"), instants("x", started_ms=7_000)
     equal = {(instants("x", gate=f"g{n}")[0] - one[0]) % interval for n in range(100)}

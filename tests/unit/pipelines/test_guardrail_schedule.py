@@ -1,4 +1,4 @@
-"""Which guardrails are measured, from when on, and what the looks at them amount to."""
+"""Which guardrails are measured, from when on, and the rounds that result."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ GUARDRAIL = {
 }
 
 
-def a_watched_release(**fields: Any) -> Ledger:
+def a_guarded_release(**fields: Any) -> Ledger:
     """Return a release of two phases with a guardrail each; the second one needs a review."""
     pager = {"name": "pager", "alert": {"matchLabels": {"a": "b"}}}
     return a_release(
@@ -33,69 +33,69 @@ def a_watched_release(**fields: Any) -> Ledger:
     )
 
 
-def watched(ledger: Ledger) -> list[tuple[str, int]]:
+def active_phases(ledger: Ledger) -> list[tuple[str, int]]:
     """Return the phases whose guardrail is measured, and since when."""
     trigger = ledger.feature.watched_trigger(ledger.now)
-    return [(watch.phase.id, watch.since_ms) for watch in active_guardrails(trigger)] if trigger else []
+    return [(active.phase.id, active.since_ms) for active in active_guardrails(trigger)] if trigger else []
 
 
 def test_a_guardrail_is_measured_from_the_start_of_its_phase_to_the_end_of_the_release() -> None:
-    ledger = a_watched_release()
+    ledger = a_guarded_release()
     began = ledger.now
 
-    assert watched(ledger) == [("one", began)]
+    assert active_phases(ledger) == [("one", began)]
     ledger.act(PauseTrigger, after_ms=10)
-    assert watched(ledger) == [("one", began)]
+    assert active_phases(ledger) == [("one", began)]
     ledger.act(SkipPhase)
-    assert watched(ledger) == [("one", began)]
+    assert active_phases(ledger) == [("one", began)]
     ledger.act(ApprovePhase, after_ms=10)
-    assert watched(ledger) == [("one", began), ("two", began + 20)]
+    assert active_phases(ledger) == [("one", began), ("two", began + 20)]
     ledger.act(AbortTrigger)
-    assert watched(ledger) == []
+    assert active_phases(ledger) == []
 
 
-def test_whoever_unpauses_a_release_lets_its_guardrails_count_anew() -> None:
-    ledger = a_watched_release()
+def test_unpausing_a_release_starts_the_counts_of_its_guardrails_again() -> None:
+    ledger = a_guarded_release()
     ledger.act(PauseTrigger, after_ms=10)
 
     ledger.act(UnpauseTrigger, after_ms=10)
 
-    assert watched(ledger) == [("one", ledger.now)]
+    assert active_phases(ledger) == [("one", ledger.now)]
 
 
 def test_a_release_that_went_everywhere_is_watched_by_all_its_phases_while_it_is_observed() -> None:
-    ledger = a_watched_release(observe_for_ms=1_000)
+    ledger = a_guarded_release(observe_for_ms=1_000)
     began = ledger.now
     ledger.act(RollOutTrigger, after_ms=10)
 
-    assert watched(ledger) == [("one", began), ("two", began + 10)]
+    assert active_phases(ledger) == [("one", began), ("two", began + 10)]
     ledger.now += 1_000
-    assert watched(ledger) == []
+    assert active_phases(ledger) == []
 
 
 def test_the_first_measurement_comes_after_its_delay() -> None:
-    ledger = a_watched_release()
-    (watch,) = active_guardrails(ledger.trigger)
+    ledger = a_guarded_release()
+    (active,) = active_guardrails(ledger.trigger)
 
-    assert next_measurement_ms(watch, None) == ledger.now + 60_000
+    assert next_measurement_ms(active, None) == ledger.now + 60_000
 
 
 def test_rounds_count_on_and_the_worst_region_speaks_for_all() -> None:
-    (watch,) = active_guardrails(a_watched_release().trigger)
+    (active,) = active_guardrails(a_guarded_release().trigger)
 
-    def seen(region: str, judgement: Judgement) -> Measurement:
+    def measured(region: str, judgement: Judgement) -> Measurement:
         return Measurement(region=region, query="up", judgement=judgement, why=f"{judgement} in {region}")
 
     good, bad = Judgement.SUCCESS, Judgement.FAILURE
-    first = round_of(watch, None, [seen("eu", bad), seen("us", good)], 1)
-    second = round_of(watch, first, [seen("eu", good), seen("us", bad)], 2)
-    third = round_of(watch, second, [seen("eu", bad), seen("us", good)], 3)
+    first = round_of(active, None, [measured("eu", bad), measured("us", good)], 1)
+    second = round_of(active, first, [measured("eu", good), measured("us", bad)], 2)
+    third = round_of(active, second, [measured("eu", bad), measured("us", good)], 3)
 
-    assert [one.verdict for one in (first, second, third)] == [
+    assert [round_.verdict for round_ in (first, second, third)] == [
         Verdict.FAILING,
         Verdict.FAILING,
         Verdict.FAILED,
     ]
-    assert [one.region for one in (first, second, third)] == ["eu", "us", "eu"]
+    assert [round_.region for round_ in (first, second, third)] == ["eu", "us", "eu"]
     assert third.why == "failure in eu"
     assert third.tallies["us"].failures == 1

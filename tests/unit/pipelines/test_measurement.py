@@ -10,15 +10,15 @@ from sluiceway.pipelines.guardrail_queries import GuardrailQuery
 from sluiceway.pipelines.measurement import QueryResult, evaluate_measurement
 
 NAN, INF = float("nan"), float("inf")
-ASK = GuardrailQuery("eu", "q", samples="n", baseline=("b1", "b2"))
+QUERY = GuardrailQuery("eu", "q", samples="n", baseline=("b1", "b2"))
 
 
 def measured(
     guardrail: dict[str, Any], *values: float, error: str | None = None, **others: QueryResult
 ) -> Measurement:
-    """Judge the answer `values` by a guardrail; other queries answer as given."""
+    """Return the measurement of the answer `values`; the results of other queries are given by name."""
     model = MetricGuardrail.model_validate({"name": "g", "query": "q", **guardrail})
-    return evaluate_measurement(model, ASK, {"q": QueryResult(values, error), **others})
+    return evaluate_measurement(model, QUERY, {"q": QueryResult(values, error), **others})
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_a_condition_decides(conditions: dict[str, str], value: float, expected:
     ("values", "error", "why"),
     [((), None, "no data"), ((NAN,), None, "NaN"), ((0.0, 9.0), None, "2 series"), ((), "down", "down")],
 )
-def test_what_was_not_seen_is_an_error_and_never_a_pass_or_a_failure(
+def test_a_missing_value_is_an_error_and_never_a_pass_or_a_failure(
     conditions: dict[str, str], values: tuple[float, ...], error: str | None, why: str
 ) -> None:
-    seen = measured(conditions, *values, error=error)
+    result = measured(conditions, *values, error=error)
 
-    assert seen.judgement is Judgement.ERROR
-    assert why in seen.why
+    assert result.judgement is Judgement.ERROR
+    assert why in result.why
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_too_few_samples_are_inconclusive_and_never_a_failure(
 
 
 @pytest.mark.parametrize(
-    ("compare", "value", "b1", "b2", "expected", "shown"),
+    ("compare", "value", "b1", "b2", "expected", "displayed"),
     [
         ("ratio", 4, QueryResult((1.0,)), QueryResult((3.0,)), Judgement.SUCCESS, 2),
         ("ratio", 5, QueryResult((1.0,)), QueryResult((3.0,)), Judgement.FAILURE, 2.5),
@@ -99,13 +99,13 @@ def test_too_few_samples_are_inconclusive_and_never_a_failure(
     ],
 )
 def test_a_value_is_compared_with_the_mean_of_the_other_regions(
-    compare: str, value: float, b1: QueryResult, b2: QueryResult, expected: Judgement, shown: float | None
+    compare: str, value: float, b1: QueryResult, b2: QueryResult, expected: Judgement, displayed: float | None
 ) -> None:
     guardrail = {"failureCondition": "> 2", "baseline": {"compare": compare}}
 
-    seen = measured(guardrail, value, b1=b1, b2=b2)
+    result = measured(guardrail, value, b1=b1, b2=b2)
 
-    assert (seen.judgement, seen.value) == (expected, shown)
+    assert (result.judgement, result.value) == (expected, displayed)
 
 
 def test_without_a_region_left_to_compare_with_it_is_inconclusive() -> None:
@@ -113,12 +113,12 @@ def test_without_a_region_left_to_compare_with_it_is_inconclusive() -> None:
         {"name": "g", "query": "q", "failureCondition": "> 2", "baseline": {"compare": "ratio"}}
     )
 
-    seen = evaluate_measurement(guardrail, GuardrailQuery("eu", "q"), {"q": QueryResult((9.0,))})
+    result = evaluate_measurement(guardrail, GuardrailQuery("eu", "q"), {"q": QueryResult((9.0,))})
 
-    assert seen.judgement is Judgement.INCONCLUSIVE
+    assert result.judgement is Judgement.INCONCLUSIVE
 
 
 def test_an_infinite_value_crosses_the_wire() -> None:
-    seen = measured({"failureCondition": "> 1"}, INF)
+    result = measured({"failureCondition": "> 1"}, INF)
 
-    assert Measurement.model_validate_json(seen.to_json()) == seen
+    assert Measurement.model_validate_json(result.to_json()) == result

@@ -55,8 +55,8 @@ def test_a_condition_is_met_or_not(text: str, value: float, expected: bool) -> N
         "> ١",
     ],
 )
-def test_what_is_no_condition_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="write for example"):
+def test_an_invalid_condition_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="use for example"):
         parse_threshold(text)
 
 
@@ -65,19 +65,19 @@ def test_what_is_no_condition_is_refused_with_an_example(text: str) -> None:
     value=NUMBERS | st.floats(allow_nan=False),
 )
 def test_and_binds_closer_than_or(alternatives: list[list[tuple[str, float]]], value: float) -> None:
-    text = " or ".join(" and ".join(f"{sign} {number}" for sign, number in one) for one in alternatives)
+    text = " or ".join(" and ".join(f"{sign} {number}" for sign, number in all_of) for all_of in alternatives)
 
-    expected = any(all(OPERATORS[sign](value, number) for sign, number in one) for one in alternatives)
+    expected = any(all(OPERATORS[sign](value, number) for sign, number in all_of) for all_of in alternatives)
 
     assert parse_threshold(text).holds(value) is expected
     assert parse_threshold(text).limit == alternatives[0][0][1]
 
 
 @given(text=st.text(max_size=40))
-def test_any_text_is_a_condition_or_a_clear_fault(text: str) -> None:
+def test_any_text_is_a_condition_or_a_clear_error(text: str) -> None:
     try:
-        said = str(parse_threshold(text).holds(0.0))
+        result = str(parse_threshold(text).holds(0.0))
     except ValueError as error:
-        said = str(error)
+        result = str(error)
 
-    assert said in ("True", "False") or "write for example" in said
+    assert result in ("True", "False") or "use for example" in result
