@@ -1,8 +1,8 @@
-"""The webhook of an Alertmanager: each alert into ALERTS, once, before it is answered.
+"""The webhook for Alertmanager: stores each alert in ALERTS, once, before it answers.
 
 Format, version 4: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
-An Alertmanager tries again after a 5xx only, and takes a redirect for a success: neither 429 nor
-3xx is ever answered.
+An Alertmanager tries again only after a 5xx, and treats a redirect as a success. So the webhook never
+answers 429 or 3xx.
 """
 
 import asyncio
@@ -32,13 +32,15 @@ log = logging.getLogger(__name__)
 PATH = "/alertmanager"
 SOURCE = "alertmanager"
 BODY_BYTES_MAX = 4 * 2**20
-HOW = "set SLUICEWAY_ALERTMANAGER_TOKEN, and the same as credentials of the receiver in alertmanager.yml"
+SETUP = (
+    "set SLUICEWAY_ALERTMANAGER_TOKEN, and the same token as credentials of the receiver in alertmanager.yml"
+)
 
 
 class AlertmanagerWebhook:
-    """Takes what an Alertmanager sends who shows the token; where that is empty, nobody can.
+    """Accepts alerts with the right token; without a token in the settings it refuses all.
 
-    Before `open` nothing can be stored, and it says so.
+    Before `open` it answers 503.
     """
 
     def __init__(self, token: str) -> None:
@@ -49,29 +51,29 @@ class AlertmanagerWebhook:
         self.pages.router.redirect_slashes = False
 
     def open(self, connection: Connection, dead_letters: DeadLetters) -> None:
-        """Store from now on."""
+        """Store alerts from now on."""
         self._connection, self._dead_letters = connection, dead_letters
 
     async def _receive(self, request: Request) -> JSONResponse:
         status, message = await self._answer(request)
         metrics.ALERTMANAGER_REQUESTS.labels(status).inc()
         if status >= 400:
-            log.warning("an Alertmanager was answered %s: %s", status, message)
+            log.warning("%s: answered %s: %s", PATH, status, message)
         return JSONResponse({"status": status, "message": message}, status)
 
     async def _answer(self, request: Request) -> tuple[int, str]:
         if not self._token:
-            return 401, f"nobody may send alerts yet: {HOW}"
+            return 401, f"no token is configured: {SETUP}"
         if not _is_allowed(request.headers.get("authorization", ""), self._token):
-            return 401, f"wrong credentials; {HOW}"
+            return 401, f"invalid token: {SETUP}"
         if self._connection is None or self._dead_letters is None:
-            return 503, "the monitor has not reached its broker yet"
+            return 503, "the monitor is not connected to its broker yet: try again"
         try:
             body = await read_body(request, BODY_BYTES_MAX)
         except BodyTooLarge as error:
-            return 413, f"{error}; limit the group with max_alerts"
+            return 413, f"{error}; set max_alerts in the receiver"
         try:
-            alerts = alerts_in(body)
+            alerts = parse_message(body)
         except ValueError as error:
             await self._dead_letters.keep(PATH, body, str(error), "invalid")
             return 400, str(error)
@@ -80,48 +82,49 @@ class AlertmanagerWebhook:
     async def _store(
         self, alerts: list[Any], connection: Connection, dead_letters: DeadLetters
     ) -> tuple[int, str]:
-        """Store each alert on its own; one that is none harms no other."""
-        good: list[Alert] = []
+        """Store each valid alert; move the others to the dead letters."""
+        valid: list[Alert] = []
         for alert in alerts:
             try:
-                good.append(alert_of(alert))
+                valid.append(parse_alert(alert))
             except ValueError as error:
-                why = describe_errors(error) if isinstance(error, ValidationError) else str(error)
-                await dead_letters.keep(PATH, json.dumps(alert).encode(), why, "invalid")
+                reason = describe_errors(error) if isinstance(error, ValidationError) else str(error)
+                await dead_letters.keep(PATH, json.dumps(alert).encode(), reason, "invalid")
         try:
-            await asyncio.gather(*(_publish(alert, connection) for alert in good))
+            await asyncio.gather(*(_publish(alert, connection) for alert in valid))
         except (NatsError, TimeoutError) as error:
-            return 503, f"the alerts could not be stored: {error or type(error).__name__}"
-        return 202, f"{len(good)} alerts stored, {len(alerts) - len(good)} rejected"
+            return 503, f"the alerts could not be stored: {str(error) or type(error).__name__}"
+        return 202, f"{len(valid)} alerts stored, {len(alerts) - len(valid)} rejected"
 
 
-def alerts_in(body: bytes) -> list[Any]:
-    """Return the alerts of a message as they stand there; `ValueError` where it is no such message."""
+def parse_message(body: bytes) -> list[Any]:
+    """Return the alerts of a webhook message, unparsed; `ValueError` if the message is invalid."""
     message = _json(body)
     if not isinstance(message, dict) or message.get("version") != "4":
-        raise ValueError('no message of an Alertmanager: a JSON object with version "4" is expected')
+        raise ValueError('invalid Alertmanager message: expected a JSON object with version "4"')
     alerts = message.get("alerts")
     if not isinstance(alerts, list):
-        raise ValueError("no message of an Alertmanager: it has no list of alerts")
+        raise ValueError("invalid Alertmanager message: expected a list in the field alerts")
     return alerts
 
 
-def alert_of(alert: Any) -> Alert:
-    """Return an alert of such a message as ours; `ValueError` where it is none."""
-    if len(json.dumps(alert)) > ALERT_BYTES_MAX:
-        raise ValueError(f"an alert may have {ALERT_BYTES_MAX} bytes")
-    known = alert if isinstance(alert, dict) else {}
-    labels = known.get("labels")
+def parse_alert(alert: Any) -> Alert:
+    """Return one alert of a webhook message; `ValueError` if it is invalid."""
+    size = len(json.dumps(alert))
+    if size > ALERT_BYTES_MAX:
+        raise ValueError(f"alert too large: {size} bytes, at most {ALERT_BYTES_MAX} are allowed")
+    fields = alert if isinstance(alert, dict) else {}
+    labels = fields.get("labels")
     name = labels.get("alertname") if isinstance(labels, dict) else None
     return Alert.model_validate(
         {
             "name": name,
-            "status": known.get("status"),
+            "status": fields.get("status"),
             "labels": labels,
-            "annotations": known.get("annotations") or {},
-            "startsAt": known.get("startsAt"),
-            "fingerprint": known.get("fingerprint"),
-            "url": known.get("generatorURL"),
+            "annotations": fields.get("annotations") or {},
+            "startsAt": fields.get("startsAt"),
+            "fingerprint": fields.get("fingerprint"),
+            "url": fields.get("generatorURL"),
         }
     )
 
@@ -142,4 +145,4 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"no message of an Alertmanager: {error}") from error
+        raise ValueError(f"invalid Alertmanager message: {error}") from error

@@ -60,7 +60,7 @@ class AlertEvidence(Alert):
 
     @classmethod
     def of(cls, alert: Alert, source: str, sequence: int) -> Self:
-        """Return an alert with where it came from."""
+        """Return an alert with its origin."""
         return cls(**dict(alert), source=source, sequence=sequence)
 
 

@@ -11,15 +11,15 @@ from sluiceway.settings import ServiceSettings
 class Settings(ServiceSettings):
     """`SLUICEWAY_…`"""
 
-    #: Alerts handed out and not answered yet, over all replicas; one that waits for a retry counts.
+    #: Alerts that are delivered and not answered yet, over all replicas; one that waits for a retry counts.
     alerts_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    #: Where guardrails are measured; without it they see nothing, and hold.
+    #: The Prometheus that guardrails query. Absent: every measurement is an error, so phases are held.
     prometheus_url: str | None = None
-    #: A bearer token that it asks for.
+    #: A bearer token for Prometheus.
     prometheus_token: SecretStr | None = None
-    #: What an Alertmanager must show at `/alertmanager`; without it nobody may send there.
+    #: The bearer token that an Alertmanager sends to `/alertmanager`. Absent: all its requests are refused.
     alertmanager_token: SecretStr | None = None
-    #: A file that says who is told of what; see `receivers`.
+    #: A file that lists the receivers of notifications; see `receivers`.
     receivers: Path | None = None
-    #: Guardrails measured, and clearances answered, at once.
+    #: Guardrails that are measured, and clearances that are answered, at the same time.
     guardrail_workers: Annotated[int, Field(ge=1, le=1_000)] = 64

@@ -1,7 +1,7 @@
-"""A real Prometheus and a real Alertmanager watch releases, beside the whole system.
+"""The whole system with a real Prometheus and a real Alertmanager.
 
-Errors in one region take a release back from all of them: by an alert, and by a guardrail's query. A
-Prometheus that is away holds a release, and takes none back.
+Errors in one region roll a release back in all of them: by an alert, and by a guardrail's query. Without
+its Prometheus a release is held, and not rolled back.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -40,10 +40,10 @@ FAILING = "prod-us-west"
 LONG_MS = 3_600_000
 BAKE_MS = 3_000
 TOKEN = "a-token-of-the-tests"
-#: Crossing → firing takes 3 s at most where Prometheus scrapes every second, and the window's share.
+#: From crossing the limit to firing: at most 3 s with a scrape every second, and part of the window.
 REVERTED_SECONDS = 10.0
 OURS_SECONDS = 2.0
-#: A Prometheus that was started again scrapes after 5 s; a held phase is asked about every 4 s.
+#: A Prometheus that was started again scrapes after 5 s; a held phase is tried again every 4 s.
 BACK_SECONDS = 40.0
 
 ERROR_RATIO = (
@@ -81,16 +81,16 @@ IN_THE_DARK = pipeline(
 
 @dataclass
 class Stage:
-    """Everything that runs, and what the stories do with it."""
+    """Everything that runs, and the steps of the tests."""
 
     traffic: Traffic
     prometheus: Prometheus
     driver: Driver
-    #: Region → its edge, asked with a key of the region.
+    #: Region → a client of its edge, with a key of the region.
     edges: Mapping[str, httpx2.AsyncClient]
 
     async def release(self, gate: str, plan: dict[str, Any]) -> str:
-        """Start a release where nothing fails; return its trigger."""
+        """Start a release while nothing fails; return its trigger."""
         await eventually(self._is_healthy, "no request fails any more")
         await self.driver.save_gate(gate)
         reply = await self.driver.save_gate(gate, EVERYONE, releasePipelineID=plan["name"])
@@ -98,20 +98,20 @@ class Stage:
         assert reply.feature.trigger
         return reply.feature.trigger.id
 
-    async def having(self, gate: str) -> set[str]:
-        """Return the regions whose edges say that everybody passes."""
+    async def regions_with(self, gate: str) -> set[str]:
+        """Return the regions whose edges serve the gate to everybody."""
         return {name for name, edge in self.edges.items() if await _passes(edge, gate)}
 
     async def reaches(self, gate: str, regions: Iterable[str]) -> None:
         wanted = set(regions)
 
         async def look() -> bool:
-            return await self.having(gate) == wanted
+            return await self.regions_with(gate) == wanted
 
         await eventually(look, f"{gate} is in {wanted or 'no region'}")
 
     async def rolled_back(self, gate: str) -> LoggedEvent:
-        """Return the event that took the release back."""
+        """Return the event that rolled the release back."""
 
         async def look() -> LoggedEvent | None:
             last = (await self.driver.history(gate))[-1]
@@ -123,11 +123,11 @@ class Stage:
         """Return when the last edge had applied an event."""
         return max([await self._applied_ms(name, logged) for name in self.edges])
 
-    async def looked(self, trigger: str) -> Round | None:
-        """Return the newest look at the guardrail."""
+    async def last_round(self, trigger: str) -> Round | None:
+        """Return the newest round of the guardrail."""
         rounds = await MeasurementStore(self.driver.connection, "/tests").rounds(trigger)
-        found = [one for one in rounds if (one.phase_id, one.guardrail) == (FAILING, GUARDRAIL_NAME)]
-        return found[-1] if found else None
+        of_guardrail = [r for r in rounds if (r.phase_id, r.guardrail) == (FAILING, GUARDRAIL_NAME)]
+        return of_guardrail[-1] if of_guardrail else None
 
     async def _is_healthy(self) -> bool:
         ratio = await self.prometheus.value(f"max({ERROR_RATIO.format('')})")
@@ -143,8 +143,8 @@ class Stage:
             except NotFoundError:
                 return None
             report = AppliedReport.model_validate_json(message.data or b"")
-            after = [one.after_ms for one in report.changes if one.revision == logged.sequence]
-            return logged.event.time_ms + after[0] if after else None
+            delays = [c.after_ms for c in report.changes if c.revision == logged.sequence]
+            return logged.event.time_ms + delays[0] if delays else None
 
         return await eventually(look, f"{region} has applied {logged.sequence}")
 
@@ -155,7 +155,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         yield ready
 
 
-async def test_a_firing_alert_takes_the_release_back_from_every_region(
+async def test_a_firing_alert_rolls_the_release_back_in_every_region(
     stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     await stage.release("by_alert", BY_ALERT)
@@ -171,18 +171,18 @@ async def test_a_firing_alert_takes_the_release_back_from_every_region(
     alert = logged.event.alert
     assert (alert["source"], alert["name"]) == ("alertmanager", "ErrorRatioHigh")
     assert alert["labels"]["region"] == FAILING
-    heard = await stage.driver.connection.js.get_msg(subjects.ALERTS_STREAM, alert["sequence"])
-    assert heard.time
-    _tell(
+    message = await stage.driver.connection.js.get_msg(subjects.ALERTS_STREAM, alert["sequence"])
+    assert message.time
+    _record_times(
         record_property,
         "Prometheus and Alertmanager, until our webhook was called,",
         crossed_ms,
-        heard.time.timestamp() * 1_000,
+        message.time.timestamp() * 1_000,
         reverted_ms,
     )
 
 
-async def test_a_guardrail_that_fails_in_one_region_takes_the_release_back_from_every_region(
+async def test_a_guardrail_that_fails_in_one_region_rolls_the_release_back_in_every_region(
     stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     trigger = await stage.release("by_query", BY_QUERY)
@@ -199,14 +199,14 @@ async def test_a_guardrail_that_fails_in_one_region_takes_the_release_back_from_
     assert (evidence["name"], evidence["region"], evidence["verdict"]) == (GUARDRAIL_NAME, FAILING, "failed")
     assert f'region="{FAILING}"' in evidence["query"]
     assert evidence["value"] > 0.05
-    looked = await stage.looked(trigger)
-    assert looked
-    assert looked.verdict is Verdict.FAILED
-    _tell(
+    round_ = await stage.last_round(trigger)
+    assert round_
+    assert round_.verdict is Verdict.FAILED
+    _record_times(
         record_property,
         "Prometheus, until the guardrail's round that saw it,",
         crossed_ms,
-        looked.time_ms,
+        round_.time_ms,
         reverted_ms,
     )
 
@@ -226,7 +226,7 @@ async def test_a_prometheus_killed_in_mid_bake_holds_the_release_until_it_is_bac
         f"guardrail errors of phase {FAILING}: too many errors in a row in region {FAILING}"
         " (Prometheus cannot be reached)",
     )
-    assert await stage.having("in_the_dark") == {"dev", "staging", FAILING}
+    assert await stage.regions_with("in_the_dark") == {"dev", "staging", FAILING}
 
     stage.prometheus.start()
 
@@ -237,7 +237,7 @@ async def test_a_prometheus_killed_in_mid_bake_holds_the_release_until_it_is_bac
 
 @asynccontextmanager
 async def staged(folder: Path) -> AsyncIterator[Stage]:
-    """Start everything side by side: Prometheus, the system, and an Alertmanager that knows the monitor."""
+    """Start Prometheus, the system, and an Alertmanager that sends to the monitor."""
     traffic, alerts_port = Traffic(REGIONS), free_port()
     async with AsyncExitStack() as stack:
         port = stack.enter_context(exported(traffic))
@@ -266,7 +266,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
 async def _edge(
     stack: AsyncExitStack, system: LocalSystem, driver: Driver, region: str
 ) -> httpx2.AsyncClient:
-    """Return who asks a region's edge, once it is ready."""
+    """Return a client of a region's edge, once the edge is ready."""
     key = await create_key(driver, region=region)
 
     def address() -> str | None:
@@ -285,18 +285,18 @@ async def _edge(
 
 async def _passes(edge: httpx2.AsyncClient, gate: str) -> bool:
     answer = await edge.post(f"/ofrep/v1/evaluate/flags/{gate}", json={"context": {"targetingKey": "ada"}})
-    if answer.status_code == httpx2.codes.NOT_FOUND:  # the edge has not heard of it yet
+    if answer.status_code == httpx2.codes.NOT_FOUND:  # the edge does not have it yet
         return False
     return bool(answer.raise_for_status().json()["value"])
 
 
 async def _is_passing(stage: Stage, trigger: str) -> bool:
-    looked = await stage.looked(trigger)
-    return looked is not None and looked.verdict is Verdict.PASSING
+    round_ = await stage.last_round(trigger)
+    return round_ is not None and round_.verdict is Verdict.PASSING
 
 
 async def _held(stage: Stage, trigger: str) -> Trigger | None:
-    """Return the trigger once it is held, and its guardrail bears no more errors; or once it has ended."""
+    """Return the trigger once it is held by a lost guardrail, or has ended."""
     found = await stage.driver.trigger(trigger)
     is_lost = any("too many errors" in hold for hold in found.held)
     return found if is_lost or not found.status.is_active else None
@@ -307,19 +307,19 @@ async def _ended(stage: Stage, trigger: str) -> Trigger | None:
     return None if found.status.is_active else found
 
 
-def _tell(
+def _record_times(
     record_property: Callable[[str, object], None],
-    how: str,
+    source: str,
     crossed_ms: int,
-    told_ms: float,
+    detected_ms: float,
     reverted_ms: float,
 ) -> None:
-    """Say at the end of the run whose share of the time is how large; `told_ms` divides them."""
-    theirs, ours = (told_ms - crossed_ms) / 1_000, (reverted_ms - told_ms) / 1_000
+    """Report the time of the observability tools and our own, which begins at `detected_ms`."""
+    theirs, ours = (detected_ms - crossed_ms) / 1_000, (reverted_ms - detected_ms) / 1_000
     record_property(
         "figure",
         f"crossing → all {len(REGIONS)} regions reverted: {theirs + ours:.3f} s,"
-        f" of which {how} {theirs:.3f} s, ours {ours:.3f} s",
+        f" of which {source} {theirs:.3f} s, ours {ours:.3f} s",
     )
     assert theirs > 0
     assert 0 < ours < OURS_SECONDS

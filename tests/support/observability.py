@@ -22,22 +22,22 @@ from .waiting import eventually
 
 HOST = "127.0.0.1"
 BINARIES = ("prometheus", "prometheus-alertmanager")
-#: Below those that Linux gives to connections, which would take a port before its process listens.
+#: Below the ephemeral ports of Linux: a connection could take one before its process listens.
 PORTS = range(20_000, 32_000)
 SCRAPE_EVERY = "1s"
-#: Prometheus looks for its targets and Alertmanagers every 5 s only.
+#: Prometheus discovers its targets and Alertmanagers only every 5 s.
 READY_SECONDS = 30.0
 
 
 def skip_without_binaries() -> None:
-    """Skip the module that calls this while it is imported, where one of them is not installed."""
+    """Skip the module that calls this during its import if one of them is not installed."""
     if not all(map(shutil.which, BINARIES)):
-        why = f"prometheus is not installed: apt-get install {' '.join(BINARIES)}"
-        pytest.skip(why, allow_module_level=True)
+        reason = f"prometheus is not installed: apt-get install {' '.join(BINARIES)}"
+        pytest.skip(reason, allow_module_level=True)
 
 
 def free_port() -> int:
-    """Return a port that nobody uses now, and that no connection is given meanwhile."""
+    """Return a port that is free now, and that no outgoing connection takes."""
     for port in random.sample(PORTS, len(PORTS)):
         with suppress(OSError), socket.create_server((HOST, port)):
             return port
@@ -45,7 +45,7 @@ def free_port() -> int:
 
 
 class Child:
-    """A process with a port and a folder; killed and started again, it has the same ones."""
+    """A process with a port and a folder, which it keeps when it is killed and started again."""
 
     def __init__(self, binary: str, folder: Path, port: int, *arguments: str) -> None:
         self.url = f"http://{HOST}:{port}"
@@ -65,21 +65,21 @@ class Child:
             )
 
     def kill(self) -> None:
-        """As `kill -9`."""
+        """Kill the process, as `kill -9` does."""
         if self._process:
             self._process.kill()
             self._process.wait()
 
 
 class Prometheus(Child):
-    """A Prometheus, and somebody who asks it."""
+    """A Prometheus process, and a client of it."""
 
     async def ready(self) -> None:
-        """Return once every target was scraped, and an Alertmanager is known."""
-        await eventually(self._is_ready, f"Prometheus watches; its log: {self._log}", READY_SECONDS)
+        """Return once every target was scraped, and an Alertmanager was discovered."""
+        await eventually(self._is_ready, f"Prometheus is ready; its log: {self._log}", READY_SECONDS)
 
     async def value(self, query: str) -> float | None:
-        """Return the value of a query's first series; None without one."""
+        """Return the value of a query's first series; None if there is no series."""
         found = await self._get("query", query=query)
         return float(found["result"][0]["value"][1]) if found and found["result"] else None
 
@@ -104,7 +104,7 @@ class Prometheus(Child):
 def prometheus(
     folder: Path, *, target_port: int, alertmanager_port: int, rules: list[dict[str, Any]]
 ) -> Iterator[Prometheus]:
-    """Run a Prometheus while the block does. It watches nothing before it is `ready`."""
+    """Run a Prometheus while the block does. It has scraped nothing before it is `ready`."""
     _write(
         folder / "prometheus.yml",
         {
@@ -129,7 +129,7 @@ def prometheus(
 
 @contextmanager
 def alertmanager(folder: Path, *, port: int, webhook: str, token: str) -> Iterator[Child]:
-    """Run an Alertmanager while the block does; each alert goes to the webhook at once, on its own."""
+    """Run an Alertmanager while the block does; it sends each alert on its own, without delay."""
     receiver = {"url": webhook, "http_config": {"authorization": {"credentials": token}}}
     timing = {"group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
     _write(
@@ -165,5 +165,5 @@ def _static(port: int) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write YAML; JSON is YAML."""
+    """Write YAML; JSON is a subset of it."""
     path.write_text(json.dumps(content, indent=2))

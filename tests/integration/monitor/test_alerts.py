@@ -1,4 +1,4 @@
-"""Alerts on a running system: an Alertmanager's webhook, and guardrails that wait for alerts."""
+"""Alerts on a running system: the webhook for Alertmanager, and alert guardrails."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.monitor.alertmanager import BODY_BYTES_MAX, alert_of
+from services.monitor.alertmanager import BODY_BYTES_MAX, parse_alert
 from services.monitor.app import Monitor
 from services.monitor.settings import Settings
 from sluiceway.contracts import subjects
@@ -42,8 +42,8 @@ def firing(name: str = "ErrorsHigh", n: int = 1, **labels: str) -> dict[str, Any
     }
 
 
-class Hook(NamedTuple):
-    """A monitor with its webhook, and somebody who looks at what becomes of it."""
+class AlertWebhook(NamedTuple):
+    """A monitor with its webhook, and a driver that follows the effects."""
 
     driver: Driver
     http: httpx2.AsyncClient
@@ -82,7 +82,7 @@ async def serving(monitor: Monitor) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def hook(broker: Broker) -> AsyncIterator[Hook]:
+async def webhook(broker: Broker) -> AsyncIterator[AlertWebhook]:
     monitor = Monitor(Settings(nats_url=broker.url, alertmanager_token=TOKEN))
     async with (
         services(broker.url, monitors=0),
@@ -90,31 +90,31 @@ async def hook(broker: Broker) -> AsyncIterator[Hook]:
         monitor,
         serving(monitor) as http,
     ):
-        yield Hook(driver, http)
+        yield AlertWebhook(driver, http)
 
 
-async def test_an_alert_is_stored_before_it_is_answered_and_rolls_back(hook: Hook) -> None:
-    trigger = await hook.release()
+async def test_an_alert_is_stored_before_it_is_answered_and_rolls_back(webhook: AlertWebhook) -> None:
+    trigger = await webhook.release()
 
-    answer = await hook.post(firing(gate="checkout", region="dev"))
+    answer = await webhook.post(firing(gate="checkout", region="dev"))
 
     assert answer.status_code == 202
-    assert [alert["name"] for alert in await hook.stored()] == ["ErrorsHigh"]
-    ended = await hook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+    assert [alert["name"] for alert in await webhook.stored()] == ["ErrorsHigh"]
+    ended = await webhook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
     reason = ended.actions[-1].reason or ""
     assert "ErrorsHigh from alertmanager" in reason
     assert "http://prometheus/graph?g0.expr=up" in reason
 
 
-async def test_the_same_firing_is_stored_once_and_another_one_again(hook: Hook) -> None:
+async def test_the_same_firing_is_stored_once_and_another_one_again(webhook: AlertWebhook) -> None:
     one, other = firing(n=1), firing(n=2)
-    await hook.post(one)
-    await hook.post(one, other)
-    await hook.post({**one, "status": "resolved", "endsAt": "2026-11-23T18:50:00Z"}, status="resolved")
-    await hook.post({**one, "startsAt": "2026-11-23T19:00:00Z"})
+    await webhook.post(one)
+    await webhook.post(one, other)
+    await webhook.post({**one, "status": "resolved", "endsAt": "2026-11-23T18:50:00Z"}, status="resolved")
+    await webhook.post({**one, "startsAt": "2026-11-23T19:00:00Z"})
 
-    told = [(alert["status"], alert["startsAt"][:16]) for alert in await hook.stored()]
-    assert told == [
+    stored = [(alert["status"], alert["startsAt"][:16]) for alert in await webhook.stored()]
+    assert stored == [
         ("firing", "2026-11-23T18:49"),
         ("firing", "2026-11-23T18:49"),
         ("resolved", "2026-11-23T18:49"),
@@ -122,103 +122,111 @@ async def test_the_same_firing_is_stored_once_and_another_one_again(hook: Hook) 
     ]
 
 
-async def test_each_alert_of_a_group_counts_by_its_own_status(hook: Hook) -> None:
-    trigger = await hook.release()
+async def test_each_alert_of_a_group_counts_by_its_own_status(webhook: AlertWebhook) -> None:
+    trigger = await webhook.release()
     resolved = {**firing(n=1, gate="checkout"), "status": "resolved"}
 
-    await hook.post(resolved, firing(n=2, gate="other"))
-    await hook.post(firing(n=3, gate="checkout"), {"labels": "nonsense"}, {**resolved, "status": "dozing"})
+    await webhook.post(resolved, firing(n=2, gate="other"))
+    await webhook.post(firing(n=3, gate="checkout"), {"labels": "nonsense"}, {**resolved, "status": "dozing"})
 
-    await hook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
-    assert len(await hook.stored()) == 3
-    letters = await hook.driver.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
+    await webhook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+    assert len(await webhook.stored()) == 3
+    letters = await webhook.driver.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
     assert letters.state.messages == 2
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer"])
-async def test_nobody_without_the_token_is_heard(hook: Hook, authorization: str) -> None:
-    answer = await hook.http.post("/alertmanager", json={}, headers={"Authorization": authorization})
+async def test_alerts_without_the_token_are_refused(webhook: AlertWebhook, authorization: str) -> None:
+    answer = await webhook.http.post("/alertmanager", json={}, headers={"Authorization": authorization})
 
     assert answer.status_code == 401
     assert "SLUICEWAY_ALERTMANAGER_TOKEN" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("token", [None, ""])
-async def test_without_a_token_of_its_own_a_monitor_hears_nobody(broker: Broker, token: str | None) -> None:
+async def test_a_monitor_without_a_token_refuses_all_alerts(broker: Broker, token: str | None) -> None:
     async with serving(Monitor(Settings(nats_url=broker.url, alertmanager_token=token))) as http:
-        for shown in ("Bearer ", "Bearer x", ""):
-            answer = await http.post("/alertmanager", json={}, headers={"Authorization": shown.strip()})
+        for authorization in ("Bearer ", "Bearer x", ""):
+            answer = await http.post(
+                "/alertmanager", json={}, headers={"Authorization": authorization.strip()}
+            )
             assert answer.status_code == 401
 
 
-async def test_what_cannot_be_stored_is_answered_with_5xx_and_taken_later(hook: Hook, broker: Broker) -> None:
+async def test_alerts_that_cannot_be_stored_are_answered_with_5xx_and_accepted_later(
+    webhook: AlertWebhook, broker: Broker
+) -> None:
     broker.kill()
-    refused = await hook.post(firing())
+    refused = await webhook.post(firing())
     broker.start()
 
     assert refused.status_code == 503
 
-    async def is_taken() -> bool:
-        return (await hook.post(firing())).status_code == 202
+    async def is_accepted() -> bool:
+        return (await webhook.post(firing())).status_code == 202
 
-    await eventually(is_taken, "the broker is back")
-    assert len(await hook.stored()) == 1
+    await eventually(is_accepted, "the broker is back")
+    assert len(await webhook.stored()) == 1
 
 
-async def test_before_it_knows_its_broker_a_monitor_answers_with_5xx() -> None:
+async def test_before_it_is_connected_a_monitor_answers_with_5xx() -> None:
     monitor = Monitor(Settings(nats_url="nats://127.0.0.1:9", alertmanager_token=TOKEN))
     async with serving(monitor) as http:
         assert (await http.post("/alertmanager", json={"version": "4", "alerts": []})).status_code == 503
 
 
-async def test_a_message_that_is_none_is_refused_and_kept(hook: Hook) -> None:
+async def test_an_invalid_message_is_refused_and_kept(webhook: AlertWebhook) -> None:
     for body in (b"{", b"[]", b'{"version": "3", "alerts": []}', b'{"version": "4"}', b"[" * 100_000):
-        assert (await hook.http.post("/alertmanager", content=body)).status_code == 400
-    too_large = await hook.http.post("/alertmanager", content=b" " * (BODY_BYTES_MAX + 1))
+        assert (await webhook.http.post("/alertmanager", content=body)).status_code == 400
+    too_large = await webhook.http.post("/alertmanager", content=b" " * (BODY_BYTES_MAX + 1))
 
     assert too_large.status_code == 413
-    letters = await hook.driver.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
+    letters = await webhook.driver.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
     assert letters.state.messages == 5
 
 
-async def test_nothing_is_redirected(hook: Hook) -> None:
+async def test_nothing_is_redirected(webhook: AlertWebhook) -> None:
     for path in ("/alertmanager/", "//alertmanager", "/Alertmanager"):
-        assert (await hook.http.post(path, json={})).status_code == 404
-    assert (await hook.http.get("/alertmanager")).status_code == 405
+        assert (await webhook.http.post(path, json={})).status_code == 404
+    assert (await webhook.http.get("/alertmanager")).status_code == 405
 
 
-async def test_an_alert_that_names_no_feature_trips_the_guardrail_that_waits_for_it(hook: Hook) -> None:
-    trigger = await hook.release(
+async def test_an_alert_that_names_no_feature_fails_the_guardrail_with_its_labels(
+    webhook: AlertWebhook,
+) -> None:
+    trigger = await webhook.release(
         phase("dev", guardrails=[PAGER]), phase("prod-eu", bake_ms=LONG_MS), phase("staging", guardrails=[])
     )
-    await hook.driver.reaches(trigger, TriggerStatus.IN_PROGRESS, "prod-eu")
+    await webhook.driver.reaches(trigger, TriggerStatus.IN_PROGRESS, "prod-eu")
 
-    await hook.post(firing("Slow", 1, severity="critical", team="search"))
-    await hook.post(firing("Slow", 2, **CRITICAL, region="staging"))
-    await hook.post(firing("Slow", 3, **CRITICAL, gate="other"))
-    assert (await hook.driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
-    await hook.post(firing("Slow", 4, **CRITICAL))
+    await webhook.post(firing("Slow", 1, severity="critical", team="search"))
+    await webhook.post(firing("Slow", 2, **CRITICAL, region="staging"))
+    await webhook.post(firing("Slow", 3, **CRITICAL, gate="other"))
+    assert (await webhook.driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
+    await webhook.post(firing("Slow", 4, **CRITICAL))
 
-    ended = await hook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+    ended = await webhook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
     assert "guardrail pager of phase dev: alert Slow" in (ended.actions[-1].reason or "")
     assert "region=staging" not in (ended.actions[-1].reason or "")
-    store = MeasurementStore(hook.driver.connection, "/tests")
+    store = MeasurementStore(webhook.driver.connection, "/tests")
     answered = await eventually(lambda: _four(store), "each alert is answered")
-    assert [one.outcome for one in answered] == ["unmatched", "unmatched", "unmatched", "matched"]
+    assert [alert.outcome for alert in answered] == ["unmatched", "unmatched", "unmatched", "matched"]
     assert answered[-1].triggers == (trigger,)
 
 
 async def _four(store: MeasurementStore) -> list[AnsweredAlert] | None:
     answered = await store.answered_alerts()
-    return sorted(answered, key=lambda one: one.sequence) if len(answered) == 4 else None
+    return sorted(answered, key=lambda alert: alert.sequence) if len(answered) == 4 else None
 
 
-async def test_an_alert_may_only_pause(hook: Hook) -> None:
-    trigger = await hook.release(phase("dev", bake_ms=LONG_MS, guardrails=[{**PAGER, "onFailure": "pause"}]))
+async def test_an_alert_may_only_pause(webhook: AlertWebhook) -> None:
+    trigger = await webhook.release(
+        phase("dev", bake_ms=LONG_MS, guardrails=[{**PAGER, "onFailure": "pause"}])
+    )
 
-    await hook.post(firing("Slow", 1, **CRITICAL))
+    await webhook.post(firing("Slow", 1, **CRITICAL))
 
-    await hook.driver.reaches(trigger, TriggerStatus.PAUSED)
+    await webhook.driver.reaches(trigger, TriggerStatus.PAUSED)
 
 
 ALERTS = st.recursive(
@@ -234,10 +242,10 @@ ALERTS = st.recursive(
         {"status": st.sampled_from(("firing", "resolved", "x")), "labels": ALERTS, "fingerprint": ALERTS}
     )
 )
-def test_whatever_an_alert_looks_like_it_is_taken_or_refused_by_name(alert: Any) -> None:
+def test_any_alert_is_accepted_or_refused_with_an_error(alert: Any) -> None:
     try:
-        said = alert_of(alert).name
+        result = parse_alert(alert).name
     except ValueError as error:
-        said = str(error)
+        result = str(error)
 
-    assert said
+    assert result

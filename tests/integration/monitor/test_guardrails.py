@@ -1,4 +1,4 @@
-"""Guardrails on a running system, by a Prometheus that answers as told."""
+"""Guardrails on a running system, with a stub of Prometheus."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -50,15 +50,15 @@ class Running(NamedTuple):
 
         async def look() -> Round | None:
             rounds = await store.rounds(trigger)
-            found = [one for one in rounds if (one.phase_id, one.guardrail) == (phase_id, guardrail)]
-            return found[-1] if found else None
+            of_guardrail = [r for r in rounds if (r.phase_id, r.guardrail) == (phase_id, guardrail)]
+            return of_guardrail[-1] if of_guardrail else None
 
         return await eventually(look, "it is measured")
 
     async def held(self, trigger: str) -> Trigger:
         async def look() -> Trigger | None:
-            found = await self.driver.trigger(trigger)
-            return found if found.held else None
+            current = await self.driver.trigger(trigger)
+            return current if current.held else None
 
         return await eventually(look, f"{trigger} is held")
 
@@ -73,7 +73,7 @@ async def running(broker: Broker, *, monitors: int = 1) -> AsyncIterator[Running
         yield Running(driver, prometheus)
 
 
-async def test_a_release_that_does_well_goes_on_by_itself(broker: Broker) -> None:
+async def test_a_release_with_passing_guardrails_goes_on_by_itself(broker: Broker) -> None:
     async with running(broker) as system:
         trigger = await system.release(phase("dev", guardrails=[ERRORS]), phase("prod-eu"))
 
@@ -84,7 +84,7 @@ async def test_a_release_that_does_well_goes_on_by_itself(broker: Broker) -> Non
 
 
 @pytest.mark.parametrize("monitors", [1, 2])
-async def test_the_failure_beyond_the_limit_rolls_back_and_says_why(broker: Broker, monitors: int) -> None:
+async def test_the_failure_beyond_the_limit_rolls_back_with_its_reason(broker: Broker, monitors: int) -> None:
     async with running(broker, monitors=monitors) as system:
         system.prometheus.answer = lambda query: 0.05
         trigger = await system.release(
@@ -114,10 +114,10 @@ async def test_one_bad_region_is_enough(broker: Broker) -> None:
         assert "in region prod-us-west" in (ended.actions[-1].reason or "")
 
 
-@pytest.mark.parametrize("said", [None, float("nan"), [1.0, 2.0], broken(500), broken(404)])
-async def test_what_is_not_seen_holds_and_rolls_nothing_back(broker: Broker, said: Any) -> None:
+@pytest.mark.parametrize("answer", [None, float("nan"), [1.0, 2.0], broken(500), broken(404)])
+async def test_a_missing_value_holds_and_rolls_nothing_back(broker: Broker, answer: Any) -> None:
     async with running(broker) as system:
-        system.prometheus.answer = lambda query: said
+        system.prometheus.answer = lambda query: answer
         guardrail = {**ERRORS, "consecutiveErrorLimit": 1, "onInconclusive": "hold"}
         trigger = await system.release(phase("dev", guardrails=[guardrail]), phase("prod-eu"))
 
@@ -168,7 +168,9 @@ async def test_a_guardrail_goes_on_while_the_release_is_paused(broker: Broker) -
         await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
 
 
-async def test_a_completed_release_is_observed_and_what_was_live_before_comes_back(broker: Broker) -> None:
+async def test_a_completed_release_is_observed_and_a_roll_back_restores_what_was_live_before(
+    broker: Broker,
+) -> None:
     async with running(broker) as system:
         trigger = await system.release(phase("dev", guardrails=[ERRORS]), observeFor="1h")
         await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
@@ -185,7 +187,7 @@ async def test_a_completed_release_is_observed_and_what_was_live_before_comes_ba
         assert restored.base.version == completed.base.version + 1
 
 
-async def test_only_the_newest_phase_is_taken_back_where_the_pipeline_says_so(broker: Broker) -> None:
+async def test_only_the_newest_phase_is_rolled_back_if_the_pipeline_says_so(broker: Broker) -> None:
     async with running(broker) as system:
         bad = {**ERRORS, "query": 'errors{region="{{ region }}", phase="{{ phase }}"}'}
         system.prometheus.answer = lambda query: 1.0 if "prod-eu" in query else 0.0
@@ -204,7 +206,9 @@ async def test_only_the_newest_phase_is_taken_back_where_the_pipeline_says_so(br
         assert [released.id for released in baking.released] == ["dev", "prod-eu"]
 
 
-async def test_a_guardrail_may_pause_and_counts_anew_after_a_person_goes_on(broker: Broker) -> None:
+async def test_a_guardrail_may_pause_and_counts_from_zero_after_the_release_is_unpaused(
+    broker: Broker,
+) -> None:
     async with running(broker) as system:
         system.prometheus.answer = lambda query: 1.0
         trigger = await system.release(
@@ -234,8 +238,10 @@ async def test_a_pause_also_stops_a_release_that_waits_for_its_review(broker: Br
 
         await system.driver.reaches(trigger, TriggerStatus.PAUSED, "prod-eu")
         system.prometheus.answer = lambda query: 0.0
-        asked = len(system.prometheus.queries)
-        await eventually(lambda: len(system.prometheus.queries) > asked + 1, "no failing answer is under way")
+        before = len(system.prometheus.queries)
+        await eventually(
+            lambda: len(system.prometheus.queries) > before + 1, "no failing answer is under way"
+        )
         await system.driver.act(UnpauseTrigger, trigger)
         await system.driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW, "prod-eu")
 
@@ -254,7 +260,7 @@ async def test_too_few_samples_hold_until_there_are_enough(broker: Broker) -> No
         await system.driver.reaches(trigger, TriggerStatus.COMPLETED)
 
 
-async def test_a_global_incident_takes_no_innocent_change_back(broker: Broker) -> None:
+async def test_a_global_incident_rolls_no_unrelated_change_back(broker: Broker) -> None:
     async with running(broker) as system:
         system.prometheus.answer = lambda query: 0.5
         guardrail = {**ERRORS, "failureCondition": "> 1.5", "baseline": {"compare": "ratio"}}
@@ -270,7 +276,7 @@ async def test_a_global_incident_takes_no_innocent_change_back(broker: Broker) -
         assert "against a baseline of 0.5" in (ended.actions[-1].reason or "")
 
 
-async def test_a_query_that_names_no_region_is_asked_once(broker: Broker) -> None:
+async def test_a_query_that_names_no_region_is_sent_once(broker: Broker) -> None:
     async with running(broker) as system:
         guardrail = {**ERRORS, "query": 'errors{regions=~"{{ regions }}", gate="{{ feature }}"}'}
         everywhere = {**phase("dev", guardrails=[guardrail]), "rules": [{"name": "all"}]}
@@ -280,7 +286,7 @@ async def test_a_query_that_names_no_region_is_asked_once(broker: Broker) -> Non
         regions = "dev|prod-eu|prod-us-east|prod-us-west|staging"
         assert set(system.prometheus.queries) == {f'errors{{regions=~"{regions}", gate="checkout"}}'}
         measured = (await system.round(trigger, "dev")).measurements
-        assert [one.region for one in measured] == [EVERYWHERE]
+        assert [measurement.region for measurement in measured] == [EVERYWHERE]
 
 
 async def test_a_dead_monitor_holds_and_a_new_one_goes_on_counting(broker: Broker) -> None:
@@ -320,7 +326,7 @@ async def test_a_later_phase_waits_for_the_guardrails_of_all_that_are_out(broker
         async def is_blind() -> bool:
             return (await system.round(trigger, "dev")).verdict is Verdict.BLIND
 
-        await eventually(is_blind, "the guardrail sees nothing")
+        await eventually(is_blind, "the last measurement is an error")
         await system.driver.act(ApprovePhase, trigger)
 
         assert "phase dev" in (await system.held(trigger)).held[0]

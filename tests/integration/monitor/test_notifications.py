@@ -1,4 +1,4 @@
-"""Receivers are told what happens: retried, given up, and never in anybody's way."""
+"""Notifications to receivers: delivered, retried, given up, and never in the way of a release."""
 
 import asyncio
 import json
@@ -33,16 +33,16 @@ LONG_MS = 3_600_000
 
 
 class Hook:
-    """A webhook that answers with these statuses, one after the other, then with 204; 0: not at all."""
+    """A webhook that answers with these statuses in turn, then with 204; 0: no answer."""
 
     def __init__(self, statuses: Iterable[int] = ()) -> None:
         self._statuses = list(statuses)
-        self.heard: list[tuple[dict[str, Any], dict[str, str]]] = []
+        self.received: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.url = ""
         self.closing = asyncio.Event()
 
     async def answer(self, request: Request) -> Response:
-        self.heard.append((json.loads(await request.body()), dict(request.headers)))
+        self.received.append((json.loads(await request.body()), dict(request.headers)))
         status = self._statuses.pop(0) if self._statuses else 204
         if status == 0:
             await self.closing.wait()
@@ -50,7 +50,7 @@ class Hook:
 
     @property
     def types(self) -> list[str]:
-        return [event["type"].removeprefix("sluiceway.") for event, _ in self.heard]
+        return [event["type"].removeprefix("sluiceway.") for event, _ in self.received]
 
 
 @asynccontextmanager
@@ -66,13 +66,13 @@ async def listening(*statuses: int) -> AsyncIterator[Hook]:
         hook.closing.set()
 
 
-class Told(NamedTuple):
-    """A system, and what is needed to tell somebody of it."""
+class NotifyingSystem(NamedTuple):
+    """A system, and its notifications to receivers."""
 
     driver: Driver
 
     @asynccontextmanager
-    async def telling(self, *hooks: Hook, **fields: Any) -> AsyncIterator[None]:
+    async def notifying(self, *hooks: Hook, **fields: Any) -> AsyncIterator[None]:
         receivers = [
             Receiver.model_validate({"name": f"hook{n}", "url": hook.url, **fields})
             for n, hook in enumerate(hooks)
@@ -111,73 +111,75 @@ class Told(NamedTuple):
 
 
 @pytest.fixture
-async def told(broker: Broker) -> AsyncIterator[Told]:
+async def system(broker: Broker) -> AsyncIterator[NotifyingSystem]:
     async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver, phase("dev", bake_ms=LONG_MS))
-        yield Told(driver)
+        yield NotifyingSystem(driver)
 
 
-async def test_a_receiver_is_told_once_and_signed(told: Told) -> None:
-    async with listening() as hook, told.telling(hook, secret="s3cret"):
-        trigger = await told.release()
-        await told.driver.act(AbortTrigger, trigger, reason="no")
+async def test_a_receiver_gets_a_signed_notification_once(system: NotifyingSystem) -> None:
+    async with listening() as hook, system.notifying(hook, secret="s3cret"):
+        trigger = await system.release()
+        await system.driver.act(AbortTrigger, trigger, reason="no")
 
-        await eventually(lambda: hook.types == ["trigger_started", "trigger_aborted"], "both are told")
-        event, headers = hook.heard[-1]
+        await eventually(lambda: hook.types == ["trigger_started", "trigger_aborted"], "both are delivered")
+        event, headers = hook.received[-1]
         assert event["data"]["reason"] == "no"
         assert headers["webhook-signature"].startswith("v1,")
         assert headers["webhook-id"] == event["id"]
 
 
-async def test_who_fails_for_a_while_is_told_later(told: Told) -> None:
-    async with listening(503, 429) as hook, told.telling(hook, events=["trigger_started"]):
-        await told.release()
+async def test_a_receiver_that_fails_for_a_while_gets_it_later(system: NotifyingSystem) -> None:
+    async with listening(503, 429) as hook, system.notifying(hook, events=["trigger_started"]):
+        await system.release()
 
-        await eventually(lambda: len(hook.heard) == 3, "it was tried until it was taken")
-        assert len({event["id"] for event, _ in hook.heard}) == 1
-        assert await told.letters() == []
+        await eventually(lambda: len(hook.received) == 3, "it was tried until it was accepted")
+        assert len({event["id"] for event, _ in hook.received}) == 1
+        assert await system.letters() == []
 
 
 @pytest.mark.parametrize(
     ("statuses", "attempts", "why"),
     [((410,), 1, "answered 410"), ((302,), 1, "answered 302"), ((500,) * 9, 3, "answered 500, after 3")],
 )
-async def test_who_does_not_take_it_finds_it_with_the_dead_letters(
-    told: Told, statuses: tuple[int, ...], attempts: int, why: str
+async def test_what_a_receiver_does_not_accept_goes_to_the_dead_letters(
+    system: NotifyingSystem, statuses: tuple[int, ...], attempts: int, why: str
 ) -> None:
-    async with listening(*statuses) as hook, told.telling(hook, events=["trigger_started"]):
-        await told.release()
+    async with listening(*statuses) as hook, system.notifying(hook, events=["trigger_started"]):
+        await system.release()
 
-        (reason,) = await eventually(told.letters, "it is given up")
+        (reason,) = await eventually(system.letters, "it is given up")
         assert reason.startswith("receiver hook0: ")
         assert why in reason
-        assert len(hook.heard) == attempts
+        assert len(hook.received) == attempts
 
 
-async def test_one_that_never_answers_delays_neither_another_one_nor_a_roll_back(told: Told) -> None:
-    async with listening(*(0,) * 99) as dead, listening() as other, told.telling(dead, other):
-        trigger = await told.release()
-        await eventually(lambda: dead.heard, "the dead one was asked")
+async def test_a_receiver_that_never_answers_delays_neither_another_one_nor_a_roll_back(
+    system: NotifyingSystem,
+) -> None:
+    async with listening(*(0,) * 99) as dead, listening() as other, system.notifying(dead, other):
+        trigger = await system.release()
+        await eventually(lambda: dead.received, "the dead one got a request")
 
-        await told.driver.alert("Boom", gate="checkout")
+        await system.driver.alert("Boom", gate="checkout")
 
-        await told.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
-        await eventually(lambda: other.types[-1:] == ["trigger_rolled_back"], "the other one knows")
+        await system.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+        await eventually(lambda: other.types[-1:] == ["trigger_rolled_back"], "the other one has it")
 
 
-async def test_nothing_is_lost_while_nobody_tells_and_while_the_broker_is_away(
-    told: Told, broker: Broker
+async def test_nothing_is_lost_while_no_monitor_runs_and_while_the_broker_is_away(
+    system: NotifyingSystem, broker: Broker
 ) -> None:
     async with listening() as hook:
-        async with told.telling(hook, events=["trigger_started"]):
+        async with system.notifying(hook, events=["trigger_started"]):
             pass
-        await told.release("first")
-        async with told.telling(hook, events=["trigger_started"]):
-            await eventually(lambda: len(hook.heard) == 1, "what happened meanwhile is told")
+        await system.release("first")
+        async with system.notifying(hook, events=["trigger_started"]):
+            await eventually(lambda: len(hook.received) == 1, "the event of the time between is delivered")
             broker.kill()
             broker.start()
-            await eventually(lambda: told.driver.connection.is_alive(), "the broker is back")
-            await told.release("second")
+            await eventually(lambda: system.driver.connection.is_alive(), "the broker is back")
+            await system.release("second")
 
-            await eventually(lambda: len(hook.heard) >= 2, "it goes on")
-        assert {event["subject"] for event, _ in hook.heard} == {"gate.first.1", "gate.second.1"}
+            await eventually(lambda: len(hook.received) >= 2, "it goes on")
+        assert {event["subject"] for event, _ in hook.received} == {"gate.first.1", "gate.second.1"}

@@ -1,4 +1,4 @@
-"""What follows from a verdict: the command, once, and the record of it."""
+"""The action that follows from a verdict: the command, once, and the record of it."""
 
 from typing import Any, cast
 
@@ -18,12 +18,12 @@ LONG = "x" * 100
 ACCEPTED = Reply(outcome=Outcome.ACCEPTED)
 
 
-class Scene:
-    """Somebody who answers commands, and a place for verdicts."""
+class FakeBroker:
+    """Answers commands with these replies, and stores verdicts."""
 
     def __init__(self, *replies: Reply) -> None:
         self.sent: list[Command] = []
-        self.told: list[VerdictChanged] = []
+        self.verdicts: list[VerdictChanged] = []
         self._replies = list(replies)
         self.actions = GuardrailActions(
             cast(Any, self), cast(Any, self), "http://ada:secret@prometheus:9090/"
@@ -34,60 +34,62 @@ class Scene:
         return self._replies.pop(0) if self._replies else ACCEPTED
 
     async def store_verdict(self, change: VerdictChanged) -> None:
-        self.told.append(change)
+        self.verdicts.append(change)
 
 
-def a_watch(**fields: Any) -> ActiveGuardrail:
+def an_active_guardrail(**fields: Any) -> ActiveGuardrail:
     guardrail = {"name": LONG, "query": "up", "failureCondition": "> 1", **fields}
     pipeline = a_pipeline(a_phase(LONG, guardrails=[guardrail]))
     key = FeatureKey(FeatureKind.DYNAMIC_CONFIG, LONG)
-    (watch,) = active_guardrails(simulated_trigger(pipeline, 0, key, 0))
-    return watch
+    (active,) = active_guardrails(simulated_trigger(pipeline, 0, key, 0))
+    return active
 
 
-def a_round(watch: ActiveGuardrail, judgement: Judgement, *, times: int = 1) -> Round:
-    """Return the look at a guardrail after so many measurements that said this."""
+def a_round(active: ActiveGuardrail, judgement: Judgement, *, times: int = 1) -> Round:
+    """Return the round after this many measurements with this judgement."""
     round_ = None
     for time_ms in range(times):
-        one = Measurement(region="eu", query='up{a="b c"}', judgement=judgement, value=5, why="5 is too much")
-        round_ = round_of(watch, round_, [one], time_ms)
+        measurement = Measurement(
+            region="eu", query='up{a="b c"}', judgement=judgement, value=5, why="5 is too much"
+        )
+        round_ = round_of(active, round_, [measurement], time_ms)
     assert round_
     return round_
 
 
-async def test_the_longest_names_are_rolled_back_as_well_as_others() -> None:
-    scene, watch = Scene(), a_watch()
+async def test_a_guardrail_with_the_longest_names_rolls_back() -> None:
+    broker, active = FakeBroker(), an_active_guardrail()
 
-    await scene.actions.act(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
+    await broker.actions.act(active, a_round(active, Judgement.FAILURE), Verdict.PASSING)
 
-    (command,) = scene.sent
+    (command,) = broker.sent
     assert isinstance(command, RollBackTrigger)
     assert command.reason
     assert "5 is too much" in command.reason
     assert command.guardrail["value"] == 5
     assert command.guardrail["url"] == "http://prometheus:9090/graph?g0.expr=up%7Ba%3D%22b%20c%22%7D&g0.tab=0"
-    (told,) = scene.told
-    assert (told.before, told.verdict, told.action) == (Verdict.PASSING, Verdict.FAILED, "rollback")
+    (change,) = broker.verdicts
+    assert (change.before, change.verdict, change.action) == (Verdict.PASSING, Verdict.FAILED, "rollback")
 
 
-async def test_the_same_verdict_sends_the_same_command_and_tells_nothing_more() -> None:
-    scene, watch = Scene(ACCEPTED, Reply(outcome=Outcome.UNCHANGED)), a_watch()
+async def test_the_same_verdict_sends_the_same_command_and_is_recorded_once() -> None:
+    broker, active = FakeBroker(ACCEPTED, Reply(outcome=Outcome.UNCHANGED)), an_active_guardrail()
 
-    await scene.actions.act(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
-    await scene.actions.act(watch, a_round(watch, Judgement.FAILURE, times=2), Verdict.FAILED)
+    await broker.actions.act(active, a_round(active, Judgement.FAILURE), Verdict.PASSING)
+    await broker.actions.act(active, a_round(active, Judgement.FAILURE, times=2), Verdict.FAILED)
 
-    assert scene.sent[0].id == scene.sent[1].id
-    assert len(scene.told) == 1
+    assert broker.sent[0].id == broker.sent[1].id
+    assert len(broker.verdicts) == 1
 
 
-async def test_a_command_that_nobody_could_do_is_not_taken_for_done() -> None:
+async def test_a_command_that_no_scheduler_could_process_counts_as_not_done() -> None:
     unavailable = Refusal(code=RefusalCode.UNAVAILABLE, message="later")
-    scene, watch = Scene(Reply(outcome=Outcome.REFUSED, refusal=unavailable)), a_watch()
+    broker, active = FakeBroker(Reply(outcome=Outcome.REFUSED, refusal=unavailable)), an_active_guardrail()
 
     with pytest.raises(Unavailable):
-        await scene.actions.act(watch, a_round(watch, Judgement.FAILURE), Verdict.PASSING)
+        await broker.actions.act(active, a_round(active, Judgement.FAILURE), Verdict.PASSING)
 
-    assert scene.told == []
+    assert broker.verdicts == []
 
 
 @pytest.mark.parametrize(
@@ -103,12 +105,12 @@ async def test_a_command_that_nobody_could_do_is_not_taken_for_done() -> None:
         ({"onInconclusive": "hold"}, Judgement.ERROR, 9, True, None),
     ],
 )
-async def test_it_does_what_its_author_said_and_when(
+async def test_it_does_what_its_author_asked_for_and_when(
     fields: dict[str, Any], judgement: Judgement, times: int, is_due: bool, expected: type[Command] | None
 ) -> None:
-    scene, watch = Scene(), a_watch(**fields)
+    broker, active = FakeBroker(), an_active_guardrail(**fields)
 
-    round_ = a_round(watch, judgement, times=times)
-    await scene.actions.act(watch, round_, round_.verdict, is_due=is_due)
+    round_ = a_round(active, judgement, times=times)
+    await broker.actions.act(active, round_, round_.verdict, is_due=is_due)
 
-    assert [type(command) for command in scene.sent] == ([expected] if expected else [])
+    assert [type(command) for command in broker.sent] == ([expected] if expected else [])
