@@ -44,14 +44,15 @@ class Running(NamedTuple):
         assert reply.feature.trigger
         return reply.feature.trigger.id
 
-    async def round(self, trigger: str, phase_id: str, guardrail: str = "errors") -> Round:
-        """Return the newest round of a guardrail, once there is one."""
+    async def round(self, trigger: str, phase_id: str, verdict: Verdict | None = None) -> Round:
+        """Return the newest round of the guardrail, once there is one, or once it has this verdict."""
         store = MeasurementStore(self.driver.connection, "/tests")
 
         async def look() -> Round | None:
             rounds = await store.rounds(trigger)
-            of_guardrail = [r for r in rounds if (r.phase_id, r.guardrail) == (phase_id, guardrail)]
-            return of_guardrail[-1] if of_guardrail else None
+            of_guardrail = [r for r in rounds if (r.phase_id, r.guardrail) == (phase_id, "errors")]
+            newest = of_guardrail[-1] if of_guardrail else None
+            return newest if newest and verdict in (None, newest.verdict) else None
 
         return await eventually(look, "it is measured")
 
@@ -267,7 +268,7 @@ async def test_a_global_incident_rolls_no_unrelated_change_back(broker: Broker) 
         trigger = await system.release(
             phase("dev", bake_ms=LONG_MS, guardrails=[guardrail]), phase("prod-eu")
         )
-        measured = (await system.round(trigger, "dev")).measurements[0]
+        measured = (await system.round(trigger, "dev", Verdict.PASSING)).measurements[0]
         assert (measured.judgement, measured.value, measured.baseline) == (Judgement.SUCCESS, 1.0, 0.5)
 
         system.prometheus.answer = lambda query: 5.0 if '"dev"' in query else 0.5
