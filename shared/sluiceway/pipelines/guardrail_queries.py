@@ -23,8 +23,8 @@ REGIONS_MAX = 200
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
-class MissingAttribute(Exception):
-    """A region lacks an attribute that a query names."""
+class UnknownValue(Exception):
+    """A placeholder of a query has no value."""
 
 
 class GuardrailQuery(NamedTuple):
@@ -144,7 +144,7 @@ def _query(
         query = _filled(guardrail.query, values, covered)
         samples = _filled(guardrail.min_samples.query, values, covered) if guardrail.min_samples else None
         baselines = _baseline_queries(guardrail.query, values, baseline) if baseline else None
-    except MissingAttribute as error:
+    except UnknownValue as error:
         return GuardrailQuery(name, guardrail.query, error=str(error))
     return GuardrailQuery(name, query, samples, baselines)
 
@@ -165,6 +165,8 @@ def _value(name: str, values: Mapping[str, str], regions: list[Region]) -> str:
         return values[name]
     if name == "regions":
         return "|".join(region.name for region in regions[:REGIONS_MAX])
+    if not regions:
+        raise UnknownValue(f"{{{{ {name} }}}} has no value: the phase covers no region")
     region = regions[0]
     if name == "region":
         return region.name
@@ -172,7 +174,7 @@ def _value(name: str, values: Mapping[str, str], regions: list[Region]) -> str:
         return region.environment
     attribute = name.removeprefix(ATTRIBUTE)
     if attribute not in region.attributes:
-        raise MissingAttribute(f"region {region.name!r} has no attribute {attribute!r}")
+        raise UnknownValue(f"region {region.name!r} has no attribute {attribute!r}")
     return str(region.attributes[attribute])
 
 

@@ -81,6 +81,22 @@ def test_a_region_without_the_attribute_is_an_error_of_that_region_alone() -> No
     assert query.error == "region 'prod-us' has no attribute 'host'"
 
 
+def test_samples_of_a_region_are_an_error_if_the_phase_covers_none() -> None:
+    guardrail = MetricGuardrail.model_validate(
+        {
+            "name": "g",
+            "query": "up",
+            "failureCondition": "> 1",
+            "minSamples": {"query": 'n{r="{{ region }}"}', "atLeast": 1},
+        }
+    )
+    trigger = a_trigger(a_phase("dev"))
+
+    (query,) = guardrail_queries(guardrail, trigger, trigger.current_run.phase, ())
+
+    assert query.error == "{{ region }} has no value: the phase covers no region"
+
+
 def test_the_baseline_is_the_same_query_where_nothing_is_released() -> None:
     query = 'x{r="{{ region }}"}'
 
