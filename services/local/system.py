@@ -1,4 +1,4 @@
-"""All processes together: a broker, the services, and an edge for every region of the catalogue."""
+"""All processes together: a broker, the services, and an edge for each region in the catalogue."""
 
 import asyncio
 import json
@@ -19,20 +19,21 @@ from sluiceway.service import background_task
 from sluiceway.settings import BrokerSettings
 from sluiceway.tasks import cancel_and_wait
 
-from .broker import EmbeddedBroker, locked
+from .broker import EmbeddedBroker, lock_file
 from .processes import (
     RESTART_FIRST_SECONDS,
     RESTART_MAX_SECONDS,
-    STAYED_UP_SECONDS,
-    Ended,
+    STABLE_SECONDS,
     ManagedProcess,
+    ProcessExit,
     ProcessSpec,
 )
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("scheduler", "evaluator_publisher", "monitor", "console")
 READY_SECONDS = 60.0
-LOOK_EVERY_SECONDS = 0.05
+REPLICAS_MAX = 20
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,17 @@ class Options:
     """What to run, and where."""
 
     data_dir: Path = Path("data")
-    #: An existing broker in place of the embedded one.
+    #: An existing broker to use instead of the embedded one.
     nats_url: str | None = None
     port: int = 0
     restart: bool = True
-    #: Process → number of replicas, where it is not one.
+    #: Process → number of replicas; 1 for those that are not listed.
     scale: Mapping[str, int] = field(default_factory=dict)
-    tell: Callable[[str], None] = lambda line: None
+    print_line: Callable[[str], None] = lambda line: None
 
 
 class System:
-    """What runs. `system.json` in the data folder always says the same."""
+    """The processes that run. `system.json` in the data folder lists them too."""
 
     def __init__(self, options: Options, broker: EmbeddedBroker | None, nats_url: str) -> None:
         self.nats_url = nats_url
@@ -58,8 +59,8 @@ class System:
         self.processes: dict[str, ManagedProcess] = {}
         self._options = options
         self._broker = broker
-        self._edges = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._edges_lock = asyncio.Lock()
+        self._region_tasks: set[asyncio.Task[None]] = set()
 
     async def start_service(self, name: str) -> None:
         """Start a service and its replicas."""
@@ -77,9 +78,9 @@ class System:
                 return {}
 
     def _secret(self, setting: str, file_name: str) -> str:
-        """Return a secret: as the environment says, else one of our own, which stays the same."""
-        if given := os.environ.get(f"SLUICEWAY_{setting}"):
-            return given
+        """Return the secret in the environment, else a generated one that is kept in a file."""
+        if configured := os.environ.get(f"SLUICEWAY_{setting}"):
+            return configured
         file = self.data_dir / file_name
         if not file.exists():
             file.touch(mode=0o600)
@@ -88,70 +89,70 @@ class System:
 
     @property
     def first_key_file(self) -> Path:
-        """Where the console writes its first key, at its first start."""
+        """The file that the console writes its first key to, at its first start."""
         return self.data_dir / "console.key"
 
-    def console(self) -> str:
-        """Return the address of the console."""
+    def console_url(self) -> str:
+        """Return the URL of the console."""
         return self.processes["console"].http or ""
 
     async def ready(self) -> None:
-        """Return once every process says that it is ready; `Misconfigured` where one does not."""
+        """Wait until every process is ready; `Misconfigured` if one is not within `READY_SECONDS`."""
         try:
             async with asyncio.timeout(READY_SECONDS):
-                while missing := await self.missing():  # noqa: ASYNC110 (pages of other processes)
-                    await asyncio.sleep(LOOK_EVERY_SECONDS)
+                while unready := await self.unready():  # noqa: ASYNC110 (other processes)
+                    await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            what = "; ".join(f"{name}: {why}" for name, why in missing.items())
+            what = "; ".join(f"{name}: {reason}" for name, reason in unready.items())
             raise Misconfigured(
-                f"not ready after {READY_SECONDS:g} s: {what}; logs: {self.data_dir / 'logs'}"
+                f"not ready after {READY_SECONDS:g} s: {what}; see the logs in {self.data_dir / 'logs'}"
             ) from None
 
-    async def missing(self) -> dict[str, str]:
-        """Return which processes are not ready, and why."""
-        looks = {name: asyncio.to_thread(_why_not_ready, p.http) for name, p in self.processes.items()}
-        answers = zip(looks, await asyncio.gather(*looks.values()), strict=True)
-        return {name: why for name, why in answers if why}
+    async def unready(self) -> dict[str, str]:
+        """Return the processes that are not ready, each with the reason."""
+        checks = {name: asyncio.to_thread(_why_not_ready, p.http) for name, p in self.processes.items()}
+        reasons = zip(checks, await asyncio.gather(*checks.values()), strict=True)
+        return {name: reason for name, reason in reasons if reason}
 
-    def edges(self) -> dict[str, str]:
-        """Return the address of every edge, by its name."""
+    def edge_urls(self) -> dict[str, str]:
+        """Return the URL of each edge by the name of its process."""
         return {name: p.http or "" for name, p in self.processes.items() if name.startswith("edge-")}
 
-    def note_region(self, kind: str, name: str, stored: StoredDocument | None) -> None:
-        """Take a region that came or went: its edge does too."""
+    def on_catalogue_change(self, kind: str, name: str, stored: StoredDocument | None) -> None:
+        """Start the edge of a region that was saved, and stop that of one that was deleted."""
         if kind == "region":
-            task = asyncio.create_task(self._follow_region(name, is_there=stored is not None))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = asyncio.create_task(self._update_edges(name, exists=stored is not None))
+            self._region_tasks.add(task)
+            task.add_done_callback(self._region_tasks.discard)
 
-    async def settled(self) -> None:
-        """Return once every edge that is due has been started."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
+    async def edges_started(self) -> None:
+        """Wait until the edges of all known regions have been started."""
+        while self._region_tasks:
+            await asyncio.gather(*self._region_tasks)
 
     async def stop(self) -> None:
-        """End every process, all at once."""
-        for task in tuple(self._tasks):
+        """Stop all processes, at the same time."""
+        for task in tuple(self._region_tasks):
             await cancel_and_wait(task)
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
         self.write()
 
     def write(self) -> None:
-        """Write `system.json`, as a whole."""
+        """Write `system.json` atomically."""
         processes = {name: {"pid": p.pid, "http": p.http} for name, p in self.processes.items()}
         if self._broker:
             processes["broker"] = {"pid": self._broker.pid, "http": None}
         content = {"nats_url": self.nats_url, "processes": processes}
         write_atomically(self.data_dir / "system.json", json.dumps(content, indent=2) + "\n")
 
-    async def _follow_region(self, name: str, *, is_there: bool) -> None:
-        async with self._edges:
+    async def _update_edges(self, name: str, *, exists: bool) -> None:
+        async with self._edges_lock:
             for replica in _replicas(f"edge-{name}", self._options.scale):
-                if is_there and replica not in self.processes:
+                if exists and replica not in self.processes:
                     snapshots = str(self.data_dir / "edges")
                     settings = {"REGION": name, "INSTANCE": replica, "SNAPSHOT_DIR": snapshots}
                     await self._start(replica, "services.edge", settings)
-                elif not is_there and replica in self.processes:
+                elif not exists and replica in self.processes:
                     await self.processes.pop(replica).stop()
                     self.write()
 
@@ -168,34 +169,31 @@ class System:
             self.data_dir,
             restart=self._options.restart,
             on_change=self.write,
-            on_ended=self._tell_ended,
+            on_exit=self._print_exit,
         )
         self.processes[name] = process
         await process.start()
-        self._options.tell(f"started {name} (process {process.pid})")
+        self._options.print_line(f"started {name} (process {process.pid})")
 
-    def _tell_ended(self, ended: Ended) -> None:
-        how = f"was killed by signal {-ended.code}" if ended.code < 0 else f"ended with code {ended.code}"
-        then = (
-            "stays dead"
-            if ended.again_in_seconds is None
-            else f"starts again in {ended.again_in_seconds:g} s"
-        )
-        self._options.tell(f"{ended.name} {how}, {then}; its log: {ended.log}")
+    def _print_exit(self, exited: ProcessExit) -> None:
+        how = f"was killed by signal {-exited.code}" if exited.code < 0 else f"exited with code {exited.code}"
+        delay = exited.restart_in_seconds
+        consequence = "is not restarted" if delay is None else f"restarts in {delay:g} s"
+        self._options.print_line(f"{exited.name} {how} and {consequence}; see its log {exited.log}")
 
-    async def watch_broker(self) -> None:
-        """Start the embedded broker again when it dies."""
+    async def supervise_broker(self) -> None:
+        """Restart the embedded broker whenever it ends."""
         assert self._broker
         delay = RESTART_FIRST_SECONDS
         while True:
-            begun = asyncio.get_running_loop().time()
+            started = asyncio.get_running_loop().time()
             code = await asyncio.to_thread(self._broker.wait)
-            if asyncio.get_running_loop().time() - begun > STAYED_UP_SECONDS:
+            if asyncio.get_running_loop().time() - started > STABLE_SECONDS:
                 delay = RESTART_FIRST_SECONDS
-            again = delay if self._options.restart else None
-            self._tell_ended(Ended("broker", code, again, self._broker.log))
+            restart_in_seconds = delay if self._options.restart else None
+            self._print_exit(ProcessExit("broker", code, restart_in_seconds, self._broker.log))
             self.write()
-            if again is None:
+            if restart_in_seconds is None:
                 await asyncio.Event().wait()
             await asyncio.sleep(delay)
             delay = min(2 * delay, RESTART_MAX_SECONDS)
@@ -205,27 +203,27 @@ class System:
 
 @asynccontextmanager
 async def running_system(options: Options) -> AsyncIterator[System]:
-    """Run everything while the block does; afterwards nothing of it is left.
+    """Run all processes while the block runs, and stop them all afterwards.
 
-    `Misconfigured` or `Unavailable`, with what to do, where it cannot start.
+    `Misconfigured` or `Unavailable`, with what to do, if the system cannot start.
     """
     check_scale(options.scale)
     async with AsyncExitStack() as stack:
         options.data_dir.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(locked(options.data_dir.resolve() / "lock"))
+        stack.enter_context(lock_file(options.data_dir.resolve() / "lock"))
         broker = None
         if options.nats_url is None:
             broker = stack.enter_context(EmbeddedBroker(options.data_dir.resolve() / "broker", options.port))
-            options.tell(f"started broker (process {broker.pid}) at {broker.url}")
+            options.print_line(f"started broker (process {broker.pid}) at {broker.url}")
         url = options.nats_url or (broker.url if broker else "")
         settings = BrokerSettings(nats_url=url)
         async with connected(settings, "local-check", patient=False):
             pass
         system = System(options, broker, url)
         if broker:
-            stack.callback(system.write)  # once more, with the broker ended
+            stack.callback(system.write)  # once more, when the broker has stopped
             stack.callback(broker.stop)
-            await stack.enter_async_context(background_task(system.watch_broker(), "watch broker"))
+            await stack.enter_async_context(background_task(system.supervise_broker(), "supervise broker"))
         stack.push_async_callback(system.stop)
         for name in SERVICES:
             await system.start_service(name)
@@ -236,27 +234,27 @@ async def running_system(options: Options) -> AsyncIterator[System]:
 
 async def _follow_regions(connection: Connection, system: System, stack: AsyncExitStack) -> None:
     view = CatalogueView(connection)
-    view.on_change = system.note_region
+    view.on_change = system.on_catalogue_change
     await stack.enter_async_context(view)
     try:
         async with asyncio.timeout(READY_SECONDS):
             await view.caught_up()
     except TimeoutError:
         raise Misconfigured(
-            f"nobody declared the catalogue within {READY_SECONDS:g} s: does a scheduler run? "
-            f"logs: {system.data_dir / 'logs'}"
+            f"the scheduler did not create the catalogue within {READY_SECONDS:g} s; "
+            f"see the logs in {system.data_dir / 'logs'}"
         ) from None
-    await system.settled()
+    await system.edges_started()
 
 
 def check_scale(scale: Mapping[str, int]) -> None:
-    """Raise `Misconfigured` for a process that cannot be scaled."""
+    """Raise `Misconfigured` if a process does not exist or the number of replicas is invalid."""
     for name, count in scale.items():
         if name not in SERVICES and not name.startswith("edge-"):
             known = ", ".join((*SERVICES, "edge-<region>"))
-            raise Misconfigured(f"--scale {name}: there is no such process; there are {known}")
-        if not 0 <= count <= 20:
-            raise Misconfigured(f"--scale {name}={count}: 0 to 20 replicas are possible")
+            raise Misconfigured(f"--scale {name}: unknown process {name!r} (known: {known})")
+        if not 0 <= count <= REPLICAS_MAX:
+            raise Misconfigured(f"--scale {name}={count}: use 0 to {REPLICAS_MAX} replicas")
 
 
 def _replicas(name: str, scale: Mapping[str, int]) -> list[str]:
@@ -266,7 +264,7 @@ def _replicas(name: str, scale: Mapping[str, int]) -> list[str]:
 
 def _why_not_ready(http: str | None) -> str | None:
     if http is None:
-        return "it has not said where its pages are"
+        return "its HTTP server has not started"
     try:
         with urllib.request.urlopen(f"{http}/readyz", timeout=3):  # noqa: S310 (our own address)
             return None

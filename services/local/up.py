@@ -1,4 +1,4 @@
-"""Start everything and keep it running until Ctrl-C."""
+"""`make up`: starts everything and keeps it running until Ctrl-C."""
 
 import asyncio
 import contextlib
@@ -26,48 +26,48 @@ RETRY_SECONDS = 0.1
 
 
 async def up(options: Options, first_catalogue: Path | None, console: Console) -> None:
-    """Run until SIGINT or SIGTERM; a catalogue that has no region yet gets `first_catalogue`."""
+    """Run until SIGINT or SIGTERM; apply `first_catalogue` if the catalogue has no region yet."""
 
-    def tell(line: str) -> None:
+    def print_line(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    _cancel_on_signal(tell)
+    _cancel_on_signal(print_line)
     with contextlib.suppress(asyncio.CancelledError):
-        async with running_system(replace(options, tell=tell)) as system:
-            await _start(system, first_catalogue, tell)
-            tell(_what_next(system))
-            tell(sign_in(system))
+        async with running_system(replace(options, print_line=print_line)) as system:
+            await _start(system, first_catalogue, print_line)
+            print_line(_next_steps(system))
+            print_line(_sign_in_hint(system))
             await asyncio.Event().wait()
-    tell("stopped; nothing of it runs any more")
+    print_line("stopped; all processes have ended")
 
 
-def _cancel_on_signal(tell: Callable[[str], None]) -> None:
-    """Let the first signal cancel this task, also while it starts; the stop itself is bounded."""
+def _cancel_on_signal(print_line: Callable[[str], None]) -> None:
+    """Cancel this task at the first signal, even while it starts. How long stopping takes is bounded."""
     task = asyncio.current_task()
     assert task
 
     def stop() -> None:
         if not task.cancelling():
-            tell("stopping …")
+            print_line("stopping …")
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
-async def _start(system: System, first_catalogue: Path | None, tell: Callable[[str], None]) -> None:
+async def _start(system: System, first_catalogue: Path | None, print_line: Callable[[str], None]) -> None:
     if first_catalogue and await apply_first(system.nats_url, first_catalogue):
-        tell(f"applied {first_catalogue}, since the catalogue had no region yet")
+        print_line(f"applied {first_catalogue}, because the catalogue had no region yet")
         if first_catalogue == CATALOGUE:
             await apply_to(system.nats_url, FIRST_CHANGE)
-            tell(f"applied {FIRST_CHANGE}, so that there is something to look at")
-    await system.settled()
+            print_line(f"applied {FIRST_CHANGE}, so that the console shows a release")
+    await system.edges_started()
     await system.ready()
-    tell(f"ready: {', '.join(sorted(system.processes))}")
+    print_line(f"ready: {', '.join(sorted(system.processes))}")
 
 
 async def apply_first(nats_url: str, directory: Path) -> bool:
-    """Apply a folder where the catalogue has no region yet; say whether it was applied."""
+    """Apply a folder if the catalogue has no region yet; return whether it was applied."""
     async with connected(BrokerSettings(nats_url=nats_url), "local-apply") as connection:
         if (await catalogue(connection)).regions:
             return False
@@ -76,7 +76,7 @@ async def apply_first(nats_url: str, directory: Path) -> bool:
 
 
 async def apply_to(nats_url: str, path: Path) -> None:
-    """Apply a file or folder, as soon as somebody answers."""
+    """Apply a file or folder as soon as a scheduler answers."""
     async with connected(BrokerSettings(nats_url=nats_url), "local-apply") as connection:
         while True:
             try:
@@ -86,29 +86,29 @@ async def apply_to(nats_url: str, path: Path) -> None:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-def _what_next(system: System) -> str:
-    edges = "\n".join(f"  {name.removeprefix('edge-'):14} {url}" for name, url in system.edges().items())
+def _next_steps(system: System) -> str:
+    edges = "\n".join(f"  {name.removeprefix('edge-'):14} {url}" for name, url in system.edge_urls().items())
     return f"""
-NATS is at {system.nats_url}; what runs is in {system.data_dir / "system.json"}. Try, in another terminal:
+NATS is at {system.nats_url}. {system.data_dir / "system.json"} lists the processes.
+Try this in another terminal:
 
   export SLUICEWAY_NATS_URL={system.nats_url} PATH="$PWD/.venv/bin:$PATH"
   sluiceway get regions
   sluiceway apply -f deploy/examples/changes/new_checkout.yaml
-  sluiceway watch                                    # and, once it waits for review:
+  sluiceway watch                                    # and when the release waits for review:
   sluiceway trigger approve gate.new_checkout.1
   sluiceway alert fire CheckoutErrors --label gate=new_checkout
 
-An Alertmanager may send to {system.processes["monitor"].http}/alertmanager, with the bearer token in
-{system.data_dir / "alertmanager.token"}, unless SLUICEWAY_ALERTMANAGER_TOKEN says another one.
-Guardrails ask the Prometheus that SLUICEWAY_PROMETHEUS_URL names.
+Alertmanager can send alerts to {system.processes["monitor"].http}/alertmanager. The bearer token is the value
+of SLUICEWAY_ALERTMANAGER_TOKEN, or the content of {system.data_dir / "alertmanager.token"}.
+Guardrails query the Prometheus at SLUICEWAY_PROMETHEUS_URL.
 
-Edges, for SDKs with a key (sluiceway key create --region dev):
+SDKs connect to an edge, with a key (sluiceway key create --region dev):
 
 {edges}"""
 
 
-def sign_in(system: System) -> str:
-    """Return where the console is, and how to get in."""
-    key = system.first_key_file
-    how = f"sign in with the key in {key}" if key.exists() else "sign in with a key of yours"
-    return f"\nThe console is at {system.console()} ({how}). Ctrl-C stops everything."
+def _sign_in_hint(system: System) -> str:
+    file = system.first_key_file
+    key = f"the key in {file}" if file.exists() else "one of your keys"
+    return f"\nThe console is at {system.console_url()}; sign in with {key}. Press Ctrl-C to stop everything."

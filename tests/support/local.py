@@ -1,4 +1,4 @@
-"""`python -m services.local up` as a user starts it: every service a process that can be killed."""
+"""`python -m services.local up` as a user starts it: every service is a process that can be killed."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ class LocalSystem:
         return dict(self.state()["processes"])
 
     def kill(self, name: str) -> bool:
-        """`kill -9` a process; says whether it ran."""
+        """Kill a process, as `kill -9` does; return whether it was running."""
         pid = self.processes().get(name, {}).get("pid")
         if pid is None:
             return False
@@ -55,7 +55,7 @@ class LocalSystem:
         return any(line.startswith("ready:") for line in self.output)
 
     async def stop(self, number: int = signal.SIGINT) -> int:
-        """End it as Ctrl-C does; return its exit code."""
+        """Stop it, as Ctrl-C does; return its exit code."""
         if self._process.returncode is None:
             self._process.send_signal(number)
         async with asyncio.timeout(STOP_SECONDS):
@@ -64,7 +64,7 @@ class LocalSystem:
 
 @asynccontextmanager
 async def local_system(data_dir: Path, *arguments: str, **environment: str) -> AsyncIterator[LocalSystem]:
-    """Run `up` until the block ends; every service sees the environment, too."""
+    """Run `up` until the block ends; every service gets the environment too."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.local", "up", "--data-dir", str(data_dir), *arguments),
         cwd=ROOT,
@@ -98,7 +98,7 @@ async def sluiceway(nats_url: str, *arguments: str, stdin: str | None = None) ->
 
 
 def is_running(pid: int) -> bool:
-    """Say whether a process lives; one that has ended and is not waited for does not."""
+    """Return whether a process is running; one that has ended and is a zombie is not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -99,10 +99,10 @@ async def test_a_broker_ends_with_a_supervisor_that_is_killed(tmp_path: Path) ->
     await eventually(lambda: not is_running(pid), "the broker has ended")
 
 
-def test_an_old_server_is_refused_with_the_version_that_is_needed(tmp_path: Path) -> None:
+def test_an_old_server_is_refused_with_the_version_that_is_required(tmp_path: Path) -> None:
     old = tmp_path / "nats-server"
     old.write_text("#!/bin/sh\necho nats-server: v2.9.10\n")
     old.chmod(0o700)
 
-    with pytest.raises(Misconfigured, match=r"v2\.9\.10; at least 2\.12 is needed"):
+    with pytest.raises(Misconfigured, match=r"v2\.9\.10; version 2\.12 or newer is required"):
         _check_version(old)

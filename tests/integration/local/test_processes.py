@@ -1,4 +1,4 @@
-"""A process under watch: started again or not, and ended for certain. Stand-ins take a service's place."""
+"""A managed process: restarted or not, and always stopped. Small scripts stand in for a service."""
 
 import asyncio
 import os
@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 
 from services.local import processes
-from services.local.processes import Ended, ManagedProcess, ProcessSpec
+from services.local.processes import ManagedProcess, ProcessExit, ProcessSpec
 from tests.support.local import ROOT, is_running
 from tests.support.waiting import eventually
 
 URL = "http://127.0.0.1:1"
-ANNOUNCE = f"import os, signal; open(os.environ['SLUICEWAY_HTTP_ANNOUNCE'], 'w').write({URL!r});"
-LASTING = f"{ANNOUNCE} signal.pause()"
-DEAF = (
+#: Writes the URL atomically, as a service does.
+ANNOUNCE = (
+    "import os, signal; file = os.environ['SLUICEWAY_HTTP_ANNOUNCE'];"
+    f" open(file + '.new', 'w').write({URL!r}); os.replace(file + '.new', file);"
+)
+RUNNING = f"{ANNOUNCE} signal.pause()"
+IGNORES_SIGTERM = (
     f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {ANNOUNCE} [signal.pause() for _ in 'xx']"
 )
 SILENT = "import signal; signal.pause()"
@@ -30,7 +34,7 @@ async def main():
     data_dir = pathlib.Path(sys.argv[1])
     spec = ProcessSpec("stand-in", (sys.executable, "-c", sys.argv[2]), {}, data_dir)
     ignore = lambda *_: None
-    process = ManagedProcess(spec, data_dir, restart=True, on_change=ignore, on_ended=ignore)
+    process = ManagedProcess(spec, data_dir, restart=True, on_change=ignore, on_exit=ignore)
     await process.start()
     print(process.pid, flush=True)
     await asyncio.Event().wait()
@@ -38,38 +42,38 @@ asyncio.run(main())
 """
 
 
-class Watched:
-    """A process, and what its watcher told."""
+class Supervised:
+    """A managed process, its exits and the number of its changes."""
 
     def __init__(self, data_dir: Path, code: str, *, restart: bool) -> None:
-        self.ends: list[Ended] = []
+        self.exits: list[ProcessExit] = []
         self.changes = 0
         self.process = ManagedProcess(
             ProcessSpec("stand-in", (sys.executable, "-c", code), {}, data_dir),
             data_dir,
             restart=restart,
-            on_change=self._note_change,
-            on_ended=self.ends.append,
+            on_change=self._count_change,
+            on_exit=self.exits.append,
         )
 
     def kill(self) -> int:
-        """`kill -9` what runs; return its pid."""
+        """Kill the process, as `kill -9` does; return its id."""
         pid = self.process.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         return pid
 
     async def announced(self) -> None:
-        await eventually(lambda: self.process.http, "it has said where its pages are")
+        await eventually(lambda: self.process.http, "it has written its URL")
 
-    def _note_change(self) -> None:
+    def _count_change(self) -> None:
         self.changes += 1
 
 
 @asynccontextmanager
-async def watched(data_dir: Path, code: str, *, restart: bool = True) -> AsyncIterator[Watched]:
-    """Run a stand-in under watch while the block does."""
-    stand_in = Watched(data_dir, code, restart=restart)
+async def supervised(data_dir: Path, code: str, *, restart: bool = True) -> AsyncIterator[Supervised]:
+    """Run a stand-in while the block runs."""
+    stand_in = Supervised(data_dir, code, restart=restart)
     await stand_in.process.start()
     try:
         yield stand_in
@@ -77,67 +81,67 @@ async def watched(data_dir: Path, code: str, *, restart: bool = True) -> AsyncIt
         await stand_in.process.stop()
 
 
-async def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
-    async with watched(tmp_path, LASTING) as stand_in:
+async def test_a_process_that_is_killed_is_restarted(tmp_path: Path) -> None:
+    async with supervised(tmp_path, RUNNING) as stand_in:
         await stand_in.announced()
 
         old = stand_in.kill()
 
         await eventually(lambda: stand_in.process.pid not in (None, old), "it runs again")
         await stand_in.announced()
-        assert stand_in.ends == [Ended("stand-in", -signal.SIGKILL, 0.1, stand_in.process.log)]
+        assert stand_in.exits == [ProcessExit("stand-in", -signal.SIGKILL, 0.1, stand_in.process.log)]
 
 
-async def test_a_process_that_keeps_dying_waits_twice_as_long_each_time(tmp_path: Path) -> None:
-    async with watched(tmp_path, BROKEN) as stand_in:
-        await eventually(lambda: len(stand_in.ends) >= 3, "it has died three times")
+async def test_a_process_that_keeps_failing_waits_twice_as_long_each_time(tmp_path: Path) -> None:
+    async with supervised(tmp_path, BROKEN) as stand_in:
+        await eventually(lambda: len(stand_in.exits) >= 3, "it has failed three times")
 
-        assert [end.again_in_seconds for end in stand_in.ends[:3]] == [0.1, 0.2, 0.4]
-        assert {end.code for end in stand_in.ends} == {3}
+        assert [end.restart_in_seconds for end in stand_in.exits[:3]] == [0.1, 0.2, 0.4]
+        assert {end.code for end in stand_in.exits} == {3}
         assert "out of order" in stand_in.process.log.read_text()
 
 
 async def test_the_wait_never_exceeds_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "RESTART_MAX_SECONDS", 0.2)
-    async with watched(tmp_path, BROKEN) as stand_in:
-        await eventually(lambda: len(stand_in.ends) >= 4, "it has died four times")
+    async with supervised(tmp_path, BROKEN) as stand_in:
+        await eventually(lambda: len(stand_in.exits) >= 4, "it has failed four times")
 
-        assert [end.again_in_seconds for end in stand_in.ends[:4]] == [0.1, 0.2, 0.2, 0.2]
+        assert [end.restart_in_seconds for end in stand_in.exits[:4]] == [0.1, 0.2, 0.2, 0.2]
 
 
-async def test_a_process_that_had_stayed_up_begins_with_the_shortest_wait(
+async def test_a_process_that_had_been_stable_restarts_after_the_shortest_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "STAYED_UP_SECONDS", 0.0)
-    async with watched(tmp_path, BROKEN) as stand_in:
-        await eventually(lambda: len(stand_in.ends) >= 3, "it has died three times")
+    monkeypatch.setattr(processes, "STABLE_SECONDS", 0.0)
+    async with supervised(tmp_path, BROKEN) as stand_in:
+        await eventually(lambda: len(stand_in.exits) >= 3, "it has failed three times")
 
-        assert [end.again_in_seconds for end in stand_in.ends[:3]] == [0.1, 0.1, 0.1]
+        assert [end.restart_in_seconds for end in stand_in.exits[:3]] == [0.1, 0.1, 0.1]
 
 
-async def test_without_restart_a_dead_process_stays_dead(tmp_path: Path) -> None:
-    async with watched(tmp_path, LASTING, restart=False) as stand_in:
+async def test_without_restart_a_killed_process_is_not_restarted(tmp_path: Path) -> None:
+    async with supervised(tmp_path, RUNNING, restart=False) as stand_in:
         await stand_in.announced()
 
         stand_in.kill()
 
-        await eventually(lambda: stand_in.ends, "its death is told")
-        assert stand_in.ends[0].again_in_seconds is None
+        await eventually(lambda: stand_in.exits, "its exit is reported")
+        assert stand_in.exits[0].restart_in_seconds is None
         assert (stand_in.process.pid, stand_in.process.http) == (None, None)
 
 
-async def test_a_stopped_process_is_gone_and_not_started_again(tmp_path: Path) -> None:
-    async with watched(tmp_path, LASTING) as stand_in:
+async def test_a_stopped_process_ends_and_is_not_restarted(tmp_path: Path) -> None:
+    async with supervised(tmp_path, RUNNING) as stand_in:
         await stand_in.announced()
         pid = stand_in.process.pid
         assert pid is not None
 
     assert not is_running(pid)
-    assert (stand_in.process.pid, stand_in.process.http, stand_in.ends) == (None, None, [])
+    assert (stand_in.process.pid, stand_in.process.http, stand_in.exits) == (None, None, [])
 
 
-async def test_a_process_can_be_stopped_before_it_announced_anything(tmp_path: Path) -> None:
-    async with watched(tmp_path, SILENT) as stand_in:
+async def test_a_process_can_be_stopped_before_it_has_written_its_url(tmp_path: Path) -> None:
+    async with supervised(tmp_path, SILENT) as stand_in:
         pid = stand_in.process.pid
         assert pid is not None
 
@@ -145,19 +149,19 @@ async def test_a_process_can_be_stopped_before_it_announced_anything(tmp_path: P
 
 
 async def test_a_process_that_waits_for_its_restart_is_not_started_after_a_stop(tmp_path: Path) -> None:
-    async with watched(tmp_path, BROKEN) as stand_in:
-        await eventually(lambda: stand_in.ends, "it has died")
+    async with supervised(tmp_path, BROKEN) as stand_in:
+        await eventually(lambda: stand_in.exits, "it has failed")
         starts = stand_in.changes
 
     assert stand_in.process.pid is None
     assert stand_in.changes == starts
 
 
-async def test_a_process_that_is_deaf_to_its_stop_is_killed(
+async def test_a_process_that_ignores_sigterm_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
-    async with watched(tmp_path, DEAF) as stand_in:
+    async with supervised(tmp_path, IGNORES_SIGTERM) as stand_in:
         await stand_in.announced()
         pid = stand_in.process.pid
         assert pid is not None
@@ -165,12 +169,12 @@ async def test_a_process_that_is_deaf_to_its_stop_is_killed(
     assert not is_running(pid)
 
 
-async def test_the_url_of_an_earlier_life_is_not_taken_for_this_one(tmp_path: Path) -> None:
+async def test_the_url_of_an_earlier_run_is_ignored(tmp_path: Path) -> None:
     stale = tmp_path / "run" / "stand-in.url"
     stale.parent.mkdir()
     stale.write_text("http://127.0.0.1:2")
 
-    async with watched(tmp_path, LASTING) as stand_in:
+    async with supervised(tmp_path, RUNNING) as stand_in:
         await stand_in.announced()
 
         assert stand_in.process.http == URL

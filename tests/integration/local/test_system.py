@@ -1,4 +1,4 @@
-"""The system as a whole: `system.json`, its lock, its edges, and a start that goes wrong."""
+"""The system as a whole: `system.json`, its lock, its edges, and a start that fails."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ REGION = Region(name="prod-asia", environment="production")
 EDGE = f"edge-{REGION.name}"
 
 
-async def test_system_json_says_what_runs_and_afterwards_that_nothing_does(tmp_path: Path) -> None:
+async def test_system_json_lists_the_processes_and_afterwards_that_none_runs(tmp_path: Path) -> None:
     async with running_system(Options(tmp_path)) as system:
         await system.ready()
         state = _state(tmp_path)
@@ -43,7 +43,7 @@ async def test_system_json_says_what_runs_and_afterwards_that_nothing_does(tmp_p
     assert {process["pid"] for process in _state(tmp_path)["processes"].values()} == {None}
 
 
-async def test_a_killed_broker_is_started_again_at_its_port(tmp_path: Path) -> None:
+async def test_a_killed_broker_is_restarted_at_its_port(tmp_path: Path) -> None:
     async with running_system(Options(tmp_path)) as system:
         url, old = system.nats_url, _pid(tmp_path, "broker")
         assert old is not None
@@ -55,7 +55,7 @@ async def test_a_killed_broker_is_started_again_at_its_port(tmp_path: Path) -> N
             assert await connection.is_alive()
 
 
-async def test_an_edge_comes_and_goes_with_its_region(tmp_path: Path) -> None:
+async def test_an_edge_starts_and_stops_with_its_region(tmp_path: Path) -> None:
     async with running_system(Options(tmp_path, scale={EDGE: 2})) as system:
         await _write(system, REGION.to_json())
         await eventually(lambda: {EDGE, f"{EDGE}-2"} <= _running(tmp_path), "the region has its edges")
@@ -64,7 +64,7 @@ async def test_an_edge_comes_and_goes_with_its_region(tmp_path: Path) -> None:
 
         await _write(system, b"", {KV_OPERATION: "DEL"})
 
-        await eventually(lambda: EDGE not in _state(tmp_path)["processes"], "its edge has gone")
+        await eventually(lambda: EDGE not in _state(tmp_path)["processes"], "its edge has stopped")
         assert not is_running(pid)
 
 
@@ -82,9 +82,7 @@ async def test_a_start_that_fails_half_way_leaves_no_process(tmp_path: Path) -> 
     assert _children() <= before
 
 
-async def test_a_data_folder_has_one_user_also_on_a_broker_of_somebody_else(
-    tmp_path: Path, broker: Broker
-) -> None:
+async def test_a_data_folder_has_one_user_even_on_an_external_broker(tmp_path: Path, broker: Broker) -> None:
     options = Options(tmp_path / "data", broker.url)
     async with running_system(options):
         with pytest.raises(Misconfigured, match=f"in use by process {os.getpid()};"):
@@ -92,12 +90,12 @@ async def test_a_data_folder_has_one_user_also_on_a_broker_of_somebody_else(
                 pass
 
 
-async def test_a_scale_that_is_no_number_gets_one_clear_line() -> None:
+async def test_an_invalid_scale_is_an_error_on_one_line() -> None:
     async with _up("--scale", "scheduler") as process:
         out, error = await process.communicate()
 
     assert (process.returncode, out) == (1, b"")
-    assert error.decode() == "sluiceway: --scale scheduler: write NAME=COUNT, for example scheduler=2\n"
+    assert error.decode() == "sluiceway: --scale scheduler: use NAME=COUNT, for example scheduler=2\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -112,7 +110,7 @@ async def test_a_signal_ends_a_start_that_waits(tmp_path: Path, number: signal.S
         out, error = await process.communicate()
 
     assert (process.returncode, error) == (0, b"")
-    assert "nothing of it runs any more" in out.decode()
+    assert "all processes have ended" in out.decode()
     assert not any(is_running(pid) for pid in pids if pid)
 
 
