@@ -1,7 +1,7 @@
-"""`python -m services.asyncapi`: the public interface as an AsyncAPI document, on standard output.
+"""`python -m services.asyncapi`: prints the public interface as an AsyncAPI document.
 
-What is heard comes from the FastStream apps themselves; what is said into streams and buckets is
-declared here, since conditional writes need more than a FastStream publisher gives.
+The messages that services receive come from their FastStream apps. The messages that they publish are listed
+here, because the services publish with conditional writes, not with FastStream publishers.
 """
 
 import sys
@@ -32,26 +32,26 @@ from .scheduler.settings import Settings as SchedulerSettings
 
 
 class CatalogueEntry(RootModel[Environment | Region | Pipeline | Freeze | SdkKey]):
-    """A document of the catalogue."""
+    """A document in the catalogue."""
 
 
 class DeadLetter(RootModel[bytes]):
-    """The rejected message as it came; the headers say why, and where it was published."""
+    """The rejected message, unchanged. The headers have the reason and the subject it was published to."""
 
 
-#: Subject, model, and what a follower must know.
+#: Subject, model, and what subscribers must know.
 PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     (
         "sluiceway.features.<kind>.<name>",
         FeatureEvent,
-        "Stream FEATURES, by the scheduler: the log of each feature; the last message is its state. "
+        "Stream FEATURES, by the scheduler: the log of each feature. The last message is its state. "
         "Headers: ce-type, ce-id, ce-time, ce-source, Sluiceway-Status, Sluiceway-Due, Sluiceway-Pipeline.",
     ),
     (
         "$KV.RULES.<region>.<kind>.<name>",
         RuleDocument,
-        "Bucket RULES, by the evaluator-publisher: what a region evaluates a feature by. A message with "
-        "the header KV-Operation: DEL takes it away. Headers: Sluiceway-Revision, Sluiceway-Event-Time.",
+        "Bucket RULES, by the evaluator-publisher: the rules of a feature in a region. A message with "
+        "the header KV-Operation: DEL deletes them. Headers: Sluiceway-Revision, Sluiceway-Event-Time.",
     ),
     (
         "$KV.CATALOG.<environment|region|pipeline|freeze|key>.<id>",
@@ -61,23 +61,24 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     (
         "$KV.APPLIED.<region>.<instance>",
         AppliedReport,
-        "Bucket APPLIED, by whoever follows a region: what it has applied. Vanishes a minute after its last.",
+        "Bucket APPLIED, by every instance that follows a region: what it has applied. An entry expires "
+        "one minute after its last update.",
     ),
     (
         "sluiceway.measurements.<trigger>.<phase>.<guardrail>",
         Round,
-        "Stream MEASUREMENTS, by the monitor: each look at a guardrail, and the counts after it; bounded.",
+        "Stream MEASUREMENTS, by the monitor: each evaluation of a guardrail, with the counts so far. "
+        "The number of messages is limited.",
     ),
     (
         "sluiceway.verdicts.<trigger>",
         VerdictChanged,
-        "Stream VERDICTS, by the monitor: a guardrail says something else than before, or was tripped by an "
-        "alert.",
+        "Stream VERDICTS, by the monitor: a guardrail has a new verdict, or an alert tripped it.",
     ),
     (
         "sluiceway.answered_alerts.<source>",
         AnsweredAlert,
-        "Stream VERDICTS, by the monitor: what became of an alert, also where it was about nothing.",
+        "Stream VERDICTS, by the monitor: the result of each alert, even if it matched no release.",
     ),
     (
         "sluiceway.dead_letters.<service>",
@@ -89,17 +90,17 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
 
 def document() -> str:
     """Return the AsyncAPI document as YAML."""
-    heard = (
-        scheduler.build_broker(SchedulerSettings(), _nobody, _no_letters(), _nobody),
-        monitor.build_broker(MonitorSettings(), _nobody, _no_letters()),
-        monitor.build_clearance_broker(MonitorSettings(), _nobody),
+    subscribers = (
+        scheduler.build_broker(SchedulerSettings(), _unused_handler, _unused_dead_letters(), _unused_handler),
+        monitor.build_broker(MonitorSettings(), _unused_handler, _unused_dead_letters()),
+        monitor.build_clearance_broker(MonitorSettings(), _unused_handler),
     )
-    said = NatsBroker()
+    publishers = NatsBroker()
     for subject, model, description in PUBLICATIONS:
-        said.publisher(subject, schema=model, title=subject, description=description)
+        publishers.publisher(subject, schema=model, title=subject, description=description)
     specification = AsyncAPI(
-        *heard,
-        said,
+        *subscribers,
+        publishers,
         title="Sluiceway",
         version=__version__,
         description="Release pipelines for feature gates and dynamic configs.",
@@ -109,7 +110,7 @@ def document() -> str:
 
 
 def _with_replies(content: dict[str, Any]) -> dict[str, Any]:
-    """Add what a command is answered with, which FastStream leaves out."""
+    """Add the reply to each command, which FastStream leaves out."""
     reply = Reply.model_json_schema(ref_template="#/components/schemas/{model}")
     content["components"]["schemas"].update({**reply.pop("$defs"), "Reply": reply})
     content["components"]["messages"]["Reply"] = {
@@ -118,7 +119,7 @@ def _with_replies(content: dict[str, Any]) -> dict[str, Any]:
     }
     content["channels"]["reply"] = {
         "address": None,
-        "description": "The inbox that the sender of a command names.",
+        "description": "The reply subject of the command.",
         "messages": {"Reply": {"$ref": "#/components/messages/Reply"}},
     }
     for name, operation in content["operations"].items():
@@ -134,11 +135,11 @@ def _with_one_server(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-async def _nobody(*_: object) -> NoReturn:
-    raise NotImplementedError("the document is generated, nothing is answered")
+async def _unused_handler(*_: object) -> NoReturn:
+    raise NotImplementedError("the document only describes the handlers; none is called")
 
 
-def _no_letters() -> DeadLetters:
+def _unused_dead_letters() -> DeadLetters:
     return DeadLetters.__new__(DeadLetters)
 
 

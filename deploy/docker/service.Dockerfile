@@ -1,10 +1,10 @@
-# One recipe for all services: docker build --build-arg SERVICE=scheduler -f deploy/docker/service.Dockerfile .
+# Builds any service: docker build --build-arg SERVICE=scheduler -f deploy/docker/service.Dockerfile .
 FROM python:3.12-slim
 ARG SERVICE
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY shared shared
-# The extra has the name of the service, with dashes.
+# The extra has the name of the service, with dashes instead of underscores.
 RUN pip install --no-cache-dir -c constraints.txt ".[$(echo "$SERVICE" | tr _ -)]"
 COPY services/__init__.py services/__init__.py
 COPY services/${SERVICE} services/${SERVICE}

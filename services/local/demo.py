@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from sluiceway.cli import snapshots
 from sluiceway.cli.apply import apply_all
+from sluiceway.cli.current_state import read_catalogue, read_rules
 from sluiceway.cli.document_files import read_documents
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
@@ -116,7 +116,7 @@ class DemoReleases:
 
     async def run(self) -> RecordedRun:
         """Run both releases; return what was recorded."""
-        self._regions = sorted((await snapshots.catalogue(self._connection)).regions)
+        self._regions = sorted((await read_catalogue(self._connection)).regions)
         self._print_line("[b]3. Release[/b] new_checkout: the change works, and the release completes")
         completed = await self._complete("new_checkout.yaml")
         self._print_line("[b]4. Release[/b] checkout_limits: the change causes errors, and an alert fires")
@@ -199,7 +199,7 @@ class DemoReleases:
         """Print every region, with a filled circle if it has the candidate."""
         marked = []
         for region in self._regions:
-            documents = await snapshots.rules(self._connection, region)
+            documents = await read_rules(self._connection, region)
             has_candidate = any(
                 document.trigger == trigger_id
                 for document in documents

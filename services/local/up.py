@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from sluiceway.cli.apply import apply_all
+from sluiceway.cli.current_state import read_catalogue
 from sluiceway.cli.document_files import read_documents
-from sluiceway.cli.snapshots import catalogue
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import connected
 from sluiceway.settings import BrokerSettings
@@ -69,7 +69,7 @@ async def _start(system: System, first_catalogue: Path | None, print_line: Calla
 async def apply_first(nats_url: str, directory: Path) -> bool:
     """Apply a folder if the catalogue has no region yet; return whether it was applied."""
     async with connected(BrokerSettings(nats_url=nats_url), "local-apply") as connection:
-        if (await catalogue(connection)).regions:
+        if (await read_catalogue(connection)).regions:
             return False
     await apply_to(nats_url, directory)
     return True

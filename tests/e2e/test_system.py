@@ -117,7 +117,7 @@ async def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
         await eventually(lambda: not any(map(is_running, pids)), "all its processes have ended")
 
 
-async def test_wrong_use_gets_one_clear_line(tmp_path: Path) -> None:
+async def test_wrong_usage_is_an_error_on_one_line(tmp_path: Path) -> None:
     nowhere = "nats://127.0.0.1:1"
     calls = {
         "no NATS broker answers": [

@@ -1,9 +1,9 @@
-"""The command `sluiceway`: it talks NATS, and decides nothing that the services decide.
+"""The command `sluiceway`. It sends commands to the services over NATS, and reads the streams itself.
 
-- `main`: the commands; `session`: connection, output and errors of one call
-- `documents`: YAML → models; `apply`: models → commands
-- `get`, `views`: what there is, in the Console API's fields
-- `features`, `triggers`, `alerts`, `catalogue`: quick changes and actions
-- `edits`: what a quick change makes of a feature
-- `check`, `simulate`, `watch`, `letters`: looking at things
+- `main`: all commands; `session`: options, connection, output and errors of one invocation
+- `document_files`: YAML → models; `apply`: models → commands
+- `get`, `check`, `watch`: the commands of these names; `current_state`: what they read
+- `*_commands`: the commands of one noun, for example `sluiceway trigger …`
+- `edits`: the changes that `gate set` and `config set` make to a feature
+- `guardrail_table`: the measurements of guardrails as a table
 """

@@ -1,4 +1,4 @@
-"""Models → commands, one after the other; or what they would do."""
+"""Saves documents, one command after the other, or previews what that would do."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
@@ -29,10 +29,10 @@ from ..pipelines.decide import decide
 from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
 from ..views import describe_override, phase_status
-from . import snapshots
+from .current_state import read_catalogue, read_references, read_usage
 from .document_files import Document
 
-#: The kind in a document → what people call it.
+#: `kind` in a document → the noun in messages.
 NOUNS: Mapping[str, str] = {
     "Environment": "environment",
     "Region": "region",
@@ -45,14 +45,14 @@ NOUNS: Mapping[str, str] = {
 
 
 class ApplyResult(NamedTuple):
-    """What became of one document."""
+    """The result of applying one document."""
 
     kind: str
     name: str
     outcome: Outcome
     message: str
     trigger: str | None = None
-    #: What the pipeline's author wants to be read by whoever starts a trigger.
+    #: The notice of the pipeline's author for people who start a trigger.
     notice: str | None = None
     refusal: Refusal | None = None
 
@@ -65,16 +65,16 @@ class ApplyResult(NamedTuple):
 
 
 class ApplyOptions(NamedTuple):
-    """Who saves the documents, why, and whether that starts phases inside freezes as well."""
+    """Who saves the documents, why, and whether phases start even during a freeze."""
 
     actor: str
     reason: str | None = None
     override_freeze: bool = False
 
 
-def command_of(document: Document, wish: ApplyOptions) -> Command:
+def save_command(document: Document, options: ApplyOptions) -> Command:
     """Return the command that saves a document."""
-    actor, reason = wish.actor, wish.reason
+    actor, reason = options.actor, options.reason
     match document:
         case Environment():
             return SaveEnvironment(actor=actor, reason=reason, environment=document)
@@ -86,41 +86,42 @@ def command_of(document: Document, wish: ApplyOptions) -> Command:
             return SaveFreeze(actor=actor, reason=reason, freeze=document)
         case _:
             return SaveFeature(
-                actor=actor, reason=reason, feature=document, override_freeze=wish.override_freeze
+                actor=actor, reason=reason, feature=document, override_freeze=options.override_freeze
             )
 
 
 async def apply_all(
     connection: Connection, documents: Iterable[Document], actor: str, reason: str | None
 ) -> list[ApplyResult]:
-    """Send each document's command, and return what became of each; a refusal stops no other."""
+    """Save each document and return the results. After a refusal it goes on with the next document."""
     return [result async for result in apply_documents(connection, documents, ApplyOptions(actor, reason))]
 
 
 async def apply_documents(
-    connection: Connection, documents: Iterable[Document], wish: ApplyOptions
+    connection: Connection, documents: Iterable[Document], options: ApplyOptions
 ) -> AsyncIterator[ApplyResult]:
-    """Send each document's command, and give what became of each as soon as it is known."""
+    """Save each document, and yield each result as soon as it is known."""
     commands = CommandClient(connection)
-    before = await snapshots.catalogue(connection)
+    before = await read_catalogue(connection)
     for document in documents:
-        reply = await commands.send(command_of(document, wish))
-        yield _applied(document, reply, is_new=not _is_in(before, document))
+        reply = await commands.send(save_command(document, options))
+        yield _result(document, reply, is_new=not _exists_in(before, document))
 
 
 async def preview_documents(
-    connection: Connection, documents: Iterable[Document], wish: ApplyOptions
+    connection: Connection, documents: Iterable[Document], options: ApplyOptions
 ) -> AsyncIterator[ApplyResult]:
-    """Give what applying would do, decided by the very functions that the scheduler decides with.
+    """Yield what applying each document would do, without saving anything.
 
-    Each document meets what those before it would leave behind.
+    The functions that decide are those of the scheduler. Each document is decided on the state that the
+    documents before it would leave.
     """
     feature_log = FeatureLog(connection, "/sluiceway/cli")
-    catalogue, usage = await snapshots.catalogue(connection), await snapshots.usage(connection)
-    catalogue = replace(catalogue, references=await snapshots.references(connection))
+    catalogue, usage = await read_catalogue(connection), await read_usage(connection)
+    catalogue = replace(catalogue, references=await read_references(connection))
     states: dict[FeatureKey, Feature | None] = {}
     for document in documents:
-        command = command_of(document, wish)
+        command = save_command(document, options)
         if isinstance(command, SaveFeature):
             key = command.key
             if key not in states:
@@ -131,28 +132,32 @@ async def preview_documents(
                 states[key] = decision.feature
                 known = {**catalogue.references, key.spec_name: feature_references(decision.feature)}
                 catalogue = replace(catalogue, references=known)
-            yield _would(document, decision)
+            yield _preview(document, decision)
         else:
             change = decide_catalogue(command, catalogue, usage)
-            yield _would(document, change, is_new=not _is_in(catalogue, document))
-            catalogue = _with(catalogue, change)
+            yield _preview(document, change, is_new=not _exists_in(catalogue, document))
+            catalogue = _catalogue_after(catalogue, change)
 
 
-def summary(feature: Feature) -> str:
-    """Return where a feature stands, in words."""
+def describe_progress(feature: Feature) -> str:
+    """Return how far the release of a feature is, for example `…, phase eu, next in 5m`; else `live`."""
     trigger = feature.trigger
     if trigger is None or not trigger.status.is_active:
         return "live"
-    at = f"{trigger.id} {trigger.status}, phase {trigger.current_run.phase.id}"
+    progress = f"{trigger.id} {trigger.status}, phase {trigger.current_run.phase.id}"
     if trigger.held:
-        return f"{at}, held by {'; '.join(trigger.held)}"
+        return f"{progress}, held by {'; '.join(trigger.held)}"
     if trigger.status is TriggerStatus.WAITING_FOR_REVIEW:
-        return f"{at}, {phase_status(trigger, trigger.current_run)}"
-    return f"{at}, next in {format_duration(max(0, trigger.due_ms - now_ms()))}" if trigger.due_ms else at
+        return f"{progress}, {phase_status(trigger, trigger.current_run)}"
+    return (
+        f"{progress}, next in {format_duration(max(0, trigger.due_ms - now_ms()))}"
+        if trigger.due_ms
+        else progress
+    )
 
 
-def _applied(document: Document, reply: Reply, *, is_new: bool) -> ApplyResult:
-    kind, name = _named(document)
+def _result(document: Document, reply: Reply, *, is_new: bool) -> ApplyResult:
+    kind, name = _kind_and_name(document)
     if reply.refusal:
         text = f"refused: {reply.refusal.message}"
         return ApplyResult(kind, name, Outcome.REFUSED, text, refusal=reply.refusal)
@@ -160,31 +165,31 @@ def _applied(document: Document, reply: Reply, *, is_new: bool) -> ApplyResult:
         return ApplyResult(kind, name, Outcome.UNCHANGED, "unchanged")
     if reply.feature is None:
         return ApplyResult(kind, name, Outcome.ACCEPTED, "created" if is_new else "changed")
-    return _saved(kind, name, reply.feature, "started")
+    return _saved_feature(kind, name, reply.feature, "started")
 
 
-def _would(
+def _preview(
     document: Document, decision: Decision | CatalogueDecision, *, is_new: bool = False
 ) -> ApplyResult:
-    kind, name = _named(document)
+    kind, name = _kind_and_name(document)
     match decision:
         case Refusal():
             text = f"would be refused: {decision.message}"
             return ApplyResult(kind, name, Outcome.REFUSED, text, refusal=decision)
         case FeatureEvent(type=EventType.TRIGGER_STARTED):
-            return _saved(kind, name, decision.feature, "would start")
+            return _saved_feature(kind, name, decision.feature, "would start")
         case FeatureEvent():
-            return ApplyResult(kind, name, Outcome.ACCEPTED, "would go live at once")
+            return ApplyResult(kind, name, Outcome.ACCEPTED, "would go live immediately")
         case PutDocument():
             return ApplyResult(kind, name, Outcome.ACCEPTED, f"would be {'created' if is_new else 'changed'}")
         case _:
             return ApplyResult(kind, name, Outcome.UNCHANGED, "unchanged")
 
 
-def _saved(kind: str, name: str, feature: Feature, verb: str) -> ApplyResult:
+def _saved_feature(kind: str, name: str, feature: Feature, verb: str) -> ApplyResult:
     trigger = feature.active_trigger
     if trigger is None:
-        return ApplyResult(kind, name, Outcome.ACCEPTED, "live at once")
+        return ApplyResult(kind, name, Outcome.ACCEPTED, "live immediately")
     return ApplyResult(
         kind,
         name,
@@ -196,11 +201,11 @@ def _saved(kind: str, name: str, feature: Feature, verb: str) -> ApplyResult:
     )
 
 
-def _named(document: Document) -> tuple[str, str]:
+def _kind_and_name(document: Document) -> tuple[str, str]:
     return NOUNS[document.kind], document.id if isinstance(document, Pipeline) else document.name
 
 
-def _is_in(catalogue: Catalogue, document: Document) -> bool:
+def _exists_in(catalogue: Catalogue, document: Document) -> bool:
     match document:
         case Environment():
             return document.name in catalogue.environments
@@ -214,8 +219,8 @@ def _is_in(catalogue: Catalogue, document: Document) -> bool:
             return False
 
 
-def _with(catalogue: Catalogue, change: CatalogueDecision) -> Catalogue:
-    """Return the catalogue as it would be after a change, for the documents behind it."""
+def _catalogue_after(catalogue: Catalogue, change: CatalogueDecision) -> Catalogue:
+    """Return the catalogue as it would be after a change."""
     match change:
         case PutDocument(document=Environment() as environment):
             environments = {**catalogue.environments, environment.name: environment}

@@ -1,4 +1,4 @@
-"""`sluiceway pipeline|region|environment|freeze delete`: take something out of the catalogue."""
+"""`sluiceway pipeline|region|environment|freeze delete`: delete something from the catalogue."""
 
 from typing import Annotated
 
@@ -12,12 +12,12 @@ regions = typer.Typer(help="Delete a region.", no_args_is_help=True)
 environments = typer.Typer(help="Delete an environment.", no_args_is_help=True)
 freezes = typer.Typer(help="Delete a freeze.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument()]
+Name = Annotated[str, typer.Argument(help="The name.")]
 
 
 @command(pipelines, "delete", "sluiceway pipeline delete prod-release")
 async def delete_pipeline(session: CliSession, name: Name, reason: Reason = None) -> None:
-    """Delete a pipeline that no feature is attached to."""
+    """Delete a pipeline that no feature uses."""
     await _delete(session, DeletePipeline(actor=session.actor, reason=reason, pipeline_id=name), name)
 
 
@@ -29,16 +29,16 @@ async def delete_region(session: CliSession, name: Name, reason: Reason = None) 
 
 @command(environments, "delete", "sluiceway environment delete staging")
 async def delete_environment(session: CliSession, name: Name, reason: Reason = None) -> None:
-    """Delete an environment that no region lies in."""
+    """Delete an environment that has no region."""
     await _delete(session, DeleteEnvironment(actor=session.actor, reason=reason, name=name), name)
 
 
-@command(freezes, "delete", "sluiceway freeze delete weekends --reason 'somebody watches now'")
+@command(freezes, "delete", "sluiceway freeze delete weekends --reason 'on-call covers weekends now'")
 async def delete_freeze(session: CliSession, name: Name, reason: Reason = None) -> None:
-    """Delete a freeze; what it holds goes on."""
+    """Delete a freeze. Releases that it held continue."""
     await _delete(session, DeleteFreeze(actor=session.actor, reason=reason, name=name), name)
 
 
 async def _delete(session: CliSession, delete: Command, name: str) -> None:
     reply = await session.send(delete)
-    session.show(reply.to_jsonable(), f"{name} is deleted")
+    session.print_result(reply.to_jsonable(), f"{name} deleted")

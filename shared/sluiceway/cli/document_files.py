@@ -1,4 +1,4 @@
-"""YAML → models; every fault names its file, document and field."""
+"""Reads YAML files into models. Every error names the file, the document and the field."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from .session import CommandFailed
 
 Document = Environment | Region | Pipeline | Freeze | Segment | FeatureGate | DynamicConfig
 
-#: In the order in which they are applied: each may refer to those before it.
+#: `kind` → model, in the order in which documents are applied: each can refer to those before it.
 MODELS: dict[str, type[BaseModel]] = {
     "Environment": Environment,
     "Region": Region,
@@ -31,42 +31,42 @@ SUFFIXES = (".yaml", ".yml")
 
 
 class Source(NamedTuple):
-    """A document, and where it stands."""
+    """A document, and its place in a file."""
 
     document: Any
-    where: str
+    location: str
 
 
 def read_documents(paths: Iterable[str]) -> list[Document]:
-    """Return all documents of these files and folders (`-`: standard input), in applying order.
+    """Return all documents in these files and folders (`-`: standard input), in the order to apply them.
 
-    `CommandFailed`, with every fault of every document, where one of them is not valid.
+    `CommandFailed`, with all errors of all documents, if one is invalid.
     """
-    faults: list[str] = []
-    found: list[Document] = []
+    errors: list[str] = []
+    documents: list[Document] = []
     for name, text in (file for path in paths for file in _texts(path)):
         try:
-            sources = list(_parsed(name, text))
+            sources = list(_parse(name, text))
         except CommandFailed as error:
-            faults.append(str(error))
+            errors.append(str(error))
             continue
         for source in sources:
             try:
-                found.append(_model(source))
+                documents.append(_model(source))
             except CommandFailed as error:
-                faults.append(str(error))
-    if faults:
+                errors.append(str(error))
+    if errors:
         raise CommandFailed(
-            "; ".join(faults), {"code": "invalid", "message": "; ".join(faults), "faults": faults}
+            "; ".join(errors), {"code": "invalid", "message": "; ".join(errors), "faults": errors}
         )
-    if not found:
-        raise CommandFailed(f"no document in {', '.join(paths)}")
+    if not documents:
+        raise CommandFailed(f"{', '.join(paths)} has no document; add one with a `kind`")
     kinds = list(MODELS)
-    return sorted(found, key=lambda document: kinds.index(document.kind))
+    return sorted(documents, key=lambda document: kinds.index(document.kind))
 
 
 def _texts(path: str) -> Iterator[tuple[str, str]]:
-    """Give the name and the text of each file; `CommandFailed` where one cannot be read."""
+    """Yield the name and the text of each file; `CommandFailed` if one cannot be read."""
     try:
         if path == "-":
             yield "standard input", sys.stdin.read()
@@ -74,8 +74,8 @@ def _texts(path: str) -> Iterator[tuple[str, str]]:
         for file in _files(Path(path)):
             yield str(file), file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise CommandFailed(f"{path} cannot be read: {why}") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CommandFailed(f"cannot read {path}: {reason}") from error
 
 
 def _files(path: Path) -> list[Path]:
@@ -84,23 +84,23 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _parsed(name: str, text: str) -> Iterator[Source]:
+def _parse(name: str, text: str) -> Iterator[Source]:
     try:
         for number, document in enumerate(yaml.safe_load_all(text), start=1):
             if document is not None:
                 yield Source(document, f"{name}, document {number}")
     except yaml.YAMLError as error:
-        raise CommandFailed(f"{name} is no YAML: {' '.join(str(error).split())}") from error
+        raise CommandFailed(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def _model(source: Source) -> Document:
     if not isinstance(source.document, dict):
-        raise CommandFailed(f"{source.where}: a mapping with `kind` is expected")
+        raise CommandFailed(f"{source.location}: expected a mapping with `kind`")
     kind = source.document.get("kind")
     model = MODELS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        raise CommandFailed(f"{source.where}: kind {kind!r} is not one of {', '.join(MODELS)}")
+        raise CommandFailed(f"{source.location}: unknown kind {kind!r} (known: {', '.join(MODELS)})")
     try:
         return model.model_validate(source.document)  # type: ignore[return-value]
     except ValidationError as error:
-        raise CommandFailed(f"{source.where} ({kind}): {describe_errors(error)}") from error
+        raise CommandFailed(f"{source.location} ({kind}): {describe_errors(error)}") from error

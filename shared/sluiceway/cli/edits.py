@@ -1,107 +1,138 @@
-"""What a quick change makes of a feature as it is live: its document, with what the call names in place."""
+"""The changes that `gate set` and `config set` make to the document of a feature."""
 
 import itertools
 import json
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from ..contracts.conditions import ConditionType
-from ..contracts.feature import ConfigRule, Feature
+from pydantic import JsonValue, ValidationError
+
+from ..contracts.conditions import Condition, ConditionType
+from ..contracts.feature import ConfigRule, DynamicConfig, Feature, FeatureGate, GateRule
+from ..contracts.validation_errors import describe_errors
 from ..pipelines.feature_documents import authored_document
 from .session import CommandFailed
 
 RULE_NAME = "set"
-EVERYONE: list[dict[str, Any]] = [{"type": "public"}]
-#: How the operators begin that compare with a list.
-LISTS = ("any", "none")
-#: Conditions that --where cannot say; a file can.
-NOT_SAID = {ConditionType.CUSTOM_FIELD, ConditionType.UNIT_ID, ConditionType.PUBLIC}
+EVERYONE = (Condition(type=ConditionType.PUBLIC),)
+#: The prefixes of operators that compare with a list.
+LIST_OPERATOR_PREFIXES = ("any", "none")
+#: Condition types that --where does not support; a file does.
+FILE_ONLY = {ConditionType.CUSTOM_FIELD, ConditionType.UNIT_ID, ConditionType.PUBLIC}
+
+Document = TypeVar("Document", FeatureGate, DynamicConfig)
+Rule = TypeVar("Rule", GateRule, ConfigRule)
 
 
-def document_of(
-    feature: Feature | None,
-    kind: str,
-    name: str,
-    pipeline: str | None,
-    no_pipeline: bool,
-    description: str | None,
-) -> dict[str, Any]:
-    """Return the feature as it is live now, as its author would write it, with what was named changed."""
-    if pipeline and no_pipeline:
-        raise CommandFailed("--pipeline attaches and --no-pipeline detaches; give one of them")
-    document: dict[str, Any] = {"kind": kind, "name": name, "rules": []}
-    if feature:
-        document = authored_document(feature).to_jsonable()
-    if pipeline or no_pipeline:
-        document["releasePipelineID"] = None if no_pipeline else pipeline
-    if description is not None:
-        document["description"] = description
+class RuleScope(NamedTuple):
+    """Whom a rule is for, as far as the options say it; None: not given."""
+
+    environments: tuple[str, ...] | None = None
+    conditions: tuple[Condition, ...] | None = None
+
+    @property
+    def is_given(self) -> bool:
+        return self.environments is not None or self.conditions is not None
+
+    def apply_to(self, rule: Rule) -> Rule:
+        """Return the rule with the given parts of the scope."""
+        given = {name: value for name, value in self._asdict().items() if value is not None}
+        return rule.model_copy(update=given)
+
+
+def live_document(feature: Feature | None, new: Document) -> Document:
+    """Return the feature as it is live now, as its author would write it; `new` if it does not exist."""
+    document = authored_document(feature) if feature else new
+    assert isinstance(document, type(new))
     return document
 
 
-def segment(environments: list[str] | None, where: list[str] | None) -> dict[str, Any]:
-    """Return the fields of a rule that the call names."""
-    named: dict[str, Any] = {"environments": environments} if environments else {}
-    return {**named, "conditions": [_condition(text) for text in where]} if where else named
+def changed(document: Document, **fields: Any) -> Document:
+    """Return a copy with other values in some fields; `ValidationError` if one is invalid."""
+    return type(document).model_validate(document.model_copy(update=fields).to_jsonable())
 
 
-def kept(rules: list[dict[str, Any]], *, anew: bool) -> dict[str, Any]:
-    """Return what stays of a gate's only rule: all of it, or (`anew`) no more than its name and id.
+def with_settings(
+    document: Document, pipeline: str | None, no_pipeline: bool, description: str | None
+) -> Document:
+    """Return the document with the pipeline attached or detached, and the description, if given."""
+    if pipeline and no_pipeline:
+        raise CommandFailed("--pipeline and --no-pipeline contradict each other; give one of them")
+    fields: dict[str, str | None] = {}
+    if pipeline or no_pipeline:
+        fields["release_pipeline_id"] = pipeline
+    if description is not None:
+        fields["description"] = description
+    return changed(document, **fields)
 
-    Those stay since they salt the percentage: whoever is in shall stay in while it grows.
+
+def rule_scope(environments: list[str] | None, where: list[str] | None) -> RuleScope:
+    """Return the scope that --environment and --where give."""
+    conditions = tuple(_condition(text) for text in where) if where else None
+    return RuleScope(tuple(environments) if environments else None, conditions)
+
+
+def rule_to_change(rules: tuple[GateRule, ...], *, for_everyone: bool) -> GateRule:
+    """Return the only rule of a gate; with `for_everyone`, a rule for everyone in its place.
+
+    The name and the id always stay. They are the salt of the percentage, so users who pass keep passing
+    when the percentage grows.
     """
-    if len(rules) > 1 and not anew:
+    if len(rules) > 1 and not for_everyone:
         raise CommandFailed(
-            f"the gate has {len(rules)} rules; say --on to put one in their place, or apply a file"
+            f"the gate has {len(rules)} rules; replace them all by one with --on, or apply a file"
         )
     if len(rules) != 1:
-        return {"name": RULE_NAME, "conditions": EVERYONE}
+        return GateRule(name=RULE_NAME, conditions=EVERYONE)
     only = rules[0]
-    return {"name": only["name"], "id": only["id"], "conditions": EVERYONE} if anew else only
+    return GateRule(name=only.name, id=only.id, conditions=EVERYONE) if for_everyone else only
 
 
 def with_rule(
-    rules: list[dict[str, Any]], covers: dict[str, Any], value: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Return a config's rules with one that `covers` a segment in front, instead of an earlier one for it."""
-    names = {rule["name"] for rule in rules} | {rule["id"] for rule in rules}
-    free = next(
-        name for n in itertools.count(1) if (name := RULE_NAME if n == 1 else f"{RULE_NAME}-{n}") not in names
-    )
-    new = ConfigRule.model_validate({"name": free, "conditions": EVERYONE, **covers, "returnValue": value})
+    rules: tuple[ConfigRule, ...], scope: RuleScope, value: dict[str, JsonValue]
+) -> tuple[ConfigRule, ...]:
+    """Return the rules of a config with one for the scope in front, which replaces one for the same scope."""
+    names = {rule.name for rule in rules} | {rule.id for rule in rules}
+    candidates = (RULE_NAME if n == 1 else f"{RULE_NAME}-{n}" for n in itertools.count(1))
+    name = next(name for name in candidates if name not in names)
+    new = scope.apply_to(ConfigRule(name=name, conditions=EVERYONE, return_value=value))
     others = []
-    for rule in map(ConfigRule.model_validate, rules):
+    for rule in rules:
         if (rule.environments, rule.conditions) == (new.environments, new.conditions):
             new = rule.model_copy(update={"return_value": value})
         else:
             others.append(rule)
-    return [rule.to_jsonable() for rule in (new, *others)]
+    return new, *others
 
 
-def _condition(text: str) -> dict[str, Any]:
+def _condition(text: str) -> Condition:
     parts = text.split(maxsplit=2)
     if len(parts) != 3:
-        raise CommandFailed(f"--where {text!r}: write FIELD OPERATOR VALUE, for example 'country any US,DE'")
+        raise CommandFailed(
+            f"invalid --where {text!r}: use FIELD OPERATOR VALUE, for example 'country any US,DE'"
+        )
     field, operator, values = parts
-    target: Any = values.split(",") if operator.startswith(LISTS) else _number_or_text(values)
-    condition: dict[str, Any] = {"operator": operator, "targetValue": target}
-    if field in set(ConditionType) - NOT_SAID:
-        return {"type": field, **condition}
-    return {"type": "custom_field", "field": field, **condition}
+    target: Any = values.split(",") if operator.startswith(LIST_OPERATOR_PREFIXES) else _json_or_text(values)
+    is_type = field in set(ConditionType) - FILE_ONLY
+    subject = {"type": field} if is_type else {"type": ConditionType.CUSTOM_FIELD, "field": field}
+    try:
+        return Condition.model_validate({**subject, "operator": operator, "targetValue": target})
+    except ValidationError as error:
+        raise CommandFailed(f"invalid --where {text!r}: {describe_errors(error)}") from error
 
 
-def _number_or_text(text: str) -> Any:
+def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """Return the JSON object in `text`; `CommandFailed` where it holds none."""
+def json_object(text: str) -> dict[str, JsonValue]:
+    """Return the JSON object in the text of --value; `CommandFailed` if it is not one."""
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise CommandFailed(f"--value is no JSON: {error}") from error
+        raise CommandFailed(f"--value is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise CommandFailed("--value must be a JSON object, for example '{\"maxItems\": 200}'")
     return value

@@ -1,6 +1,6 @@
-"""`sluiceway gate …`, `sluiceway config …`: quick changes of one feature."""
+"""`sluiceway gate|config|segment …`: change or archive one feature."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -9,29 +9,45 @@ from ..contracts.feature import DynamicConfig, Feature, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.replies import Outcome, Reply
 from ..views import NOUNS, describe_override
-from . import snapshots
-from .apply import summary
-from .edits import document_of, json_object, kept, segment, with_rule
-from .session import CliSession, CommandFailed, OverrideFreeze, Reason, checked_name, command
+from .apply import describe_progress
+from .current_state import read_feature
+from .edits import (
+    changed,
+    json_object,
+    live_document,
+    rule_scope,
+    rule_to_change,
+    with_rule,
+    with_settings,
+)
+from .session import CliSession, CommandFailed, OverrideFreeze, Reason, command, validated_name
 
-gates = typer.Typer(help="Change a gate.", no_args_is_help=True)
-configs = typer.Typer(help="Change a dynamic config.", no_args_is_help=True)
+gates = typer.Typer(help="Change or archive a gate.", no_args_is_help=True)
+configs = typer.Typer(help="Change or archive a dynamic config.", no_args_is_help=True)
 segments = typer.Typer(
-    help="Change a segment; a file (`sluiceway apply -f`) creates one.", no_args_is_help=True
+    help="Archive a segment. To create or change one, apply a file (`sluiceway apply -f`).",
+    no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(help="Letters, digits, - and _.")]
-Environments = Annotated[list[str] | None, typer.Option("--environment", help="Only there; may be repeated.")]
+Name = Annotated[str, typer.Argument(help="The name: letters, digits, - and _.")]
+Environments = Annotated[
+    list[str] | None, typer.Option("--environment", help="Only in this environment. Can be repeated.")
+]
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        "--where", help="'FIELD OPERATOR VALUE[,VALUE]', for example 'country any US,DE'; all must hold."
+        "--where",
+        help="A condition: 'FIELD OPERATOR VALUE[,VALUE]', for example 'country any US,DE'. "
+        "Can be repeated; all must hold.",
     ),
 ]
-Pipeline = Annotated[str | None, typer.Option("--pipeline", help="Attach this pipeline.")]
-NoPipeline = Annotated[bool, typer.Option("--no-pipeline", help="Detach the pipeline.")]
-AtOnce = Annotated[bool, typer.Option("--at-once", help="Go live past the pipeline, which stays attached.")]
-Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
+Pipeline = Annotated[str | None, typer.Option("--pipeline", help="Attach this release pipeline.")]
+NoPipeline = Annotated[bool, typer.Option("--no-pipeline", help="Detach the release pipeline.")]
+AtOnce = Annotated[
+    bool,
+    typer.Option("--at-once", help="Go live immediately, without a release. The pipeline stays attached."),
+]
+Description = Annotated[str | None, typer.Option("--description", help="A description.")]
 
 
 @command(
@@ -44,10 +60,11 @@ async def set_gate(
     session: CliSession,
     name: Name,
     on: Annotated[
-        bool | None, typer.Option("--on/--off", help="On for whom the rest names, or off for all.")
+        bool | None,
+        typer.Option("--on/--off", help="On for the users that the other options name, or off for everyone."),
     ] = None,
     percentage: Annotated[
-        float | None, typer.Option("--pass", min=0, max=100, help="Percent of the users.")
+        float | None, typer.Option("--pass", min=0, max=100, help="Percentage of users who pass.")
     ] = None,
     environment: Environments = None,
     where: Where = None,
@@ -58,20 +75,25 @@ async def set_gate(
     override_freeze: OverrideFreeze = False,
     reason: Reason = None,
 ) -> None:
-    """Save a gate; what is not named stays as it is. With --on, what is not named is everyone."""
-    feature = await _now(session, FeatureKind.GATE, name)
-    document = document_of(feature, "FeatureGate", name, pipeline, no_pipeline, description)
-    named: dict[str, Any] = segment(environment, where)
-    if percentage is not None:
-        named["passPercentage"] = percentage
-    if on is False and named:
-        raise CommandFailed("--off is for everybody; it goes with no --pass, --environment or --where")
+    """Change a gate, or create it. Without --on, only the options that you give change.
+
+    With --on, the gate is on for everyone, or for the users that the other options name.
+    """
+    feature = await _live_feature(session, FeatureKind.GATE, name)
+    document = live_document(feature, FeatureGate(name=name))
+    document = with_settings(document, pipeline, no_pipeline, description)
+    scope = rule_scope(environment, where)
+    names_users = scope.is_given or percentage is not None
+    if on is False and names_users:
+        raise CommandFailed("--off is for everyone; leave out --pass, --environment and --where")
     if on is False:
-        document["rules"] = []
-    elif on or named:
-        document["isEnabled"] = on or document.get("isEnabled", True)
-        document["rules"] = [{**kept(document["rules"], anew=on is True), **named}]
-    await _save(session, FeatureGate, document, reason, at_once=at_once, override_freeze=override_freeze)
+        document = changed(document, rules=())
+    elif on or names_users:
+        rule = scope.apply_to(rule_to_change(document.rules, for_everyone=on is True))
+        if percentage is not None:
+            rule = rule.model_copy(update={"pass_percentage": percentage})
+        document = changed(document, is_enabled=on or document.is_enabled, rules=(rule,))
+    await _save(session, document, reason, at_once=at_once, override_freeze=override_freeze)
 
 
 @command(
@@ -82,7 +104,7 @@ async def set_gate(
 async def set_config(
     session: CliSession,
     name: Name,
-    value: Annotated[str | None, typer.Option("--value", help="A JSON object.")] = None,
+    value: Annotated[str | None, typer.Option("--value", help="The value: a JSON object.")] = None,
     environment: Environments = None,
     where: Where = None,
     pipeline: Pipeline = None,
@@ -92,46 +114,45 @@ async def set_config(
     override_freeze: OverrideFreeze = False,
     reason: Reason = None,
 ) -> None:
-    """Save a config; with --where or --environment the value is for those alone."""
-    feature = await _now(session, FeatureKind.DYNAMIC_CONFIG, name)
-    document = document_of(feature, "DynamicConfig", name, pipeline, no_pipeline, description)
-    if (environment or where) and value is None:
-        raise CommandFailed("--where and --environment need a --value")
-    if value is not None:
-        parsed = json_object(value)
-        if environment or where:
-            document["rules"] = with_rule(document["rules"], segment(environment, where), parsed)
-        else:
-            document["defaultValue"] = parsed
-    await _save(session, DynamicConfig, document, reason, at_once=at_once, override_freeze=override_freeze)
+    """Change a config, or create it. With --where or --environment, the value is only for those users."""
+    feature = await _live_feature(session, FeatureKind.DYNAMIC_CONFIG, name)
+    document = live_document(feature, DynamicConfig(name=name))
+    document = with_settings(document, pipeline, no_pipeline, description)
+    scope = rule_scope(environment, where)
+    if scope.is_given and value is None:
+        raise CommandFailed("--where and --environment require --value")
+    if value is not None and scope.is_given:
+        document = changed(document, rules=with_rule(document.rules, scope, json_object(value)))
+    elif value is not None:
+        document = changed(document, default_value=json_object(value))
+    await _save(session, document, reason, at_once=at_once, override_freeze=override_freeze)
 
 
-@command(gates, "archive", "sluiceway gate archive old_checkout --reason 'nobody asks for it'")
+@command(gates, "archive", "sluiceway gate archive old_checkout --reason 'no longer used'")
 async def archive_gate(session: CliSession, name: Name, reason: Reason = None) -> None:
-    """Take a gate out of every region, at once."""
+    """Archive a gate: remove it from every region immediately."""
     await _archive(session, FeatureKind.GATE, name, reason)
 
 
 @command(configs, "archive", "sluiceway config archive old_limits")
 async def archive_config(session: CliSession, name: Name, reason: Reason = None) -> None:
-    """Take a config out of every region, at once."""
+    """Archive a dynamic config: remove it from every region immediately."""
     await _archive(session, FeatureKind.DYNAMIC_CONFIG, name, reason)
 
 
 @command(segments, "archive", "sluiceway segment archive beta")
 async def archive_segment(session: CliSession, name: Name, reason: Reason = None) -> None:
-    """Take a segment out of every region, at once; nothing may refer to it any more."""
+    """Archive a segment that nothing refers to: remove it from every region immediately."""
     await _archive(session, FeatureKind.SEGMENT, name, reason)
 
 
-async def _now(session: CliSession, kind: FeatureKind, name: str) -> Feature | None:
-    return await snapshots.feature(session.connection, kind, checked_name(NOUNS[kind], name))
+async def _live_feature(session: CliSession, kind: FeatureKind, name: str) -> Feature | None:
+    return await read_feature(session.connection, kind, validated_name(NOUNS[kind], name))
 
 
 async def _save(
     session: CliSession,
-    model: type[FeatureGate] | type[DynamicConfig],
-    document: dict[str, Any],
+    document: FeatureGate | DynamicConfig,
     reason: str | None,
     *,
     at_once: bool,
@@ -140,27 +161,27 @@ async def _save(
     save = SaveFeature(
         actor=session.actor,
         reason=reason,
-        feature=model.model_validate(document),
+        feature=document,
         at_once=at_once,
         override_freeze=override_freeze,
     )
-    _tell(session, await session.send(save))
+    _print_reply(session, await session.send(save))
 
 
 async def _archive(session: CliSession, kind: FeatureKind, name: str, reason: str | None) -> None:
     reply = await session.send(ArchiveFeature(actor=session.actor, reason=reason, kind=kind, name=name))
     text = reply.message if reply.outcome is Outcome.UNCHANGED else f"{kind}.{name}: archived"
-    session.show(reply.to_jsonable(), text or "")
+    session.print_result(reply.to_jsonable(), text or "")
 
 
-def _tell(session: CliSession, reply: Reply) -> None:
+def _print_reply(session: CliSession, reply: Reply) -> None:
     assert reply.feature
     text = reply.message or ""
     if reply.outcome is Outcome.ACCEPTED:
-        text = f"{reply.feature.key}: {summary(reply.feature)}"
+        text = f"{reply.feature.key}: {describe_progress(reply.feature)}"
         trigger = reply.feature.active_trigger
         if trigger:
             text += describe_override(trigger.actions[-1].overrode)
         if trigger and trigger.pipeline.trigger_notice:
             text += f"\n  {trigger.pipeline.trigger_notice}"
-    session.show(reply.to_jsonable(), text)
+    session.print_result(reply.to_jsonable(), text)

@@ -1,6 +1,6 @@
-"""`sluiceway get …`: what there is."""
+"""`sluiceway get …`: show features, triggers, rules and the catalogue."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,21 +18,21 @@ from ..contracts.rule_document import RuleDocument
 from ..messaging.feature_log import FeatureLog
 from ..pipelines.freezes import describe_windows, next_change_ms, open_window
 from ..views import NOUNS, feature_view, status_of, trigger_view
-from . import snapshots
+from .current_state import read_catalogue, read_feature, read_features, read_reports, read_rules
 from .session import CliSession, CommandFailed, command
 
-app = typer.Typer(help="Show what there is.", no_args_is_help=True)
+app = typer.Typer(help="Show features, triggers, rules and the catalogue.", no_args_is_help=True)
 
-Named = Annotated[str | None, typer.Argument(help="Only this one.")]
-Which = Annotated[
-    bool | None, typer.Option("--gate/--config", help="Where a gate and a config share a name.")
+NameArgument = Annotated[str | None, typer.Argument(help="Show only this one.")]
+GateOrConfig = Annotated[
+    bool | None, typer.Option("--gate/--config", help="Select one if a gate and a config have the same name.")
 ]
 
 
 @command(app, "environments", "sluiceway get environments --json")
-async def environments(session: CliSession, name: Named = None) -> None:
+async def environments(session: CliSession, name: NameArgument = None) -> None:
     """Show the environments."""
-    found = (await snapshots.catalogue(session.connection)).environments
+    found = (await read_catalogue(session.connection)).environments
     rows = [
         (e.name, "yes" if e.is_production else "", "yes" if e.requires_release_pipeline else "no")
         for e in found.values()
@@ -48,10 +48,10 @@ async def environments(session: CliSession, name: Named = None) -> None:
 
 
 @command(app, "regions", "sluiceway get regions;  sluiceway get regions prod-eu --json")
-async def regions(session: CliSession, name: Named = None) -> None:
-    """Show the regions, and who follows their rules now."""
-    found = (await snapshots.catalogue(session.connection)).regions
-    live = await snapshots.reports(session.connection)
+async def regions(session: CliSession, name: NameArgument = None) -> None:
+    """Show the regions, and the edges and clients that follow their rules now."""
+    found = (await read_catalogue(session.connection)).regions
+    live = await read_reports(session.connection)
     documents = {
         key: {**region.to_jsonable(), "instances": [report.to_jsonable() for report in live.get(key, ())]}
         for key, region in found.items()
@@ -69,9 +69,9 @@ async def regions(session: CliSession, name: Named = None) -> None:
 
 
 @command(app, "pipelines", "sluiceway get pipelines;  sluiceway get pipelines prod-release --json")
-async def pipelines(session: CliSession, name: Named = None) -> None:
+async def pipelines(session: CliSession, name: NameArgument = None) -> None:
     """Show the pipelines."""
-    found = (await snapshots.catalogue(session.connection)).pipelines
+    found = (await read_catalogue(session.connection)).pipelines
     rows = [
         (
             pipeline.id,
@@ -93,47 +93,52 @@ def _review(phase: Phase) -> str:
 
 
 @command(app, "freezes", "sluiceway get freezes;  sluiceway get freezes weekends --json")
-async def freezes(session: CliSession, name: Named = None) -> None:
-    """Show the freezes: when and where no phase starts, and whether that is now."""
-    found = (await snapshots.catalogue(session.connection)).freezes
+async def freezes(session: CliSession, name: NameArgument = None) -> None:
+    """Show the freezes: when and where no phase starts, and which are active now."""
+    found = (await read_catalogue(session.connection)).freezes
     now = now_ms()
     documents, rows = {}, []
     for freeze in found.values():
         is_on, change = open_window(freeze, now) is not None, next_change_ms(freeze, now)
         documents[freeze.name] = {**freeze.to_jsonable(), "isOn": is_on, "nextChangeMs": change}
         rows.append(
-            (freeze.name, "\n".join(describe_windows(freeze)), _scope(freeze), _now(is_on, change, now))
+            (
+                freeze.name,
+                "\n".join(describe_windows(freeze)),
+                _scope(freeze),
+                _describe_now(is_on, change, now),
+            )
         )
     _show(session, "freeze", name, documents, ("freeze", "windows", "where", "now"), rows)
 
 
 @command(app, "gates", "sluiceway get gates;  sluiceway get gates new_checkout --json")
-async def gates(session: CliSession, name: Named = None) -> None:
+async def gates(session: CliSession, name: NameArgument = None) -> None:
     """Show the gates."""
-    await _features(session, FeatureKind.GATE, name)
+    await _show_features(session, FeatureKind.GATE, name)
 
 
 @command(app, "configs", "sluiceway get configs;  sluiceway get configs checkout_limits --json")
-async def configs(session: CliSession, name: Named = None) -> None:
+async def configs(session: CliSession, name: NameArgument = None) -> None:
     """Show the dynamic configs."""
-    await _features(session, FeatureKind.DYNAMIC_CONFIG, name)
+    await _show_features(session, FeatureKind.DYNAMIC_CONFIG, name)
 
 
 @command(app, "segments", "sluiceway get segments;  sluiceway get segments beta --json")
-async def segments(session: CliSession, name: Named = None) -> None:
+async def segments(session: CliSession, name: NameArgument = None) -> None:
     """Show the segments."""
-    await _features(session, FeatureKind.SEGMENT, name)
+    await _show_features(session, FeatureKind.SEGMENT, name)
 
 
 @command(app, "triggers", "sluiceway get triggers;  sluiceway get triggers gate.new_checkout.1 --json")
-async def triggers(session: CliSession, name: Named = None) -> None:
-    """Show the newest trigger of each feature; with an id, also an older one."""
+async def triggers(session: CliSession, name: NameArgument = None) -> None:
+    """Show the newest trigger of each feature, or any trigger by its id."""
     if name is not None:
         feature, trigger = await find_trigger(session, name)
-        session.show(trigger_view(feature, trigger), lambda: _trigger_table([(feature, trigger)]))
+        session.print_result(trigger_view(feature, trigger), lambda: _trigger_table([(feature, trigger)]))
         return
-    found = [(f, f.trigger) for f in await snapshots.features(session.connection) if f.trigger]
-    session.show([trigger_view(f, t) for f, t in found], lambda: _trigger_table(found))
+    found = [(f, f.trigger) for f in await read_features(session.connection) if f.trigger]
+    session.print_result([trigger_view(f, t) for f, t in found], lambda: _trigger_table(found))
 
 
 @command(
@@ -143,50 +148,52 @@ async def triggers(session: CliSession, name: Named = None) -> None:
 )
 async def rules(
     session: CliSession,
-    name: Named = None,
-    is_gate: Which = None,
+    name: NameArgument = None,
+    is_gate: GateOrConfig = None,
     region: Annotated[str, typer.Option("--region", help="The region.")] = ...,  # type: ignore[assignment]
 ) -> None:
-    """Show the rule documents of a region, as published."""
+    """Show the rule documents that are published for a region."""
     if name is not None:
         document = await find_rules(session, region, name, is_gate)
-        session.show(document.to_jsonable(), lambda: _rule_table([document]))
+        session.print_result(document.to_jsonable(), lambda: _rule_table([document]))
         return
     await _check_region(session, region)
-    found = await snapshots.rules(session.connection, region)
-    session.show([document.to_jsonable() for document in found], lambda: _rule_table(found))
+    found = await read_rules(session.connection, region)
+    session.print_result([document.to_jsonable() for document in found], lambda: _rule_table(found))
 
 
 async def find_rules(session: CliSession, region: str, name: str, is_gate: bool | None) -> RuleDocument:
-    """Return what a region holds of one feature; `CommandFailed` where there is none, or two."""
+    """Return the rules of a feature in a region; `CommandFailed` if there are none, or two kinds."""
     await _check_region(session, region)
     kinds = {None: tuple(FeatureKind), True: (FeatureKind.GATE,), False: (FeatureKind.DYNAMIC_CONFIG,)}
     found = [
         document
-        for document in await snapshots.rules(session.connection, region)
+        for document in await read_rules(session.connection, region)
         if document.name == name and document.kind in kinds[is_gate]
     ]
     if not found:
-        raise CommandFailed(f"region {region} holds no rules of {name!r}")
+        raise CommandFailed(f"region {region} has no rules of {name!r}")
     if len(found) > 1:
-        raise CommandFailed(f"{name} is a gate and a dynamic config; say --gate or --config")
+        raise CommandFailed(f"{name} is both a gate and a dynamic config; use --gate or --config")
     return found[0]
 
 
 async def find_trigger(session: CliSession, trigger_id: str) -> tuple[Feature, Trigger]:
-    """Return a trigger by its id, newest or older; `CommandFailed` where there is none."""
+    """Return a trigger by its id, and its feature; `CommandFailed` if it does not exist."""
     try:
         key = feature_of(TypeAdapter(TriggerId).validate_python(trigger_id))
     except ValidationError:
-        raise CommandFailed(f"{trigger_id!r} is no trigger id; one looks like gate.new_checkout.1") from None
-    newest = await snapshots.feature(session.connection, *key)
+        raise CommandFailed(
+            f"invalid trigger id {trigger_id!r}: use KIND.NAME.NUMBER, for example gate.new_checkout.1"
+        ) from None
+    newest = await read_feature(session.connection, *key)
     if newest and newest.trigger and newest.trigger.id == trigger_id:
         return newest, newest.trigger
     for logged in reversed(await FeatureLog(session.connection, "").read_history(key)):
         feature = logged.event.feature
         if feature.trigger and feature.trigger.id == trigger_id:
             return feature, feature.trigger
-    raise CommandFailed(f"there is no trigger {trigger_id}")
+    raise CommandFailed(f"trigger {trigger_id} does not exist")
 
 
 def _scope(freeze: Freeze) -> str:
@@ -198,16 +205,16 @@ def _scope(freeze: Freeze) -> str:
     return ", ".join(f"{noun} {' or '.join(names)}" for noun, names in parts if names) or "everywhere"
 
 
-def _now(is_on: bool, change: int | None, now: int) -> str:
-    """Return whether a freeze is on, and for how long that stays so."""
+def _describe_now(is_on: bool, change: int | None, now: int) -> str:
+    """Return whether a freeze is on, and when that changes."""
     left = format_duration((change - now) // 1_000 * 1_000) if change is not None else ""
     if is_on:
         return f"on, ends in {left}" if left else "on, always"
     return f"off, starts in {left}" if left else "over"
 
 
-async def _features(session: CliSession, kind: FeatureKind, name: str | None) -> None:
-    found = [f for f in await snapshots.features(session.connection) if f.kind is kind]
+async def _show_features(session: CliSession, kind: FeatureKind, name: str | None) -> None:
+    found = [f for f in await read_features(session.connection) if f.kind is kind]
     rows = [
         (
             f.name,
@@ -232,24 +239,25 @@ def _show(
     rows: Sequence[tuple[str, ...]],
 ) -> None:
     if name is not None:
-        _known(noun, name, documents)
+        check_known(noun, name, documents)
         rows = [row for row in rows if row[0] == name]
-        session.show(documents[name], lambda: table(columns, rows))
+        session.print_result(documents[name], lambda: table(columns, rows))
     else:
-        session.show(list(documents.values()), lambda: table(columns, rows))
+        session.print_result(list(documents.values()), lambda: table(columns, rows))
 
 
 async def _check_region(session: CliSession, region: str) -> None:
-    _known("region", region, (await snapshots.catalogue(session.connection)).regions)
+    check_known("region", region, (await read_catalogue(session.connection)).regions)
 
 
-def _known(noun: str, name: str, known: Any) -> None:
+def check_known(noun: str, name: str, known: Collection[str]) -> None:
+    """Raise `CommandFailed` if `name` is not one of the known names."""
     if name not in known:
-        raise CommandFailed(f"there is no {noun} {name!r} (known: {', '.join(sorted(known)) or 'none'})")
+        raise CommandFailed(f"unknown {noun} {name!r} (known: {', '.join(sorted(known)) or 'none'})")
 
 
 def _rule_table(found: Sequence[RuleDocument]) -> Table:
-    columns = ("feature", "revision", "released by", "taken back", "bytes")
+    columns = ("feature", "revision", "released by", "reverted", "bytes")
     rows = [
         (str(d.key), str(d.revision), d.trigger or "", d.reverted or "", f"{len(d.to_json())}") for d in found
     ]
@@ -270,10 +278,10 @@ def _trigger_table(found: Sequence[tuple[Feature, Trigger]]) -> Table:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Return a plain table."""
-    drawn = Table(box=None, pad_edge=False)
+    """Return a table without borders."""
+    result = Table(box=None, pad_edge=False)
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        result.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
-    return drawn
+        result.add_row(*row)
+    return result

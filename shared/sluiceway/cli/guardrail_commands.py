@@ -1,7 +1,7 @@
 """`sluiceway guardrails …`: try what shall watch a release, before it does."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.table import Table
@@ -17,33 +17,35 @@ from ..pipelines.guardrail_queries import GuardrailQuery, guardrail_queries, is_
 from ..pipelines.measurement import evaluate_measurement
 from ..pipelines.simulation import simulated_trigger
 from ..pipelines.validation import pipeline_errors
-from . import snapshots
+from .current_state import read_catalogue
 from .document_files import Document, read_documents
 from .get import table
-from .session import AlreadyReported, CliSession, CommandFailed, checked_name, command
+from .session import CliSession, CommandFailed, FailedAfterOutput, command, validated_name
 
-app = typer.Typer(help="Try the guardrails of a pipeline.", no_args_is_help=True)
+app = typer.Typer(help="Test the guardrails of a pipeline.", no_args_is_help=True)
 
 Files = Annotated[
-    list[str], typer.Option("--file", "-f", help="A file with pipelines; - for standard input.")
+    list[str], typer.Option("--file", "-f", help="A YAML file with pipelines; - for standard input.")
 ]
 PrometheusUrl = Annotated[
     str,
-    typer.Option("--prometheus", envvar="SLUICEWAY_PROMETHEUS_URL", help="The Prometheus to ask."),
+    typer.Option("--prometheus", envvar="SLUICEWAY_PROMETHEUS_URL", help="URL of the Prometheus to query."),
 ]
 Token = Annotated[
     str | None,
-    typer.Option("--prometheus-token", envvar="SLUICEWAY_PROMETHEUS_TOKEN", help="A bearer token for it."),
+    typer.Option(
+        "--prometheus-token", envvar="SLUICEWAY_PROMETHEUS_TOKEN", help="Bearer token for Prometheus."
+    ),
 ]
-FeatureName = Annotated[str, typer.Option("--feature", help="What {{ feature }} shall stand for.")]
+FeatureName = Annotated[str, typer.Option("--feature", help="Value of {{ feature }} in queries.")]
 
 
 class GuardrailTrial(NamedTuple):
-    """A guardrail to be asked about one region."""
+    """A guardrail, with its query for one region."""
 
     phase: Phase
     guardrail: MetricGuardrail
-    ask: GuardrailQuery
+    query: GuardrailQuery
 
 
 @command(
@@ -55,47 +57,49 @@ class GuardrailTrial(NamedTuple):
 async def try_guardrails(
     session: CliSession,
     file: Files,
-    open_prometheus: PrometheusUrl = "http://127.0.0.1:9090",
+    prometheus_url: PrometheusUrl = "http://127.0.0.1:9090",
     token: Token = None,
     feature: FeatureName = "example",
 ) -> None:
-    """Run each query once, now, and show its value, what it would say, and why.
+    """Run each query once, and show its value, its result and the reason.
 
-    Regions are those of the files, and of the catalogue where a broker answers. Ends with 1 where
-    something would fail, or cannot be told.
+    The regions are those of the files, and those of the catalogue if a broker answers. The exit code is 1
+    if a result is not a success.
     """
     documents = read_documents(file)
     pipelines = [document for document in documents if isinstance(document, Pipeline)]
     if not pipelines:
-        raise CommandFailed("the file names no pipeline: give a document with kind: ReleasePipeline")
-    regions, environments = await _places(session, documents)
-    key = FeatureKey(FeatureKind.GATE, checked_name("feature", feature))
+        raise CommandFailed("the file has no pipeline; add a document with kind: ReleasePipeline")
+    regions, environments = await _regions_and_environments(session, documents)
+    key = FeatureKey(FeatureKind.GATE, validated_name("feature", feature))
     trials = []
     for pipeline in pipelines:
-        if faults := pipeline_errors(pipeline, environments or _named(pipeline), regions):
-            raise CommandFailed(f"pipeline {pipeline.id}: {'; '.join(faults)}")
+        if errors := pipeline_errors(pipeline, environments or _environments_in(pipeline), regions):
+            raise CommandFailed(f"pipeline {pipeline.id}: {'; '.join(errors)}")
         trials += list(_trials(pipeline, key, regions))
-    measured = await _measured(trials, open_prometheus, token)
-    _show(session, pipelines, list(zip(trials, measured, strict=True)))
+    measurements = await _measure(trials, prometheus_url, token)
+    _print(session, pipelines, list(zip(trials, measurements, strict=True)))
 
 
-async def _places(session: CliSession, documents: list[Document]) -> tuple[list[Region], set[str]]:
-    """Return the regions and the names of environments: those that are saved, and those of the files."""
+async def _regions_and_environments(
+    session: CliSession, documents: list[Document]
+) -> tuple[list[Region], set[str]]:
+    """Return the regions and the names of environments in the catalogue and in the files."""
     regions: dict[str, Region] = {}
     environments: set[str] = set()
     try:
-        async with session.connecting():
-            catalogue = await snapshots.catalogue(session.connection)
+        async with session.open_connection():
+            catalogue = await read_catalogue(session.connection)
             regions, environments = dict(catalogue.regions), set(catalogue.environments)
     except Unavailable as error:
-        session.note(f"only what the files hold is known: {error}")
+        session.warn(f"using only the regions and environments in the files: {error}")
     regions |= {document.name: document for document in documents if isinstance(document, Region)}
     environments |= {document.name for document in documents if isinstance(document, Environment)}
     return list(regions.values()), environments
 
 
-def _named(pipeline: Pipeline) -> set[str]:
-    """Return the environments that a pipeline names: without a catalogue all of them are believed."""
+def _environments_in(pipeline: Pipeline) -> set[str]:
+    """Return the environments that a pipeline names; without a catalogue, all of them are valid."""
     return {name for phase in pipeline.phases for rule in phase.rules for name in rule.environments or ()}
 
 
@@ -105,69 +109,84 @@ def _trials(pipeline: Pipeline, key: FeatureKey, regions: list[Region]) -> Itera
         for guardrail in phase.guardrails:
             if isinstance(guardrail, AlertGuardrail):
                 continue
-            found = guardrail_queries(guardrail, trigger, phase, regions)
-            if not found and is_regional(guardrail.query):
-                where = f"guardrail {guardrail.name} of phase {phase.id}"
+            queries = guardrail_queries(guardrail, trigger, phase, regions)
+            if not queries and is_regional(guardrail.query):
                 raise CommandFailed(
-                    f"{where}: the phase covers no known region; add Region documents with -f"
+                    f"guardrail {guardrail.name}: phase {phase.id} covers no known region; "
+                    "add Region documents with -f"
                 )
-            yield from (GuardrailTrial(phase, guardrail, ask) for ask in found)
+            yield from (GuardrailTrial(phase, guardrail, query) for query in queries)
 
 
-async def _measured(trials: list[GuardrailTrial], url: str, token: str | None) -> list[Measurement]:
+async def _measure(trials: list[GuardrailTrial], url: str, token: str | None) -> list[Measurement]:
     try:
         from ..prometheus import open_prometheus
     except ImportError as error:
-        raise CommandFailed("asking a Prometheus needs aiohttp: pip install 'sluiceway[monitor]'") from error
-    begun_ms = now_ms()
-    found = []
-    async with open_prometheus(url, now_ms, token) as asked:
+        raise CommandFailed("querying Prometheus needs aiohttp: pip install 'sluiceway[monitor]'") from error
+    started_ms = now_ms()
+    measurements = []
+    async with open_prometheus(url, now_ms, token) as prometheus:
         for trial in trials:
-            queries = [] if trial.ask.error else [trial.ask.query, *(trial.ask.baseline or ())]
-            queries += [trial.ask.samples] if trial.ask.samples else []
-            answers = {query: await asked.query(query, not_before_ms=begun_ms) for query in queries}
-            found.append(evaluate_measurement(trial.guardrail, trial.ask, answers))
-    return found
+            queries = [] if trial.query.error else [trial.query.query, *(trial.query.baseline or ())]
+            queries += [trial.query.samples] if trial.query.samples else []
+            answers = {query: await prometheus.query(query, not_before_ms=started_ms) for query in queries}
+            measurements.append(evaluate_measurement(trial.guardrail, trial.query, answers))
+    return measurements
 
 
-def _show(
-    session: CliSession, pipelines: list[Pipeline], told: list[tuple[GuardrailTrial, Measurement]]
+def _print(
+    session: CliSession, pipelines: list[Pipeline], results: list[tuple[GuardrailTrial, Measurement]]
 ) -> None:
-    waiting = [
-        {"phase": phase.id, "guardrail": one.name, "matchLabels": one.alert.match_labels}
+    alerts = [
+        (phase, guardrail)
         for pipeline in pipelines
         for phase in pipeline.phases
-        for one in phase.guardrails
-        if isinstance(one, AlertGuardrail)
+        for guardrail in phase.guardrails
+        if isinstance(guardrail, AlertGuardrail)
     ]
-    document: list[dict[str, Any]] = [
-        {"phase": trial.phase.id, "guardrail": trial.guardrail.name, **one.to_jsonable()}
-        for trial, one in told
+    document = [
+        {"phase": trial.phase.id, "guardrail": trial.guardrail.name, **measurement.to_jsonable()}
+        for trial, measurement in results
     ]
-    session.show(document + waiting, lambda: _table(told, waiting))
-    bad = [one for _, one in told if one.judgement is not Judgement.SUCCESS]
-    if bad:
-        raise AlreadyReported(f"{len(bad)} of {len(told)} measurements would not pass, first: {bad[0].why}")
+    document += [
+        {"phase": phase.id, "guardrail": guardrail.name, "matchLabels": guardrail.alert.match_labels}
+        for phase, guardrail in alerts
+    ]
+    session.print_result(document, lambda: _table(results, alerts))
+    failed = [measurement for _, measurement in results if measurement.judgement is not Judgement.SUCCESS]
+    if failed:
+        raise FailedAfterOutput(
+            f"{len(failed)} of {len(results)} measurements would not pass, first: {failed[0].why}"
+        )
 
 
-def _table(told: list[tuple[GuardrailTrial, Measurement]], waiting: list[dict[str, Any]]) -> Table:
+def _table(
+    results: list[tuple[GuardrailTrial, Measurement]], alerts: list[tuple[Phase, AlertGuardrail]]
+) -> Table:
     rows = [
         (
             trial.phase.id,
             trial.guardrail.name,
-            "" if one.region == EVERYWHERE else one.region,
-            "" if one.value is None else f"{one.value:g}",
-            str(one.judgement),
-            one.why,
+            "" if measurement.region == EVERYWHERE else measurement.region,
+            "" if measurement.value is None else f"{measurement.value:g}",
+            str(measurement.judgement),
+            measurement.why,
         )
-        for trial, one in told
+        for trial, measurement in results
     ]
     rows += [
-        (one["phase"], one["guardrail"], "", "", "waits", f"for alerts with {_labels(one['matchLabels'])}")
-        for one in waiting
+        (
+            phase.id,
+            guardrail.name,
+            "",
+            "",
+            "waits",
+            f"for alerts with {_labels(guardrail.alert.match_labels)}",
+        )
+        for phase, guardrail in alerts
     ]
-    return table(("phase", "guardrail", "region", "value", "says", "why"), rows)
+    return table(("phase", "guardrail", "region", "value", "result", "reason"), rows)
 
 
-def _labels(labels: dict[str, str]) -> str:
+def _labels(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in labels.items())

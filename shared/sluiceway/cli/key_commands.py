@@ -1,4 +1,4 @@
-"""`sluiceway key …`: what SDKs show an edge, and what people and machines show the console."""
+"""`sluiceway key …`: the keys of SDKs for an edge, and the keys of people and machines for the console."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -12,12 +12,12 @@ from ..contracts.commands import CreateKey, RevokeKey
 from ..contracts.durations import parse_duration
 from ..contracts.identity import ApiKey, Grant, Role
 from ..pipelines.permissions import describe_grant
-from . import snapshots
+from .current_state import read_catalogue
 from .get import table
 from .session import CliSession, CommandFailed, Reason, command
 
 app = typer.Typer(
-    help="Create, list and revoke keys: of SDKs, for an edge; of people and machines, for the console.",
+    help="Create, list and revoke keys: SDK keys for edges, API keys for the console.",
     no_args_is_help=True,
 )
 
@@ -30,54 +30,61 @@ app = typer.Typer(
 )
 async def create(
     session: CliSession,
-    region: Annotated[str | None, typer.Option("--region", help="The region that an SDK reads.")] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="SDK key: the region whose rules it can read.")
+    ] = None,
     environment: Annotated[
         list[str] | None,
-        typer.Option("--environment", help="The regions that an SDK reads; or where the roles count."),
+        typer.Option(
+            "--environment",
+            help="SDK key: the environment whose rules it can read. "
+            "API key: limit the roles to this environment; can be repeated.",
+        ),
     ] = None,
     role: Annotated[
-        list[Role] | None, typer.Option("--role", help="What the owner may do; may be repeated.")
+        list[Role] | None, typer.Option("--role", help="API key: a role of the owner. Can be repeated.")
     ] = None,
-    owner: Annotated[str | None, typer.Option("--owner", help="Whom the key identifies, in the log.")] = None,
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="API key: the owner, for the audit log.")
+    ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option("--group", help="A group of the owner, for approvals; repeatable."),
+        typer.Option("--group", help="API key: a group of the owner, for approvals. Can be repeated."),
     ] = None,
     pipeline: Annotated[
-        list[str] | None, typer.Option("--pipeline", help="The pipelines that the roles count for.")
+        list[str] | None,
+        typer.Option("--pipeline", help="API key: limit the roles to this pipeline. Can be repeated."),
     ] = None,
     expires: Annotated[
-        str | None, typer.Option("--expires", help="For how long it is valid, for example 90d.")
+        str | None, typer.Option("--expires", help="API key: how long it is valid, for example 90d.")
     ] = None,
     reason: Reason = None,
 ) -> None:
-    """Create a key and show it, once: only a digest of it is stored.
+    """Create a key and print it. It is printed only once, because only a digest is stored.
 
-    With --role it is one for the console, else one for SDKs.
+    With --owner and --role it is an API key for the console, otherwise an SDK key for edges.
     """
     key: str
     stored: SdkKey | ApiKey
     if (role or owner) and region:
         raise CommandFailed(
-            "--region is of a key for SDKs, --role and --owner of one for the console; make two"
+            "--region is for an SDK key, --role and --owner are for an API key; create two keys"
         )
     if role or owner:
-        key, stored = _for_console(role or [], owner, group, environment, pipeline, expires)
+        key, stored = _api_key(role or [], owner, group, environment, pipeline, expires)
     elif group or pipeline or expires:
-        raise CommandFailed(
-            "--group, --pipeline and --expires need a key for the console: give --role and --owner"
-        )
+        raise CommandFailed("--group, --pipeline and --expires are for an API key; add --owner and --role")
     else:
-        key, stored = _for_sdk(region, environment or [])
+        key, stored = _sdk_key(region, environment or [])
     await session.send(CreateKey(actor=session.actor, reason=reason, key=stored))
-    session.show({"id": stored.id, "key": key}, key)
+    session.print_result({"id": stored.id, "key": key}, key)
 
 
-def _for_sdk(region: str | None, environments: list[str]) -> tuple[str, SdkKey]:
+def _sdk_key(region: str | None, environments: list[str]) -> tuple[str, SdkKey]:
     if (region is None) == (not environments) or len(environments) > 1:
         raise CommandFailed(
-            "an SDK's key is for one region or for one environment: give --region or --environment; "
-            "a key for the console needs --role and --owner"
+            "an SDK key is for one region or one environment: give either --region or --environment; "
+            "an API key for the console needs --owner and --role"
         )
     key = sdk_keys.mint()
     environment = environments[0] if environments else None
@@ -87,7 +94,7 @@ def _for_sdk(region: str | None, environments: list[str]) -> tuple[str, SdkKey]:
     )
 
 
-def _for_console(
+def _api_key(
     roles: list[Role],
     owner: str | None,
     groups: list[str] | None,
@@ -96,9 +103,7 @@ def _for_console(
     expires: str | None,
 ) -> tuple[str, ApiKey]:
     if not roles or owner is None:
-        raise CommandFailed(
-            "a key for the console says who it is and what that one may do: give --owner and --role"
-        )
+        raise CommandFailed("an API key needs an owner and at least one role: give both --owner and --role")
     key, now = console_keys.mint(), now_ms()
     scope = {"environments": tuple(environments or ()) or None, "pipelines": tuple(pipelines or ()) or None}
     return key, ApiKey(
@@ -116,17 +121,19 @@ def _lifetime_ms(text: str) -> int:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise CommandFailed(f"--expires: {error}") from error
+        raise CommandFailed(f"invalid --expires: {error}") from error
 
 
 @command(app, "list", "sluiceway key list --json")
-async def list_(session: CliSession) -> None:
-    """Show which keys there are, but not the keys."""
-    catalogue = await snapshots.catalogue(session.connection)
-    found: list[SdkKey | ApiKey] = [*catalogue.keys.values(), *catalogue.api_keys.values()]
-    found.sort(key=lambda key: key.id)
-    columns = ("key", "of", "may", "groups", "created", "expires")
-    session.show([_document(key) for key in found], lambda: table(columns, [_row(key) for key in found]))
+async def list_keys(session: CliSession) -> None:
+    """Show the keys: ids, owners and permissions, but not the keys themselves."""
+    catalogue = await read_catalogue(session.connection)
+    keys: list[SdkKey | ApiKey] = [*catalogue.keys.values(), *catalogue.api_keys.values()]
+    keys.sort(key=lambda key: key.id)
+    columns = ("key", "owner", "permissions", "groups", "created", "expires")
+    session.print_result(
+        [_document(key) for key in keys], lambda: table(columns, [_row(key) for key in keys])
+    )
 
 
 def _document(key: SdkKey | ApiKey) -> dict[str, Any]:
@@ -135,21 +142,23 @@ def _document(key: SdkKey | ApiKey) -> dict[str, Any]:
 
 def _row(key: SdkKey | ApiKey) -> tuple[str, ...]:
     if isinstance(key, SdkKey):
-        place = f"region {key.region}" if key.region else f"environment {key.environment}"
-        return key.id, "an SDK", f"read {place}", "", _day(key.created_ms), ""
-    may = ", ".join(map(describe_grant, key.grants))
+        scope = f"region {key.region}" if key.region else f"environment {key.environment}"
+        return key.id, "an SDK", f"read {scope}", "", _day(key.created_ms), ""
+    permissions = ", ".join(map(describe_grant, key.grants))
     expires = "" if key.expires_ms is None else _day(key.expires_ms)
-    gone = " (expired)" if key.has_expired(now_ms()) else ""
-    return key.id, key.owner, may, ", ".join(key.groups), _day(key.created_ms), f"{expires}{gone}"
+    suffix = " (expired)" if key.has_expired(now_ms()) else ""
+    return key.id, key.owner, permissions, ", ".join(key.groups), _day(key.created_ms), f"{expires}{suffix}"
 
 
-@command(app, "revoke", "sluiceway key revoke 3f9a11c2 --reason 'was in a log'")
+@command(app, "revoke", "sluiceway key revoke 3f9a11c2 --reason 'leaked in a log'")
 async def revoke(
-    session: CliSession, key_id: Annotated[str, typer.Argument(help="The id.")], reason: Reason = None
+    session: CliSession,
+    key_id: Annotated[str, typer.Argument(help="The id of the key.")],
+    reason: Reason = None,
 ) -> None:
-    """Refuse a key from now on, everywhere."""
+    """Revoke a key: it is refused everywhere from now on."""
     await session.send(RevokeKey(actor=session.actor, reason=reason, key_id=key_id))
-    session.show({"id": key_id}, f"{key_id} is revoked")
+    session.print_result({"id": key_id}, f"{key_id} revoked")
 
 
 def _day(time_ms: int) -> str:

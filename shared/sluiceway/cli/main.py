@@ -23,10 +23,11 @@ from .dead_letter_commands import show_dead_letters
 from .document_files import read_documents
 from .session import (
     ActorInFront,
-    AlreadyReported,
     AsJson,
     CliSession,
     CommandFailed,
+    CommonOptions,
+    FailedAfterOutput,
     NatsUrl,
     OverrideFreeze,
     Reason,
@@ -51,20 +52,23 @@ app.add_typer(catalogue_commands.freezes, name="freeze")
 Files = Annotated[
     list[str],
     typer.Option(
-        "--file", "-f", help="A YAML file or a folder of them; - for standard input. May be repeated."
+        "--file", "-f", help="A YAML file, a folder of YAML files, or - for standard input. Can be repeated."
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only show what would change, and which triggers would start.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Show what would change and which triggers would start, without saving anything."
+    ),
 ]
 
 
 @app.callback()
-def before(
+def common_options(
     context: typer.Context, nats_url: NatsUrl = None, as_json: AsJson = False, actor: ActorInFront = None
 ) -> None:
-    """Take the common options also in front of the command."""
-    context.obj = {"nats_url": nats_url, "as_json": as_json, "actor": actor}
+    """Accept the common options in front of the command too."""
+    context.obj = CommonOptions(nats_url, as_json, actor)
 
 
 @command(
@@ -77,11 +81,11 @@ async def apply(
     override_freeze: OverrideFreeze = False,
     reason: Reason = None,
 ) -> None:
-    """Save every document of these files; what is so already stays untouched."""
+    """Save every document in the files. Documents that have not changed stay as they are."""
     documents = read_documents(file)
-    wish = ApplyOptions(session.actor, reason, override_freeze)
-    work = preview_documents if dry_run else apply_documents
-    await _report(session, work(session.connection, documents, wish))
+    options = ApplyOptions(session.actor, reason, override_freeze)
+    run = preview_documents if dry_run else apply_documents
+    await _print_results(session, run(session.connection, documents, options))
 
 
 command(app, "check", """sluiceway check new_checkout --region prod-eu --user '{"userID": "u1"}'""")(check)
@@ -94,25 +98,27 @@ command(app, "watch", "sluiceway watch;  sluiceway watch gate.new_checkout.1 --u
 command(app, "dead-letters", "sluiceway dead-letters --last 5")(show_dead_letters)
 
 
-async def _report(session: CliSession, results: AsyncIterator[ApplyResult]) -> None:
-    """Print each result as it comes, or all as one JSON list; `CommandFailed` if one was refused."""
-    told: list[ApplyResult] = []
+async def _print_results(session: CliSession, results: AsyncIterator[ApplyResult]) -> None:
+    """Print each result when it arrives, or all as one JSON list; `CommandFailed` if one was refused."""
+    printed: list[ApplyResult] = []
     try:
         async for result in results:
-            told.append(result)
+            printed.append(result)
             if not session.as_json:
                 session.console.print(_line(result))
     except Unavailable as error:
-        done = [result.to_jsonable() for result in told]
+        applied = [result.to_jsonable() for result in printed]
         raise CommandFailed(
-            f"{error}; {len(told)} documents were applied before",
-            {"code": RefusalCode.UNAVAILABLE, "message": str(error), "applied": done},
+            f"{error}; {len(printed)} documents had been applied before",
+            {"code": RefusalCode.UNAVAILABLE, "message": str(error), "applied": applied},
         ) from error
     if session.as_json:
-        session.show([result.to_jsonable() for result in told], "")
-    refused = [result for result in told if result.outcome is Outcome.REFUSED]
+        session.print_result([result.to_jsonable() for result in printed], "")
+    refused = [result for result in printed if result.outcome is Outcome.REFUSED]
     if refused:
-        raise AlreadyReported(f"{len(refused)} of {len(told)} documents refused, first {refused[0].line()}")
+        raise FailedAfterOutput(
+            f"{len(refused)} of {len(printed)} documents refused, first {refused[0].line()}"
+        )
 
 
 def _line(result: ApplyResult) -> str:
@@ -120,7 +126,7 @@ def _line(result: ApplyResult) -> str:
 
 
 def main() -> None:
-    """Run the command line. What its libraries log stays away from the terminal."""
+    """Run the command line, without log lines on the terminal."""
     logging.getLogger("sluiceway").addHandler(logging.NullHandler())
     app()
 

@@ -1,4 +1,4 @@
-"""One call of the command line: its connection, its output, its errors."""
+"""One invocation of the command line: its options, connection, output and errors."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from nats.errors import Error as NatsError
@@ -29,25 +29,33 @@ from ..settings import BrokerSettings
 EXIT_REFUSED = 1
 EXIT_INTERRUPTED = 130
 PIPED_WIDTH = 240
-#: How nats-server says that somebody may not publish or subscribe.
-DENIED = "permissions violation for"
+#: What nats-server writes if the credentials do not allow to publish or subscribe.
+PERMISSIONS_VIOLATION = "permissions violation for"
 
 
 class CommandFailed(SluicewayError):
-    """The call failed; the text is the one line that its user sees."""
+    """The command failed; the message is the one line that the user sees."""
 
     def __init__(self, message: str, details: Any = None) -> None:
         super().__init__(message)
         self.details = details
 
 
-class AlreadyReported(CommandFailed):
-    """The call failed, and what it has printed says so already; only the one line is missing."""
+class FailedAfterOutput(CommandFailed):
+    """The command failed after it printed its output, which has the details; only the message follows."""
+
+
+class CommonOptions(NamedTuple):
+    """The options that stand in front of the command."""
+
+    nats_url: str | None = None
+    as_json: bool = False
+    actor: str | None = None
 
 
 @dataclass
 class CliSession:
-    """What every command needs."""
+    """The settings, the connection and the output that a command uses."""
 
     settings: BrokerSettings
     as_json: bool
@@ -61,77 +69,78 @@ class CliSession:
         return self._connection
 
     async def send(self, command: Command) -> Reply:
-        """Send a command; `CommandFailed` where it is refused."""
+        """Send a command and return its reply; `CommandFailed` if it is refused."""
         reply = await CommandClient(self.connection).send(command)
         if reply.outcome is Outcome.REFUSED and reply.refusal:
             raise CommandFailed(reply.refusal.message, reply.refusal.to_jsonable())
         return reply
 
-    def show(self, document: Any, text: str | Callable[[], Any]) -> None:
-        """Print `document` as JSON, or the text (or a Rich object) for people."""
+    def print_result(self, document: Any, text: str | Callable[[], Any]) -> None:
+        """Print `document` with `--json`, else the text (or the Rich object that `text` returns)."""
         if self.as_json:
             sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
         else:
             self.console.print(text if isinstance(text, str) else text())
 
-    def note(self, text: str) -> None:
-        """Say something beside the answer, on standard error."""
+    def warn(self, text: str) -> None:
+        """Print a warning on standard error."""
         sys.stderr.write(f"sluiceway: {' '.join(text.split())}\n")
 
     async def run(
         self, work: Callable[..., Awaitable[None]], arguments: dict[str, Any], *, needs_broker: bool
     ) -> None:
-        """Run a command, with a connection where it needs one."""
-        async with self.connecting() if needs_broker else contextlib.nullcontext():
+        """Run a command, with a connection if it needs one."""
+        async with self.open_connection() if needs_broker else contextlib.nullcontext():
             await work(self, **arguments)
 
     @contextlib.asynccontextmanager
-    async def connecting(self) -> AsyncIterator[None]:
-        """Hold a connection while the block runs.
+    async def open_connection(self) -> AsyncIterator[None]:
+        """Keep a connection open while the block runs.
 
-        `Unavailable` if no broker answers soon; `CommandFailed` if these credentials may not do what
-        the block wants, which would otherwise time out.
+        `Unavailable` if no broker answers within seconds; `CommandFailed` if the broker denies an
+        operation of the block, which would otherwise time out.
         """
         task, denied = asyncio.current_task(), list[str]()
         assert task
 
-        async def notice(error: Exception) -> None:
-            """Keep the driver's own notices off the terminal; what fails is told once."""
-            if DENIED in str(error):
-                denied.append(str(error).partition(DENIED)[2].strip())
+        async def on_error(error: Exception) -> None:
+            """Cancel the command if the broker denies something. The driver prints no error itself."""
+            if PERMISSIONS_VIOLATION in str(error):
+                denied.append(str(error).partition(PERMISSIONS_VIOLATION)[2].strip())
                 task.cancel()
 
         try:
-            async with connected(self.settings, "cli", patient=False, error_cb=notice) as connection:
+            async with connected(self.settings, "cli", patient=False, error_cb=on_error) as connection:
                 self._connection = connection
                 yield
         except asyncio.CancelledError:
             if not denied or task.uncancel():
                 raise
             raise CommandFailed(
-                f"the broker does not let these credentials do this ({denied[0]}); the console may show it"
+                f"the broker does not allow these credentials to do this ({denied[0]}); "
+                "use other credentials, or the console"
             ) from None
 
 
-# Only the options in front of the command look at the environment: one that stands anywhere in the
-# call, in front or behind, goes before it.
-_BROKER = "The broker; else SLUICEWAY_NATS_URL, else nats://127.0.0.1:4222."
-_WHO = "Who acts, for the log; else SLUICEWAY_ACTOR, else the OS user."
-NatsUrl = Annotated[str | None, typer.Option("--nats-url", help=_BROKER)]
+# Only the option in front of the command reads the environment, because an option that is given, in front
+# of the command or after it, takes precedence over the environment.
+_NATS_URL_HELP = "URL of the broker. Default: SLUICEWAY_NATS_URL, else nats://127.0.0.1:4222."
+_ACTOR_HELP = "Name of the actor, for the audit log. Default: SLUICEWAY_ACTOR, else the OS user."
+NatsUrl = Annotated[str | None, typer.Option("--nats-url", help=_NATS_URL_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Actor = Annotated[str | None, typer.Option("--actor", help=_WHO)]
+Actor = Annotated[str | None, typer.Option("--actor", help=_ACTOR_HELP)]
 ActorInFront = Annotated[
-    str | None, typer.Option("--actor", envvar="SLUICEWAY_ACTOR", show_envvar=False, help=_WHO)
+    str | None, typer.Option("--actor", envvar="SLUICEWAY_ACTOR", show_envvar=False, help=_ACTOR_HELP)
 ]
 OverrideFreeze = Annotated[
     bool,
-    typer.Option("--override-freeze", help="Start the phase also inside a freeze; needs a --reason."),
+    typer.Option("--override-freeze", help="Start the phase even during a freeze. Requires --reason."),
 ]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the log.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Reason, for the audit log.")]
 
 
 def _console() -> Console:
-    """Return a console that shows text as it is, and breaks no line where nobody looks at a screen."""
+    """Return a console that prints text unchanged, and wraps no lines if the output is not a terminal."""
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     return Console(width=width, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
@@ -139,9 +148,9 @@ def _console() -> Console:
 def command(
     app: typer.Typer, name: str, examples: str, *, needs_broker: bool = True
 ) -> Callable[[Callable[..., Awaitable[None]]], Any]:
-    """Register an async function of a `CliSession` as a command, with the options that all commands have.
+    """Register an async function that takes a `CliSession` as a command, and add the common options.
 
-    One that needs no broker connects by itself, where it wants to.
+    Without `needs_broker` the function opens a connection itself if it wants one.
     """
 
     def register(work: Callable[..., Awaitable[None]]) -> Any:
@@ -149,11 +158,11 @@ def command(
         def run(
             context: typer.Context, nats_url: str | None, as_json: bool, actor: str | None, **arguments: Any
         ) -> None:
-            before = context.find_root().ensure_object(dict)
-            as_json = as_json or bool(before.get("as_json"))
-            with _reported_errors(as_json):
-                settings = _settings(nats_url or before.get("nats_url"))
-                session = CliSession(settings, as_json, actor or before.get("actor") or _os_user())
+            in_front = context.find_root().ensure_object(CommonOptions)
+            as_json = as_json or in_front.as_json
+            with _errors_as_exit_code(as_json):
+                settings = _settings(nats_url or in_front.nats_url)
+                session = CliSession(settings, as_json, actor or in_front.actor or _os_user())
                 asyncio.run(session.run(work, arguments, needs_broker=needs_broker))
 
         parameters = [p for p in inspect.signature(work).parameters.values() if p.name != "session"]
@@ -171,23 +180,23 @@ def command(
     return register
 
 
-def checked_name(noun: str, name: str) -> str:
+def validated_name(noun: str, name: str) -> str:
     """Return `name`; `CommandFailed` if it is invalid. A dot or a space would break a subject."""
     if re.fullmatch(NAME_PATTERN, name):
         return name
-    raise CommandFailed(f"{name!r} is no name of a {noun}; use letters, digits, - and _, at most 100")
+    raise CommandFailed(f"invalid {noun} name {name!r}: use letters, digits, - and _ (max 100)")
 
 
 def _settings(nats_url: str | None) -> BrokerSettings:
-    """Return the settings of the environment with the URL of the call; `CommandFailed` if one is invalid."""
+    """Return the settings in the environment, with the URL if given; `CommandFailed` if one is invalid."""
     try:
         settings = BrokerSettings()
     except ValidationError as error:
-        raise CommandFailed(f"a setting in SLUICEWAY_… is wrong: {describe_errors(error)}") from error
+        raise CommandFailed(f"invalid setting SLUICEWAY_…: {describe_errors(error)}") from error
     for file in (settings.nats_creds, settings.nats_ca):
         if file and not file.is_file():
             raise CommandFailed(
-                f"there is no file {file}, which SLUICEWAY_NATS_CREDS or SLUICEWAY_NATS_CA names"
+                f"file {file} does not exist; check SLUICEWAY_NATS_CREDS and SLUICEWAY_NATS_CA"
             )
     return settings.model_copy(update={"nats_url": nats_url}) if nats_url else settings
 
@@ -200,14 +209,14 @@ def _os_user() -> str:
 
 
 @contextlib.contextmanager
-def _reported_errors(as_json: bool) -> Iterator[None]:
-    """Turn what fails into one line on stderr, the refusal as JSON where that is wanted, and an exit code."""
+def _errors_as_exit_code(as_json: bool) -> Iterator[None]:
+    """Turn an error into one line on stderr, a JSON object on stdout with `--json`, and an exit code."""
     try:
         yield
     except (SluicewayError, NatsError, ValidationError, TimeoutError) as error:
         text = describe_errors(error) if isinstance(error, ValidationError) else str(error)
         line = " ".join(text.split()) or type(error).__name__
-        if as_json and not isinstance(error, AlreadyReported):
+        if as_json and not isinstance(error, FailedAfterOutput):
             refusal = getattr(error, "details", None) or {"message": line}
             sys.stdout.write(json.dumps({"error": refusal}, ensure_ascii=False) + "\n")
         sys.stderr.write(f"sluiceway: {line}\n")

@@ -1,7 +1,7 @@
-"""`sluiceway trigger …`: act on a release, and read what was done."""
+"""`sluiceway trigger …`: act on a release, and show its log."""
 
 import inspect
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Group
@@ -25,43 +25,64 @@ from ..contracts.replies import Outcome
 from ..messaging.feature_log import FeatureLog
 from ..messaging.measurement_store import MeasurementStore
 from ..views import describe_override, trigger_view
-from .apply import summary
+from .apply import describe_progress
 from .get import find_trigger, table
-from .guardrail_table import guardrail_table, newest
+from .guardrail_table import guardrail_table, newest_rounds
 from .session import CliSession, OverrideFreeze, Reason, command
 
-app = typer.Typer(help="Act on a release.", no_args_is_help=True)
+app = typer.Typer(help="Act on a release, or show its log.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(help="The trigger, for example gate.new_checkout.1.")]
-PhaseId = Annotated[
+TriggerArgument = Annotated[
+    str, typer.Argument(help="The id of the trigger, for example gate.new_checkout.1.")
+]
+PhaseOption = Annotated[
     str | None,
-    typer.Option("--phase", help="The phase you mean; the current one, as read now, where absent."),
+    typer.Option("--phase", help="The phase to act on. Default: the current phase."),
 ]
 Measurements = Annotated[
-    bool, typer.Option("--measurements", help="Every measurement that is kept, not only the newest.")
+    bool, typer.Option("--measurements", help="Show every stored measurement, not only the newest.")
 ]
-#: Entries that stand beside the events of the log.
-VERDICT, MEASURED = "guardrail_verdict", "guardrail_measured"
+#: The types of log entries that are not events of the feature.
+VERDICT, MEASUREMENT = "guardrail_verdict", "guardrail_measured"
+
+
+class LogEntry(NamedTuple):
+    """One line of the log of a trigger, and the JSON that `--json` prints for it."""
+
+    time_ms: int
+    type: str
+    phase_id: str | None
+    actor_id: str
+    reason: str
+    json: dict[str, Any]
 
 
 def _action(name: str, model: type[TriggerCommand]) -> None:
+    """Register `sluiceway trigger NAME`, which sends the command `model`."""
+
     async def act(
         session: CliSession,
-        trigger: Id,
-        phase: PhaseId = None,
+        trigger: TriggerArgument,
+        phase: PhaseOption = None,
         override_freeze: OverrideFreeze = False,
         reason: Reason = None,
     ) -> None:
-        starting: dict[str, Any] = {}
+        _, found = await find_trigger(session, trigger)
+        fields: dict[str, Any] = {"actor": session.actor, "reason": reason, "trigger": trigger}
+        if issubclass(model, PhaseCommand):
+            fields["phase_id"] = phase or found.current_run.phase.id
         if issubclass(model, StartingCommand):
-            starting["override_freeze"] = override_freeze
-        await _act(session, model, trigger, phase, reason, **starting)
+            fields["override_freeze"] = override_freeze
+        await _send(session, model(**fields))
 
     act.__doc__ = model.__doc__
-    has = {"phase": issubclass(model, PhaseCommand), "override_freeze": issubclass(model, StartingCommand)}
-    whole = inspect.signature(act)
-    options = [option for option in whole.parameters.values() if has.get(option.name, True)]
-    act.__signature__ = whole.replace(parameters=options)  # type: ignore[attr-defined]
+    accepts = {
+        "phase": issubclass(model, PhaseCommand),
+        "override_freeze": issubclass(model, StartingCommand),
+    }
+    signature = inspect.signature(act)
+    parameters = [p for p in signature.parameters.values() if accepts.get(p.name, True)]
+    act.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command(app, name, f"sluiceway trigger {name} gate.new_checkout.1 --reason 'looks good'")(act)
 
 
@@ -73,71 +94,63 @@ _action("abort", AbortTrigger)
 _action("rollout", RollOutTrigger)
 
 
+async def _send(session: CliSession, action: TriggerCommand) -> None:
+    """Send the command of an action, and print how the trigger stands after it."""
+    reply = await session.send(action)
+    assert reply.feature
+    assert reply.feature.trigger
+    trigger = reply.feature.trigger
+    text = reply.message or ""
+    if reply.outcome is Outcome.ACCEPTED:
+        is_active = trigger.status.is_active
+        text = describe_progress(reply.feature) if is_active else f"{trigger.id} {trigger.status}"
+    session.print_result(trigger_view(reply.feature, trigger), text)
+
+
 @command(
     app, "log", "sluiceway trigger log gate.new_checkout.1;  sluiceway trigger log gate.new_checkout.1 --json"
 )
-async def log(session: CliSession, trigger: Id, measurements: Measurements = False) -> None:
-    """Show what happened to a trigger, when, by whom and why, and what its guardrails say."""
+async def log(session: CliSession, trigger: TriggerArgument, measurements: Measurements = False) -> None:
+    """Show what happened to a trigger, when, by whom and why, and the results of its guardrails."""
     await find_trigger(session, trigger)
     store = MeasurementStore(session.connection, "")
     rounds = await store.rounds(trigger)
-    entries = sorted(
-        [
-            *await _events(session, trigger),
-            *(_verdict_entry(change) for change in await store.verdicts(trigger)),
-            *(_round_entry(round_) for round_ in (rounds if measurements else newest(rounds))),
-        ],
-        key=lambda entry: entry["timeMs"],
-    )
-    rows = [
-        (
-            rfc3339(e["timeMs"]),
-            e["type"],
-            e["phaseID"] or "",
-            e["actorID"],
-            (e["reason"] or "") + describe_override(e.get("overrode", ())),
-        )
-        for e in entries
-        if measurements or e["type"] != MEASURED
+    entries = [
+        *await _event_entries(session, trigger),
+        *(_verdict_entry(change) for change in await store.verdicts(trigger)),
+        *(_measurement_entry(round_) for round_ in (rounds if measurements else newest_rounds(rounds))),
     ]
-    happened = table(("time", "event", "phase", "by", "reason"), rows)
-    session.show(entries, lambda: Group(happened, "", guardrail_table(rounds)) if rounds else happened)
+    entries.sort(key=lambda entry: entry.time_ms)
+    rows = [
+        (rfc3339(entry.time_ms), entry.type, entry.phase_id or "", entry.actor_id, entry.reason)
+        for entry in entries
+        if measurements or entry.type != MEASUREMENT
+    ]
+    events = table(("time", "event", "phase", "by", "reason"), rows)
+    session.print_result(
+        [entry.json for entry in entries],
+        lambda: Group(events, "", guardrail_table(rounds)) if rounds else events,
+    )
 
 
-async def _events(session: CliSession, trigger: str) -> list[dict[str, Any]]:
-    found = []
+async def _event_entries(session: CliSession, trigger: str) -> list[LogEntry]:
+    entries = []
     for sequence, event in await FeatureLog(session.connection, "").read_history(feature_of(trigger)):
-        about = event.feature.trigger
-        if event.phase_id is not None and about and about.id == trigger:
-            found.append({"revision": sequence, **event.model_dump(mode="json", exclude={"feature"})})
-    return found
+        current = event.feature.trigger
+        if event.phase_id is None or current is None or current.id != trigger:
+            continue
+        document = {"revision": sequence, **event.model_dump(mode="json", exclude={"feature"})}
+        reason = (event.reason or "") + describe_override(event.overrode)
+        entries.append(LogEntry(event.time_ms, event.type, event.phase_id, event.actor_id, reason, document))
+    return entries
 
 
-def _verdict_entry(change: VerdictChanged) -> dict[str, Any]:
-    return {"type": VERDICT, "actorID": MONITOR, **change.to_jsonable()}
+def _verdict_entry(change: VerdictChanged) -> LogEntry:
+    document = {"type": VERDICT, "actorID": MONITOR, **change.to_jsonable()}
+    return LogEntry(change.time_ms, VERDICT, change.phase_id, MONITOR, change.reason, document)
 
 
-def _round_entry(round_: Round) -> dict[str, Any]:
-    said = f"{round_.guardrail} {round_.verdict} in {round_.region}: {round_.why}"
-    return {"type": MEASURED, "actorID": MONITOR, "reason": said, **round_.to_jsonable()}
-
-
-async def _act(
-    session: CliSession,
-    model: type[TriggerCommand],
-    trigger: str,
-    phase: str | None,
-    reason: str | None,
-    **fields: Any,
-) -> None:
-    _, found = await find_trigger(session, trigger)
-    fields |= {"actor": session.actor, "reason": reason, "trigger": trigger}
-    if issubclass(model, PhaseCommand):
-        fields["phase_id"] = phase or found.current_run.phase.id
-    reply = await session.send(model(**fields))
-    assert reply.feature
-    assert reply.feature.trigger
-    moved = reply.feature.trigger
-    where = summary(reply.feature) if moved.status.is_active else f"{moved.id} {moved.status}"
-    text = where if reply.outcome is Outcome.ACCEPTED else reply.message or ""
-    session.show(trigger_view(reply.feature, moved), text)
+def _measurement_entry(round_: Round) -> LogEntry:
+    reason = f"{round_.guardrail} {round_.verdict} in {round_.region}: {round_.why}"
+    document = {"type": MEASUREMENT, "actorID": MONITOR, "reason": reason, **round_.to_jsonable()}
+    return LogEntry(round_.time_ms, MEASUREMENT, round_.phase_id, MONITOR, reason, document)

@@ -1,4 +1,4 @@
-"""`sluiceway watch`: releases and regions, live."""
+"""`sluiceway watch`: shows releases, guardrails and regions live."""
 
 import asyncio
 import contextlib
@@ -27,29 +27,34 @@ from ..messaging.measurement_store import MeasurementView, StoredRound
 from ..messaging.stream_follower import Follower, Record
 from ..pipelines.guardrail_schedule import GuardrailKey
 from ..views import describe_override, phase_status
-from . import snapshots
+from .current_state import open_feature_view
 from .get import find_trigger
 from .guardrail_table import guardrail_table
 from .session import EXIT_REFUSED, CliSession
 
-#: How long an ended trigger stays on the screen.
+#: How long a trigger stays on the screen after it has ended.
 SHOW_ENDED_MS = 60_000
-DRAW_EVERY_SECONDS = 0.25
+REFRESH_SECONDS = 0.25
 
-IdArgument = Annotated[str | None, typer.Argument(help="Only this trigger.")]
+TriggerArgument = Annotated[str | None, typer.Argument(help="Show only this trigger.")]
 UntilEnded = Annotated[
-    bool, typer.Option("--until-ended", help="End with the named trigger; 0 if it completed.")
+    bool,
+    typer.Option(
+        "--until-ended", help="Exit when the trigger has ended: with 0 if it completed, else with 1."
+    ),
 ]
 
 
-async def watch(session: CliSession, trigger: IdArgument = None, until_ended: UntilEnded = False) -> None:
-    """Show active releases and what the regions have applied, until Ctrl-C."""
+async def watch(
+    session: CliSession, trigger: TriggerArgument = None, until_ended: UntilEnded = False
+) -> None:
+    """Show active releases, and what the regions have applied, until Ctrl-C."""
     if until_ended and trigger is None:
-        raise typer.BadParameter("--until-ended needs the trigger that shall end")
+        raise typer.BadParameter("--until-ended needs the id of a trigger")
     screen = _Screen(session, trigger)
     if trigger is not None:
         screen.triggers[trigger] = (await find_trigger(session, trigger))[1]
-    with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how one leaves
+    with contextlib.suppress(asyncio.CancelledError):  # by Ctrl-C
         await _follow(session, screen, trigger if until_ended else None)
         ended = screen.triggers.get(trigger or "")
         if until_ended and ended and ended.status is not TriggerStatus.COMPLETED:
@@ -58,18 +63,18 @@ async def watch(session: CliSession, trigger: IdArgument = None, until_ended: Un
 
 async def _follow(session: CliSession, screen: "_Screen", until_ended: str | None) -> None:
     async with AsyncExitStack() as stack:
-        view = await stack.enter_async_context(snapshots.feature_view(session.connection))
+        view = await stack.enter_async_context(open_feature_view(session.connection))
         for entry in view:
-            screen.take(entry)
-        view.on_change = screen.take_live
+            screen.add(entry)
+        view.on_change = screen.on_event
         await stack.enter_async_context(
-            Follower(session.connection, subjects.APPLIED_STREAM, [subjects.APPLIED], screen.take_report)
+            Follower(session.connection, subjects.APPLIED_STREAM, [subjects.APPLIED], screen.on_report)
         )
         measurements = MeasurementView(session.connection)
-        measurements.on_round = screen.take_round
+        measurements.on_round = screen.on_round
         await stack.enter_async_context(measurements)
         await stack.enter_async_context(
-            Follower(session.connection, subjects.VERDICTS_STREAM, [subjects.VERDICTS], screen.take_verdict)
+            Follower(session.connection, subjects.VERDICTS_STREAM, [subjects.VERDICTS], screen.on_verdict)
         )
         if session.console.is_terminal and not session.as_json:
             live = Live(screen.draw(), console=session.console, refresh_per_second=4)
@@ -79,7 +84,7 @@ async def _follow(session: CliSession, screen: "_Screen", until_ended: str | Non
 
 
 class _Screen:
-    """What is known of releases and regions, and where it is shown."""
+    """The state of releases and regions. It is drawn live on a terminal, else printed as lines."""
 
     def __init__(self, session: CliSession, only: str | None) -> None:
         self.triggers: dict[str, Trigger] = {}
@@ -89,31 +94,31 @@ class _Screen:
         self._rounds: dict[GuardrailKey, Round] = {}
         self._reports: dict[str, AppliedReport] = {}
         self._changed = asyncio.Event()
-        self._nobody_reads = False
+        self._is_output_closed = False
 
-    def take(self, entry: FeatureEntry) -> None:
+    def add(self, entry: FeatureEntry) -> None:
         try:
             trigger = entry.event.feature.trigger
-        except Rejected:  # somebody else published what is no event; the state before it stays
+        except Rejected:  # not a valid event; keep the previous state
             return
         if trigger and self._only in (None, trigger.id):
             self.triggers[trigger.id] = trigger
         self._changed.set()
 
-    def take_live(self, entry: FeatureEntry) -> None:
-        self.take(entry)
+    def on_event(self, entry: FeatureEntry) -> None:
+        self.add(entry)
         event, trigger = entry.event, entry.event.feature.trigger
         if self._only and (trigger is None or trigger.id != self._only):
             return
         if self._session.as_json:
-            self._say(event.model_dump_json())
+            self._print(event.model_dump_json())
         elif self.live is None:
-            about = f"{trigger.id} {trigger.status} {event.phase_id or ''}" if trigger else str(entry.key)
+            subject = f"{trigger.id} {trigger.status} {event.phase_id or ''}" if trigger else str(entry.key)
             reason = f" ({' '.join(event.reason.split())})" if event.reason else ""
             by = f"by {event.actor_id}{reason}{describe_override(event.overrode)}"
-            self._say(f"{rfc3339(event.time_ms)} {event.type} {about} {by}")
+            self._print(f"{rfc3339(event.time_ms)} {event.type} {subject} {by}")
 
-    def take_report(self, record: Record) -> None:
+    def on_report(self, record: Record) -> None:
         report = AppliedReport.model_validate_json(record.data, extra="ignore")
         self._reports[record.subject] = report
         is_new = now_ms() - report.time_ms < SHOW_ENDED_MS
@@ -123,44 +128,46 @@ class _Screen:
             key = FeatureKey(change.kind, change.name)
             if self._only is None or key == feature_of(self._only):
                 what = f"{key} revision {change.revision} after {change.after_ms:.0f} ms"
-                self._say(f"{rfc3339(report.time_ms)} {report.region} applied {what}")
+                self._print(f"{rfc3339(report.time_ms)} {report.region} applied {what}")
 
-    def take_round(self, stored: StoredRound) -> None:
+    def on_round(self, stored: StoredRound) -> None:
         round_ = stored.round
         if self._only in (None, round_.trigger):
             self._rounds[GuardrailKey(round_.trigger, round_.phase_id, round_.guardrail)] = round_
 
-    def take_verdict(self, record: Record) -> None:
+    def on_verdict(self, record: Record) -> None:
         change = VerdictChanged.model_validate_json(record.data, extra="ignore")
         is_new = now_ms() - change.time_ms < SHOW_ENDED_MS
         if self.live or not is_new or self._only not in (None, change.trigger):
             return
         if self._session.as_json:
-            self._say(json.dumps({"type": "guardrail_verdict", **change.to_jsonable()}))
+            self._print(json.dumps({"type": "guardrail_verdict", **change.to_jsonable()}))
         else:
-            self._say(
+            self._print(
                 f"{rfc3339(change.time_ms)} guardrail_{change.verdict} {change.trigger} ({change.reason})"
             )
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         try:
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
         except BrokenPipeError:
-            self._nobody_reads = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+            self._is_output_closed = True
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # or Python prints an error at exit
 
     async def until_ended(self, trigger: str | None) -> None:
-        """Draw until the named trigger has ended; for ever where none is named.
+        """Draw until the trigger has ended, or forever without one.
 
-        `Unavailable` where the broker goes away: what is on the screen would no longer be true.
+        `Unavailable` if the broker disconnects, because the screen would no longer be current.
         """
-        while not self._nobody_reads and (trigger is None or self.triggers[trigger].status.is_active):
+        while not self._is_output_closed and (trigger is None or self.triggers[trigger].status.is_active):
             if not self._session.connection.client.is_connected:
-                raise Unavailable(f"the broker at {self._session.settings.nats_url} went away")
+                raise Unavailable(f"lost the connection to the broker at {self._session.settings.nats_url}")
             self._changed.clear()
             try:
-                async with asyncio.timeout(DRAW_EVERY_SECONDS):
+                async with asyncio.timeout(REFRESH_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
                 if self.live:
@@ -170,31 +177,31 @@ class _Screen:
 
     def draw(self) -> Group:
         recent = now_ms() - SHOW_ENDED_MS
-        shown = [t for t in self.triggers.values() if t.status.is_active or (t.ended_ms or 0) > recent]
+        triggers = [t for t in self.triggers.values() if t.status.is_active or (t.ended_ms or 0) > recent]
         rounds = [
-            self._rounds[key] for key in sorted(self._rounds) if self.triggers.get(key.trigger) in shown
+            self._rounds[key] for key in sorted(self._rounds) if self.triggers.get(key.trigger) in triggers
         ]
-        guarded: list[RenderableType] = [guardrail_table(rounds), ""] if rounds else []
-        return Group(_releases(shown), "", *guarded, _regions(self._reports))
+        guardrails: list[RenderableType] = [guardrail_table(rounds), ""] if rounds else []
+        return Group(_release_table(triggers), "", *guardrails, _region_table(self._reports))
 
 
-def _releases(triggers: list[Trigger]) -> Table:
+def _release_table(triggers: list[Trigger]) -> Table:
     table = Table(box=None, pad_edge=False, title="Releases", title_justify="left")
     for column in ("trigger", "status", "phases"):
         table.add_column(column, overflow="fold")
     for trigger in triggers:
         phases = []
         for run in trigger.phases:
-            more = _until(trigger) if run is trigger.current_run else ""
-            phases.append(f"{run.phase.id}: {phase_status(trigger, run)}{more}")
+            suffix = _waits_for(trigger) if run is trigger.current_run else ""
+            phases.append(f"{run.phase.id}: {phase_status(trigger, run)}{suffix}")
         table.add_row(trigger.id, str(trigger.status), "\n".join(phases))
     if not triggers:
-        table.add_row("none under way", "", "")
+        table.add_row("none in progress", "", "")
     return table
 
 
-def _until(trigger: Trigger) -> str:
-    """Return what the current phase waits for: the end of its bake, or whatever holds it."""
+def _waits_for(trigger: Trigger) -> str:
+    """Return what the current phase waits for: the end of its bake, or what holds it."""
     if trigger.held:
         return f" by {'; '.join(trigger.held)}"
     if trigger.due_ms is None:
@@ -202,7 +209,7 @@ def _until(trigger: Trigger) -> str:
     return f" {format_duration(max(0, trigger.due_ms - now_ms()) // 1_000 * 1_000)}"
 
 
-def _regions(reports: dict[str, AppliedReport]) -> Table:
+def _region_table(reports: dict[str, AppliedReport]) -> Table:
     table = Table(box=None, pad_edge=False, title="Regions", title_justify="left")
     for column in ("region", "instance", "applied up to", "last change"):
         table.add_column(column)

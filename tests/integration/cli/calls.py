@@ -1,4 +1,4 @@
-"""Calls of the command line, each a process of its own, so that exit codes and output are real."""
+"""Calls of the command line, each in its own process, so that exit codes and output are real."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ BOUND_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Call:
-    """How a call ended."""
+    """The result of a call."""
 
     code: int
     out: str
@@ -26,18 +26,18 @@ class Call:
 
     @property
     def json(self) -> Any:
-        """What it printed, as the one JSON document that it must be."""
+        """The output, which must be one JSON document."""
         return json.loads(self.out)
 
     @property
     def line(self) -> str:
-        """The one line on stderr, after a refusal."""
+        """The only line on stderr, after a refusal."""
         assert self.error.count("\n") == 1, self.error
         return self.error.removeprefix("sluiceway: ").rstrip()
 
 
-def _hear_ctrl_c() -> None:
-    """A suite that runs in the background of a shell was started deaf to it, and so would be its children."""
+def _restore_ctrl_c() -> None:
+    """Let Ctrl-C interrupt the call, even if the tests run in the background of a shell that ignores it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -48,7 +48,7 @@ class Cli:
         self._environment = {"SLUICEWAY_NATS_URL": nats_url, "SLUICEWAY_ACTOR": "ada", **environment}
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Call:
-        """Run a call to its end, however that is."""
+        """Run a call and return its result, whatever the exit code is."""
         async with self.running(*arguments) as process, asyncio.timeout(BOUND_SECONDS):
             out, error = await process.communicate(stdin.encode())
         assert process.returncode is not None
@@ -67,7 +67,7 @@ class Cli:
 
     @asynccontextmanager
     async def running(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Give a call that goes on while the block runs."""
+        """Start a call, and stop it when the block ends."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sluiceway.cli.main", *arguments),
             cwd=ROOT,
@@ -75,7 +75,7 @@ class Cli:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            preexec_fn=_hear_ctrl_c,
+            preexec_fn=_restore_ctrl_c,
         )
         try:
             yield process

@@ -1,4 +1,4 @@
-"""`sluiceway apply`: what it says, what it saves, and what it leaves alone."""
+"""`sluiceway apply`: what it prints, what it saves, and what it leaves unchanged."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ async def test_the_example_catalogue_is_created_and_the_second_time_unchanged(cl
     features = ["gate new_checkout", "config checkout_limits"]
     assert first.out.splitlines() == [
         *(f"{line}: created" for line in EXAMPLE_LINES),
-        *(f"{line}: live at once" for line in features),
+        *(f"{line}: live immediately" for line in features),
     ]
     assert second.out.splitlines() == [f"{line}: unchanged" for line in EXAMPLE_LINES + features]
 
@@ -43,7 +43,7 @@ async def test_a_change_starts_a_trigger_and_shows_the_notice_of_its_pipeline(cl
     ]
 
 
-async def test_a_changed_document_says_so(cli: Cli) -> None:
+async def test_a_changed_document_is_reported_as_changed(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=CATALOGUE)
 
     changed = await cli.succeeds("apply", "-f", "-", stdin=CATALOGUE.replace("1h", "2h"))
@@ -69,7 +69,7 @@ async def test_a_refusal_of_one_document_does_not_stop_the_others(cli: Cli, tmp_
     assert (await cli.succeeds("get", "gates", "checkout", "--json")).json["status"] == "live"
 
 
-async def test_one_invalid_document_keeps_all_others_from_being_sent(cli: Cli, tmp_path: Path) -> None:
+async def test_if_one_document_is_invalid_none_is_sent(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "mixed.yaml"
     file.write_text("{kind: Environment, name: development}\n---\n{kind: FeatureGate, name: a.b}")
 
@@ -79,7 +79,7 @@ async def test_one_invalid_document_keeps_all_others_from_being_sent(cli: Cli, t
     assert (await cli.succeeds("get", "environments", "--json")).json == []
 
 
-async def test_a_rehearsal_says_what_applying_does_and_saves_nothing(cli: Cli) -> None:
+async def test_a_dry_run_prints_what_applying_does_and_saves_nothing(cli: Cli) -> None:
     everything = f"{CATALOGUE}---\n{RELEASE}---\n{{kind: DynamicConfig, name: limits}}"
 
     rehearsed = await cli.succeeds("apply", "-f", "-", "--dry-run", stdin=everything)
@@ -89,10 +89,10 @@ async def test_a_rehearsal_says_what_applying_does_and_saves_nothing(cli: Cli) -
     assert nothing.json == []
     assert "region eu: would be created" in rehearsed.out
     done = rehearsed.out.replace("would be created", "created").replace("would start", "started")
-    assert done.replace("would go live at once", "live at once") == applied.out
+    assert done.replace("would go live immediately", "live immediately") == applied.out
 
 
-async def test_a_rehearsal_refuses_what_would_be_refused(cli: Cli, driver: Driver) -> None:
+async def test_a_dry_run_reports_what_would_be_refused(cli: Cli, driver: Driver) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{RELEASE}")
 
     call = await cli.refused("apply", "-f", "-", "--dry-run", stdin=CATALOGUE.replace("1h", "2h"))
@@ -101,7 +101,7 @@ async def test_a_rehearsal_refuses_what_would_be_refused(cli: Cli, driver: Drive
     assert len(await driver.history("checkout")) == 1
 
 
-async def test_the_reason_and_the_actor_stand_in_the_log(cli: Cli, driver: Driver) -> None:
+async def test_the_log_has_the_reason_and_the_actor(cli: Cli, driver: Driver) -> None:
     who = ("--reason", "a new page", "--actor", "grace")
 
     await cli.succeeds("apply", "-f", "-", *who, stdin="{kind: FeatureGate, name: page}")

@@ -6,7 +6,7 @@ from .calls import Cli
 from .documents import CATALOGUE, RELEASE
 
 
-async def test_a_gate_is_switched_on_grown_and_switched_off(cli: Cli) -> None:
+async def test_a_gate_is_turned_on_widened_and_turned_off(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=CATALOGUE)
 
     on = await cli.succeeds(
@@ -41,7 +41,7 @@ async def test_a_change_with_a_pipeline_starts_a_trigger(cli: Cli) -> None:
     assert refused.json["error"]["message"] == refused.line
 
 
-async def test_a_config_takes_a_value_for_all_and_one_for_some(cli: Cli) -> None:
+async def test_a_config_has_a_value_for_all_users_and_one_for_some(cli: Cli) -> None:
     await cli.succeeds("config", "set", "limits", "--value", '{"items": 5}')
     await cli.succeeds("config", "set", "limits", "--value", '{"items": 9}', "--where", "country any US")
 
@@ -51,12 +51,12 @@ async def test_a_config_takes_a_value_for_all_and_one_for_some(cli: Cli) -> None
     assert [rule["returnValue"] for rule in shown["rules"]] == [{"items": 9}]
 
 
-async def test_what_cannot_be_meant_is_refused_before_anything_is_sent(cli: Cli, driver: Driver) -> None:
+async def test_contradictory_options_are_refused_before_anything_is_sent(cli: Cli, driver: Driver) -> None:
     calls = {
-        "--off is for everybody": ("gate", "set", "page", "--off", "--pass", "10"),
-        "need a --value": ("config", "set", "limits", "--where", "country any US"),
-        "--value is no JSON": ("config", "set", "limits", "--value", "{"),
-        "is no name of a gate": ("gate", "set", "a page", "--on"),
+        "--off is for everyone": ("gate", "set", "page", "--off", "--pass", "10"),
+        "require --value": ("config", "set", "limits", "--where", "country any US"),
+        "--value is not valid JSON": ("config", "set", "limits", "--value", "{"),
+        "invalid gate name 'a page'": ("gate", "set", "a page", "--on"),
         "pipeline_id: String should match": ("pipeline", "delete", "a.b"),
         "reason: String should have at most": ("gate", "set", "page", "--on", "--reason", "x" * 2_001),
     }
@@ -66,7 +66,7 @@ async def test_what_cannot_be_meant_is_refused_before_anything_is_sent(cli: Cli,
     assert await driver.history("page") == []
 
 
-async def test_an_archived_feature_says_so(cli: Cli) -> None:
+async def test_an_archived_feature_is_reported_as_archived(cli: Cli) -> None:
     await cli.succeeds("gate", "set", "page", "--on")
 
     archived = await cli.succeeds("gate", "archive", "page", "--reason", "nobody asks")
@@ -79,7 +79,7 @@ async def test_an_archived_feature_says_so(cli: Cli) -> None:
     assert (await cli.succeeds("get", "gates", "page", "--json")).json["status"] == "archived"
 
 
-async def test_what_is_in_use_is_not_deleted_and_what_is_free_is(cli: Cli) -> None:
+async def test_only_what_is_not_in_use_can_be_deleted(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{RELEASE}")
 
     attached = await cli.refused("pipeline", "delete", "slow", "--json")
@@ -89,5 +89,5 @@ async def test_what_is_in_use_is_not_deleted_and_what_is_free_is(cli: Cli) -> No
 
     assert attached.json["error"]["code"] == "in_use"
     assert inhabited.line == "environment production has the regions eu; delete them first"
-    assert deleted.out == "production is deleted\n"
+    assert deleted.out == "production deleted\n"
     assert [r["name"] for r in (await cli.succeeds("get", "regions", "--json")).json] == ["dev"]

@@ -1,4 +1,4 @@
-"""Freezes from the command line: applied, shown, obeyed, overridden, deleted."""
+"""Freezes from the command line: applied, shown, enforced, overridden, deleted."""
 
 from .calls import EXAMPLES, Cli
 from .documents import CATALOGUE, RELEASE
@@ -20,7 +20,7 @@ TRIGGER = "gate.checkout.1"
 WHY = ("--override-freeze", "--reason", "a hotfix")
 
 
-async def test_freezes_are_applied_shown_with_whether_they_are_on_and_deleted(cli: Cli) -> None:
+async def test_freezes_are_applied_shown_with_their_state_and_deleted(cli: Cli) -> None:
     documents = f"{ALWAYS}---\n{OVER}\n---\n{LATER}\n---\n{CATALOGUE}"
 
     applied = await cli.succeeds("apply", "-f", "-", stdin=documents)
@@ -44,12 +44,12 @@ async def test_freezes_are_applied_shown_with_whether_they_are_on_and_deleted(cl
         ("later", False),
     ]
     assert one["nextChangeMs"] == 31_556_995_200_000
-    assert deleted.out == "always is deleted\n"
+    assert deleted.out == "always deleted\n"
     assert unknown.json["error"]["code"] == "unknown_freeze"
     assert unknown.line == "unknown freeze 'always' (known: later, over)"
 
 
-async def test_a_freeze_that_cannot_work_is_refused_with_its_place_and_what_is_known(cli: Cli) -> None:
+async def test_an_invalid_freeze_is_refused_with_the_field_and_the_known_names(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=CATALOGUE)
 
     zone = await cli.refused("apply", "-f", "-", stdin=ALWAYS + "timeZone: Europe/Berln")
@@ -62,7 +62,7 @@ async def test_a_freeze_that_cannot_work_is_refused_with_its_place_and_what_is_k
     assert "unknown environment 'prod' (known: development, production)" in scope.out
 
 
-async def test_a_frozen_release_says_how_to_override_and_the_log_that_it_was(cli: Cli) -> None:
+async def test_a_refusal_by_a_freeze_says_how_to_override_and_the_log_shows_the_override(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{ALWAYS}")
 
     rehearsed = await cli.refused("apply", "-f", "-", "--dry-run", stdin=RELEASE)
@@ -97,7 +97,7 @@ async def test_a_frozen_release_says_how_to_override_and_the_log_that_it_was(cli
     ]
 
 
-async def test_a_quick_change_may_override_too_and_one_past_the_pipeline_need_not(cli: Cli) -> None:
+async def test_gate_set_can_override_a_freeze_and_at_once_needs_no_override(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{ALWAYS}")
     change = ("gate", "set", "page", "--on", "--pipeline", "slow")
 
@@ -111,7 +111,7 @@ async def test_a_quick_change_may_override_too_and_one_past_the_pipeline_need_no
     assert direct.out == "gate.page: live\n"
 
 
-async def test_what_starts_nothing_has_nothing_to_override(cli: Cli) -> None:
+async def test_commands_that_start_no_phase_have_no_override_option(cli: Cli) -> None:
     for action in ("pause", "abort"):
         call = await cli("trigger", action, TRIGGER, "--override-freeze")
 
@@ -119,7 +119,7 @@ async def test_what_starts_nothing_has_nothing_to_override(cli: Cli) -> None:
         assert "No such option" in call.error
 
 
-async def test_the_example_is_applied_to_the_example_catalogue(cli: Cli) -> None:
+async def test_the_example_freezes_can_be_applied_to_the_example_catalogue(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", str(EXAMPLES / "catalogue"))
 
     applied = await cli.succeeds("apply", "-f", str(EXAMPLES / "freezes.yaml"))

@@ -30,7 +30,7 @@ async def applied(cli: Cli) -> Cli:
         ("configs", ["limits"]),
     ],
 )
-async def test_each_noun_gives_a_list_one_document_or_a_table(
+async def test_each_noun_is_shown_as_a_list_as_one_document_or_as_a_table(
     applied: Cli, noun: str, names: list[str]
 ) -> None:
     documents = (await applied.succeeds("get", noun, "--json")).json
@@ -41,7 +41,7 @@ async def test_each_noun_gives_a_list_one_document_or_a_table(
     assert [document["name"] for document in documents] == names
     assert one == documents[-1]
     assert [line.split()[0] for line in table.splitlines()[1:]] == names
-    assert unknown.line == f"there is no {noun[:-1]} 'nobody' (known: {', '.join(names)})"
+    assert unknown.line == f"unknown {noun[:-1]} 'nobody' (known: {', '.join(names)})"
     assert unknown.json == {"error": {"message": unknown.line}}
 
 
@@ -65,11 +65,11 @@ async def test_an_older_trigger_is_found_by_its_id(applied: Cli, driver: Driver)
 
     assert [trigger["id"] for trigger in newest] == ["gate.checkout.2"]
     assert (older["status"], older["actions"][-1]["reason"]) == ("ABORTED", "not yet")
-    assert never.line == "there is no trigger gate.checkout.3"
-    assert "one looks like gate.new_checkout.1" in garbled.line
+    assert never.line == "trigger gate.checkout.3 does not exist"
+    assert "for example gate.new_checkout.1" in garbled.line
 
 
-async def test_a_region_shows_who_follows_it(applied: Cli, broker: Broker) -> None:
+async def test_a_region_shows_the_instances_that_follow_it(applied: Cli, broker: Broker) -> None:
     async with following(broker.url, "dev"):
 
         async def instances() -> list[str]:
@@ -93,12 +93,14 @@ async def test_the_rules_of_a_region_are_shown_as_published(applied: Cli, broker
         assert (one["trigger"], one["revision"]) == ("gate.checkout.1", dev.rules.revision(checkout))
         assert "gate.checkout " in table
     assert (await applied.refused("get", "rules", "checkout", "--region", "eu")).line == (
-        "region eu holds no rules of 'checkout'"
+        "region eu has no rules of 'checkout'"
     )
-    assert (await applied.refused("get", "rules", "--region", "mars")).line.startswith("there is no region")
+    assert (await applied.refused("get", "rules", "--region", "mars")).line.startswith(
+        "unknown region 'mars'"
+    )
 
 
-async def test_a_message_that_is_no_event_hides_no_feature(applied: Cli, driver: Driver) -> None:
+async def test_an_invalid_message_does_not_hide_its_feature(applied: Cli, driver: Driver) -> None:
     headers = {"ce-type": "sluiceway.feature_changed", "Sluiceway-Status": "COMPLETED"}
     await driver.connection.js.publish("sluiceway.features.gate.checkout", b"garbage", headers=headers)
 

@@ -70,7 +70,7 @@ async def test_each_query_is_run_once_and_its_value_shown(
     ]
 
 
-async def test_what_would_fail_or_is_not_seen_ends_with_one(
+async def test_a_failure_or_an_error_exits_with_one(
     alone: Cli, file: str, prometheus: StubPrometheus
 ) -> None:
     prometheus.answer = lambda query: 0.05 if "dev" in query else broken()
@@ -84,14 +84,14 @@ async def test_what_would_fail_or_is_not_seen_ends_with_one(
     assert "2 of 2 measurements would not pass" in call.error
 
 
-async def test_without_a_prometheus_it_says_so(alone: Cli, file: str) -> None:
+async def test_an_unreachable_prometheus_is_reported(alone: Cli, file: str) -> None:
     call = await alone("guardrails", "try", "-f", file, "--prometheus", "http://127.0.0.1:9")
 
     assert call.code == 1
     assert "Prometheus cannot be reached" in call.out
 
 
-async def test_what_is_refused_when_saved_is_refused_when_tried(alone: Cli, tmp_path: Path) -> None:
+async def test_an_invalid_pipeline_is_refused_as_it_is_when_saved(alone: Cli, tmp_path: Path) -> None:
     bad = pipeline(phase("dev", guardrails=[{**ERRORS, "query": "sum("}]))
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump({"kind": "ReleasePipeline", **bad}))
@@ -101,7 +101,7 @@ async def test_what_is_refused_when_saved_is_refused_when_tried(alone: Cli, tmp_
     assert "guardrail 'errors': query: invalid PromQL" in call.error
 
 
-async def test_without_regions_it_says_what_is_missing(alone: Cli, tmp_path: Path) -> None:
+async def test_missing_regions_are_reported(alone: Cli, tmp_path: Path) -> None:
     path = tmp_path / "lonely.yaml"
     path.write_text(
         yaml.safe_dump({"kind": "ReleasePipeline", **pipeline(phase("dev", guardrails=[ERRORS]))})

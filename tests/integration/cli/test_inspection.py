@@ -26,7 +26,7 @@ async def released(cli: Cli, broker: Broker) -> Cli:
     return cli
 
 
-async def test_a_check_tells_the_value_and_where_it_came_from(released: Cli) -> None:
+async def test_a_check_shows_the_value_and_the_rule_it_came_from(released: Cli) -> None:
     user = '{"userID": "u1"}'
     candidate = await released.succeeds("check", "checkout", "--region", "dev", "--user", user, "--json")
     base = await released.succeeds("check", "checkout", "--region", "eu", "--user", user)
@@ -36,11 +36,11 @@ async def test_a_check_tells_the_value_and_where_it_came_from(released: Cli) -> 
     assert (candidate.json["value"], candidate.json["rule_id"]) == (True, "everyone")
     assert candidate.json["trigger"] == TRIGGER
     assert base.out.startswith("false  (rule default, static, revision ")
-    assert unknown.line == "region dev holds no rules of 'nothing'"
-    assert "--user is no JSON" in garbled.line
+    assert unknown.line == "region dev has no rules of 'nothing'"
+    assert "--user is not valid JSON" in garbled.line
 
 
-async def test_a_name_that_a_gate_and_a_config_share_is_asked_about(released: Cli, broker: Broker) -> None:
+async def test_a_name_of_both_a_gate_and_a_config_needs_an_option(released: Cli, broker: Broker) -> None:
     await released.succeeds("config", "set", "checkout", "--value", '{"items": 5}')
     async with following(broker.url, "dev") as dev:
         await eventually(lambda: len(dev.rules) == 2, "dev has the config")
@@ -49,11 +49,11 @@ async def test_a_name_that_a_gate_and_a_config_share_is_asked_about(released: Cl
     config = await released.succeeds("check", "checkout", "--region", "dev", "--config", "--json")
     gate = await released.succeeds("check", "checkout", "--region", "dev", "--gate", "--json")
 
-    assert unclear.line == "checkout is a gate and a dynamic config; say --gate or --config"
+    assert unclear.line == "checkout is both a gate and a dynamic config; use --gate or --config"
     assert (config.json["value"], gate.json["value"]) == ({"items": 5}, True)
 
 
-async def test_a_simulation_tells_phase_by_phase_who_would_receive_the_candidate(cli: Cli) -> None:
+async def test_a_simulation_shows_for_each_phase_which_regions_get_the_candidate(cli: Cli) -> None:
     catalogue = [str(EXAMPLES / "catalogue" / name) for name in ("regions.yaml", "pipelines.yaml")]
     await cli.succeeds("apply", "-f", str(EXAMPLES / "catalogue" / "environments.yaml"))
 
@@ -73,7 +73,7 @@ async def test_a_simulation_tells_phase_by_phase_who_would_receive_the_candidate
     assert "there are no regions yet" in no_regions.line
 
 
-async def test_a_simulation_tells_what_would_be_refused(cli: Cli) -> None:
+async def test_a_simulation_reports_what_would_be_refused(cli: Cli) -> None:
     nowhere = (
         "{kind: ReleasePipeline, name: p, phases: [{name: x, rules: [{name: a, environments: [mars]}]}]}"
     )
@@ -84,30 +84,30 @@ async def test_a_simulation_tells_what_would_be_refused(cli: Cli) -> None:
     detached = await cli.refused("simulate", "-f", "-", stdin="{kind: FeatureGate, name: page}")
 
     assert "unknown environment 'mars' (known: dev)" in wrong.line
-    assert missing.line == "there is no pipeline 'slow' (known: none)"
-    assert "the file names no pipeline" in detached.line
+    assert missing.line == "unknown pipeline 'slow' (known: none)"
+    assert "the file has no pipeline" in detached.line
 
 
-async def test_an_alert_is_stored_and_takes_the_release_back(released: Cli, driver: Driver) -> None:
+async def test_an_alert_is_stored_and_rolls_the_release_back(released: Cli, driver: Driver) -> None:
     resolved = await released.succeeds("alert", "resolve", "Errors", "--label", "gate=checkout")
     fired = await released.succeeds("alert", "fire", "Errors", "--label", "gate=checkout", "--json")
 
     await driver.reaches(TRIGGER, TriggerStatus.ROLLED_BACK)
     log = (await released.succeeds("trigger", "log", TRIGGER, "--json")).json
-    assert resolved.out == "Errors is resolved, stored as 1, about gate=checkout\n"
+    assert resolved.out == "Errors is resolved, stored as message 1 with labels gate=checkout\n"
     assert (fired.json["sequence"], fired.json["status"]) == (2, "firing")
     assert (log[-1]["type"], log[-1]["actorID"]) == ("trigger_rolled_back", "monitor")
 
 
-async def test_an_alert_with_a_label_or_a_source_that_cannot_be_is_refused(cli: Cli) -> None:
+async def test_an_alert_with_an_invalid_label_or_source_is_refused(cli: Cli) -> None:
     label = await cli.refused("alert", "fire", "Errors", "--label", "checkout")
     source = await cli.refused("alert", "fire", "Errors", "--source", "a.*")
 
-    assert "write KEY=VALUE" in label.line
-    assert "is no name of a source" in source.line
+    assert "use KEY=VALUE" in label.line
+    assert "invalid source name 'a.*'" in source.line
 
 
-async def test_what_was_rejected_can_be_looked_at(cli: Cli, driver: Driver) -> None:
+async def test_rejected_messages_are_shown(cli: Cli, driver: Driver) -> None:
     for body in (b"first", b"[/second]"):
         await driver.connection.client.request(subjects.command("save_feature"), body, timeout=5)
 

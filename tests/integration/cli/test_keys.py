@@ -25,7 +25,7 @@ async def test_a_key_is_shown_once_and_only_its_digest_is_kept(cli: Cli, driver:
     assert created["key"].encode() not in stored.data
 
 
-async def test_a_key_is_for_one_place_that_is_there(cli: Cli) -> None:
+async def test_an_sdk_key_is_for_one_existing_region_or_environment(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=CATALOGUE)
 
     nothing = await cli.refused("key", "create")
@@ -34,12 +34,12 @@ async def test_a_key_is_for_one_place_that_is_there(cli: Cli) -> None:
     never = await cli.refused("key", "create", "--environment", "mars")
 
     assert nothing.line == both.line
-    assert "give --region or --environment" in nothing.line
+    assert "give either --region or --environment" in nothing.line
     assert nowhere.line == "unknown region 'mars' (known: dev, eu)"
     assert never.line == "unknown environment 'mars' (known: development, production)"
 
 
-async def test_a_revoked_key_is_gone(cli: Cli) -> None:
+async def test_a_revoked_key_is_deleted(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=CATALOGUE)
     created = (await cli.succeeds("key", "create", "--environment", "production", "--json")).json
 
@@ -50,7 +50,7 @@ async def test_a_revoked_key_is_gone(cli: Cli) -> None:
     assert "unknown key" in again.line
 
 
-async def test_a_key_for_the_console_says_who_it_is_and_keeps_only_a_hash(cli: Cli, driver: Driver) -> None:
+async def test_an_api_key_names_its_owner_and_stores_only_a_hash(cli: Cli, driver: Driver) -> None:
     await apply_catalogue(driver)
 
     created = await cli.succeeds(
@@ -73,7 +73,7 @@ async def test_a_key_for_the_console_says_who_it_is_and_keeps_only_a_hash(cli: C
     assert only["expiresMs"] - only["createdMs"] == 90 * 86_400_000
 
 
-async def test_the_list_of_keys_reads_well(cli: Cli, driver: Driver) -> None:
+async def test_the_list_of_keys_shows_permissions_and_expiry(cli: Cli, driver: Driver) -> None:
     await apply_catalogue(driver)
     await cli.succeeds("key", "create", "--owner", "ada", "--role", "viewer", "--expires", "1ms")
 
@@ -83,15 +83,15 @@ async def test_the_list_of_keys_reads_well(cli: Cli, driver: Driver) -> None:
     assert "(expired)" in listed.out
 
 
-async def test_a_key_for_the_console_that_makes_no_sense_is_refused(cli: Cli, driver: Driver) -> None:
+async def test_an_invalid_api_key_is_refused(cli: Cli, driver: Driver) -> None:
     await apply_catalogue(driver)
 
     async def refusal(*arguments: str) -> str:
         return (await cli.refused("key", "create", *arguments)).line
 
-    assert "give --owner and --role" in await refusal("--role", "viewer")
-    assert "give --owner and --role" in await refusal("--owner", "ada")
-    assert "give --role and --owner" in await refusal("--region", "dev", "--group", "sre")
+    assert "give both --owner and --role" in await refusal("--role", "viewer")
+    assert "give both --owner and --role" in await refusal("--owner", "ada")
+    assert "add --owner and --role" in await refusal("--region", "dev", "--group", "sre")
     assert "is the name of a service" in await refusal("--owner", "monitor", "--role", "viewer")
     assert "unknown environment 'mars'" in await refusal(
         "--owner", "ada", "--role", "viewer", "--environment", "mars"
@@ -99,12 +99,12 @@ async def test_a_key_for_the_console_that_makes_no_sense_is_refused(cli: Cli, dr
     assert "unknown pipeline 'mars'" in await refusal(
         "--owner", "ada", "--role", "viewer", "--pipeline", "mars"
     )
-    assert "--expires: invalid duration 'soon'" in await refusal(
+    assert "invalid duration 'soon'" in await refusal(
         "--owner", "ada", "--role", "viewer", "--expires", "soon"
     )
 
 
-async def test_both_kinds_of_keys_are_revoked_alike(cli: Cli) -> None:
+async def test_both_kinds_of_keys_are_revoked_the_same_way(cli: Cli) -> None:
     created = (await cli.succeeds("key", "create", "--owner", "ada", "--role", "viewer", "--json")).json
 
     await cli.succeeds("key", "revoke", created["id"])

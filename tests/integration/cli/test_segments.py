@@ -26,7 +26,7 @@ rules: [{name: circle, conditions: [{type: passes_gate, targetValue: fancier}]}]
 """
 
 
-async def test_a_gate_by_way_of_another_and_a_segment_answers(cli: Cli) -> None:
+async def test_a_gate_that_refers_to_another_gate_and_a_segment_is_evaluated(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{SEGMENT}")
 
     answers = [
@@ -39,7 +39,7 @@ async def test_a_gate_by_way_of_another_and_a_segment_answers(cli: Cli) -> None:
     assert listed.json["ids"] == ["ada"]
 
 
-async def test_a_circle_and_a_missing_reference_are_refused_also_in_rehearsal(cli: Cli) -> None:
+async def test_a_cycle_and_a_missing_reference_are_refused_even_in_a_dry_run(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{SEGMENT}")
 
     rehearsed = await cli.refused("apply", "-f", "-", "--dry-run", stdin=CIRCLE)
@@ -51,7 +51,7 @@ async def test_a_circle_and_a_missing_reference_are_refused_also_in_rehearsal(cl
     assert "refers to fanciest, which does not exist" in typo.error
 
 
-async def test_what_is_referred_to_cannot_be_archived(cli: Cli) -> None:
+async def test_a_feature_that_is_referred_to_cannot_be_archived(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{SEGMENT}")
 
     segment = await cli.refused("segment", "archive", "beta")

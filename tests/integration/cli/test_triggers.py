@@ -86,4 +86,4 @@ async def test_an_action_for_another_phase_or_an_ended_trigger_is_refused(releas
     assert stale.json["error"]["code"] == "stale_phase"
     assert "possible now: pause, skip, abort, roll_out" in impossible.line
     assert ended.json["error"]["code"] == "trigger_ended"
-    assert unknown.line == "there is no trigger gate.checkout.7"
+    assert unknown.line == "trigger gate.checkout.7 does not exist"

@@ -1,4 +1,4 @@
-"""What holds for every call: where options stand, exit codes, one clear line."""
+"""What all commands have in common: the position of options, exit codes, errors on one line."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ NOWHERE = "nats://127.0.0.1:1"
 
 
 @pytest.mark.parametrize("place", ["before", "behind"])
-async def test_common_options_stand_before_or_behind_the_command_and_go_before_the_environment(
+async def test_common_options_work_before_and_after_the_command_and_override_the_environment(
     cli: Cli, broker: Broker, place: str
 ) -> None:
     options = ("--nats-url", broker.url, "--json", "--actor", "grace")
@@ -29,7 +29,7 @@ async def test_common_options_stand_before_or_behind_the_command_and_go_before_t
     assert saved.json["feature"]["name"] == "page"
 
 
-async def test_an_unreachable_broker_is_told_in_one_line() -> None:
+async def test_an_unreachable_broker_is_an_error_on_one_line() -> None:
     nowhere = Cli(NOWHERE)
 
     call = await nowhere.refused("get", "gates", "--json")
@@ -38,7 +38,7 @@ async def test_an_unreachable_broker_is_told_in_one_line() -> None:
     assert call.json["error"]["message"] == call.line
 
 
-async def test_a_broker_without_a_scheduler_is_told_in_one_line(broker: Broker) -> None:
+async def test_a_broker_without_a_scheduler_is_an_error_on_one_line(broker: Broker) -> None:
     alone = Cli(broker.url)
 
     reading = await alone.refused("get", "gates")
@@ -59,16 +59,16 @@ async def test_a_broker_without_a_scheduler_is_told_in_one_line(broker: Broker) 
         ("watch", "--until-ended"),
     ],
 )
-async def test_wrong_usage_ends_with_two(broker: Broker, call: tuple[str, ...]) -> None:
+async def test_wrong_usage_exits_with_two(broker: Broker, call: tuple[str, ...]) -> None:
     assert (await Cli(broker.url)(*call)).code == 2
 
 
-async def test_a_wrong_setting_is_told_in_one_line(broker: Broker) -> None:
+async def test_an_invalid_setting_is_an_error_on_one_line(broker: Broker) -> None:
     number = await Cli(broker.url, SLUICEWAY_STREAM_REPLICAS="many").refused("get", "gates")
     file = await Cli(broker.url, SLUICEWAY_NATS_CA="/nowhere.pem").refused("get", "gates")
 
     assert "stream_replicas" in number.line
-    assert "there is no file /nowhere.pem" in file.line
+    assert "file /nowhere.pem does not exist" in file.line
 
 
 def test_every_command_has_an_example_in_its_help() -> None:

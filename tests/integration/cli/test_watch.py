@@ -1,4 +1,4 @@
-"""`sluiceway watch`: it says what happens, and ends when it should."""
+"""`sluiceway watch`: what it shows, and when it exits."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ async def released(cli: Cli, driver: Driver) -> Cli:
     return cli
 
 
-async def test_it_ends_with_the_trigger_and_says_how_that_ended(released: Cli, driver: Driver) -> None:
+async def test_it_exits_when_the_trigger_ends_and_shows_the_outcome(released: Cli, driver: Driver) -> None:
     async with released.running("watch", TRIGGER, "--until-ended") as watching:
         lines = [await _first_line(watching, driver)]
         await driver.act(RollOutTrigger, TRIGGER, reason="all is well")
@@ -36,7 +36,7 @@ async def test_it_ends_with_the_trigger_and_says_how_that_ended(released: Cli, d
 
 
 @pytest.mark.parametrize("ended_before", [False, True])
-async def test_a_release_that_was_taken_back_is_a_failure(
+async def test_a_release_that_was_reverted_is_a_failure(
     released: Cli, driver: Driver, ended_before: bool
 ) -> None:
     if ended_before:
@@ -53,7 +53,7 @@ async def test_a_release_that_was_taken_back_is_a_failure(
     assert ended_before or json.loads(out.splitlines()[-1])["type"] == "trigger_aborted"
 
 
-async def test_one_leaves_with_ctrl_c(released: Cli, driver: Driver) -> None:
+async def test_ctrl_c_exits(released: Cli, driver: Driver) -> None:
     async with released.running("watch") as watching:
         await _first_line(watching, driver)
         watching.send_signal(signal.SIGINT)
@@ -63,7 +63,7 @@ async def test_one_leaves_with_ctrl_c(released: Cli, driver: Driver) -> None:
     assert (watching.returncode, error) == (0, "")
 
 
-async def test_it_tells_what_a_region_has_applied(released: Cli, driver: Driver, broker: Broker) -> None:
+async def test_it_shows_what_a_region_has_applied(released: Cli, driver: Driver, broker: Broker) -> None:
     async with following(broker.url, "dev"), released.running("watch", TRIGGER) as watching:
         await _first_line(watching, driver)
         await driver.act(AbortTrigger, TRIGGER)
@@ -74,7 +74,7 @@ async def test_it_tells_what_a_region_has_applied(released: Cli, driver: Driver,
                 assert line, "it ended"
 
 
-async def test_it_ends_where_nobody_reads_it_any_more(released: Cli, driver: Driver) -> None:
+async def test_it_exits_when_its_output_is_closed(released: Cli, driver: Driver) -> None:
     async with released.running("watch", "--json") as watching:
         await _first_line(watching, driver)
         assert watching.stdout
@@ -85,7 +85,7 @@ async def test_it_ends_where_nobody_reads_it_any_more(released: Cli, driver: Dri
             assert await watching.wait() == 0
 
 
-async def test_it_ends_where_the_broker_goes_away(released: Cli, driver: Driver, broker: Broker) -> None:
+async def test_it_exits_when_the_broker_disconnects(released: Cli, driver: Driver, broker: Broker) -> None:
     async with released.running("watch") as watching:
         await _first_line(watching, driver)
         broker.kill()
@@ -94,11 +94,11 @@ async def test_it_ends_where_the_broker_goes_away(released: Cli, driver: Driver,
         broker.start()
 
     assert watching.returncode == 1
-    assert error == f"sluiceway: the broker at {broker.url} went away\n"
+    assert error == f"sluiceway: lost the connection to the broker at {broker.url}\n"
 
 
 async def _first_line(watching: Process, driver: Driver) -> str:
-    """Return its first line: something happens until it has said so."""
+    """Return its first line; until then, pause and unpause the trigger."""
     assert watching.stdout
     reading = asyncio.ensure_future(watching.stdout.readline())
     async with asyncio.timeout(BOUND_SECONDS):
@@ -107,7 +107,7 @@ async def _first_line(watching: Process, driver: Driver) -> str:
             await driver.act(UnpauseTrigger, TRIGGER)
             await asyncio.wait({reading}, timeout=0.05)
     line = reading.result().decode()
-    assert line, "it ended at once"
+    assert line, "it ended immediately"
     return line
 
 

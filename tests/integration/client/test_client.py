@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.cli import snapshots
+from sluiceway.cli.current_state import read_reports
 from sluiceway.client import Client, User
 from sluiceway.errors import Misconfigured
 from tests.support.brokers import Broker
@@ -59,7 +59,7 @@ async def test_a_client_over_an_edge_follows_and_is_reported(broker: Broker, tmp
                 await eventually(lambda: not client.check_gate(ADA, "checkout"), "and the next one")
 
                 async def reported() -> bool:
-                    reports = (await snapshots.reports(driver.connection)).get("dev", [])
+                    reports = (await read_reports(driver.connection)).get("dev", [])
                     return len({report.instance for report in reports}) == 2
 
                 await eventually(reported, "the client is reported beside the edge")

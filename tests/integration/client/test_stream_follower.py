@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sluiceway.cli import snapshots
+from sluiceway.cli.current_state import read_reports
 from sluiceway.client import Client, Reason, User
 from sluiceway.contracts.commands import ArchiveFeature, RollOutTrigger, SaveFeature
 from tests.support.brokers import Broker
@@ -273,7 +273,7 @@ async def test_what_a_client_of_an_edge_has_applied_is_reported(broker: Broker, 
             await eventually(lambda: client.check_gate(ADA, "checkout"), "the client has the change")
 
             async def is_reported() -> bool:
-                reports = (await snapshots.reports(driver.connection)).get("dev", [])
+                reports = (await read_reports(driver.connection)).get("dev", [])
                 newest = edge.edge.rules.position.sequence
                 others = [report for report in reports if report.instance != edge.edge.instance]
                 return [report.sequence for report in others] == [newest]
@@ -287,7 +287,7 @@ async def test_a_client_over_nats_is_reported_with_its_changes(broker: Broker) -
         await eventually(lambda: client.check_gate(ADA, "checkout"), "the client has the change")
 
         async def is_reported() -> bool:
-            reports = (await snapshots.reports(driver.connection)).get("dev", [])
+            reports = (await read_reports(driver.connection)).get("dev", [])
             return any(report.sequence == client.rules.position.sequence for report in reports)
 
         await eventually(is_reported, "the report names the newest sequence")
@@ -295,7 +295,7 @@ async def test_a_client_over_nats_is_reported_with_its_changes(broker: Broker) -
 
 
 async def _is_reported(driver: Driver, *, instances: int) -> bool:
-    reports = (await snapshots.reports(driver.connection)).get("dev", [])
+    reports = (await read_reports(driver.connection)).get("dev", [])
     return len({report.instance for report in reports}) == instances
 
 

@@ -13,7 +13,7 @@ import pytest
 from services.edge.app import Edge
 from services.edge.settings import Settings
 from sluiceway import sdk_keys
-from sluiceway.cli import snapshots
+from sluiceway.cli.current_state import read_reports
 from sluiceway.contracts.commands import RevokeKey, SaveFeature
 from sluiceway.evaluation.condition_tests import member_key
 from sluiceway.http.server import health_server
@@ -183,7 +183,7 @@ async def test_a_poll_that_says_what_it_holds_is_reported_as_applied(dev: Served
     await edge.http.get(SPECS, params=query, headers=session)
 
     async def reported() -> bool:
-        reports = (await snapshots.reports(driver.connection)).get("dev", [])
+        reports = (await read_reports(driver.connection)).get("dev", [])
         return any(report.instance == "0b7e-session" and report.sequence for report in reports)
 
     await eventually(reported, "the session is reported")

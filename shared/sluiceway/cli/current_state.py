@@ -1,0 +1,118 @@
+"""Reads the current state from the streams: follows each to its end, then stops."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from ..contracts import subjects
+from ..contracts.applied_reports import AppliedReport
+from ..contracts.feature import Feature
+from ..contracts.identifiers import FeatureKey, FeatureKind
+from ..contracts.rule_document import RuleDocument
+from ..errors import Rejected, Unavailable
+from ..messaging.catalogue_store import CatalogueView
+from ..messaging.connection import Connection
+from ..messaging.feature_log import FeatureLog
+from ..messaging.feature_view import FeatureEntry, FeatureView
+from ..messaging.stream_follower import Follower, Record
+from ..pipelines.catalogue_decisions import Usage
+from ..pipelines.decision import Catalogue
+from ..pipelines.references import References
+
+READ_TIMEOUT_SECONDS = 10.0
+NO_STREAMS = "the broker answers, but it has no Sluiceway streams yet; is a scheduler running?"
+
+
+async def read_catalogue(connection: Connection) -> Catalogue:
+    """Return the environments, regions, pipelines, freezes and keys."""
+    view = CatalogueView(connection)
+    async with view, _read_timeout():
+        await view.caught_up()
+        return view.catalogue()
+
+
+async def read_features(connection: Connection) -> list[Feature]:
+    """Return the state of every feature, by kind and name."""
+    async with open_feature_view(connection) as view:
+        states = [await _state(connection, entry) for entry in view]
+    return sorted(filter(None, states), key=lambda feature: (feature.kind, feature.name))
+
+
+async def read_feature(connection: Connection, kind: FeatureKind, name: str) -> Feature | None:
+    """Return the state of one feature; None if it was never saved."""
+    tail = await FeatureLog(connection, "").tail(FeatureKey(kind, name))
+    return tail.logged.event.feature if tail.logged else None
+
+
+async def read_usage(connection: Connection) -> Usage:
+    """Return which features use which pipelines."""
+    async with open_feature_view(connection) as view:
+        return view.usage()
+
+
+async def read_references(connection: Connection) -> References:
+    """Return which features each feature refers to."""
+    async with open_feature_view(connection) as view:
+        return view.references()
+
+
+async def read_rules(connection: Connection, region: str) -> list[RuleDocument]:
+    """Return the rule documents of a region, by kind and name."""
+    documents: dict[str, RuleDocument] = {}
+
+    def on_record(record: Record) -> None:
+        documents.pop(record.subject, None)
+        if not record.is_deletion:
+            documents[record.subject] = RuleDocument.model_validate_json(record.data, extra="ignore")
+
+    await _read(connection, subjects.RULES_STREAM, subjects.rules_of(region), on_record)
+    return sorted(documents.values(), key=lambda document: document.key)
+
+
+async def read_reports(connection: Connection) -> dict[str, list[AppliedReport]]:
+    """Return the newest report of every instance that is running, by region."""
+    newest: dict[str, AppliedReport] = {}
+
+    def on_record(record: Record) -> None:
+        newest[record.subject] = AppliedReport.model_validate_json(record.data, extra="ignore")
+
+    await _read(connection, subjects.APPLIED_STREAM, subjects.APPLIED, on_record)
+    by_region: dict[str, list[AppliedReport]] = defaultdict(list)
+    for report in newest.values():
+        by_region[report.region].append(report)
+    return by_region
+
+
+@asynccontextmanager
+async def open_feature_view(connection: Connection) -> AsyncIterator[FeatureView]:
+    """Yield a view of all features that follows the log while the block runs."""
+    view = FeatureView(connection, FeatureLog(connection, ""))
+    async with view:
+        async with _read_timeout():
+            await view.caught_up()
+        yield view
+
+
+async def _state(connection: Connection, entry: FeatureEntry) -> Feature | None:
+    """Return the state in an entry; the previous one if the newest message is not a valid event."""
+    try:
+        return entry.event.feature
+    except Rejected:
+        return await read_feature(connection, *entry.key)
+
+
+async def _read(
+    connection: Connection, stream: str, subject: str, on_record: Callable[[Record], None]
+) -> None:
+    async with Follower(connection, stream, [subject], on_record) as follower, _read_timeout():
+        await follower.caught_up()
+
+
+@asynccontextmanager
+async def _read_timeout() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            yield
+    except TimeoutError:
+        raise Unavailable(NO_STREAMS) from None
