@@ -64,7 +64,7 @@ def place_labels(
     width_of: Callable[[str], float],
     right_edge: float,
 ) -> list[Placement]:
-    """Place each label in the highest lane where it overlaps no other.
+    """Place each label in the highest lane in which it overlaps no other.
 
     `x_of` maps a time to points from the left edge, and `width_of` a text to its width in points.
     """

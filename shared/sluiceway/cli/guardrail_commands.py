@@ -1,4 +1,4 @@
-"""`sluiceway guardrails …`: try what shall watch a release, before it does."""
+"""`sluiceway guardrails …`: test the guardrails of a pipeline before a release uses them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, NamedTuple

@@ -1,4 +1,4 @@
-"""`sluiceway`: release pipelines for feature gates and dynamic configs, from the command line."""
+"""Manage release pipelines for feature gates and dynamic configs."""
 
 import logging
 from collections.abc import AsyncIterator
