@@ -59,7 +59,7 @@ async def system(broker: Broker, tmp_path: Path) -> AsyncIterator[RunningSystem]
         edge = await stack.enter_async_context(running_edge(broker.url, REGION, tmp_path / "edge", key))
         console = await stack.enter_async_context(running_console(broker.url, tmp_path))
         prometheus = await stack.enter_async_context(stub_prometheus())
-        prometheus.says = lambda query: SAMPLES if "increase(" in query else ERROR_RATIO
+        prometheus.answer = lambda query: SAMPLES if "increase(" in query else ERROR_RATIO
         environment = {
             "SLUICEWAY_NATS_URL": broker.url,
             "CONSOLE_URL": console.url,

@@ -13,7 +13,7 @@ from services.asyncapi import PUBLICATIONS
 from services.console.official.trigger_routes import ACTIONS, view_of
 from services.console.pages.progress import release_progress
 from services.monitor.clearance import HOLD_DESCRIPTIONS
-from services.monitor.notices import notice_of_event
+from services.monitor.notification_messages import notification_of_event
 from services.monitor.receivers import DEFAULT_EVENTS, KNOWN_EVENTS
 from sluiceway.contracts import subjects
 from sluiceway.contracts.events import EventType
@@ -77,10 +77,10 @@ def test_every_event_can_be_subscribed_to() -> None:
 def test_every_event_has_a_notification(type_: EventType) -> None:
     event = a_release().events[-1].model_copy(update={"type": type_})
 
-    notice = notice_of_event(LoggedEvent(1, event))
+    notification = notification_of_event(LoggedEvent(1, event))
 
-    assert notice.event in KNOWN_EVENTS
-    assert type_.replace("_", " ") in notice.sentence
+    assert notification.event in KNOWN_EVENTS
+    assert type_.replace("_", " ") in notification.sentence
 
 
 def test_every_verdict_has_a_rank() -> None:
