@@ -11,8 +11,8 @@ from sluiceway.errors import Misconfigured
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.service import Service, background_task
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .collectors import AppliedReleaseCollector
 from .http_app import build_http_app
 from .key_store import KeyStore
@@ -44,8 +44,8 @@ class Edge(Service):
         statsig = StatsigRoutes(self.feed, self.keys, self.polls)
         ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale)
         self.pages = build_http_app([*statsig.routes(), *ofrep.routes()])
-        metrics.EDGE_STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
-        metrics.FEATURES_HELD.labels(settings.region).set_function(lambda: len(self.rules))
+        metrics.STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
+        metrics.FEATURES.labels(settings.region).set_function(lambda: len(self.rules))
         metrics.APPLIED_REVISION.labels(settings.region).set_function(lambda: self.rules.position.sequence)
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:

@@ -9,7 +9,8 @@ from prometheus_client.registry import Collector
 from sluiceway.client.region import RegionRules
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 #: Features whose releases are shown: those that changed last.
 FEATURES_MAX = 500

@@ -21,8 +21,8 @@ from sluiceway.clock import now_ms
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.evaluation.results import Evaluation, Reason
 from sluiceway.http.request_body import BodyTooLarge, read_body
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .connection_limits import CONTEXT_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
 from .key_store import KeyStore
 from .specs import SpecFeed
@@ -74,7 +74,7 @@ class OfrepRoutes:
         except InvalidContext as error:
             item = {"key": key, "errorCode": error.code, "errorDetails": str(error)}
         code = item.get("errorCode")
-        metrics.CHECKS.labels(code or "answered").inc()
+        metrics.EVALUATIONS.labels(code or "answered").inc()
         return _json(item, STATUS.get(code, 400) if code else 200)
 
     async def evaluate_all(self, request: Request) -> Response:
@@ -91,7 +91,7 @@ class OfrepRoutes:
             return Response(status_code=304, headers=headers)
         keys = [key for key in self._rules.texts() if key.kind is not FeatureKind.SEGMENT]
         flags = [self._item(name, context) for name in sorted({key.name for key in keys})]
-        metrics.CHECKS.labels("answered").inc(len(flags))
+        metrics.EVALUATIONS.labels("answered").inc(len(flags))
         expires = now_ms() // 1_000 + TOKEN_SECONDS
         stream = {
             "type": "sse",

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sluiceway.http.request_body import BodyTooLarge, read_body
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .connection_limits import EVENTS_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
 from .key_store import KeyStore
 from .poll_reports import PollReports

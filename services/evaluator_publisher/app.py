@@ -9,6 +9,7 @@ from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.service import Service, background_task
 
+from . import metrics
 from .fan_out import FanOut
 
 SOURCE = "/sluiceway/evaluator-publisher"
@@ -24,6 +25,7 @@ class EvaluatorPublisher(Service):
         features = FeatureView(connection, FeatureLog(connection, SOURCE))
         catalogue = CatalogueView(connection)
         rules = RuleStore(connection)
+        rules.on_newest = _record_newest
         fan_out = FanOut(features, catalogue, rules)
         for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
             self.missing = {name: "not read to its end yet; is a scheduler running?"}
@@ -34,3 +36,7 @@ class EvaluatorPublisher(Service):
         rules.on_foreign = fan_out.note_foreign
         fan_out.check_all()
         await stack.enter_async_context(background_task(fan_out.run(), "fan out"))
+
+
+def _record_newest(region: str, sequence: int) -> None:
+    metrics.PUBLISHED_REVISION.labels(region).set(sequence)

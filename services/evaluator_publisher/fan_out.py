@@ -20,7 +20,8 @@ from sluiceway.pipelines import segments
 from sluiceway.pipelines.projection import checksum, project, used_attributes
 from sluiceway.pipelines.publish_checks import document_errors, feature_errors_now
 from sluiceway.pipelines.references import feature_references
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 log = logging.getLogger(__name__)
 

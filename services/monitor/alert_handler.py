@@ -19,7 +19,8 @@ from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.alert_matches import MatchedTrigger, match_alert
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.measurement_store import MSG_ID
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from sluiceway.errors import Rejected
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
 from sluiceway.pipelines.guardrail_verdicts import limit_of
-from sluiceway.telemetry import metrics
 from sluiceway.telemetry.metrics import ReleaseGauge
 
+from . import metrics
 from .guardrail_runner import GuardrailRunner
 
 GAUGES = (

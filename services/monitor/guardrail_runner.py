@@ -25,9 +25,9 @@ from sluiceway.pipelines.guardrail_schedule import (
 )
 from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.pipelines.measurement import QueryResult, evaluate_measurement
-from sluiceway.telemetry import metrics
 from sluiceway.timers import Timers
 
+from . import metrics
 from .guardrail_actions import GuardrailActions
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_log import LoggedEvent, parse_event
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.service import background_task
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .notices import Notice, concerns, message_of, notice_of_event, notice_of_verdict
 from .receivers import Receiver
 

@@ -21,8 +21,8 @@ from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.streams import declare
 from sluiceway.pipelines import refusals
 from sluiceway.service import Service, background_task
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .authentication import Authenticate, Authenticator, authentication_middleware
 from .clearance import ClearanceClient
 from .command_handlers import CommandHandlers

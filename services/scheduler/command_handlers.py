@@ -12,8 +12,8 @@ from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.pipelines.catalogue_decisions import PutDocument, decide_catalogue
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .command_processor import ATTEMPTS_MAX, CommandProcessor
 
 

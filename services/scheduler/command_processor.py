@@ -23,7 +23,8 @@ from sluiceway.messaging.feature_log import FeatureLog, LogTail
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Decision
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 log = logging.getLogger(__name__)
 

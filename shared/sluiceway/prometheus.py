@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ from .clock import Clock
 from .errors import Misconfigured
 from .pipelines.measurement import QueryResult
 from .tasks import cancel_and_wait
-from .telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,13 @@ SERIES_MAX = 1_000
 ANSWERS_MAX = 20_000
 UNREACHABLE = "Prometheus cannot be reached"
 
+#: Takes the outcome of a query (answered, no_data, refused, unreachable) and its seconds.
+RecordQuery = Callable[[str, float], None]
+
+
+def _not_recorded(outcome: str, seconds: float) -> None:
+    """Record nothing: a command line has no metrics."""
+
 
 class _Asked(NamedTuple):
     at_ms: int
@@ -42,11 +49,18 @@ class _Asked(NamedTuple):
 class PrometheusClient:
     """Asks queries; who asks the same at about the same time gets the same answer."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        clock: Clock,
+        record: RecordQuery = _not_recorded,
+    ) -> None:
         self._session = session
         self._shown = redacted_url(url)
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._clock = clock
+        self._record = record
         self._free = asyncio.Semaphore(QUERIES_MAX)
         self._asked: dict[str, _Asked] = {}
 
@@ -74,23 +88,25 @@ class PrometheusClient:
 
     async def _bounded(self, query: str) -> QueryResult:
         async with self._free:
-            with metrics.QUERY_SECONDS.time():
-                return await self._send(query)
+            started = time.perf_counter()
+            outcome, result = await self._send(query)
+            self._record(outcome, time.perf_counter() - started)
+            return result
 
-    async def _send(self, query: str) -> QueryResult:
+    async def _send(self, query: str) -> tuple[str, QueryResult]:
         try:
             async with self._request(query) as response:
                 body = _json(await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("%s does not answer: %s", self._shown, str(error) or type(error).__name__)
-            return _counted("unreachable", QueryResult(error=UNREACHABLE))
+            return "unreachable", QueryResult(error=UNREACHABLE)
         if response.status != 200 or body.get("status") != "success":
             is_refused = body.get("errorType") in ("bad_data", "execution")
             why = f"{body.get('errorType', 'error')}: {body['error']}" if "error" in body else ""
             text = f"Prometheus answered {response.status} {why}".rstrip()
-            return _counted("refused" if is_refused else "unreachable", QueryResult(error=text))
+            return "refused" if is_refused else "unreachable", QueryResult(error=text)
         answer = _answer(body.get("data"))
-        return _counted("answered" if answer.values or answer.error else "no_data", answer)
+        return "answered" if answer.values or answer.error else "no_data", answer
 
     def _request(self, query: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Ask by GET, which every proxy lets through; by POST where the query is too long for an address."""
@@ -102,7 +118,7 @@ class PrometheusClient:
 
 @contextlib.asynccontextmanager
 async def open_prometheus(
-    url: str, clock: Clock, token: str | None = None
+    url: str, clock: Clock, token: str | None = None, record: RecordQuery = _not_recorded
 ) -> AsyncIterator[PrometheusClient]:
     """Give a Prometheus to ask while the block runs, with a bearer `token` if it wants one.
 
@@ -113,7 +129,7 @@ async def open_prometheus(
         timeout=aiohttp.ClientTimeout(total=QUERY_TIMEOUT_SECONDS),
         headers={"Authorization": f"Bearer {token}"} if token else None,
     ) as session:
-        asked = PrometheusClient(session, url, clock)
+        asked = PrometheusClient(session, url, clock, record)
         try:
             yield asked
         finally:
@@ -153,9 +169,3 @@ def _answer(data: Any) -> QueryResult:
     except (KeyError, IndexError, TypeError, ValueError):
         return QueryResult(error="the answer of Prometheus cannot be read")
     return QueryResult(error=f"the query gives a {kind}, not one value for each series")
-
-
-def _counted(outcome: str, answer: QueryResult) -> QueryResult:
-    metrics.QUERIES.labels(outcome).inc()
-    metrics.PROMETHEUS_UP.set(0 if outcome == "unreachable" else 1)
-    return answer

@@ -9,7 +9,6 @@ from nats.js.errors import APIError
 
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
-from ..telemetry import metrics
 from .connection import Connection
 from .feature_log import EXPECTED_LAST
 from .stream_follower import KV_OPERATION, Follower, Record, StreamView
@@ -65,7 +64,8 @@ NOT_PUBLISHED = PublishedRule(0, RuleVersion(0, 0), NOTHING)
 class RuleStore(StreamView):
     """Follows RULES by its headers alone while the block runs, and writes what is newer.
 
-    `on_foreign` is called for a place that somebody else than a publisher wrote to.
+    `on_foreign` is called for a place that somebody else than a publisher wrote to; `on_newest` with a
+    region and the newest sequence that was written there.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -74,6 +74,7 @@ class RuleStore(StreamView):
         #: Region → the newest sequence at one of its places.
         self._newest: dict[str, int] = {}
         self.on_foreign: Callable[[RuleKey], None] = lambda place: None
+        self.on_newest: Callable[[str, int], None] = lambda region, sequence: None
         self.follower = Follower(
             connection,
             subjects.RULES_STREAM,
@@ -138,7 +139,7 @@ class RuleStore(StreamView):
             self._held[place] = held
         if held.sequence > self._newest.get(place.region, 0):
             self._newest[place.region] = held.sequence
-            metrics.PUBLISHED_REVISION.labels(place.region).set(held.sequence)
+            self.on_newest(place.region, held.sequence)
 
     def _on_record(self, record: Record) -> None:
         try:
