@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 
-from nats.errors import Error as NatsError
-
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.identifiers import slug
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.publishing import StreamPublisher
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class PollReports:
 
     async def report(self, connection: Connection) -> None:
         """Write what is due, until cancelled."""
+        publisher = StreamPublisher(connection, subjects.APPLIED_STREAM)
         while True:
             await self._awake.wait()
             self._awake.clear()
@@ -57,9 +58,9 @@ class PollReports:
                     region=self._region, instance=instance, sequence=sequence, time_ms=now_ms()
                 )
                 try:
-                    await connection.js.publish(subjects.applied(self._region, instance), report.to_json())
-                except (NatsError, TimeoutError) as error:
-                    log.info("cannot report what is applied: %s", error or type(error).__name__)
+                    await publisher.publish(subjects.applied(self._region, instance), report.to_json())
+                except Unavailable as error:
+                    log.info("cannot report what is applied: %s", error)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 if self._due.get(instance) == sequence:

@@ -6,8 +6,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from nats.errors import Error as NatsError
-
 from sluiceway.clock import now_ms
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.events import FeatureEvent
@@ -97,8 +95,8 @@ class FanOut:
             try:
                 await self._work_off()
                 wait = RETRY_MIN_SECONDS
-            except (NatsError, TimeoutError, Unavailable) as error:
-                log.warning("rules cannot be written now: %s", error or type(error).__name__)
+            except Unavailable as error:
+                log.warning("cannot publish rules, trying again: %s", error)
                 self._awake.set()
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, RETRY_MAX_SECONDS)

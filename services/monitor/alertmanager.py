@@ -11,20 +11,20 @@ import json
 import logging
 from typing import Any
 
-from nats.errors import Error as NatsError
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from sluiceway.contracts import envelope, subjects
+from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
 from sluiceway.contracts.validation_errors import describe_errors
+from sluiceway.errors import Unavailable
 from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.measurement_store import MSG_ID
+from sluiceway.messaging.publishing import StreamPublisher
 
 from . import metrics
 
@@ -91,8 +91,8 @@ class AlertmanagerWebhook:
                 await dead_letters.keep(PATH, json.dumps(alert).encode(), why, "invalid")
         try:
             await asyncio.gather(*(_publish(alert, connection) for alert in good))
-        except (NatsError, TimeoutError) as error:
-            return 503, f"the alerts could not be stored: {error or type(error).__name__}"
+        except Unavailable as error:
+            return 503, f"the alerts could not be stored: {error}"
         return 202, f"{len(good)} alerts stored, {len(alerts) - len(good)} rejected"
 
 
@@ -129,8 +129,9 @@ def alert_of(alert: Any) -> Alert:
 
 async def _publish(alert: Alert, connection: Connection) -> None:
     identity = f"{alert.fingerprint}-{alert.starts_at}-{alert.status}"
-    headers = {MSG_ID: envelope.header_safe(identity)} if alert.fingerprint else None
-    await connection.js.publish(subjects.alert(SOURCE), alert.to_json(), headers=headers)
+    await StreamPublisher(connection, subjects.ALERTS_STREAM).publish(
+        subjects.alert(SOURCE), alert.to_json(), message_id=identity if alert.fingerprint else None
+    )
 
 
 def _is_allowed(authorization: str, token: str) -> bool:

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from ..clock import now_ms
@@ -17,11 +16,13 @@ from ..contracts import envelope, subjects
 from ..contracts.applied_reports import CHANGES_MAX, AppliedChange, AppliedReport
 from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import RuleDocument
+from ..errors import Unavailable
 from ..evaluation.condition_tests import Host
 from ..evaluation.results import Config, Evaluation
 from ..evaluation.rule_set import RuleSet
 from ..evaluation.users import AnyUser
 from ..messaging.connection import Connection
+from ..messaging.publishing import StreamPublisher
 from ..messaging.stream_follower import START, Follower, Position, Record
 from ..tasks import cancel_and_wait
 from .rule_cache import RuleCache
@@ -189,6 +190,7 @@ class RegionClient:
         self._connection = connection
         self._instance = instance or uuid.uuid4().hex[:12]
         self._report_wanted = report
+        self._reports = StreamPublisher(connection, subjects.APPLIED_STREAM)
         self._changes: list[AppliedChange] = []
         self._due = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -249,10 +251,9 @@ class RegionClient:
             changes=changes,
         )
         try:
-            subject = subjects.applied(self.rules.region, self._instance)
-            await self._connection.js.publish(subject, report.to_json())
-        except (NatsError, TimeoutError) as error:
-            log.info("cannot report what is applied: %s", error or type(error).__name__)
+            await self._reports.publish(subjects.applied(self.rules.region, self._instance), report.to_json())
+        except Unavailable as error:
+            log.info("cannot report what is applied: %s", error)
             return False
         del self._changes[: len(changes)]
         return True

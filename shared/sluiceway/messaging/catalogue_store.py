@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from nats.errors import Error as NatsError
-from nats.js.errors import APIError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
@@ -15,12 +13,11 @@ from ..contracts.commands import Command
 from ..contracts.freeze import Freeze
 from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
-from ..errors import Conflict, Unavailable
 from ..pipelines.catalogue_decisions import CatalogueDocument
 from ..pipelines.decision import Catalogue
 from .connection import Connection
-from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
-from .stream_follower import KV_OPERATION, Follower, Record, StreamView
+from .publishing import DELETION, ConditionalMessage, StreamPublisher
+from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +116,7 @@ class CatalogueStore:
     """Writes CATALOG, conditionally, with who and why in the headers."""
 
     def __init__(self, connection: Connection, source: str) -> None:
-        self._js = connection.js
+        self._publisher = StreamPublisher(connection, subjects.CATALOG_STREAM)
         self._source = source
 
     async def put(
@@ -146,7 +143,7 @@ class CatalogueStore:
 
     async def delete(self, kind: str, id_: str, expected: int, *, command: Command, now_ms: int) -> int:
         """Mark a document as deleted."""
-        return await self._write(kind, id_, b"", {KV_OPERATION: "DEL"}, expected, command, now_ms)
+        return await self._write(kind, id_, b"", DELETION, expected, command, now_ms)
 
     async def _write(
         self,
@@ -164,19 +161,13 @@ class CatalogueStore:
             ),
             envelope.ACTOR: envelope.header_safe(command.actor),
             envelope.WHY: envelope.header_safe(command.reason or ""),
-            EXPECTED_LAST: str(expected),
             **more,
         }
         if command.identity:
             headers[envelope.VOUCHED_BY] = command.identity.vouched_by
-        try:
-            return (await self._js.publish(subjects.catalogue(kind, id_), data, headers=headers)).seq
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
-                raise Conflict(f"{kind} {id_} was changed by somebody else") from error
-            raise Unavailable(f"CATALOG did not take it: {error.description}") from error
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("CATALOG does not answer now") from error
+        return await self._publisher.append(
+            ConditionalMessage(subjects.catalogue(kind, id_), data, headers, expected)
+        )
 
 
 def _parse(record: Record, kind: str) -> StoredDocument | None:

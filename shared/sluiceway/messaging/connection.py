@@ -25,8 +25,6 @@ PING_INTERVAL_SECONDS = 2
 RECONNECT_WAIT_SECONDS = 0.1
 #: For one answer of JetStream.
 REQUEST_TIMEOUT_SECONDS = 2.0
-#: Publishes under way at once, so that a fan-out cannot fill the memory.
-PENDING_PUBLISHES_MAX = 4_000
 
 
 class Connection:
@@ -36,9 +34,7 @@ class Connection:
         self.client = client
         #: For whom the broker's permissions vouch.
         self.principal = principal
-        self.js: JetStreamContext = client.jetstream(
-            timeout=REQUEST_TIMEOUT_SECONDS, publish_async_max_pending=PENDING_PUBLISHES_MAX
-        )
+        self.js: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._listeners: set[Callable[[], None]] = set()
 
     def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 
-from nats.errors import Error as NatsError
-
 from ..contracts import envelope, subjects
+from ..errors import Unavailable
 from ..telemetry import metrics
 from .connection import Connection
+from .publishing import StreamPublisher
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class DeadLetters:
     """Keeps what a service rejects, where one can look at it, and counts it."""
 
     def __init__(self, connection: Connection, service: str) -> None:
-        self._js = connection.js
+        self._publisher = StreamPublisher(connection, subjects.DEAD_LETTERS_STREAM)
         self._service = service
         self._keeping: set[asyncio.Task[None]] = set()
 
@@ -38,8 +38,8 @@ class DeadLetters:
             envelope.DEAD_SUBJECT: envelope.header_safe(subject),
         }
         try:
-            await self._js.publish(
-                subjects.dead_letters(self._service), data[:KEPT_MAX_BYTES], headers=headers
+            await self._publisher.publish(
+                subjects.dead_letters(self._service), data[:KEPT_MAX_BYTES], headers
             )
-        except (NatsError, TimeoutError) as error:
-            log.error("the rejected message could not be kept: %s", error or type(error).__name__)
+        except Unavailable as error:
+            log.error("the rejected message is lost: %s", error)

@@ -4,21 +4,20 @@ import logging
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.events import FeatureEvent
 from ..contracts.identifiers import FeatureKey
-from ..errors import Conflict, Rejected, Unavailable
+from ..errors import Rejected, Unavailable, error_text
 from ..pipelines.references import feature_references
 from .connection import Connection
 from .history import read_history
+from .publishing import ConditionalMessage, StreamPublisher
 
 log = logging.getLogger(__name__)
 
-WRONG_LAST_SEQUENCE = 10071
-EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 TYPE_PREFIX = "sluiceway."
 
 
@@ -44,26 +43,17 @@ class FeatureLog:
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._js = connection.js
+        self._publisher = StreamPublisher(connection, subjects.FEATURES_STREAM)
         self._source = source
 
     async def append(self, event: FeatureEvent, expected: int) -> int:
         """Append behind the sequence `expected` of the feature's subject; return the new sequence.
 
-        `Conflict` where another event came first; `Unavailable` where it is unknown whether it is
-        stored: reading the tail tells.
+        Raises `Conflict` if another event came first, and `Unavailable` if it is unknown whether the
+        event is stored: reading the tail tells.
         """
-        headers = {**headers_of(event, self._source), EXPECTED_LAST: str(expected)}
-        try:
-            ack = await self._js.publish(
-                subjects.feature(event.feature.key), event.to_json(), headers=headers
-            )
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
-                raise Conflict(f"{event.feature.key} was changed by somebody else") from error
-            raise Unavailable(f"FEATURES did not take the event: {error.description}") from error
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("FEATURES does not answer now") from error
-        return ack.seq
+        subject, headers = subjects.feature(event.feature.key), headers_of(event, self._source)
+        return await self._publisher.append(ConditionalMessage(subject, event.to_json(), headers, expected))
 
     async def tail(self, key: FeatureKey) -> LogTail:
         """Return the end of a feature's log. What is no event there is passed over."""
@@ -74,7 +64,7 @@ class FeatureLog:
         except NotFoundError:
             return LogTail(None, 0)
         except (NatsError, TimeoutError) as error:
-            raise Unavailable("FEATURES does not answer now") from error
+            raise Unavailable(f"cannot read the stream FEATURES: {error_text(error)}") from error
         sequence = message.seq or 0
         try:
             return LogTail(LoggedEvent(sequence, parse_event(message.data or b"", key)), sequence)
@@ -92,7 +82,7 @@ class FeatureLog:
         except NotFoundError:
             return None
         except (NatsError, TimeoutError) as error:
-            raise Unavailable("FEATURES does not answer now") from error
+            raise Unavailable(f"cannot read the stream FEATURES: {error_text(error)}") from error
         event = _event_or_none(message.data or b"", key)
         return LoggedEvent(message.seq or 0, event) if event else None
 
@@ -101,7 +91,9 @@ class FeatureLog:
         try:
             message = await self._js.get_msg(subjects.FEATURES_STREAM, seq=sequence, direct=True)
         except (NatsError, TimeoutError) as error:
-            raise Unavailable(f"FEATURES does not give its message {sequence} now") from error
+            raise Unavailable(
+                f"cannot read message {sequence} of the stream FEATURES: {error_text(error)}"
+            ) from error
         return parse_event(message.data or b"")
 
     async def read_history(self, key: FeatureKey) -> list[LoggedEvent]:

@@ -4,23 +4,18 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nats.errors import Error as NatsError
-from nats.js.errors import APIError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.alerts import AnsweredAlert
 from ..contracts.identifiers import feature_of
 from ..contracts.measurements import Round, VerdictChanged
-from ..errors import Conflict, Unavailable
 from .connection import Connection
-from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
 from .history import read_history
+from .publishing import ConditionalMessage, StreamPublisher
 from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
-
-MSG_ID = "Nats-Msg-Id"
 
 
 class StoredRound(NamedTuple):
@@ -93,60 +88,47 @@ class MeasurementStore:
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._js = connection.js
+        self._measurements = StreamPublisher(connection, subjects.MEASUREMENTS_STREAM)
+        self._verdicts = StreamPublisher(connection, subjects.VERDICTS_STREAM)
         self._source = source
 
     async def store_round(self, round_: Round, expected: int) -> int:
         """Store a round behind the sequence `expected` of its subject; return the new one.
 
-        `Conflict` where another replica has measured, too: that one counts, and this one does not.
+        Raises `Conflict` if another replica has measured too: its round counts, this one does not.
         """
         subject = subjects.measurements(round_.trigger, round_.phase_id, round_.guardrail)
-        headers = {
-            **envelope.cloud_event(
-                "sluiceway.guardrail_measured",
-                id_=f"{subject}-{round_.time_ms}",
-                time_ms=round_.time_ms,
-                source=self._source,
-                subject=round_.trigger,
-            ),
-            EXPECTED_LAST: str(expected),
-        }
-        try:
-            return (await self._js.publish(subject, round_.to_json(), headers=headers)).seq
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
-                raise Conflict(f"{subject} was measured by another monitor") from error
-            raise Unavailable(f"MEASUREMENTS did not take the round: {error.description}") from error
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("MEASUREMENTS does not answer now") from error
+        headers = envelope.cloud_event(
+            "sluiceway.guardrail_measured",
+            id_=f"{subject}-{round_.time_ms}",
+            time_ms=round_.time_ms,
+            source=self._source,
+            subject=round_.trigger,
+        )
+        return await self._measurements.append(
+            ConditionalMessage(subject, round_.to_json(), headers, expected)
+        )
 
     async def store_verdict(self, change: VerdictChanged) -> None:
         """Store a verdict that changed; the same one twice is stored once."""
         id_ = f"{change.trigger}-{change.phase_id}-{change.guardrail}-{change.time_ms}-{change.verdict}"
-        headers = {
-            **envelope.cloud_event(
-                "sluiceway.guardrail_verdict",
-                id_=id_,
-                time_ms=change.time_ms,
-                source=self._source,
-                subject=change.trigger,
-            ),
-            MSG_ID: envelope.header_safe(id_),
-        }
-        try:
-            await self._js.publish(subjects.verdicts(change.trigger), change.to_json(), headers=headers)
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("VERDICTS does not answer now") from error
+        headers = envelope.cloud_event(
+            "sluiceway.guardrail_verdict",
+            id_=id_,
+            time_ms=change.time_ms,
+            source=self._source,
+            subject=change.trigger,
+        )
+        subject = subjects.verdicts(change.trigger)
+        await self._verdicts.publish(subject, change.to_json(), headers, message_id=id_)
 
     async def store_answer(self, answered: AnsweredAlert) -> None:
         """Store what became of an alert; the same one twice is stored once."""
-        headers = {MSG_ID: f"alert-{answered.source}-{answered.sequence}"}
-        try:
-            await self._js.publish(
-                subjects.answered_alert(answered.source), answered.to_json(), headers=headers
-            )
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("VERDICTS does not answer now") from error
+        await self._verdicts.publish(
+            subjects.answered_alert(answered.source),
+            answered.to_json(),
+            message_id=f"alert-{answered.source}-{answered.sequence}",
+        )
 
     async def answered_alerts(self) -> list[AnsweredAlert]:
         """Return what became of alerts, oldest first, as far back as it is kept."""

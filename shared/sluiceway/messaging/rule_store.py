@@ -1,22 +1,18 @@
 """Rule documents in the bucket RULES: never over a newer one."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
-
-from nats.js.errors import APIError
+from typing import NamedTuple
 
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
+from ..errors import Conflict
 from .connection import Connection
-from .feature_log import EXPECTED_LAST
-from .stream_follower import KV_OPERATION, Follower, Record, StreamView
+from .publishing import DELETION, ConditionalMessage, StreamPublisher
+from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
-#: For the acknowledgements of one fan-out.
-ACKNOWLEDGED_WITHIN_SECONDS = 5.0
 #: Stands in place of a digest where the region holds no rules of the feature.
 NOTHING = "-"
 
@@ -69,7 +65,7 @@ class RuleStore(StreamView):
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._js = connection.js
+        self._publisher = StreamPublisher(connection, subjects.RULES_STREAM)
         self._held: dict[RuleKey, PublishedRule] = {}
         #: Region → the newest sequence at one of its places.
         self._newest: dict[str, int] = {}
@@ -101,34 +97,28 @@ class RuleStore(StreamView):
     async def write(self, writes: Iterable[RuleWrite]) -> list[RuleWrite]:
         """Write all that is due, pipelined; return those that another writer came before.
 
-        Raises `NatsError` or `TimeoutError` where the broker does not acknowledge all.
+        Raises `Unavailable` if the broker does not acknowledge all.
         """
-        sent = [(write, await self._send(write)) for write in writes if self.is_due(write)]
-        async with asyncio.timeout(ACKNOWLEDGED_WITHIN_SECONDS):
-            results = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
-        return [
-            write for (write, _), result in zip(sent, results, strict=True) if not self._settle(write, result)
-        ]
+        due = [write for write in writes if self.is_due(write)]
+        results = await self._publisher.append_all([self._message(write) for write in due])
+        overtaken = []
+        for write, result in zip(due, results, strict=True):
+            if isinstance(result, Conflict):
+                overtaken.append(write)
+            else:
+                self._note(write.place, PublishedRule(result, write.version, write.checksum))
+        return overtaken
 
-    async def _send(self, write: RuleWrite) -> Any:
+    def _message(self, write: RuleWrite) -> ConditionalMessage:
         headers = {
-            EXPECTED_LAST: str(self.held(write.place).sequence),
             envelope.REVISION: str(write.version.revision),
             envelope.REGION_REVISION: str(write.version.region_revision),
             envelope.CHECKSUM: write.checksum,
             envelope.EVENT_TIME: str(write.event_time_ms),
+            **(DELETION if write.data is None else {}),
         }
-        if write.data is None:
-            headers[KV_OPERATION] = "DEL"
-        return await self._js.publish_async(subjects.rule(*write.place), write.data or b"", headers=headers)
-
-    def _settle(self, write: RuleWrite, result: Any) -> bool:
-        if isinstance(result, APIError):
-            return False
-        if isinstance(result, BaseException):
-            raise result
-        self._note(write.place, PublishedRule(result.seq, write.version, write.checksum))
-        return True
+        expected = self.held(write.place).sequence
+        return ConditionalMessage(subjects.rule(*write.place), write.data or b"", headers, expected)
 
     def _reset(self) -> None:
         self._held.clear()

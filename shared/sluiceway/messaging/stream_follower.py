@@ -14,12 +14,13 @@ from typing import NamedTuple, Self
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
 from nats.nuid import NUID
 
 from ..errors import Unavailable
 from ..tasks import cancel_and_wait
 from .connection import Connection
+from .publishing import DELETIONS, KV_OPERATION
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ ABANDONED_SECONDS = 30.0
 CATCH_UP_SECONDS = 5.0
 RETRY_MIN_SECONDS = 0.02
 RETRY_MAX_SECONDS = 1.0
-
-KV_OPERATION = "KV-Operation"
 
 
 class Record(NamedTuple):
@@ -48,7 +47,7 @@ class Record(NamedTuple):
     @property
     def is_deletion(self) -> bool:
         """Whether it is a bucket's marker that the key was deleted."""
-        return self.headers.get(KV_OPERATION) in ("DEL", "PURGE")
+        return self.headers.get(KV_OPERATION) in DELETIONS
 
 
 class Position(NamedTuple):
@@ -219,7 +218,7 @@ class Follower:
             if generation != self._generation or self._broken.is_set():
                 return
             self._heard = asyncio.get_running_loop().time()
-            if message.headers and "Status" in message.headers:
+            if message.headers and Header.STATUS.value in message.headers:
                 await self._control(message)
             else:
                 self._take(message)
@@ -230,9 +229,9 @@ class Follower:
         headers = message.headers or {}
         if message.reply:
             await message.respond(b"")
-        elif stalled := headers.get("Nats-Consumer-Stalled"):
+        elif stalled := headers.get(Header.CONSUMER_STALLED.value):
             await self._connection.client.publish(stalled)
-        last = headers.get("Nats-Last-Consumer")
+        last = headers.get(Header.LAST_CONSUMER.value)
         if last is not None and int(last) >= self._expected:
             self._lost(f"{int(last) - self._expected + 1} records were lost on the way")
 

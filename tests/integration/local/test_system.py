@@ -17,7 +17,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.connection import connected
-from sluiceway.messaging.stream_follower import KV_OPERATION
+from sluiceway.messaging.publishing import DELETION
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 from tests.support.local import ROOT, is_running
@@ -62,7 +62,7 @@ async def test_an_edge_comes_and_goes_with_its_region(tmp_path: Path) -> None:
         pid = _pid(tmp_path, EDGE)
         assert pid is not None
 
-        await _write(system, b"", {KV_OPERATION: "DEL"})
+        await _write(system, b"", DELETION)
 
         await eventually(lambda: EDGE not in _state(tmp_path)["processes"], "its edge has gone")
         assert not is_running(pid)
