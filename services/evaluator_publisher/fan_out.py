@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from sluiceway.backoff import Backoff
 from sluiceway.clock import now_ms
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.events import FeatureEvent
@@ -23,7 +24,7 @@ from . import metrics
 
 log = logging.getLogger(__name__)
 
-RETRY_MIN_SECONDS = 0.05
+RETRY_FIRST_SECONDS = 0.05
 RETRY_MAX_SECONDS = 2.0
 #: After so many features of a long list, whatever is new comes first again.
 CATCH_UP_BATCH = 20
@@ -88,18 +89,17 @@ class FanOut:
 
     async def run(self) -> None:
         """Write until cancelled; while the broker is away, wait for it."""
-        wait = RETRY_MIN_SECONDS
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
         while True:
             await self._awake.wait()
             self._awake.clear()
             try:
                 await self._work_off()
-                wait = RETRY_MIN_SECONDS
+                backoff.reset()
             except Unavailable as error:
                 log.warning("cannot publish rules, trying again: %s", error)
                 self._awake.set()
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, RETRY_MAX_SECONDS)
+                await asyncio.sleep(backoff.next_seconds())
 
     async def _work_off(self) -> None:
         while not self.is_idle:

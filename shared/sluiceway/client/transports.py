@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from pydantic import ValidationError
 
+from ..backoff import Backoff
 from ..errors import Misconfigured
 from ..messaging.stream_follower import START, Position
 from .region import RegionRules
@@ -21,8 +22,10 @@ log = logging.getLogger(__name__)
 
 #: An edge holds a request for 8 s; whatever is silent for longer is gone.
 ANSWER_SECONDS = 12.0
-RETRY_MIN_SECONDS = 0.2
+RETRY_FIRST_SECONDS = 0.2
 RETRY_MAX_SECONDS = 5.0
+#: Every client loses an edge at the same moment.
+RETRY_JITTER = 0.5
 #: For a transport to come to a halt before a fork.
 PAUSE_SECONDS = 2.0
 PATH = "/sluiceway/v1/rules"
@@ -81,22 +84,21 @@ class EdgeTransport:
             self._disconnect()
 
     def _follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
-        wait = RETRY_MIN_SECONDS
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=RETRY_JITTER)
         while not self._stopped.is_set():
             try:
                 status, body = self._ask()
                 with self._working:
                     self._take(rules, _answer(status, body))
                 ready()
-                wait = RETRY_MIN_SECONDS
+                backoff.reset()
             except Unauthorized:
                 log.error("the edge at %s does not accept the key", self._parts.netloc)
                 self._pause(RETRY_MAX_SECONDS)
             except (OSError, http.client.HTTPException, msgspec.MsgspecError, ValidationError) as error:
                 if not self._stopped.is_set():
                     log.warning("the edge at %s does not answer: %s", self._parts.netloc, error)
-                self._pause(wait)
-                wait = min(2 * wait, RETRY_MAX_SECONDS)
+                self._pause(backoff.next_seconds())
 
     def stop(self) -> None:
         self._stopped.set()

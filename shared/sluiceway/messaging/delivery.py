@@ -14,6 +14,7 @@ from faststream.nats import NatsBroker
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from pydantic import BaseModel, ValidationError
 
+from ..backoff import Backoff
 from ..contracts import subjects
 from ..contracts.replies import Outcome, Refusal, Reply
 from ..contracts.validation_errors import describe_errors
@@ -23,9 +24,8 @@ from .dead_letters import DeadLetters
 
 log = logging.getLogger(__name__)
 
-#: Before a message is delivered again; doubles each time.
-RETRY_FIRST_SECONDS = 0.1
-RETRY_MAX_SECONDS = 5.0
+#: Before a message is delivered again.
+REDELIVERY = Backoff(0.1, 5.0)
 #: A message that fails for a reason that we did not foresee is given up after so many deliveries.
 UNFORESEEN_MAX = 5
 
@@ -135,8 +135,7 @@ def refusal_reply(refusal: Refusal) -> Reply:
 
 
 def _delay(message: StreamMessage[Any]) -> float:
-    exponent = min(_deliveries(message) - 1, 10)
-    return float(min(RETRY_FIRST_SECONDS * 2**exponent, RETRY_MAX_SECONDS))
+    return REDELIVERY.seconds(_deliveries(message))
 
 
 def _deliveries(message: StreamMessage[Any]) -> int:

@@ -17,7 +17,8 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
 from nats.nuid import NUID
 
-from ..errors import Unavailable
+from ..backoff import Backoff
+from ..errors import Unavailable, error_text
 from ..tasks import cancel_and_wait
 from .connection import Connection
 from .publishing import DELETIONS, KV_OPERATION
@@ -31,8 +32,10 @@ SILENCE_MAX_SECONDS = 3 * HEARTBEAT_SECONDS
 ABANDONED_SECONDS = 30.0
 #: For catching up before an answer that must be exact.
 CATCH_UP_SECONDS = 5.0
-RETRY_MIN_SECONDS = 0.02
+RETRY_FIRST_SECONDS = 0.02
 RETRY_MAX_SECONDS = 1.0
+#: Everyone loses a broker at the same moment.
+RETRY_JITTER = 0.5
 
 
 class Record(NamedTuple):
@@ -137,17 +140,16 @@ class Follower:
             raise Unavailable(f"the stream {self._stream} cannot be read to its end now") from error
 
     async def _follow(self) -> None:
-        wait = RETRY_MIN_SECONDS
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=RETRY_JITTER)
         while not self._closing:
             self._broken.clear()
             try:
                 async with self._consumer():
-                    wait = RETRY_MIN_SECONDS
+                    backoff.reset()
                     await self._until_broken()
             except (NatsError, TimeoutError, OSError) as error:
-                log.info("cannot follow %s yet: %s", self._stream, error or type(error).__name__)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, RETRY_MAX_SECONDS)
+                log.info("cannot follow the stream %s, trying again: %s", self._stream, error_text(error))
+                await asyncio.sleep(backoff.next_seconds())
 
     @contextlib.asynccontextmanager
     async def _consumer(self) -> AsyncIterator[None]:
