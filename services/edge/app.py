@@ -4,7 +4,8 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import REGISTRY
 
-from sluiceway.client.region import RegionClient, RegionRules
+from sluiceway.client.region_client import RegionClient
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.errors import Misconfigured

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.contracts.identifiers import FeatureKey
 

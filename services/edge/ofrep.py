@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from sluiceway.client.evaluation_context import user_from_context
 from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata_of, variant_of
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.clock import now_ms
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.evaluation.results import Evaluation, Reason
@@ -89,7 +89,7 @@ class OfrepRoutes:
         headers = {"etag": etag}
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
-        keys = [key for key in self._rules.texts() if key.kind is not FeatureKind.SEGMENT]
+        keys = [key for key in self._rules.raw_documents() if key.kind is not FeatureKind.SEGMENT]
         flags = [self._item(name, context) for name in sorted({key.name for key in keys})]
         metrics.EVALUATIONS.labels("answered").inc(len(flags))
         expires = now_ms() // 1_000 + TOKEN_SECONDS

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.messaging.stream_follower import Position
 
 CHECKSUM_LENGTH = 32
@@ -125,7 +125,7 @@ class SpecFeed:
             return self._published
         is_old = self._published is None or self._published.sequence != position.sequence
         if is_old and (self._published is None or self.is_complete()):
-            self._published = SpecPayload(position, list(self._rules.texts().values()))
+            self._published = SpecPayload(position, list(self._rules.raw_documents().values()))
         return self._published
 
     async def current(self) -> SpecPayload:

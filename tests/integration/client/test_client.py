@@ -123,11 +123,11 @@ async def test_a_client_begins_with_what_the_disk_holds(broker: Broker, tmp_path
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(Misconfigured, match="needs the url of an edge and a key"):
+    with pytest.raises(Misconfigured, match="needs the url of an edge and an SDK key"):
         Client("dev", transport="edge")
-    with pytest.raises(Misconfigured, match="no address of an edge"):
+    with pytest.raises(Misconfigured, match="invalid edge URL"):
         Client("dev", transport="edge", url="edge:80", key="k")
-    with pytest.raises(Misconfigured, match="there is no transport"):
+    with pytest.raises(Misconfigured, match="unknown transport"):
         Client("dev", transport="pigeon")  # type: ignore[arg-type]
 
 
