@@ -74,7 +74,7 @@ class AlertmanagerWebhook:
         try:
             alerts = alerts_in(body)
         except ValueError as error:
-            await self._dead_letters.keep(PATH, body, str(error), "invalid")
+            await self._dead_letters.store(PATH, body, str(error), "invalid")
             return 400, str(error)
         return await self._store(alerts, self._connection, self._dead_letters)
 
@@ -88,7 +88,7 @@ class AlertmanagerWebhook:
                 good.append(alert_of(alert))
             except ValueError as error:
                 why = describe_errors(error) if isinstance(error, ValidationError) else str(error)
-                await dead_letters.keep(PATH, json.dumps(alert).encode(), why, "invalid")
+                await dead_letters.store(PATH, json.dumps(alert).encode(), why, "invalid")
         try:
             await asyncio.gather(*(_publish(alert, connection) for alert in good))
         except Unavailable as error:

@@ -183,7 +183,7 @@ class ReceiverDeliveries:
     async def _give_up(self, message: Msg, why: str) -> None:
         metrics.NOTIFICATIONS.labels(self._receiver.name, "dead").inc()
         reason = f"receiver {self._receiver.name}: {why}"
-        await self._dead_letters.keep(message.subject, message.data, reason, "undelivered")
+        await self._dead_letters.store(message.subject, message.data, reason, "undelivered")
         await message.term()
 
     def _event(self, message: Msg) -> Notice:

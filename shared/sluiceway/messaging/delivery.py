@@ -86,7 +86,7 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
             except IgnoredException:
                 raise
             except InvalidMessage as error:
-                await dead_letters.keep(_subject(msg), msg.body, str(error), error.refusal.code)
+                await dead_letters.store(_subject(msg), msg.body, str(error), error.refusal.code)
                 return refusal_reply(error.refusal)
             except UnauthorizedSender as error:
                 return refusal_reply(error.refusal)
@@ -95,7 +95,7 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
             except Exception as error:
                 log.exception("internal error while handling a message on %s", _subject(msg))
                 reason = f"{type(error).__name__}: {error}"
-                await dead_letters.keep(_subject(msg), msg.body, reason, "internal_error")
+                await dead_letters.store(_subject(msg), msg.body, reason, "internal_error")
                 return refusal_reply(refusals.internal_error(reason))
 
     return Answering
@@ -116,14 +116,14 @@ def redelivery_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddle
                 log.warning("%s is delivered again later: %s", _subject(msg), error)
                 raise NackMessage(delay=_delay(msg)) from error
             except Rejected as error:
-                await dead_letters.keep(_subject(msg), msg.body, str(error), "invalid")
+                await dead_letters.store(_subject(msg), msg.body, str(error), "invalid")
                 raise RejectMessage from error
             except Exception as error:
                 log.exception("a fault of ours with a message on %s", _subject(msg))
                 if _deliveries(msg) < UNFORESEEN_MAX:
                     raise NackMessage(delay=_delay(msg)) from error
                 reason = f"{type(error).__name__}: {error}"
-                await dead_letters.keep(_subject(msg), msg.body, reason, "fault")
+                await dead_letters.store(_subject(msg), msg.body, reason, "fault")
                 raise RejectMessage from error
 
     return Redelivering
