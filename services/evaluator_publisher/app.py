@@ -21,7 +21,7 @@ class EvaluatorPublisher(Service):
     name = "evaluator_publisher"
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
-        """Hear everything to its end first: who knows only a part would take the rest for deleted."""
+        """Read everything first: what is not read yet would look deleted. Then publish what changes."""
         features = FeatureView(connection, FeatureLog(connection, SOURCE))
         catalogue = CatalogueView(connection)
         rules = RuleStore(connection)
@@ -31,9 +31,9 @@ class EvaluatorPublisher(Service):
             self.missing = {name: "not read to its end yet; is a scheduler running?"}
             await stack.enter_async_context(view)
             await view.caught_up()
-        features.on_change = fan_out.note
-        catalogue.on_change = fan_out.note_catalogue
-        rules.on_foreign = fan_out.note_foreign
+        features.on_change = fan_out.feature_changed
+        catalogue.on_change = fan_out.catalogue_changed
+        rules.on_foreign_write = fan_out.rules_overwritten
         fan_out.check_all()
         await stack.enter_async_context(background_task(fan_out.run(), "fan out"))
 

@@ -206,7 +206,7 @@ class GuardrailRunner:
     async def _look(
         self, watch: ActiveGuardrail, scheduled: ScheduledMeasurement, last: Round | None
     ) -> None:
-        round_ = await self._measure(watch, last, self._measurements.tail(*watch.key))
+        round_ = await self._measure(watch, last, self._measurements.last_sequence(*watch.key))
         if round_:
             self._pending_actions[scheduled] = PendingAction(
                 round_, last.verdict if last else Verdict.PENDING

@@ -54,7 +54,7 @@ class Scheduler(Service):
         catalogue = CatalogueView(connection)
         dead_letters = DeadLetters(connection, self.name)
         features = FeatureView(connection, feature_log)
-        features.on_garbage = dead_letters.store_soon
+        features.on_invalid = dead_letters.store_soon
         confirmations = await stack.enter_async_context(Confirmations(connection, catalogue, now_ms))
         clearance = ClearanceClient(connection, confirmations)
         processor = CommandProcessor(feature_log, features, catalogue, now_ms)

@@ -62,7 +62,7 @@ class CommandHandlers:
         raise Unavailable("the catalogue is being changed by too many writers at the same time")
 
     async def _write(self, put: PutDocument, command: Command) -> int:
-        expected, now_ms = self._catalogue.tail(put.kind, put.id), self._clock()
+        expected, now_ms = self._catalogue.last_sequence(put.kind, put.id), self._clock()
         if put.document is None:
             return await self._store.delete(put.kind, put.id, expected, command=command, now_ms=now_ms)
         known = self._catalogue.get(put.kind, put.id)

@@ -87,7 +87,7 @@ class CommandProcessor:
             sequence = await self._log.append(event, tail.sequence)
         except Conflict:
             return None
-        self._features.note(event, sequence)
+        self._features.add(event, sequence)
         metrics.EVENTS.labels(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
         return Reply(outcome=Outcome.ACCEPTED, feature=event.feature, revision=sequence)

@@ -102,7 +102,7 @@ class CliSession:
                 task.cancel()
 
         try:
-            async with connected(self.settings, "cli", patient=False, error_cb=notice) as connection:
+            async with connected(self.settings, "cli", wait_for_broker=False, error_cb=notice) as connection:
                 self._connection = connection
                 yield
         except asyncio.CancelledError:

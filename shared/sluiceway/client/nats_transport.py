@@ -47,7 +47,7 @@ class NatsTransport:
         try:
             if self._loop:
                 self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop was closed meanwhile
+        except RuntimeError:  # the loop has been closed
             return False
         return self._loop is not None
 

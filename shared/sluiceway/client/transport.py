@@ -19,7 +19,7 @@ class Transport(Protocol):
         """End `follow`; may be called from any thread."""
 
     def pause(self) -> None:
-        """Pause `follow` where it holds no lock, and return then, so that the process may fork."""
+        """Pause `follow` at a point without locks, and return then, so that the process may fork."""
 
     def resume(self) -> None:
         """Resume `follow`."""

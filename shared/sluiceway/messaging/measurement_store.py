@@ -1,4 +1,4 @@
-"""What the monitor saw: each guardrail's rounds, and the verdicts that changed."""
+"""What the monitor measured: the rounds of each guardrail, and its verdicts when they change."""
 
 import logging
 from collections.abc import Callable
@@ -28,10 +28,10 @@ class StoredRound(NamedTuple):
 class MeasurementView(StreamView):
     """The newest round of every guardrail, followed while the block runs.
 
-    They are kept as bytes: thousands of models that change all the time would keep the garbage
-    collector busy, and each is looked at once before the next one comes.
+    Rounds are stored as bytes: thousands of models that change all the time would keep the garbage
+    collector busy, and each is read about once.
 
-    `on_round`, where one is set, is called with each one that comes behind the first load.
+    `on_round`, if set, is called with each round that comes after the initial ones.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -51,17 +51,17 @@ class MeasurementView(StreamView):
         newest = self._find(trigger, phase, guardrail)
         return parse_round(newest) if newest else None
 
-    def tail(self, trigger: str, phase: str, guardrail: str) -> int:
-        """Return what the next round must expect as the last sequence of its subject."""
+    def last_sequence(self, trigger: str, phase: str, guardrail: str) -> int:
+        """Return the sequence that the next round must expect; 0 before the first one."""
         newest = self._find(trigger, phase, guardrail)
         return newest.sequence if newest else 0
 
     def triggers(self) -> tuple[str, ...]:
-        """Return the triggers that rounds are known of."""
+        """Return the triggers that have rounds."""
         return tuple(self._newest)
 
     def forget(self, trigger: str) -> None:
-        """Drop the rounds of a trigger that is over."""
+        """Remove the rounds of a trigger that has ended."""
         self._newest.pop(trigger, None)
 
     def _find(self, trigger: str, phase: str, guardrail: str) -> Record | None:
@@ -72,7 +72,7 @@ class MeasurementView(StreamView):
         try:
             feature_of(trigger)
         except ValueError:
-            log.warning("%s is no subject of rounds; passed over", record.subject)
+            log.warning("ignoring a message on %s: its subject names no trigger", record.subject)
             return
         of_trigger = self._newest.setdefault(trigger, {})
         known = of_trigger.get(record.subject)
@@ -84,7 +84,7 @@ class MeasurementView(StreamView):
 
 
 class MeasurementStore:
-    """Writes and reads back MEASUREMENTS and VERDICTS."""
+    """Writes and reads MEASUREMENTS and VERDICTS."""
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._js = connection.js
@@ -93,7 +93,7 @@ class MeasurementStore:
         self._source = source
 
     async def store_round(self, round_: Round, expected: int) -> int:
-        """Store a round behind the sequence `expected` of its subject; return the new one.
+        """Store a round after the sequence `expected` of its subject; return the new sequence.
 
         Raises `Conflict` if another replica has measured too: its round counts, this one does not.
         """
@@ -110,7 +110,7 @@ class MeasurementStore:
         )
 
     async def store_verdict(self, change: VerdictChanged) -> None:
-        """Store a verdict that changed; the same one twice is stored once."""
+        """Store a changed verdict; a duplicate is not stored."""
         id_ = f"{change.trigger}-{change.phase_id}-{change.guardrail}-{change.time_ms}-{change.verdict}"
         headers = envelope.cloud_event(
             "sluiceway.guardrail_verdict",
@@ -123,7 +123,7 @@ class MeasurementStore:
         await self._verdicts.publish(subject, change.to_json(), headers, message_id=id_)
 
     async def store_answer(self, answered: AnsweredAlert) -> None:
-        """Store what became of an alert; the same one twice is stored once."""
+        """Store the outcome of an alert; a duplicate is not stored."""
         await self._verdicts.publish(
             subjects.answered_alert(answered.source),
             answered.to_json(),
@@ -131,25 +131,25 @@ class MeasurementStore:
         )
 
     async def answered_alerts(self) -> list[AnsweredAlert]:
-        """Return what became of alerts, oldest first, as far back as it is kept."""
+        """Return the outcomes of alerts, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.VERDICTS_STREAM, subjects.ANSWERED_ALERTS)
         return [AnsweredAlert.model_validate_json(data, extra="ignore") for _, data in found]
 
     async def verdicts(self, trigger: str) -> list[VerdictChanged]:
-        """Return the verdicts that changed, oldest first, as far back as they are kept."""
+        """Return the changed verdicts of a trigger, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.VERDICTS_STREAM, subjects.verdicts(trigger))
         return [VerdictChanged.model_validate_json(data, extra="ignore") for _, data in found]
 
     async def rounds(self, trigger: str) -> list[Round]:
-        """Return the looks at all guardrails of a trigger, oldest first, as far back as they are kept."""
+        """Return the rounds of all guardrails of a trigger, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.MEASUREMENTS_STREAM, subjects.measurements_of(trigger))
         return [Round.model_validate_json(data, extra="ignore") for _, data in found]
 
 
 def parse_round(record: Record) -> StoredRound | None:
-    """Return the round in a message; None, told in the log, where it is none."""
+    """Return the round in a message; None, with a warning, if it is invalid."""
     try:
         return StoredRound(Round.model_validate_json(record.data, extra="ignore"), record.sequence)
     except ValidationError as error:
-        log.warning("%s: message %s is no round: %s", record.subject, record.sequence, error)
+        log.warning("%s: message %s is not a valid round: %s", record.subject, record.sequence, error)
         return None

@@ -9,7 +9,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 FIELDS = ("asctime", "levelname", "message")
 NAMES = {"asctime": "time", "levelname": "level", "exc_info": "exception"}
-#: Attributes of a record that are no fields: of later Python versions, and of uvicorn.
+#: Attributes of a record that do not become fields: of later Python versions, and of uvicorn.
 LEFT_OUT = ("taskName", "color_message")
 
 

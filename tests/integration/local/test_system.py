@@ -51,7 +51,7 @@ async def test_a_killed_broker_is_started_again_at_its_port(tmp_path: Path) -> N
         os.kill(old, signal.SIGKILL)
 
         await eventually(lambda: _pid(tmp_path, "broker") not in (None, old), "the broker runs again")
-        async with connected(BrokerSettings(nats_url=url), "tests", patient=False) as connection:
+        async with connected(BrokerSettings(nats_url=url), "tests", wait_for_broker=False) as connection:
             assert await connection.is_alive()
 
 
