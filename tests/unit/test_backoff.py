@@ -19,7 +19,7 @@ def test_a_success_starts_it_again() -> None:
     assert backoff.next_seconds() == 0.1
 
 
-def test_a_random_part_takes_those_apart_who_failed_together() -> None:
+def test_a_random_part_spreads_clients_that_failed_together() -> None:
     pauses = {Backoff(0.0, 0.0, jitter=0.5).seconds(1) for _ in range(10)}
     spread = [Backoff(1.0, 8.0, jitter=0.5).seconds(3) for _ in range(100)]
 
@@ -28,5 +28,5 @@ def test_a_random_part_takes_those_apart_who_failed_together() -> None:
     assert len(set(spread)) > 1
 
 
-def test_a_very_long_outage_is_no_overflow() -> None:
+def test_a_very_long_outage_does_not_overflow() -> None:
     assert Backoff(0.1, 5.0).seconds(1_000_000) == 5.0

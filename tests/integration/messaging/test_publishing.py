@@ -80,7 +80,7 @@ async def test_a_writer_learns_which_stream_did_not_store_its_message(connection
             await attempt
 
 
-async def test_a_full_stream_is_no_conflict(connection: Connection) -> None:
+async def test_a_full_stream_is_unavailable_and_not_in_conflict(connection: Connection) -> None:
     await connection.js.add_stream(name="SMALL", subjects=["small.>"], max_msg_size=64)
     publisher = StreamPublisher(connection, "SMALL")
     large = ConditionalMessage("small.a", b"x" * 100, {}, 0)

@@ -67,4 +67,4 @@ async def test_the_process_that_was_silent_for_longest_is_forgotten(monkeypatch:
     reports.add("a", 1)
     assert not reports.has_due, "it polled last but one"
     reports.add("b", 1)
-    assert reports.has_due, "it is known no more"
+    assert reports.has_due, "it was forgotten"

@@ -13,5 +13,5 @@ def test_an_event_without_an_id_keeps_the_last_one() -> None:
     assert encode_event("region", {}) == b"event: region\ndata: {}\n\n"
 
 
-def test_a_comment_is_no_event() -> None:
+def test_a_comment_is_a_line_that_clients_ignore() -> None:
     assert encode_comment("keep-alive") == b": keep-alive\n\n"
