@@ -152,7 +152,7 @@ class FanOut:
                 action = "deleted" if write.data is None else "published"
                 metrics.RULE_DOCUMENTS.labels(write.key.region, action).inc()
             if conflicts:
-                await self._rules.reached_end()
+                await self._rules.catch_up()
             remaining = [write for write in conflicts if self._rules.is_needed(write)]
         return bool(needed)
 

@@ -74,7 +74,7 @@ class AlertHandler:
         await self._store.store_answer(answered)
 
     async def _matching(self, alert: Alert) -> list[MatchedTrigger]:
-        await asyncio.gather(self._features.reached_end(), self._catalogue.reached_end())
+        await asyncio.gather(self._features.catch_up(), self._catalogue.catch_up())
         regions, now_ms = self._catalogue.catalogue().regions, self._clock()
         features = [
             entry.event.feature

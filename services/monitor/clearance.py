@@ -58,11 +58,11 @@ class ClearanceResponder:
         key = feature_of(request.trigger)
         entry = self._features.get(key)
         if entry is None or entry.sequence < request.revision:
-            await self._features.reached_end()
+            await self._features.catch_up()
             entry = self._features.get(key)
         if entry is None or entry.sequence < request.revision:
             return (NOT_KNOWN,)
-        await self._measurements.reached_end()
+        await self._measurements.catch_up()
         watches = [w for w in self._watching.active_guardrails(key) if w.trigger.id == request.trigger]
         return tuple([hold for watch in watches if (hold := await self._hold(watch))])
 

@@ -47,8 +47,8 @@ class CommandHandlers:
 
     async def _change_catalogue(self, command: Command) -> Reply:
         for _ in range(ATTEMPTS_MAX):
-            await self._features.reached_end()
-            await self._catalogue.reached_end()
+            await self._features.catch_up()
+            await self._catalogue.catch_up()
             catalogue = replace(self._catalogue.catalogue(), references=self._features.references())
             decision = decide_catalogue(command, catalogue, self._features.usage())
             if isinstance(decision, Refusal):

@@ -50,9 +50,9 @@ class CommandProcessor:
         may be sent again.
         """
         if isinstance(command, StartingCommand | ArchiveFeature):
-            await self._catalogue.reached_end()
+            await self._catalogue.catch_up()
         if isinstance(command, ArchiveFeature):
-            await self._features.reached_end()
+            await self._features.catch_up()
         tail = self._remembered(command)
         is_fresh = tail is None
         for _ in range(ATTEMPTS_MAX):

@@ -124,7 +124,7 @@ class Follower:
             self._caught_up.set()
             self._on_caught_up()
 
-    async def reached_end(self, timeout: float) -> None:
+    async def catch_up(self, timeout: float) -> None:
         """Return once every record that the stream holds now was delivered.
 
         Raises `Unavailable` if that takes longer than `timeout` seconds.
@@ -278,14 +278,14 @@ class StreamView:
         """Return once everything that the stream held at the start is in the view."""
         await self.follower.caught_up()
 
-    async def reached_end(self) -> None:
+    async def catch_up(self) -> None:
         """Return once everything stored before this call is in the view; raise `Unavailable` otherwise."""
-        await self.follower.reached_end(CATCH_UP_SECONDS)
+        await self.follower.catch_up(CATCH_UP_SECONDS)
 
     async def has_news(self) -> bool:
         """Catch up with the stream; return whether it held something that the view did not know."""
         known = self.follower.position
-        await self.reached_end()
+        await self.catch_up()
         return self.follower.position != known
 
 

@@ -51,7 +51,7 @@ async def test_a_revoked_key_is_refused_immediately(served: Served) -> None:
         assert (await caller.get("/api/v1/me")).status_code == 200
 
         await served.driver.accepted(RevokeKey, key_id=key.split("-")[1])
-        await served.console.backend.catalogue.reached_end()
+        await served.console.backend.catalogue.catch_up()
 
         assert (await caller.get("/api/v1/me")).status_code == 401
 

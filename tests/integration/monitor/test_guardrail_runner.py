@@ -62,7 +62,7 @@ async def watched(broker: Broker, *, interval: str = "100ms") -> AsyncIterator[W
             MeasurementView(connection) as measurements,
         ):
             for view in (features, catalogue, measurements):
-                await view.reached_end()
+                await view.catch_up()
             yield Watched(driver, features, catalogue, measurements, MeasurementStore(connection, "/tests"))
 
 
@@ -93,7 +93,7 @@ async def test_what_is_no_round_keeps_no_monitor_from_watching(broker: Broker) -
     async with watched(broker) as system:
         for place in ("x", "gate.checkout", "no.such.1.dev.errors", "gate.checkout.1.dev.errors"):
             await system.driver.connection.js.publish(f"{subjects.PREFIX}.measurements.{place}", b"{")
-        await system.measurements.reached_end()
+        await system.measurements.catch_up()
 
         async def ask(query: str, *, not_before_ms: int, timeout_seconds: float) -> QueryResult:
             return QueryResult((0.0,))
@@ -148,4 +148,4 @@ async def _measure_elsewhere(
     system: Watched, watch: ActiveGuardrail, measured: Measurement = SUCCESS
 ) -> None:
     await system.store.store_round(round_of(watch, None, [measured], now_ms()), expected=0)
-    await system.measurements.reached_end()
+    await system.measurements.catch_up()
