@@ -82,9 +82,9 @@ class ConsoleBackend:
     async def _see(self, command: Command) -> None:
         """Wait until what was just done is seen here, so that the caller reads its own writes."""
         if isinstance(command, FeatureCommand):
-            await self.features.reached_end()
+            await self.features.catch_up()
         else:
-            await self.catalogue.reached_end()
+            await self.catalogue.catch_up()
 
 
 class BackendHolder:

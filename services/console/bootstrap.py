@@ -23,7 +23,7 @@ async def create_first_key(backend: ConsoleBackend, file: Path | None) -> None:
 
     Of several consoles that start at once one creates it.
     """
-    if backend.catalogue.all("api_key") or backend.catalogue.tail("api_key", ID):
+    if backend.catalogue.all("api_key") or backend.catalogue.last_sequence("api_key", ID):
         return
     key = console_keys.mint(ID)
     stored = ApiKey(id=ID, owner="admin", grants=ADMIN, hash=console_keys.hash_of(key), created_ms=now_ms())

@@ -22,7 +22,8 @@ from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_view import FeatureEntry
 from sluiceway.messaging.stream_follower import Follower, Record
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 #: Events that may wait for one listener; who is slower is cut off, and resumes.
 WAITING_MAX = 1_000
@@ -106,7 +107,7 @@ class EventStream:
         listener = EventListener()
         self._listeners.add(listener)
         try:
-            with metrics.CONSOLE_LISTENERS.track_inprogress():
+            with metrics.EVENT_STREAMS.track_inprogress():
                 yield listener
         finally:
             self._listeners.discard(listener)

@@ -4,7 +4,8 @@ import time
 from typing import Any
 
 from sluiceway.http.server import AsgiApp
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 #: How addresses begin, and what they belong to; whatever is none of these is a page.
 SURFACES = {"/console/": "official", "/api/": "ours"}
@@ -23,8 +24,8 @@ class RequestMetrics:
 
         async def noting(message: Any) -> None:
             if message["type"] == "http.response.start":
-                metrics.CONSOLE_REQUESTS.labels(_route(scope), message["status"]).inc()
-                metrics.CONSOLE_SECONDS.labels(_surface(scope)).observe(time.perf_counter() - begun)
+                metrics.REQUESTS.labels(_route(scope), message["status"]).inc()
+                metrics.REQUEST_SECONDS.labels(_surface(scope)).observe(time.perf_counter() - begun)
             await send(message)
 
         await self.app(scope, receive, noting)

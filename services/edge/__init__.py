@@ -1,10 +1,11 @@
-"""Hears its region's RULES and the keys of CATALOG; says what it has applied, into APPLIED; answers HTTP.
+"""Serves the rules of one region to SDKs; follows RULES and CATALOG, reports what it applied to APPLIED.
 
-Serves its last good rules from disk from the first moment, also with every other process dead.
+It starts and serves without a broker, with the last good rules from disk (`client/rule_cache.py`).
 
-- `specs`: the rules as one payload, and waiting for the next
-- `statsig`: what official SDKs ask for; `polls`: what they have applied
-- `ofrep`: what OpenFeature's clients ask for
-- `grpc_stream`: the same payload, streamed
-- `keys`, `limits`: who may ask, and how much
+- `http_app`: the HTTP application; `statsig`: the routes of official SDKs; `ofrep`: those of OpenFeature
+- `specs`: the rules as one payload, and waiting for the next one
+- `grpc_stream`: the same payload as a gRPC stream
+- `poll_reports`: what official SDKs have applied, by their polls
+- `key_store`, `connection_limits`: who may ask, and how much
+- `metrics`, `collectors`: what a scrape shows
 """

@@ -1,18 +1,19 @@
-"""Builds an edge and wires its adapters."""
+"""Builds an edge and wires its adapters. An edge starts without a broker, from its cache on disk."""
 
 from contextlib import AsyncExitStack
 
 from prometheus_client import REGISTRY
 
-from sluiceway.client.region import RegionClient, RegionRules
+from sluiceway.client.region_client import RegionClient
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.service import Service, background_task
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .collectors import AppliedReleaseCollector
 from .http_app import build_http_app
 from .key_store import KeyStore
@@ -24,11 +25,16 @@ from .statsig import StatsigRoutes
 
 
 class Edge(Service):
-    """The running edge of one region: it answers from the first moment, with what the disk held."""
+    """The edge of one region.
+
+    It starts without a broker: building it loads the last good rules and keys from disk, by
+    `RegionRules`, `KeyStore` and their `RuleCache`, and its HTTP serves them immediately. `start`
+    runs once the broker answers, and follows what has changed since.
+    """
 
     name = "edge"
     settings: Settings
-    #: Where the gRPC stream is served.
+    #: The port of the gRPC stream, once it is served.
     grpc_port: int | None = None
 
     def __init__(self, settings: Settings) -> None:
@@ -36,26 +42,26 @@ class Edge(Service):
         self.instance = settings.instance
         folder = settings.snapshot_dir / settings.instance
         self.rules = RegionRules(settings.region, folder)
-        self.rules.on_applied = self._count
+        self.rules.on_applied = self._record_applied
         self._releases = AppliedReleaseCollector(self.rules)
         self.keys = KeyStore(settings.region, RuleCache(folder / f"{settings.region}.keys"))
         self.feed = SpecFeed(self.rules)
-        self.polls = PollReports(settings.region)
-        statsig = StatsigRoutes(self.feed, self.keys, self.polls)
+        self.poll_reports = PollReports(settings.region)
+        statsig = StatsigRoutes(self.feed, self.keys, self.poll_reports)
         ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale)
         self.pages = build_http_app([*statsig.routes(), *ofrep.routes()])
-        metrics.EDGE_STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
-        metrics.FEATURES_HELD.labels(settings.region).set_function(lambda: len(self.rules))
+        metrics.STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
+        metrics.FEATURES.labels(settings.region).set_function(lambda: len(self.rules))
         metrics.APPLIED_REVISION.labels(settings.region).set_function(lambda: self.rules.position.sequence)
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
-        """Follow the region."""
-        self.missing = {"rules": "nothing heard of RULES yet; is a scheduler running?"}
+        """Follow the region's rules and keys from where the cache ends."""
+        self.missing = {"rules": "no rules received yet; is a scheduler running?"}
         stack.callback(self.rules.close)
         REGISTRY.register(self._releases)
         stack.callback(REGISTRY.unregister, self._releases)
         stack.callback(self.keys.close)
-        self.rules.on_rejected = DeadLetters(connection, self.name).keep_soon
+        self.rules.on_rejected = DeadLetters(connection, self.name).store_soon
         client = RegionClient(connection, self.rules, instance=self.instance)
         self.feed.is_complete = client.is_complete
         await stack.enter_async_context(client)
@@ -64,7 +70,8 @@ class Edge(Service):
         await keys.follower.caught_up()
         await self._serve_grpc(stack)
         stack.callback(self.feed.close)
-        await stack.enter_async_context(background_task(self.polls.report(connection), "report polls"))
+        reporting = self.poll_reports.run(connection)
+        await stack.enter_async_context(background_task(reporting, "poll reports"))
 
     async def _serve_grpc(self, stack: AsyncExitStack) -> None:
         if self.settings.grpc_port is None:
@@ -79,13 +86,13 @@ class Edge(Service):
         self.grpc_port = await stack.enter_async_context(server)
 
     async def readiness(self) -> dict[str, str]:
-        """Return what is not ready: an edge is ready as soon as it has rules, from wherever."""
+        """Return what is not ready: an edge is ready as soon as it has rules, also old ones from disk."""
         return {} if len(self.rules) else self.missing
 
     def is_stale(self) -> bool:
-        """Say whether the rules may be old, since the broker is away."""
+        """Return whether the rules may be old because the broker is not connected."""
         return self._connection is None or not self._connection.client.is_connected
 
-    def _count(self, change: AppliedChange) -> None:
-        self._releases.note(change)
+    def _record_applied(self, change: AppliedChange) -> None:
+        self._releases.add(change)
         metrics.PROPAGATION_SECONDS.labels(self.rules.region).observe(change.after_ms / 1_000)

@@ -1,34 +1,31 @@
-"""Which releases have reached this region, gathered at a scrape."""
+"""The releases that have reached this region, collected at a scrape."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 
+from cachetools import LRUCache
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 #: Features whose releases are shown: those that changed last.
 FEATURES_MAX = 500
 
 
 class AppliedReleaseCollector(Collector):
-    """The trigger whose spec each feature that changed lately has here."""
+    """The release that each recently changed feature has here."""
 
     def __init__(self, rules: RegionRules) -> None:
         self._rules = rules
-        self._changed: OrderedDict[FeatureKey, None] = OrderedDict()
+        self._changed: LRUCache[FeatureKey, None] = LRUCache(FEATURES_MAX)
 
-    def note(self, change: AppliedChange) -> None:
-        """Take a change that was applied."""
-        key = FeatureKey(change.kind, change.name)
-        self._changed[key] = None
-        self._changed.move_to_end(key)
-        while len(self._changed) > FEATURES_MAX:
-            self._changed.popitem(last=False)
+    def add(self, change: AppliedChange) -> None:
+        """Add a change that was applied."""
+        self._changed[FeatureKey(change.kind, change.name)] = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         gauge = metrics.RELEASE_APPLIED
@@ -40,5 +37,5 @@ class AppliedReleaseCollector(Collector):
         yield family
 
     def describe(self) -> tuple[GaugeMetricFamily, ...]:
-        """Name nothing in advance: a name would be refused to a second edge in the same process."""
+        """Describe nothing: a second edge in the same process could not register the same names."""
         return ()

@@ -1,4 +1,4 @@
-"""What one caller may take of an edge, so that there is enough for the others."""
+"""What one caller may use of an edge, so that enough is left for the others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 CONTEXT_BYTES_MAX = 64 * 1024
 #: Bytes of a batch of SDK events, as sent.
 EVENTS_BYTES_MAX = 8 * 1024 * 1024
-#: Requests that may wait for a change at a time.
+#: Requests that may wait for a change at the same time.
 WAITING_MAX = 10_000
 
 
@@ -16,14 +16,14 @@ class LimitReached(Exception):
 
 
 class ConnectionLimit:
-    """A number of places; who finds none is sent away at once."""
+    """A bound on the requests that are served at the same time; further ones are refused immediately."""
 
-    def __init__(self, places: int) -> None:
-        self._free = places
+    def __init__(self, maximum: int) -> None:
+        self._free = maximum
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Take a place for the block; `LimitReached` where none is free."""
+    def acquire(self) -> Iterator[None]:
+        """Count as one request while the block runs; raise `LimitReached` if there are too many."""
         if self._free <= 0:
             raise LimitReached
         self._free -= 1

@@ -1,7 +1,7 @@
-"""The gRPC stream of config specs that official SDKs can follow in place of HTTP (`sluiceway[grpc]`).
+"""The gRPC stream of config specs that official SDKs can follow instead of HTTP (`sluiceway[grpc]`).
 
 `statsig_forward_proxy.StatsigForwardProxy`: the SDKs' adapter is called `network_grpc_websocket`, but
-it is plain gRPC. Its messages have three or four fields each, declared below as protobuf does it.
+it is plain gRPC. Its messages have three fields each, and are declared below.
 """
 
 import logging
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 SERVICE = "statsig_forward_proxy.StatsigForwardProxy"
 NOTHING_NEW = '{"has_updates":false}'
-#: What the SDKs take in one message.
+#: The largest message that the SDKs accept.
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 STREAMS_MAX = 10_000
-#: How long a stream waits for a change before it looks around; clients see nothing of it.
+#: How long a stream waits for a change before it checks the key again; clients do not notice.
 WAIT_SECONDS = 60.0
 STOP_SECONDS = 2.0
 OPTIONS = [
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-    # Else a second server on a taken port starts as well, and gets some of the connections.
+    # Otherwise a second server could start on the same port, and get some of the connections.
     ("grpc.so_reuseport", 0),
     # The SDKs ping every 30 s on a silent stream; by default that counts as an attack.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -72,7 +72,7 @@ Request, Response = MESSAGES["ConfigSpecRequest"], MESSAGES["ConfigSpecResponse"
 async def grpc_server(
     feed: SpecFeed, is_authorized: Callable[[str], bool], *, host: str, port: int
 ) -> AsyncIterator[int]:
-    """Serve the stream while the block runs; gives the port, which is a free one where `port` is 0."""
+    """Serve the stream while the block runs; yield the port, a free one if `port` is 0."""
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers((_Handler(feed, is_authorized).generic(),))
     bound = server.add_insecure_port(f"{host}:{port}")
@@ -86,9 +86,9 @@ async def grpc_server(
 class _Handler:
     def __init__(self, feed: SpecFeed, is_authorized: Callable[[str], bool]) -> None:
         self._feed = feed
-        self._lets_in = is_authorized
+        self._is_authorized = is_authorized
         self._streams = ConnectionLimit(STREAMS_MAX)
-        #: The set last found too large, which is said once.
+        #: Checksum of the last payload that was too large, so that it is logged once.
         self._too_large: str | None = None
 
     def generic(self) -> Any:
@@ -106,26 +106,26 @@ class _Handler:
         )
 
     async def get(self, request: Any, context: Any) -> Any:
-        """Answer with the whole set."""
+        """Return all specs."""
         await self._check(request, context)
         try:
-            with self._streams.one():
-                return await self._full(await self._feed.current(), context)
+            with self._streams.acquire():
+                return await self._full(await self._feed.wait_for_latest(), context)
         except LimitReached:
             return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
 
     async def stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Answer with the whole set at once, and after each change."""
+        """Stream all specs, immediately and after each change."""
         await self._check(request, context)
         try:
-            with self._streams.one():
-                published = await self._feed.current()
+            with self._streams.acquire():
+                published = await self._feed.wait_for_latest()
                 if published.is_newer_than(request.sinceTime, None):
                     yield await self._full(published, context)
                 else:
                     yield Response(spec=NOTHING_NEW, lastUpdated=published.time)
                 while not self._feed.is_closed:
-                    newer = await self._feed.newer(published.time, published.checksum, WAIT_SECONDS)
+                    newer = await self._feed.wait_for_newer(published.time, published.checksum, WAIT_SECONDS)
                     await self._check(request, context)
                     if newer is not None:
                         published = newer
@@ -134,7 +134,7 @@ class _Handler:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
 
     async def _check(self, request: Any, context: Any) -> None:
-        if not self._lets_in(request.sdkKey):
+        if not self._is_authorized(request.sdkKey):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
 
     async def _full(self, published: SpecPayload, context: Any) -> Any:
@@ -143,8 +143,12 @@ class _Handler:
         if size > MESSAGE_BYTES_MAX:
             if self._too_large != published.checksum:
                 self._too_large = published.checksum
-                log.error("%s bytes of specs are more than a gRPC message holds; use HTTP", size)
+                log.error(
+                    "the specs have %s bytes, more than a gRPC message may have (%s); use HTTP",
+                    size,
+                    MESSAGE_BYTES_MAX,
+                )
             await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, "the specs are larger than a message; use HTTP"
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "the specs are too large for a gRPC message; use HTTP"
             )
         return response

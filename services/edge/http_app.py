@@ -1,4 +1,4 @@
-"""Everything that an edge answers over HTTP, beside the health pages."""
+"""The HTTP application of an edge; the health pages are added to it by `http.server`."""
 
 import logging
 from typing import Any
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def build_http_app(routes: list[BaseRoute]) -> AsgiApp:
-    """Return the application. Browsers of any origin may ask, with a key.
+    """Return the application. Browsers of any origin may use it, with a key.
 
-    Nothing is redirected. A second slash in front is overlooked: OpenFeature's JavaScript clients put
-    one there where their address ends with one.
+    It never redirects. A path may begin with two slashes: OpenFeature's JavaScript clients send that
+    if their base URL ends with one.
     """
     cors = Middleware(
         CORSMiddleware,
@@ -48,8 +48,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    # No address: it may hold a key.
+    # Without the URL, which may contain a key.
     log.error("a request failed", exc_info=error)
-    details = "the edge failed to answer; its log says why"
+    details = "internal error; see the log of the edge"
     body = {"message": details, "errorCode": "GENERAL", "errorDetails": details}
     return JSONResponse(body, status_code=500)

@@ -1,4 +1,4 @@
-"""Who may ask an edge: holders of a key of its region, or of the region's environment."""
+"""Who may ask an edge: holders of an SDK key of its region, or of the region's environment."""
 
 import hashlib
 import hmac
@@ -16,61 +16,55 @@ from sluiceway.messaging.stream_follower import Follower, Record
 
 log = logging.getLogger(__name__)
 
-#: Stands where a key is not known, so that the answer takes the same time.
+#: Compared with an unknown key, so that the answer takes the same time.
 NO_DIGEST = "0" * 64
 
 
 class KeyStore:
-    """The digests of all keys, and the region's environment; kept on disk like the rules.
-
-    Follows CATALOG while the block runs.
-    """
+    """The digests of all SDK keys and the region's environment, kept on disk like the rules."""
 
     def __init__(self, region: str, cache: RuleCache) -> None:
         self._region = region
         self._environment: str | None = None
-        self._known: dict[str, SdkKey] = {}
-        self._cache = cache
+        self._keys: dict[str, SdkKey] = {}
+        self.cache = cache
         for subject, data in cache.documents():
-            self._take(subject, data)
+            self._apply(subject, data)
 
-    def follow(self, connection: Connection) -> "_KeyFollower":
-        """Return a block in which the keys are kept new."""
-        return _KeyFollower(self, connection)
+    def follow(self, connection: Connection) -> "KeyFollower":
+        """Return a block in which the keys are kept current."""
+        return KeyFollower(self, connection)
 
     def is_authorized(self, key: str) -> bool:
-        """Say whether a key opens this region."""
-        known = self._known.get(sdk_keys.key_id(key))
+        """Return whether a key gives access to this region."""
+        known = self._keys.get(sdk_keys.key_id(key))
         is_right = hmac.compare_digest(sdk_keys.digest(key), known.digest if known else NO_DIGEST)
-        return is_right and known is not None and self._is_for_here(known)
+        return is_right and known is not None and self._is_for_region(known)
 
     def token(self, purpose: str) -> str:
-        """Return what proves to every replica that somebody with a key asked for this."""
-        secret = "".join(sorted(key.digest for key in self._known.values() if self._is_for_here(key)))
+        """Return a token that proves to every replica that the holder of a key asked for this purpose."""
+        secret = "".join(sorted(key.digest for key in self._keys.values() if self._is_for_region(key)))
         return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
     def close(self) -> None:
-        self._cache.close()
+        """Close the file."""
+        self.cache.close()
 
-    def _is_for_here(self, key: SdkKey) -> bool:
-        return key.region == self._region or (key.environment or "") == self._environment
-
-    def take(self, record: Record, follower: Follower) -> None:
-        """Take a document of CATALOG, and keep it."""
+    def apply(self, record: Record, follower: Follower) -> None:
+        """Apply a document of CATALOG, and store it."""
         data = None if record.is_deletion else record.data
-        if self._take(record.subject, data):
+        if self._apply(record.subject, data):
             position = follower.position._replace(sequence=record.sequence)
-            self._cache.put(record.subject, data, position)
+            self.cache.put(record.subject, data, position)
 
     def reset(self) -> None:
-        """Begin anew: the broker lost its data. Who was let in stays so until keys are heard again."""
-        self._cache.clear()
+        """Clear the file: the stream was recreated. Known keys stay valid until they are read again."""
+        self.cache.clear()
 
-    @property
-    def cache(self) -> RuleCache:
-        return self._cache
+    def _is_for_region(self, key: SdkKey) -> bool:
+        return key.region == self._region or (key.environment or "") == self._environment
 
-    def _take(self, subject: str, data: bytes | None) -> bool:
+    def _apply(self, subject: str, data: bytes | None) -> bool:
         kind, id_ = subjects.parse_catalogue(subject)
         try:
             if kind == "region" and id_ == self._region:
@@ -78,24 +72,26 @@ class KeyStore:
                     Region.model_validate_json(data, extra="ignore").environment if data else None
                 )
             elif kind == "key" and data is None:
-                self._known.pop(id_, None)
+                self._keys.pop(id_, None)
             elif kind == "key" and data:
-                self._known[id_] = SdkKey.model_validate_json(data, extra="ignore")
+                self._keys[id_] = SdkKey.model_validate_json(data, extra="ignore")
         except ValidationError as error:
-            log.error("%s holds no %s; what was there before stays: %s", subject, kind, error)
+            log.error("%s: invalid %s, keeping the previous version: %s", subject, kind, error)
             return False
         return True
 
 
-class _KeyFollower:
-    def __init__(self, keys_: KeyStore, connection: Connection) -> None:
+class KeyFollower:
+    """Follows CATALOG into a key store while the block runs."""
+
+    def __init__(self, keys: KeyStore, connection: Connection) -> None:
         self.follower: Follower = Follower(
             connection,
             subjects.CATALOG_STREAM,
             [subjects.catalogue_of("key"), subjects.catalogue_of("region")],
-            lambda record: keys_.take(record, self.follower),
-            on_reset=keys_.reset,
-            after=keys_.cache.position(),
+            lambda record: keys.apply(record, self.follower),
+            on_reset=keys.reset,
+            after=keys.cache.position(),
         )
 
     async def __aenter__(self) -> Self:

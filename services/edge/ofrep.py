@@ -1,4 +1,4 @@
-"""OpenFeature Remote Evaluation Protocol: single and bulk evaluation, and notice of changes.
+"""OpenFeature Remote Evaluation Protocol: evaluation of one flag or all flags, and a stream of changes.
 
 https://github.com/open-feature/protocol (0.3.0). Any OpenFeature SDK speaks it.
 """
@@ -16,20 +16,21 @@ from starlette.routing import Route
 
 from sluiceway.client.evaluation_context import user_from_context
 from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata_of, variant_of
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.clock import now_ms
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.evaluation.results import Evaluation, Reason
 from sluiceway.http.request_body import BodyTooLarge, read_body
-from sluiceway.telemetry import metrics
+from sluiceway.http.server_sent_events import MEDIA_TYPE, encode_comment, encode_event
 
+from . import metrics
 from .connection_limits import CONTEXT_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
 from .key_store import KeyStore
 from .specs import SpecFeed
 
-#: How long the address of an event stream is good for, before its client must ask anew.
+#: How long the URL of an event stream is valid; then its client must evaluate all flags again.
 TOKEN_SECONDS = 3_600
-#: A stream says something at least this often, so that proxies let it live.
+#: A stream sends something at least this often, so that proxies keep it open.
 KEEP_ALIVE_SECONDS = 25.0
 SSE_INACTIVITY_SECONDS = 120
 
@@ -37,7 +38,7 @@ STATUS = {"FLAG_NOT_FOUND": 404, "GENERAL": 500}
 
 
 class InvalidContext(ValueError):
-    """The request holds no evaluation context."""
+    """The request has no valid evaluation context."""
 
     def __init__(self, code: str, details: str) -> None:
         super().__init__(details)
@@ -45,7 +46,7 @@ class InvalidContext(ValueError):
 
 
 class OfrepRoutes:
-    """The routes of OpenFeature's clients."""
+    """The routes of OpenFeature clients."""
 
     def __init__(
         self, rules: RegionRules, feed: SpecFeed, keys: KeyStore, is_stale: Callable[[], bool]
@@ -54,7 +55,7 @@ class OfrepRoutes:
         self._feed = feed
         self._keys = keys
         self._is_stale = is_stale
-        self._listening = ConnectionLimit(WAITING_MAX)
+        self._listeners = ConnectionLimit(WAITING_MAX)
 
     def routes(self) -> list[Route]:
         return [
@@ -64,8 +65,8 @@ class OfrepRoutes:
         ]
 
     async def evaluate(self, request: Request) -> Response:
-        """Answer with one flag."""
-        if not self._may(request):
+        """Return one flag."""
+        if not self._is_authorized(request):
             return _json({"errorDetails": "unauthorized"}, 401)
         key = request.path_params["key"]
         try:
@@ -74,12 +75,12 @@ class OfrepRoutes:
         except InvalidContext as error:
             item = {"key": key, "errorCode": error.code, "errorDetails": str(error)}
         code = item.get("errorCode")
-        metrics.CHECKS.labels(code or "answered").inc()
+        metrics.EVALUATIONS.labels(code or "answered").inc()
         return _json(item, STATUS.get(code, 400) if code else 200)
 
     async def evaluate_all(self, request: Request) -> Response:
-        """Answer with every flag; with 304 where the client has these answers already."""
-        if not self._may(request):
+        """Return all flags, or 304 if the client already has these values."""
+        if not self._is_authorized(request):
             return _json({"errorDetails": "unauthorized"}, 401)
         try:
             context = await _context(request)
@@ -89,9 +90,9 @@ class OfrepRoutes:
         headers = {"etag": etag}
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
-        keys = [key for key in self._rules.texts() if key.kind is not FeatureKind.SEGMENT]
+        keys = [key for key in self._rules.raw_documents() if key.kind is not FeatureKind.SEGMENT]
         flags = [self._item(name, context) for name in sorted({key.name for key in keys})]
-        metrics.CHECKS.labels("answered").inc(len(flags))
+        metrics.EVALUATIONS.labels("answered").inc(len(flags))
         expires = now_ms() // 1_000 + TOKEN_SECONDS
         stream = {
             "type": "sse",
@@ -101,26 +102,26 @@ class OfrepRoutes:
         return _json({"flags": flags, "metadata": {}, "eventStreams": [stream]}, 200, headers)
 
     async def events(self, request: Request) -> Response:
-        """Stream one event for every change; its address holds the credential, as browsers want it."""
+        """Stream one event for each change. The URL holds the credential: browsers send no header."""
         expires = request.query_params.get("expires", "")
         is_number = expires.isascii() and expires.isdigit() and len(expires) < 15
         token = self._token(int(expires)) if is_number else ""
         if not hmac.compare_digest(token, request.query_params.get("token", "")) or not token:
             return _json({"errorDetails": "unauthorized"}, 401)
         if int(expires) * 1_000 < now_ms():
-            return _json({"errorDetails": "this address has expired; evaluate all flags again"}, 401)
+            return _json({"errorDetails": "this URL has expired; evaluate all flags again"}, 401)
         headers = {"cache-control": "no-store"}
-        return StreamingResponse(self._changes(), headers=headers, media_type="text/event-stream")
+        return StreamingResponse(self._changes(), headers=headers, media_type=MEDIA_TYPE)
 
     async def _changes(self) -> AsyncIterator[bytes]:
         try:
-            with self._listening.one():
-                yield b": listening\n\n"
-                known = await self._feed.current()
+            with self._listeners.acquire():
+                yield encode_comment("listening")
+                known = await self._feed.wait_for_latest()
                 while not self._feed.is_closed:
-                    newer = await self._feed.newer(known.time, known.checksum, KEEP_ALIVE_SECONDS)
+                    newer = await self._feed.wait_for_newer(known.time, known.checksum, KEEP_ALIVE_SECONDS)
                     if newer is None:
-                        yield b": still here\n\n"
+                        yield encode_comment("keep-alive")
                         continue
                     known = newer
                     notice = {
@@ -128,8 +129,7 @@ class OfrepRoutes:
                         "etag": f'"{newer.checksum}"',
                         "lastModified": now_ms() // 1_000,
                     }
-                    text = f"id: {newer.time}\nevent: message\ndata: {json.dumps(notice)}\n\n"
-                    yield text.encode()
+                    yield encode_event("message", notice, newer.time)
         except LimitReached:
             yield b"event: error\ndata: too many listeners\n\n"
 
@@ -146,7 +146,7 @@ class OfrepRoutes:
             return {
                 "key": key,
                 "errorCode": "TARGETING_KEY_MISSING",
-                "errorDetails": f"{key} is dealt by percentage: give a targetingKey",
+                "errorDetails": f"{key} passes a percentage of users: set a targetingKey",
             }
         return {
             "key": key,
@@ -160,17 +160,15 @@ class OfrepRoutes:
         return {**metadata_of(answer), "region": self._rules.region}
 
     def _etag(self, context: Mapping[str, Any]) -> str:
-        published = self._feed.now()
-        said = json.dumps(
-            [context, self._is_stale(), published.checksum if published else ""], sort_keys=True
-        )
-        return f'"{hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]}"'
+        payload = self._feed.latest()
+        inputs = json.dumps([context, self._is_stale(), payload.checksum if payload else ""], sort_keys=True)
+        return f'"{hashlib.sha256(inputs.encode("utf-8", "surrogatepass")).hexdigest()[:32]}"'
 
     def _token(self, expires: int) -> str:
         return self._keys.token(f"events {self._rules.region} {expires}")
 
-    def _may(self, request: Request) -> bool:
-        """Say whether some credential was presented, and every one that was is good."""
+    def _is_authorized(self, request: Request) -> bool:
+        """Return whether the request has credentials, and all of them are valid."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         presented = [bearer.strip() if scheme.lower() == "bearer" else scheme] if scheme else []
         presented += request.headers.getlist("x-api-key")
@@ -183,14 +181,14 @@ async def _context(request: Request) -> dict[str, Any]:
     except BodyTooLarge as error:
         raise InvalidContext("INVALID_CONTEXT", str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidContext("PARSE_ERROR", f"the body is no JSON: {error}") from error
+        raise InvalidContext("PARSE_ERROR", f"the body is not valid JSON: {error}") from error
     except RecursionError as error:
         raise InvalidContext("PARSE_ERROR", "the body is nested too deeply") from error
     context = body.get("context") if isinstance(body, dict) else None
     if not isinstance(context, dict):
-        raise InvalidContext("INVALID_CONTEXT", 'send {"context": {"targetingKey": …, …}}')
+        raise InvalidContext("INVALID_CONTEXT", 'no context: send {"context": {"targetingKey": …, …}}')
     if not isinstance(context.get("targetingKey", ""), str):
-        raise InvalidContext("INVALID_CONTEXT", "targetingKey is a string")
+        raise InvalidContext("INVALID_CONTEXT", "targetingKey must be a string")
     return context
 
 

@@ -1,66 +1,80 @@
-"""What official SDKs have applied, as their polls tell it: reported like our own client's."""
+"""What official SDKs have applied, by what their polls say; reported like our own clients do."""
 
 import asyncio
 import logging
 import time
+from typing import NamedTuple
 
-from nats.errors import Error as NatsError
+from cachetools import LRUCache
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.identifiers import slug
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.publishing import StreamPublisher
 
 log = logging.getLogger(__name__)
 
-#: A report is written again after this time, well before it would vanish.
+#: A report is repeated after this time, well before the broker removes it.
 REPORT_AGAIN_SECONDS = 20.0
 RETRY_SECONDS = 0.5
-#: Processes that are remembered; beyond it the one that was silent for longest is forgotten.
+#: SDK processes that are remembered; the one that was silent for longest is forgotten first.
 SESSIONS_MAX = 10_000
 
 
+class _Report(NamedTuple):
+    sequence: int
+    at: float
+
+
 class PollReports:
-    """Collects what each process has applied, and writes it into APPLIED."""
+    """Collects what each SDK process has applied, and publishes it to APPLIED."""
 
     def __init__(self, region: str) -> None:
         self._region = region
-        self._reported: dict[str, tuple[int, float]] = {}
+        self._last: LRUCache[str, _Report] = LRUCache(SESSIONS_MAX)
         self._due: dict[str, int] = {}
-        self._awake = asyncio.Event()
+        self._has_due = asyncio.Event()
 
-    def note(self, session: str, sequence: int) -> None:
-        """Take that a process holds everything up to a sequence of RULES."""
+    def add(self, session: str, sequence: int) -> None:
+        """Record that a process has applied everything up to a sequence of RULES."""
         instance = slug(session)
         if not instance:
             return
-        known, at = self._reported.pop(instance, (-1, 0.0))
-        now = time.monotonic()
-        if known == sequence and now - at < REPORT_AGAIN_SECONDS:
-            self._reported[instance] = (known, at)
+        last, now = self._last.get(instance), time.monotonic()
+        if last and last.sequence == sequence and now - last.at < REPORT_AGAIN_SECONDS:
             return
-        self._reported[instance] = (sequence, now)
-        while len(self._reported) > SESSIONS_MAX:
-            self._reported.pop(next(iter(self._reported)))
+        if instance not in self._due and len(self._due) >= SESSIONS_MAX:
+            return
+        self._last[instance] = _Report(sequence, now)
         self._due[instance] = sequence
-        self._awake.set()
+        self._has_due.set()
 
-    async def report(self, connection: Connection) -> None:
-        """Write what is due, until cancelled."""
+    @property
+    def has_due(self) -> bool:
+        """Whether a report waits to be published."""
+        return bool(self._due)
+
+    async def run(self, connection: Connection) -> None:
+        """Publish reports until cancelled."""
+        publisher = StreamPublisher(connection, subjects.APPLIED_STREAM)
         while True:
-            await self._awake.wait()
-            self._awake.clear()
+            await self._has_due.wait()
+            self._has_due.clear()
             while self._due:
                 instance, sequence = next(iter(self._due.items()))
-                report = AppliedReport(
-                    region=self._region, instance=instance, sequence=sequence, time_ms=now_ms()
-                )
-                try:
-                    await connection.js.publish(subjects.applied(self._region, instance), report.to_json())
-                except (NatsError, TimeoutError) as error:
-                    log.info("cannot report what is applied: %s", error or type(error).__name__)
+                if not await self._publish(publisher, instance, sequence):
                     await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                if self._due.get(instance) == sequence:
+                elif self._due.get(instance) == sequence:
                     del self._due[instance]
+
+    async def _publish(self, publisher: StreamPublisher, instance: str, sequence: int) -> bool:
+        report = AppliedReport(region=self._region, instance=instance, sequence=sequence, time_ms=now_ms())
+        try:
+            await publisher.publish(subjects.applied(self._region, instance), report.to_json())
+        except Unavailable as error:
+            log.info("cannot report the rules that SDKs have applied, trying again: %s", error)
+            return False
+        return True

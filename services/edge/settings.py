@@ -1,4 +1,4 @@
-"""The edge's environment."""
+"""The settings of an edge."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +12,11 @@ from sluiceway.settings import ServiceSettings
 class Settings(ServiceSettings):
     """`SLUICEWAY_…`"""
 
-    #: The region whose rules are held.
+    #: The region whose rules are served.
     region: RegionName
-    #: Told apart from its replicas by this name; keeps its own copy of the rules under it.
+    #: The name of this replica; its copy of the rules is stored under it.
     instance: Name = "edge"
-    #: The port of the gRPC stream, which needs `sluiceway[grpc]`; absent: no stream.
+    #: The port of the gRPC stream, which needs `sluiceway[grpc]`; not set: no stream.
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
-    #: Where the last good rules are kept.
+    #: The folder of the last good rules and keys, for a start without a broker.
     snapshot_dir: Path = Path("data/edges")

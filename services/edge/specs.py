@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.messaging.stream_follower import Position
 
 CHECKSUM_LENGTH = 32
 COMPRESSION_LEVEL = 6
-#: How long somebody may wait for a payload that is not there yet.
+#: How long a request waits for the first payload.
 FIRST_WAIT_SECONDS = 2.0
 
 
 class _Specs(msgspec.Struct):
-    """What the documents hold, each part left as text."""
+    """The parts of a document, each left as text."""
 
     feature_gates: dict[str, msgspec.Raw] = {}
     dynamic_configs: dict[str, msgspec.Raw] = {}
@@ -39,7 +39,7 @@ PARTS = ("feature_gates", "dynamic_configs", "condition_map", "override_rules", 
 
 
 class MemberList(NamedTuple):
-    """An id list, in the form that the SDKs download."""
+    """An id list, as the SDKs download it."""
 
     file_id: str
     created: int
@@ -47,7 +47,7 @@ class MemberList(NamedTuple):
 
 
 class SpecPayload:
-    """A payload, from one state of the rules."""
+    """The payload of one state of the rules."""
 
     def __init__(self, position: Position, documents: Collection[bytes]) -> None:
         parts: dict[str, dict[str, msgspec.Raw]] = {name: {} for name in PARTS}
@@ -61,7 +61,7 @@ class SpecPayload:
         content = b",".join(b'"%s":%s' % (name.encode(), _object(part)) for name, part in parts.items())
         self.sequence = position.sequence
         self.epoch = created_ms(position)
-        #: The version stamp: it grows with every change, also after the broker lost its data.
+        #: The version: it grows with every change, also if the stream was recreated.
         self.time = self.epoch + position.sequence
         #: Letters and digits only: the SDKs escape it twice in their requests.
         self.checksum = hashlib.sha256(content).hexdigest()[:CHECKSUM_LENGTH]
@@ -86,23 +86,23 @@ class SpecPayload:
         self._compressed: dict[bytes, bytes] = {}
 
     async def compressed(self, text: bytes) -> bytes:
-        """Return one of the texts in gzip; computed once, beside the event loop."""
+        """Return one of the texts in gzip; it is compressed once, in a thread."""
         if text not in self._compressed:
             self._compressed[text] = await asyncio.to_thread(gzip.compress, text, COMPRESSION_LEVEL)
         return self._compressed[text]
 
     def is_newer_than(self, time: int, checksum: str | None) -> bool:
-        """Say whether an SDK that holds this set would take the payload, and find something else in it."""
+        """Return whether the payload is newer than, and differs from, the one that an SDK has."""
         if checksum:
             return checksum != self.checksum and self.time >= time
         return self.time > time
 
 
 class SpecFeed:
-    """Gives the payload of now, and waits for a newer one.
+    """Provides the latest payload, and waits for newer ones.
 
-    `is_complete` says whether the rules are a whole state: while a region is read anew, what was
-    published before stays.
+    `is_complete` returns whether the rules are a whole state: while a region is read again from the
+    start, the previous payload stays.
     """
 
     def __init__(self, rules: RegionRules, is_complete: Callable[[], bool] = lambda: True) -> None:
@@ -111,44 +111,44 @@ class SpecFeed:
         self._published: SpecPayload | None = None
         self._changed = asyncio.Event()
         self.is_closed = False
-        rules.on_change = self._note
+        rules.on_change = self._wake
 
     def close(self) -> None:
-        """Send everybody away who waits."""
+        """End all waiting."""
         self.is_closed = True
-        self._note()
+        self._wake()
 
-    def now(self) -> SpecPayload | None:
-        """Return what is to be served now; None while there is nothing."""
+    def latest(self) -> SpecPayload | None:
+        """Return the payload to serve now; None until there is one."""
         position = self._rules.position
         if not position.created:
             return self._published
         is_old = self._published is None or self._published.sequence != position.sequence
         if is_old and (self._published is None or self.is_complete()):
-            self._published = SpecPayload(position, list(self._rules.texts().values()))
+            self._published = SpecPayload(position, list(self._rules.raw_documents().values()))
         return self._published
 
-    async def current(self) -> SpecPayload:
-        """Return what is to be served; waits until there is something."""
-        while (published := self.now()) is None:
+    async def wait_for_latest(self) -> SpecPayload:
+        """Return the payload to serve, as soon as there is one."""
+        while (published := self.latest()) is None:
             await self._changed.wait()
         return published
 
-    async def first(self, within_seconds: float) -> SpecPayload | None:
-        """Return what is to be served; None where there is nothing in time."""
+    async def wait_for_first(self, timeout: float) -> SpecPayload | None:
+        """Return the payload to serve; None if there is none within `timeout` seconds."""
         try:
-            async with asyncio.timeout(within_seconds):
-                return await self.current()
+            async with asyncio.timeout(timeout):
+                return await self.wait_for_latest()
         except TimeoutError:
             return None
 
-    async def newer(self, time: int, checksum: str | None, within_seconds: float) -> SpecPayload | None:
-        """Return a payload that is news to whoever holds this one; None where none comes in time."""
+    async def wait_for_newer(self, time: int, checksum: str | None, timeout: float) -> SpecPayload | None:
+        """Return a payload that is newer than this one; None if there is none within `timeout` seconds."""
         try:
-            async with asyncio.timeout(within_seconds):
+            async with asyncio.timeout(timeout):
                 while not self.is_closed:
                     changed = self._changed
-                    published = self.now()
+                    published = self.latest()
                     if published and published.is_newer_than(time, checksum):
                         return published
                     await changed.wait()
@@ -156,13 +156,13 @@ class SpecFeed:
             pass
         return None
 
-    def _note(self) -> None:
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
 
 def created_ms(position: Position) -> int:
-    """Return when the followed stream was made, in ms since 1970."""
+    """Return when the followed stream was created, in ms since the epoch."""
     return round(datetime.fromisoformat(position.created).timestamp() * 1_000)
 
 

@@ -1,4 +1,4 @@
-"""What the official Statsig Server Core SDKs ask for: specs with long polling, id lists, an event sink.
+"""The routes of the official Statsig Server Core SDKs: specs with long polling, id lists, events.
 
 Point their `specs_url` to `/v2/download_config_specs`, their `id_lists_url` to `/v1/get_id_lists` and
 their `log_event_url` to `/v1/log_event`.
@@ -12,30 +12,30 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sluiceway.http.request_body import BodyTooLarge, read_body
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .connection_limits import EVENTS_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
 from .key_store import KeyStore
 from .poll_reports import PollReports
 from .specs import FIRST_WAIT_SECONDS, SpecFeed, SpecPayload
 
-#: A request that is up to date is held for so long; the SDKs give up after 10 s.
+#: How long a request waits if nothing is new; the SDKs give up after 10 s.
 HOLD_SECONDS = 8.0
 NOTHING_NEW = b'{"has_updates":false}'
-#: Below this, compression costs more than it saves.
+#: Smaller bodies are not compressed: that would cost more than it saves.
 COMPRESSED_FROM_BYTES = 1_000
 
-#: Which of its texts a payload is asked for.
+#: Returns one of the texts of a payload.
 Form = Callable[[SpecPayload], bytes]
 
 
 class StatsigRoutes:
     """The routes of the official SDKs."""
 
-    def __init__(self, feed: SpecFeed, keys: KeyStore, polls: PollReports) -> None:
+    def __init__(self, feed: SpecFeed, keys: KeyStore, poll_reports: PollReports) -> None:
         self._feed = feed
         self._keys = keys
-        self._polls = polls
+        self._poll_reports = poll_reports
         self._waiting = ConnectionLimit(WAITING_MAX)
 
     def routes(self) -> list[Route]:
@@ -51,36 +51,36 @@ class StatsigRoutes:
         ]
 
     async def specs(self, request: Request) -> Response:
-        """Answer with the whole set; where the SDK has it already, wait for a change first."""
+        """Return all specs; if the SDK already has them, wait for a change first."""
         return await self._answer(request, lambda published: published.text)
 
     async def documents(self, request: Request) -> Response:
-        """Answer our own client likewise, with the rule documents as they were published."""
+        """Return the same to our own client, as the rule documents that were published."""
         return await self._answer(request, lambda published: published.documents)
 
     async def _answer(self, request: Request, form: Form) -> Response:
-        if not self._may(request):
+        if not self._is_authorized(request):
             return _unauthorized()
         query = request.query_params
         try:
             time = int(query.get("sinceTime") or 0)
         except ValueError:
-            return JSONResponse({"message": "sinceTime is a number of milliseconds"}, status_code=400)
-        # The SDKs escape it twice.
+            return JSONResponse({"message": "sinceTime must be a number of milliseconds"}, status_code=400)
+        # The SDKs escape the checksum twice.
         checksum = unquote(query["checksum"]) if "checksum" in query else None
-        published = self._feed.now() or await self._feed.first(FIRST_WAIT_SECONDS)
+        published = self._feed.latest() or await self._feed.wait_for_first(FIRST_WAIT_SECONDS)
         if published is None:
-            return JSONResponse({"message": "this edge has no rules yet"}, status_code=503)
+            return JSONResponse({"message": "this edge has no rules yet; try again later"}, status_code=503)
         if time:
-            self._acknowledge(request, time, checksum, published)
+            self._report_applied(request, time, checksum, published)
             if not published.is_newer_than(time, checksum):
-                return await self._held(request, form, time, checksum)
+                return await self._wait_for_newer(request, form, time, checksum)
         return await _full(request, published, form(published))
 
     async def lists(self, request: Request) -> Response:
-        """Answer with the manifest of the id lists."""
-        published = self._feed.now()
-        if not self._may(request):
+        """Return the names and sizes of the id lists."""
+        published = self._feed.latest()
+        if not self._is_authorized(request):
             return _unauthorized()
         base = str(request.base_url).rstrip("/")
         return JSONResponse(
@@ -97,19 +97,20 @@ class StatsigRoutes:
         )
 
     async def members(self, request: Request) -> Response:
-        """Answer with an id list from the byte on that is asked for."""
-        published = self._feed.now()
-        if not self._may(request):
+        """Return an id list, from the requested byte."""
+        published = self._feed.latest()
+        if not self._is_authorized(request):
             return _unauthorized()
-        found = published.member_lists.get(request.path_params["name"]) if published else None
+        name = request.path_params["name"]
+        found = published.member_lists.get(name) if published else None
         if found is None:
-            return JSONResponse({"message": "there is no such list"}, status_code=404)
+            return JSONResponse({"message": f"unknown id list {name!r}"}, status_code=404)
         start = _range_start(request.headers.get("range", ""))
         return Response(found.content[start:], 206 if start else 200, media_type="text/plain")
 
     async def events(self, request: Request) -> Response:
-        """Take a batch of events, count it, and forget it."""
-        if not self._may(request):
+        """Count a batch of events; it is not stored."""
+        if not self._is_authorized(request):
             return _unauthorized()
         try:
             await read_body(request, EVENTS_BYTES_MAX)
@@ -119,10 +120,12 @@ class StatsigRoutes:
         metrics.SDK_EVENTS.inc(int(count) if count.isascii() and count.isdigit() else 1)
         return JSONResponse({"success": True}, status_code=202)
 
-    async def _held(self, request: Request, form: Form, time: int, checksum: str | None) -> Response:
+    async def _wait_for_newer(
+        self, request: Request, form: Form, time: int, checksum: str | None
+    ) -> Response:
         try:
-            with self._waiting.one():
-                newer = await self._feed.newer(time, checksum, HOLD_SECONDS)
+            with self._waiting.acquire():
+                newer = await self._feed.wait_for_newer(time, checksum, HOLD_SECONDS)
         except LimitReached:
             newer = None
         return (
@@ -131,15 +134,17 @@ class StatsigRoutes:
             else Response(NOTHING_NEW, media_type="application/json")
         )
 
-    def _acknowledge(self, request: Request, time: int, checksum: str | None, published: SpecPayload) -> None:
-        """Report what the process says that it holds; a set that says the same counts as the newest."""
+    def _report_applied(
+        self, request: Request, time: int, checksum: str | None, published: SpecPayload
+    ) -> None:
+        """Report which rules the process has; a payload with the same checksum counts as the newest."""
         session = request.headers.get("statsig-server-session-id", "")
         is_newest = checksum == published.checksum if checksum else time >= published.time
         sequence = published.sequence if is_newest else time - published.epoch
         if 0 <= sequence <= published.sequence:
-            self._polls.note(session, sequence)
+            self._poll_reports.add(session, sequence)
 
-    def _may(self, request: Request) -> bool:
+    def _is_authorized(self, request: Request) -> bool:
         key = request.headers.get("statsig-api-key") or request.path_params.get("key", "")
         return self._keys.is_authorized(key.removesuffix(".json"))
 

@@ -1,5 +1,5 @@
-"""Hears FEATURES and the regions of CATALOG; says rule documents, into RULES.
+"""Follows FEATURES and the regions in CATALOG; publishes the rule documents of each region to RULES.
 
-`fanout` decides which regions change, and writes them with compare-and-set. Every replica follows
-everything and any of them may come first: when one dies, no message waits for its return.
+`fan_out` decides which regions change, and writes them with compare-and-set. Every replica follows
+everything and writes what is missing: if one dies, no message waits for it.
 """

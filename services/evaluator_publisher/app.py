@@ -9,6 +9,7 @@ from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.service import Service, background_task
 
+from . import metrics
 from .fan_out import FanOut
 
 SOURCE = "/sluiceway/evaluator-publisher"
@@ -20,17 +21,22 @@ class EvaluatorPublisher(Service):
     name = "evaluator_publisher"
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
-        """Hear everything to its end first: who knows only a part would take the rest for deleted."""
+        """Read everything first: what is not read yet would look deleted. Then publish what changes."""
         features = FeatureView(connection, FeatureLog(connection, SOURCE))
         catalogue = CatalogueView(connection)
         rules = RuleStore(connection)
+        rules.on_newest = _record_newest
         fan_out = FanOut(features, catalogue, rules)
         for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
             self.missing = {name: "not read to its end yet; is a scheduler running?"}
             await stack.enter_async_context(view)
             await view.caught_up()
-        features.on_change = fan_out.note
-        catalogue.on_change = fan_out.note_catalogue
-        rules.on_foreign = fan_out.note_foreign
+        features.on_change = fan_out.feature_changed
+        catalogue.on_change = fan_out.catalogue_changed
+        rules.on_foreign_write = fan_out.rules_overwritten
         fan_out.check_all()
         await stack.enter_async_context(background_task(fan_out.run(), "fan out"))
+
+
+def _record_newest(region: str, sequence: int) -> None:
+    metrics.PUBLISHED_REVISION.labels(region).set(sequence)

@@ -1,4 +1,4 @@
-"""Which regions change when a feature does, written with compare-and-set."""
+"""Publishes the rules of each region that changes when a feature does, with compare-and-set."""
 
 import asyncio
 import logging
@@ -6,8 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from nats.errors import Error as NatsError
-
+from sluiceway.backoff import Backoff
 from sluiceway.clock import now_ms
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.events import FeatureEvent
@@ -20,29 +19,30 @@ from sluiceway.pipelines import segments
 from sluiceway.pipelines.projection import checksum, project, used_attributes
 from sluiceway.pipelines.publish_checks import document_errors, feature_errors_now
 from sluiceway.pipelines.references import feature_references
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 log = logging.getLogger(__name__)
 
-RETRY_MIN_SECONDS = 0.05
+RETRY_FIRST_SECONDS = 0.05
 RETRY_MAX_SECONDS = 2.0
-#: After so many features of a long list, whatever is new comes first again.
-CATCH_UP_BATCH = 20
+#: So many features are checked in a row; then new events come first again.
+CHECK_BATCH = 20
 
 
-#: Feature → the regions to look at; None: all of them.
+#: Feature → the regions to check; None means all.
 PendingFeatures = OrderedDict[FeatureKey, frozenset[str] | None]
 
 
 class ProjectedRules(NamedTuple):
-    """What regions of one kind receive; `data` is None where that is nothing."""
+    """What regions of one kind receive; `data` is None if they receive nothing."""
 
     checksum: str
     data: bytes | None
 
 
 class FanOut:
-    """Brings RULES to what the newest events say. New events go before what is merely checked."""
+    """Makes RULES match the newest events. New events go first, before what is only checked."""
 
     def __init__(self, features: FeatureView, catalogue: CatalogueView, rules: RuleStore) -> None:
         self._features = features
@@ -50,77 +50,76 @@ class FanOut:
         self._rules = rules
         self._urgent: PendingFeatures = OrderedDict()
         self._to_check: PendingFeatures = OrderedDict()
-        self._to_clear: set[str] = set()
-        self._awake = asyncio.Event()
+        self._deleted_regions: set[str] = set()
+        self._has_work = asyncio.Event()
 
-    def note(self, entry: FeatureEntry) -> None:
-        """Take a new event."""
+    def feature_changed(self, entry: FeatureEntry) -> None:
+        """Publish a new event in every region."""
         self._urgent[entry.key] = None
-        self._awake.set()
+        self._has_work.set()
 
-    def note_catalogue(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
-        """Take a region that was added or changed: every feature is checked there; or deleted: cleared."""
+    def catalogue_changed(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
+        """Check every feature in a region that was added or changed; delete the rules of a deleted one."""
         if kind != "region":
             return
         if stored is None:
-            self._to_clear.add(id_)
+            self._deleted_regions.add(id_)
         else:
-            self._to_clear.discard(id_)
+            self._deleted_regions.discard(id_)
             for entry in self._features:
                 known = self._to_check.get(entry.key, frozenset())
                 self._to_check[entry.key] = None if known is None else known | {id_}
-        self._awake.set()
+        self._has_work.set()
 
-    def note_foreign(self, place: RuleKey) -> None:
-        """Take a place that somebody else wrote to: it is put right."""
-        self._to_check[place.key] = None
-        self._awake.set()
+    def rules_overwritten(self, key: RuleKey) -> None:
+        """Check a feature whose rules something else than a publisher has overwritten."""
+        self._to_check[key.feature] = None
+        self._has_work.set()
 
     def check_all(self) -> None:
         """Check every feature in every region, as after a start."""
         for entry in self._features:
             self._to_check[entry.key] = None
-        self._awake.set()
+        self._has_work.set()
 
     @property
     def is_idle(self) -> bool:
-        """Whether all that was heard is written."""
-        return not (self._urgent or self._to_check or self._to_clear)
+        """Whether everything is published."""
+        return not (self._urgent or self._to_check or self._deleted_regions)
 
     async def run(self) -> None:
-        """Write until cancelled; while the broker is away, wait for it."""
-        wait = RETRY_MIN_SECONDS
+        """Publish until cancelled; try again while the broker is not available."""
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
         while True:
-            await self._awake.wait()
-            self._awake.clear()
+            await self._has_work.wait()
+            self._has_work.clear()
             try:
-                await self._work_off()
-                wait = RETRY_MIN_SECONDS
-            except (NatsError, TimeoutError, Unavailable) as error:
-                log.warning("rules cannot be written now: %s", error or type(error).__name__)
-                self._awake.set()
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, RETRY_MAX_SECONDS)
+                await self._publish_all()
+                backoff.reset()
+            except Unavailable as error:
+                log.warning("cannot publish rules, trying again: %s", error)
+                self._has_work.set()
+                await asyncio.sleep(backoff.next_seconds())
 
-    async def _work_off(self) -> None:
+    async def _publish_all(self) -> None:
         while not self.is_idle:
-            await self._each(self._urgent)
-            await self._each(self._to_check, most=CATCH_UP_BATCH)
-            for region in tuple(self._to_clear):
+            await self._publish_pending(self._urgent)
+            await self._publish_pending(self._to_check, limit=CHECK_BATCH)
+            for region in tuple(self._deleted_regions):
                 await self._write(self._deletions(region))
-                self._to_clear.discard(region)
+                self._deleted_regions.discard(region)
 
-    async def _each(self, work: PendingFeatures, most: int | None = None) -> None:
-        while work and most != 0:
-            key, regions = next(iter(work.items()))
-            sequence = await self._bring_up_to_date(key, regions)
+    async def _publish_pending(self, pending: PendingFeatures, limit: int | None = None) -> None:
+        while pending and limit != 0:
+            key, regions = next(iter(pending.items()))
+            sequence = await self._publish(key, regions)
             entry = self._features.get(key)
-            if work.get(key) == regions and (entry is None or entry.sequence == sequence):
-                work.pop(key, None)
-            most = None if most is None else most - 1
+            if pending.get(key) == regions and (entry is None or entry.sequence == sequence):
+                pending.pop(key, None)
+            limit = None if limit is None else limit - 1
 
-    async def _bring_up_to_date(self, key: FeatureKey, regions: frozenset[str] | None) -> int:
-        """Write what a feature's newest event says about these regions; return that event's sequence."""
+    async def _publish(self, key: FeatureKey, regions: frozenset[str] | None) -> int:
+        """Publish a feature's newest event in these regions; return the sequence of that event."""
         entry = self._features.get(key)
         if entry is None:
             return 0
@@ -129,7 +128,7 @@ class FanOut:
             writes = list(self._writes(event, entry.sequence, regions))
             self._check_references(event)
         except Rejected as error:
-            log.error("%s is left as it is in every region: %s", key, error)
+            log.error("%s: keeping the previous rules in every region: %s", key, error)
             metrics.RULES_REFUSED.inc()
             return entry.sequence
         if await self._write(writes):
@@ -137,25 +136,25 @@ class FanOut:
         return entry.sequence
 
     def _check_references(self, event: FeatureEvent) -> None:
-        """Raise `Rejected` where two changes at once made a circle, which each alone was not."""
+        """Raise `Rejected` if two concurrent changes refer to each other in a cycle."""
         if feature_references(event.feature) and (
-            faults := feature_errors_now(event.feature, self._features.references())
+            errors := feature_errors_now(event.feature, self._features.references())
         ):
-            raise Rejected(f"it would harm whoever evaluates it: {'; '.join(faults)}")
+            raise Rejected(f"the rules would harm the SDKs: {'; '.join(errors)}")
 
     async def _write(self, writes: Iterable[RuleWrite]) -> bool:
-        """Write until nothing is due any more; say whether anything was."""
-        due = [write for write in writes if self._rules.is_due(write)]
-        left = due
-        while left:
-            overtaken = await self._rules.write(left)
-            for write in set(left) - set(overtaken):
+        """Write until nothing more is needed; return whether anything was."""
+        needed = [write for write in writes if self._rules.is_needed(write)]
+        remaining = needed
+        while remaining:
+            conflicts = await self._rules.write(remaining)
+            for write in set(remaining) - set(conflicts):
                 action = "deleted" if write.data is None else "published"
-                metrics.RULE_DOCUMENTS.labels(write.place.region, action).inc()
-            if overtaken:
-                await self._rules.reached_end()
-            left = [write for write in overtaken if self._rules.is_due(write)]
-        return bool(due)
+                metrics.RULE_DOCUMENTS.labels(write.key.region, action).inc()
+            if conflicts:
+                await self._rules.catch_up()
+            remaining = [write for write in conflicts if self._rules.is_needed(write)]
+        return bool(needed)
 
     def _writes(
         self, event: FeatureEvent, revision: int, regions: frozenset[str] | None
@@ -168,21 +167,21 @@ class FanOut:
             kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
             if kind not in rules_of_kind:
                 rules_of_kind[kind] = _rules(event, revision, region)
-            text, data = rules_of_kind[kind]
+            digest, data = rules_of_kind[kind]
             yield RuleWrite(
                 RuleKey(region.name, event.feature.key),
                 RuleVersion(revision, region_revision),
-                text,
+                digest,
                 event.time_ms,
                 data,
             )
 
     def _deletions(self, region: str) -> Iterator[RuleWrite]:
-        """Return the writes that clear a deleted region."""
-        deleted_at = self._catalogue.tail("region", region)
-        for place in self._rules.places_in(region):
-            held = self._rules.held(place)
-            yield RuleWrite(place, RuleVersion(held.version.revision, deleted_at), NOTHING, now_ms(), None)
+        """Yield the writes that delete the rules of a deleted region."""
+        deleted_at = self._catalogue.last_sequence("region", region)
+        for key in self._rules.keys_with_rules(region):
+            version = RuleVersion(self._rules.published(key).version.revision, deleted_at)
+            yield RuleWrite(key, version, NOTHING, now_ms(), None)
 
     def _regions(self) -> Iterator[tuple[Region, int]]:
         for stored in self._catalogue.all("region"):
@@ -192,8 +191,8 @@ class FanOut:
 
 def _rules(event: FeatureEvent, revision: int, region: Region) -> ProjectedRules:
     document = project(event, revision, segments.Location.of(region))
-    if document and (faults := document_errors(document)):
-        raise Rejected(f"it would harm whoever evaluates it: {'; '.join(faults)}")
+    if document and (errors := document_errors(document)):
+        raise Rejected(f"the rules would harm the SDKs: {'; '.join(errors)}")
     return (
         ProjectedRules(checksum(document), document.to_json()) if document else ProjectedRules(NOTHING, None)
     )

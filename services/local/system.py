@@ -217,7 +217,7 @@ async def running_system(options: Options) -> AsyncIterator[System]:
             options.print_line(f"started broker (process {broker.pid}) at {broker.url}")
         url = options.nats_url or (broker.url if broker else "")
         settings = BrokerSettings(nats_url=url)
-        async with connected(settings, "local-check", patient=False):
+        async with connected(settings, "local-check", wait_for_broker=False):
             pass
         system = System(options, broker, url)
         if broker:

@@ -82,7 +82,7 @@ class ActiveGuardrails:
         """
         if not is_due(active.trigger, self._clock()):
             return False
-        await self._features.reached_end()
+        await self._features.catch_up()
         newest = self.find(active.key, active.since_ms)
         return newest is not None and is_due(newest.trigger, self._clock())
 

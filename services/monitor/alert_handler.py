@@ -19,8 +19,8 @@ from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.alert_matches import MatchedTrigger, match_alert
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .evidence import AlertEvidence, AlertGuardrailEvidence
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class AlertHandler:
 
     async def _match(self, alert: Alert) -> list[MatchedTrigger]:
         """Return the releases that an alert is about, whenever they started."""
-        await asyncio.gather(self._features.reached_end(), self._catalogue.reached_end())
+        await asyncio.gather(self._features.catch_up(), self._catalogue.catch_up())
         regions, now_ms = self._catalogue.catalogue().regions, self._clock()
         features = [
             entry.event.feature

@@ -11,21 +11,22 @@ import json
 import logging
 from typing import Any
 
-from nats.errors import Error as NatsError
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from sluiceway.contracts import envelope, subjects
+from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
 from sluiceway.contracts.validation_errors import describe_errors
+from sluiceway.errors import Unavailable
 from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.measurement_store import MSG_ID
-from sluiceway.telemetry import metrics
+from sluiceway.messaging.publishing import StreamPublisher
+
+from . import metrics
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class AlertmanagerWebhook:
         try:
             alerts = parse_message(body)
         except ValueError as error:
-            await self._dead_letters.keep(PATH, body, str(error), "invalid")
+            await self._dead_letters.store(PATH, body, str(error), "invalid")
             return 400, str(error)
         return await self._store(alerts, self._connection, self._dead_letters)
 
@@ -89,11 +90,11 @@ class AlertmanagerWebhook:
                 valid.append(parse_alert(alert))
             except ValueError as error:
                 reason = describe_errors(error) if isinstance(error, ValidationError) else str(error)
-                await dead_letters.keep(PATH, json.dumps(alert).encode(), reason, "invalid")
+                await dead_letters.store(PATH, json.dumps(alert).encode(), reason, "invalid")
         try:
             await asyncio.gather(*(_publish(alert, connection) for alert in valid))
-        except (NatsError, TimeoutError) as error:
-            return 503, f"the alerts could not be stored: {str(error) or type(error).__name__}"
+        except Unavailable as error:
+            return 503, f"the alerts could not be stored: {error}"
         return 202, f"{len(valid)} alerts stored, {len(alerts) - len(valid)} rejected"
 
 
@@ -131,8 +132,9 @@ def parse_alert(alert: Any) -> Alert:
 
 async def _publish(alert: Alert, connection: Connection) -> None:
     identity = f"{alert.fingerprint}-{alert.starts_at}-{alert.status}"
-    headers = {MSG_ID: envelope.header_safe(identity)} if alert.fingerprint else None
-    await connection.js.publish(subjects.alert(SOURCE), alert.to_json(), headers=headers)
+    await StreamPublisher(connection, subjects.ALERTS_STREAM).publish(
+        subjects.alert(SOURCE), alert.to_json(), message_id=identity if alert.fingerprint else None
+    )
 
 
 def _is_allowed(authorization: str, token: str) -> bool:

@@ -25,6 +25,7 @@ from sluiceway.pipelines.measurement import QueryResult
 from sluiceway.prometheus import open_prometheus
 from sluiceway.service import Service, background_task
 
+from . import metrics
 from .active_guardrails import ActiveGuardrails
 from .alert_handler import AlertHandler
 from .alertmanager import AlertmanagerWebhook
@@ -97,7 +98,7 @@ class Monitor(Service):
             return _no_prometheus
         token = self._settings.prometheus_token
         client = await stack.enter_async_context(
-            open_prometheus(url, now_ms, token.get_secret_value() if token else None)
+            open_prometheus(url, now_ms, token.get_secret_value() if token else None, metrics.record_query)
         )
         return client.query
 

@@ -58,7 +58,7 @@ class ClearanceResponder:
     async def _holds(self, request: ClearanceRequest) -> tuple[str, ...]:
         if not await self._has_reached(request):
             return (NOT_CAUGHT_UP,)
-        await self._measurements.reached_end()
+        await self._measurements.catch_up()
         guardrails = self._guardrails.of_trigger(request.trigger)
         return tuple(hold for active in guardrails if (hold := self._hold(active)))
 
@@ -67,7 +67,7 @@ class ClearanceResponder:
         key = feature_of(request.trigger)
         entry = self._features.get(key)
         if entry is None or entry.sequence < request.revision:
-            await self._features.reached_end()
+            await self._features.catch_up()
             entry = self._features.get(key)
         return entry is not None and entry.sequence >= request.revision
 

@@ -12,9 +12,9 @@ from sluiceway.errors import Rejected
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
 from sluiceway.pipelines.guardrail_verdicts import limit_of
-from sluiceway.telemetry import metrics
 from sluiceway.telemetry.metrics import ReleaseGauge
 
+from . import metrics
 from .active_guardrails import ActiveGuardrails
 
 GAUGES = (

@@ -65,8 +65,8 @@ class DuePhases:
 
     async def _run_due(self, due: DuePhase) -> None:
         try:
-            await self._features.reached_end()
-            await self._measurements.reached_end()
+            await self._features.catch_up()
+            await self._measurements.catch_up()
             entry = self._features.get(due.key)
             if entry and entry.sequence == due.sequence:
                 await self._act(due.key)

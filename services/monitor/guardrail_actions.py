@@ -14,8 +14,8 @@ from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
 from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.prometheus import redacted_url
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .evidence import GuardrailEvidence, decisive_measurement
 
 log = logging.getLogger(__name__)

@@ -24,9 +24,9 @@ from sluiceway.pipelines.guardrail_schedule import (
 )
 from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.pipelines.measurement import QueryResult, evaluate_measurement
-from sluiceway.telemetry import metrics
 from sluiceway.timers import Timers
 
+from . import metrics
 from .active_guardrails import ActiveGuardrails
 from .guardrail_actions import GuardrailActions
 
@@ -156,7 +156,7 @@ class GuardrailRunner:
     ) -> None:
         """Measure once and store the round; do nothing if there is nothing to ask."""
         # read together with `last`: a round that is stored after that is not counted, so it must win
-        tail = self._measurements.tail(*active.key)
+        tail = self._measurements.last_sequence(*active.key)
         queries = self._guardrails.queries(active)
         if not queries:
             return

@@ -27,8 +27,8 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_log import LoggedEvent, parse_event
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.service import background_task
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .notification_messages import (
     Notification,
     is_wanted,
@@ -192,7 +192,7 @@ class ReceiverDeliveries:
     async def _give_up(self, message: Msg, why: str) -> None:
         metrics.NOTIFICATIONS.labels(self._receiver.name, "dead").inc()
         reason = f"receiver {self._receiver.name}: {why}"
-        await self._dead_letters.keep(message.subject, message.data, reason, "undelivered")
+        await self._dead_letters.store(message.subject, message.data, reason, "undelivered")
         await message.term()
 
     def _parse_event(self, message: Msg) -> Notification:

@@ -21,8 +21,8 @@ from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.streams import declare
 from sluiceway.pipelines import refusals
 from sluiceway.service import Service, background_task
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .authentication import Authenticate, Authenticator, authentication_middleware
 from .clearance import ClearanceClient
 from .command_handlers import CommandHandlers
@@ -54,7 +54,7 @@ class Scheduler(Service):
         catalogue = CatalogueView(connection)
         dead_letters = DeadLetters(connection, self.name)
         features = FeatureView(connection, feature_log)
-        features.on_garbage = dead_letters.keep_soon
+        features.on_invalid = dead_letters.store_soon
         confirmations = await stack.enter_async_context(Confirmations(connection, catalogue, now_ms))
         clearance = ClearanceClient(connection, confirmations)
         processor = CommandProcessor(feature_log, features, catalogue, now_ms)
@@ -124,7 +124,7 @@ def _unknown_command_handler(dead_letters: DeadLetters) -> Callable[[Msg], Await
         if verb in VERBS and len(rest) <= 1:
             return
         refusal = refusals.unknown_command(verb, VERBS)
-        await dead_letters.keep(message.subject, message.data, refusal.message, refusal.code)
+        await dead_letters.store(message.subject, message.data, refusal.message, refusal.code)
         metrics.COMMANDS.labels("unknown", refusal.code).inc()
         if subjects.is_inbox(message.reply):
             await message.respond(refusal_reply(refusal).to_json())

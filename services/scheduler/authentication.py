@@ -56,7 +56,7 @@ class Authenticator:
         return await self._identity_of_key(principal)
 
     async def _identity_of_key(self, key_id: str) -> Identity:
-        await self._catalogue.reached_end()
+        await self._catalogue.catch_up()
         key = self._catalogue.catalogue().api_keys.get(key_id)
         if key is None:
             raise UnauthorizedSender(refusals.revoked_key(key_id))

@@ -10,8 +10,8 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.measurements import Clearance, ClearanceRequest
 from sluiceway.messaging.connection import Connection
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .confirmations import Confirmations
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.pipelines.catalogue_decisions import PutDocument, decide_catalogue
-from sluiceway.telemetry import metrics
 
+from . import metrics
 from .command_processor import ATTEMPTS_MAX, CommandProcessor
 
 
@@ -47,8 +47,8 @@ class CommandHandlers:
 
     async def _change_catalogue(self, command: Command) -> Reply:
         for _ in range(ATTEMPTS_MAX):
-            await self._features.reached_end()
-            await self._catalogue.reached_end()
+            await self._features.catch_up()
+            await self._catalogue.catch_up()
             catalogue = replace(self._catalogue.catalogue(), references=self._features.references())
             decision = decide_catalogue(command, catalogue, self._features.usage())
             if isinstance(decision, Refusal):
@@ -62,7 +62,7 @@ class CommandHandlers:
         raise Unavailable("the catalogue is being changed by too many writers at the same time")
 
     async def _write(self, put: PutDocument, command: Command) -> int:
-        expected, now_ms = self._catalogue.tail(put.kind, put.id), self._clock()
+        expected, now_ms = self._catalogue.last_sequence(put.kind, put.id), self._clock()
         if put.document is None:
             return await self._store.delete(put.kind, put.id, expected, command=command, now_ms=now_ms)
         known = self._catalogue.get(put.kind, put.id)

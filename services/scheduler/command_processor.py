@@ -23,7 +23,8 @@ from sluiceway.messaging.feature_log import FeatureLog, LogTail
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Decision
-from sluiceway.telemetry import metrics
+
+from . import metrics
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,9 @@ class CommandProcessor:
         may be sent again.
         """
         if isinstance(command, StartingCommand | ArchiveFeature):
-            await self._catalogue.reached_end()
+            await self._catalogue.catch_up()
         if isinstance(command, ArchiveFeature):
-            await self._features.reached_end()
+            await self._features.catch_up()
         tail = self._remembered(command)
         is_fresh = tail is None
         for _ in range(ATTEMPTS_MAX):
@@ -86,7 +87,7 @@ class CommandProcessor:
             sequence = await self._log.append(event, tail.sequence)
         except Conflict:
             return None
-        self._features.note(event, sequence)
+        self._features.add(event, sequence)
         metrics.EVENTS.labels(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
         return Reply(outcome=Outcome.ACCEPTED, feature=event.feature, revision=sequence)

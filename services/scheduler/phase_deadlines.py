@@ -12,9 +12,9 @@ from sluiceway.contracts.replies import Outcome
 from sluiceway.errors import Rejected, RetryLater
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.pipelines.freezes import is_freeze
-from sluiceway.telemetry import metrics
 from sluiceway.timers import Timers
 
+from . import metrics
 from .clearance import ClearanceClient
 from .command_processor import CommandProcessor
 

@@ -1,4 +1,4 @@
-"""API keys: what people and machines show the console. Only an Argon2 hash of each is stored."""
+"""API keys, by which people and machines authenticate to the console. Only Argon2 hashes are stored."""
 
 import secrets
 from functools import cache
@@ -6,14 +6,14 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-#: The official Console API wants its keys to begin so.
+#: The official Console API requires this prefix.
 PREFIX = "console-"
 SECRET_BYTES = 24
 ID_BYTES = 4
-#: Longer texts are no key, and are not worth hashing.
+#: Longer texts are not keys, and are not hashed.
 KEY_LENGTH_MAX = 200
 
-#: OWASP's second choice: 19 MiB, two passes. The secret has 192 random bits, so this is a second fence.
+#: OWASP's second choice: 19 MiB, two passes. The secret has 192 random bits: an extra safeguard.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
@@ -23,7 +23,7 @@ def mint(id_: str | None = None) -> str:
 
 
 def key_id(key: str) -> str:
-    """Return the public part of a key; empty for what is none."""
+    """Return the public part of a key; empty if the text is not a key."""
     parts = key.removeprefix(PREFIX).split("-")
     is_key = key.startswith(PREFIX) and len(parts) == 2 and len(key) <= KEY_LENGTH_MAX and key.isascii()
     return parts[0] if is_key else ""
@@ -35,14 +35,14 @@ def hash_of(key: str) -> str:
 
 
 @cache
-def _nothing() -> str:
-    """Return what stands where a key is not known, so that the answer takes the same time."""
+def _unknown_hash() -> str:
+    """Return the hash that is compared with an unknown key, so that the answer takes the same time."""
     return _HASHER.hash(secrets.token_hex(SECRET_BYTES))
 
 
 def matches(key: str, hash_: str | None) -> bool:
-    """Say whether a key is the one that was hashed. Takes tens of milliseconds, also without a hash."""
+    """Return whether a key is the one that was hashed. Takes tens of milliseconds, also without a hash."""
     try:
-        return _HASHER.verify(hash_ or _nothing(), key) and hash_ is not None
+        return _HASHER.verify(hash_ or _unknown_hash(), key) and hash_ is not None
     except (VerificationError, InvalidHashError, UnicodeError):
         return False

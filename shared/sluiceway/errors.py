@@ -1,4 +1,4 @@
-"""The tree of errors. Each says what its consumer shall do; only `messaging.delivery` acts on it."""
+"""The tree of errors. Each tells a consumer what to do; only `messaging.delivery` acts on it."""
 
 
 class SluicewayError(Exception):
@@ -6,20 +6,25 @@ class SluicewayError(Exception):
 
 
 class RetryLater(SluicewayError):
-    """It may work later: the message is delivered again, after a while."""
+    """It may work later: the message is delivered again after a delay."""
 
 
 class Rejected(SluicewayError):
-    """It will never work: the message goes to the dead letters, with this reason."""
+    """It will never work: the message becomes a dead letter, with this reason."""
 
 
 class Conflict(SluicewayError):
-    """Somebody else wrote first: read again, decide again."""
+    """Another writer came first: read again, then decide again."""
 
 
 class Unavailable(RetryLater):
-    """The broker, or whoever should answer, cannot be reached now."""
+    """The broker, or whichever process should answer, cannot be reached now."""
 
 
 class Misconfigured(SluicewayError):
-    """The process cannot start like this; the text says what to change."""
+    """The process cannot start with these settings; the text says what to change."""
+
+
+def error_text(error: BaseException) -> str:
+    """Return the message of an error, or its name if it has none, as timeouts have."""
+    return str(error) or type(error).__name__

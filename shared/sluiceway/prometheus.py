@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from .clock import Clock
 from .errors import Misconfigured
 from .pipelines.measurement import QueryResult
 from .tasks import cancel_and_wait
-from .telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,13 @@ SERIES_MAX = 1_000
 ANSWERS_MAX = 20_000
 UNREACHABLE = "Prometheus cannot be reached"
 
+#: Takes the outcome of a query (answered, no_data, refused, unreachable) and its seconds.
+RecordQuery = Callable[[str, float], None]
+
+
+def _not_recorded(outcome: str, seconds: float) -> None:
+    """Record nothing: a command line has no metrics."""
+
 
 class _CachedAnswer(NamedTuple):
     """A query that was sent at this time; its answer may still be on the way."""
@@ -45,11 +52,18 @@ class _CachedAnswer(NamedTuple):
 class PrometheusClient:
     """Sends queries. Callers with equal queries at about the same time share one answer."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        clock: Clock,
+        record: RecordQuery = _not_recorded,
+    ) -> None:
         self._session = session
         self._name = redacted_url(url)
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._clock = clock
+        self._record = record
         self._free = asyncio.Semaphore(QUERIES_MAX)
         self._answers: LRUCache[str, _CachedAnswer] = LRUCache(ANSWERS_MAX)
 
@@ -77,23 +91,25 @@ class PrometheusClient:
 
     async def _send_bounded(self, query: str) -> QueryResult:
         async with self._free:
-            with metrics.QUERY_SECONDS.time():
-                return await self._send(query)
+            started = time.perf_counter()
+            outcome, result = await self._send(query)
+            self._record(outcome, time.perf_counter() - started)
+            return result
 
-    async def _send(self, query: str) -> QueryResult:
+    async def _send(self, query: str) -> tuple[str, QueryResult]:
         try:
             async with self._request(query) as response:
                 body = _json(await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("%s: no answer: %s", self._name, str(error) or type(error).__name__)
-            return _counted("unreachable", QueryResult(error=UNREACHABLE))
+            return "unreachable", QueryResult(error=UNREACHABLE)
         if response.status != 200 or body.get("status") != "success":
             is_refused = body.get("errorType") in ("bad_data", "execution")
             details = f"{body.get('errorType', 'error')}: {body['error']}" if "error" in body else ""
             text = f"Prometheus answered {response.status} {details}".rstrip()
-            return _counted("refused" if is_refused else "unreachable", QueryResult(error=text))
+            return "refused" if is_refused else "unreachable", QueryResult(error=text)
         result = _result(body.get("data"))
-        return _counted("answered" if result.values or result.error else "no_data", result)
+        return "answered" if result.values or result.error else "no_data", result
 
     def _request(self, query: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Send a GET, which every proxy lets through, or a POST if the query is too long for a URL."""
@@ -105,7 +121,7 @@ class PrometheusClient:
 
 @contextlib.asynccontextmanager
 async def open_prometheus(
-    url: str, clock: Clock, token: str | None = None
+    url: str, clock: Clock, token: str | None = None, record: RecordQuery = _not_recorded
 ) -> AsyncIterator[PrometheusClient]:
     """Yield a client while the block runs; it sends the bearer `token`, if there is one.
 
@@ -116,7 +132,7 @@ async def open_prometheus(
         timeout=aiohttp.ClientTimeout(total=QUERY_TIMEOUT_SECONDS),
         headers={"Authorization": f"Bearer {token}"} if token else None,
     ) as session:
-        client = PrometheusClient(session, url, clock)
+        client = PrometheusClient(session, url, clock, record)
         try:
             yield client
         finally:
@@ -157,9 +173,3 @@ def _result(data: Any) -> QueryResult:
     except (KeyError, IndexError, TypeError, ValueError):
         return QueryResult(error="invalid answer from Prometheus")
     return QueryResult(error=f"the query returns a {kind}: it must return one value per series")
-
-
-def _counted(outcome: str, result: QueryResult) -> QueryResult:
-    metrics.QUERIES.labels(outcome).inc()
-    metrics.PROMETHEUS_UP.set(0 if outcome == "unreachable" else 1)
-    return result

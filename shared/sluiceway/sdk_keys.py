@@ -1,9 +1,9 @@
-"""SDK keys: what a process shows an edge. Only digests are stored."""
+"""SDK keys, by which a process authenticates to an edge. Only digests are stored."""
 
 import hashlib
 import secrets
 
-#: The official SDKs want their keys to begin so.
+#: The official SDKs require this prefix.
 PREFIX = "secret-"
 SECRET_BYTES = 24
 ID_BYTES = 4
@@ -15,11 +15,11 @@ def mint() -> str:
 
 
 def key_id(key: str) -> str:
-    """Return the public part of a key; empty for what is none."""
+    """Return the public part of a key; empty if the text is not a key."""
     parts = key.removeprefix(PREFIX).split("-")
     return parts[0] if len(parts) == 2 and key.startswith(PREFIX) else ""
 
 
 def digest(key: str) -> str:
-    """Return what is stored of a key: SHA-256 in hex. It has 192 random bits: nothing to be guessed."""
+    """Return what is stored of a key: SHA-256 in hex, enough for a secret of 192 random bits."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""The frame of every process: connect, start, serve its health, stop."""
+"""What every process does: connect, start, serve health pages, stop."""
 
 import asyncio
 import contextlib
@@ -25,22 +25,22 @@ EXIT_CRASHED = 70
 
 
 class Service(ABC):
-    """A process; an async context manager that runs while its block does."""
+    """A process, as an async context manager: it runs while the block does."""
 
     name: ClassVar[str]
-    #: What is served beside the health pages.
+    #: What is served on the same port as the health pages.
     pages: AsgiApp | None = None
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
-        #: What the start is waiting for; empty once the service is up.
+        #: What the start waits for; empty once the service has started.
         self.missing: dict[str, str] = {"nats": "not connected yet"}
         self._connection: Connection | None = None
         self._stack = AsyncExitStack()
 
     @abstractmethod
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
-        """Start everything, in an order such that `stack` can end it backwards."""
+        """Start everything, and register on `stack` how to stop it, in reverse order."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -49,7 +49,7 @@ class Service(ABC):
             await self.start(self._connection, stack)
             self.missing = {}
             self._stack = stack.pop_all()
-        log.info("%s is up", self.name)
+        log.info("%s has started", self.name)
         return self
 
     async def __aexit__(self, *details: Any) -> None:
@@ -57,7 +57,7 @@ class Service(ABC):
         log.info("%s has stopped", self.name)
 
     async def readiness(self) -> dict[str, str]:
-        """Return what is not ready, and why."""
+        """Return what is not ready, and why; empty if the process is ready."""
         if self.missing:
             return self.missing
         if self._connection is None or not await self._connection.is_alive():
@@ -78,20 +78,20 @@ def run(service: Service) -> None:
 
 @contextlib.asynccontextmanager
 async def background_task(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
-    """Run a coroutine beside the block. It must not end: a fault of it ends the process, loudly.
+    """Run a coroutine while the block runs. It must not end: if it fails, the process exits.
 
-    Whoever started the process starts it again; half a service would be worse than none.
+    The supervisor restarts the process; half a service would be worse than none.
     """
     task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_end_with)
+    task.add_done_callback(_exit_if_failed)
     try:
         yield
     finally:
-        task.remove_done_callback(_end_with)
+        task.remove_done_callback(_exit_if_failed)
         await cancel_and_wait(task)
 
 
-def _end_with(task: "asyncio.Task[None]") -> None:
+def _exit_if_failed(task: "asyncio.Task[None]") -> None:
     if not task.cancelled():
-        log.critical("%s has ended by a fault", task.get_name(), exc_info=task.exception())
+        log.critical("the background task %s failed; exiting", task.get_name(), exc_info=task.exception())
         os._exit(EXIT_CRASHED)

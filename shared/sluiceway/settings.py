@@ -16,21 +16,21 @@ class BrokerSettings(BaseSettings):
 
     #: Comma-separated URLs of the cluster.
     nats_url: str = "nats://127.0.0.1:4222"
-    #: A `.creds` file, where the broker asks for one.
+    #: A `.creds` file, if the broker requires one.
     nats_creds: Path | None = None
-    #: Stands at the end of the subjects of commands, where the broker's permissions vouch for it: the id of a
-    #: key, whose grants then count.
+    #: The last token of the subjects of commands, if the broker's permissions vouch for it: the id of a key,
+    #: whose grants then count.
     principal: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
-    #: A certificate authority file, where the broker speaks TLS with its own.
+    #: A certificate authority file, if the broker uses TLS with its own authority.
     nats_ca: Path | None = None
     #: Copies of every stream: 1 on a laptop, 3 on a cluster.
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
 
 
 class ServiceSettings(BrokerSettings):
-    """What every process needs beside its own settings."""
+    """The settings that every process needs as well as its own."""
 
-    #: Where `/metrics`, `/healthz` and `/readyz` are served; port 0 takes a free one.
+    #: Where `/metrics`, `/healthz` and `/readyz` are served; port 0 means any free port.
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     #: A file that receives the URL once the port is open.

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.evaluation.results import Config
 from sluiceway.messaging.stream_follower import Record
 from tests.benchmarks.peers.peer import MODULES, OURS, Peer, prepare

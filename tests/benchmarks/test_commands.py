@@ -10,7 +10,7 @@ from nats.js.errors import NotFoundError
 
 from sluiceway.contracts.commands import PauseTrigger, UnpauseTrigger
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.feature_log import EXPECTED_LAST
+from sluiceway.messaging.publishing import EXPECTED_LAST
 from tests.benchmarks.measure import Line, Samples, show, timed
 from tests.benchmarks.processes import started
 from tests.support.brokers import Broker

@@ -16,7 +16,8 @@ import pytest
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 
-from sluiceway.client.region import RegionClient, RegionRules
+from sluiceway.client.region_client import RegionClient
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts.commands import (
     AbortTrigger,
     ApprovePhase,

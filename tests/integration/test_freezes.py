@@ -68,12 +68,12 @@ class LateCatalogue(CatalogueView):
     def __init__(self, known: Catalogue) -> None:
         self.newest = self._known = known
 
-    async def reached_end(self) -> None:
+    async def catch_up(self) -> None:
         self._known = self.newest
 
     async def has_news(self) -> bool:
         known = self._known
-        await self.reached_end()
+        await self.catch_up()
         return self._known is not known
 
     def catalogue(self) -> Catalogue:

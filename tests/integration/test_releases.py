@@ -162,8 +162,8 @@ async def test_a_slow_region_converges_and_delays_no_other(broker: Broker) -> No
     async with services(broker.url), driving(broker.url) as driver, following(broker.url, "dev") as dev:
         await apply_catalogue(driver, *(phase(name, bake_ms=0) for name in REGIONS))
         async with following(broker.url, "prod-eu") as slow:
-            take, held = slow.rules.take, []
-            slow.rules.take = lambda *record, **kw: held.append((record, kw))  # type: ignore[method-assign]
+            take, held = slow.rules.apply, []
+            slow.rules.apply = lambda *record, **kw: held.append((record, kw))  # type: ignore[method-assign]
 
             trigger = await _release(driver)
             await driver.reaches(trigger, TriggerStatus.COMPLETED)

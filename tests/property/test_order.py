@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
@@ -41,7 +41,7 @@ def test_an_older_document_never_replaces_a_newer_one(data: Any) -> None:
 
     for sequence, (name, revision) in enumerate(arrivals, start=1):
         record = a_record(histories[name][revision - 1], revision, sequence)
-        change = rules.take(record, "created", is_live=False)
+        change = rules.apply(record, "created", is_live=False)
 
         assert (change is None) == (revision < newest[name])
         newest[name] = max(newest[name], revision)

@@ -10,7 +10,8 @@ from services.monitor.app import Monitor
 from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings as SchedulerSettings
-from sluiceway.client.region import RegionClient, RegionRules
+from sluiceway.client.region_client import RegionClient
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.applied_reports import AppliedChange

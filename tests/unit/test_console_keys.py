@@ -22,14 +22,14 @@ def test_its_public_part_stands_in_it() -> None:
 
 
 @given(st.text())
-def test_whatever_somebody_shows_is_no_fault(text: str) -> None:
+def test_any_text_may_be_checked_as_a_key(text: str) -> None:
     assert console_keys.key_id(text) == "" or text.startswith(console_keys.PREFIX)
 
 
 @given(st.text(max_size=20) | st.just("$argon2id$v=19$m=1,t=1,p=1$"))
-def test_a_stored_text_that_is_no_hash_opens_nothing(text: str) -> None:
+def test_an_invalid_hash_matches_no_key(text: str) -> None:
     assert not console_keys.matches("console-x-y", text or "x")
 
 
-def test_text_that_no_encoding_knows_is_no_key() -> None:
+def test_text_that_cannot_be_encoded_matches_no_key() -> None:
     assert not console_keys.matches("\udc80", console_keys.hash_of("x"))

@@ -8,7 +8,7 @@ import pytest
 from sluiceway.tasks import cancel_and_wait, reraised_cancellation
 
 
-async def test_a_cancellation_that_was_swallowed_is_raised_behind_the_block() -> None:
+async def test_a_swallowed_cancellation_is_raised_after_the_block() -> None:
     swallowed = asyncio.Event()
 
     async def stubborn() -> None:
@@ -27,12 +27,12 @@ async def test_a_cancellation_that_was_swallowed_is_raised_behind_the_block() ->
     assert swallowed.is_set()
 
 
-async def test_a_block_that_nobody_cancelled_is_left_as_always() -> None:
+async def test_a_block_without_a_cancellation_ends_as_usual() -> None:
     async with asyncio.timeout(5), reraised_cancellation():
         await asyncio.sleep(0)
 
 
-async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> None:
+async def test_a_task_that_swallows_a_cancellation_still_ends() -> None:
     async def stubborn() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()

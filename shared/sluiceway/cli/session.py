@@ -110,7 +110,9 @@ class CliSession:
                 task.cancel()
 
         try:
-            async with connected(self.settings, "cli", patient=False, error_cb=on_error) as connection:
+            async with connected(
+                self.settings, "cli", wait_for_broker=False, error_cb=on_error
+            ) as connection:
                 self._connection = connection
                 yield
         except asyncio.CancelledError:

@@ -1,12 +1,11 @@
 """What an application uses: rules that follow the releases, evaluated in this process.
 
 - `client`: the client, for threads, forks and event loops
-- `testing`: features as a test wants them
+- `flags`, `evaluation_context`: features and users as OpenFeature sees them
 - `openfeature`: a provider for OpenFeature (`sluiceway[openfeature]`)
-- `region`: the rules of one region, and what keeps them new on an event loop
-- `transports`, `over_nats`: the roads on which rules arrive
-- `flags`, `contexts`: features and users as OpenFeature sees them
-- `cache`: the last good rules, on disk
+- `testing`: overrides for tests
+- `region_rules`: the rules of one region; `rule_cache`: their copy on disk, for a start without a broker
+- `transport`: how rules arrive; `nats_transport`, with `region_client`; `edge_transport`
 """
 
 from ..evaluation.results import Config, Evaluation, Reason

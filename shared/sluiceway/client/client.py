@@ -1,4 +1,4 @@
-"""What an application uses: checks that never wait, of rules that follow the releases."""
+"""The client of an application: checks in memory, by rules that follow the releases."""
 
 import asyncio
 import logging
@@ -12,10 +12,11 @@ from ..errors import Misconfigured
 from ..evaluation.results import Evaluation
 from ..evaluation.users import AnyUser
 from ..settings import BrokerSettings
+from .edge_transport import EdgeTransport
 from .flags import evaluate_flag
 from .nats_transport import NatsTransport
-from .region import RegionRules
-from .transports import EdgeTransport, Transport
+from .region_rules import RegionRules
+from .transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,12 @@ STOP_SECONDS = 3.0
 class Client:
     """The rules of one region in this process; for async and for threaded applications alike.
 
-    The connection lives in a thread of its own: a check is a computation in memory, never I/O, and
-    may be made from any thread, event loop or signal handler. Before the first rules have arrived,
-    answers come from `cache_dir`, or are false and empty.
+    The connection has a thread of its own: a check is a computation in memory, never I/O, and may be
+    made from any thread, event loop or signal handler. Until the first rules arrive, checks use those
+    in `cache_dir`; without any, they return False and empty configs.
 
-    A process that forks afterwards (gunicorn with `preload_app`) goes on in every child: it keeps
-    the rules, and starts a connection of its own. Only the parent writes `cache_dir`.
+    A process may fork afterwards (gunicorn with `preload_app`): each child keeps the rules and opens
+    a connection of its own. Only the parent writes to `cache_dir`.
     """
 
     def __init__(
@@ -43,10 +44,10 @@ class Client:
         key: str | None = None,
         cache_dir: Path | None = None,
     ) -> None:
-        """Prepare; nothing connects before `start` or the block.
+        """Create a client; it connects when it is started or its block is entered.
 
-        `url` is the broker's (default: SLUICEWAY_NATS_URL), or with `transport="edge"` the edge's; then
-        `key` is an SDK key (`sluiceway key create`). `Misconfigured` where one of them is missing.
+        `url` is the broker's (default: SLUICEWAY_NATS_URL), or with `transport="edge"` the edge's, which
+        also needs `key`, an SDK key (`sluiceway key create`). Raises `Misconfigured` if one is missing.
         """
         self._transport_kind = transport
         self._url = url
@@ -56,9 +57,9 @@ class Client:
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._is_closed = False
-        #: Says whether a user passes a gate; False where it is not known.
+        #: Returns whether a user passes a gate; False if the gate is unknown.
         self.check_gate = self._rules.check_gate
-        #: Returns a user's value of a dynamic config; empty where it is not known.
+        #: Returns a user's value of a dynamic config; empty if the config is unknown.
         self.get_config = self._rules.get_config
         _clients.add(self)
 
@@ -68,14 +69,14 @@ class Client:
         return self._rules
 
     def evaluate(self, user: AnyUser, name: str) -> Evaluation:
-        """Return the answer of the gate of this name, without one of the dynamic config, and its origin."""
+        """Return a user's value of the gate or config with this name, and the rule that decided it."""
         return evaluate_flag(self._rules, user, name)
 
     def start(self) -> Self:
-        """Begin to follow; returns at once."""
+        """Start to follow the rules, in the background."""
         if self._is_closed:
             self._transport, self._ready = self._new_transport(), threading.Event()
-            self._rules.reopen()
+            self._rules.reopen_cache()
             self._is_closed = False
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sluiceway", daemon=True)
@@ -83,11 +84,11 @@ class Client:
         return self
 
     def wait_until_ready(self, timeout: float = READY_SECONDS) -> bool:
-        """Say whether all that the region holds is applied; waits `timeout` seconds for it at most."""
+        """Wait until the region's rules are applied; return False if that takes more than `timeout` s."""
         return self._ready.wait(timeout)
 
     def close(self) -> None:
-        """Stop following; checks go on with the last rules."""
+        """Stop following; checks keep using the last rules."""
         self._transport.stop()
         if self._thread:
             self._thread.join(STOP_SECONDS)
@@ -116,35 +117,35 @@ class Client:
                 settings.model_copy(update={"nats_url": self._url}) if self._url else settings
             )
         if self._transport_kind != "edge":
-            raise Misconfigured(f"there is no transport {self._transport_kind!r}; use nats or edge")
+            raise Misconfigured(f"unknown transport {self._transport_kind!r}: use nats or edge")
         if not self._url or not self._key:
-            raise Misconfigured('transport="edge" needs the url of an edge and a key')
+            raise Misconfigured('transport="edge" needs the url of an edge and an SDK key')
         return EdgeTransport(self._url, self._key)
 
     def _run(self) -> None:
         try:
             self._transport.follow(self._rules, self._ready.set)
         except Exception:
-            log.exception("rules are not followed any more; checks go on with the last ones")
+            log.exception("rules are no longer followed; checks keep using the last ones")
 
-    def _forked(self) -> None:
-        """Begin anew in a child: threads and connections stayed with the parent."""
-        _left_behind.append((self._transport, self._thread))
+    def _start_in_child(self) -> None:
+        """Start again after a fork: the thread and its connection exist only in the parent."""
+        _inherited.append((self._transport, self._thread))
         was_running, self._thread = self._thread is not None, None
         self._ready = threading.Event()
-        self._rules.abandon_cache()
+        self._rules.detach_cache()
         self._transport = self._new_transport()
         if was_running:
             self.start()
 
 
 _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
-#: What a child has from its parent must not be collected: that would close what is not its own.
-_left_behind: list[object] = []
+#: A child must not let these be collected: that would close connections of the parent.
+_inherited: list[object] = []
 
 
 def _before_fork() -> None:
-    """Halt our threads: a lock that one holds in the midst of work would never be freed in the child."""
+    """Pause our threads: a lock that one of them holds would never be released in the child."""
     for client in tuple(_clients):
         client._transport.pause()
 
@@ -156,7 +157,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     for client in tuple(_clients):
-        client._forked()
+        client._start_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""Features as OpenFeature sees them: one namespace of flags, with its reasons and error codes.
+"""Features as OpenFeature sees them: flags in one namespace, reasons and error codes.
 
 https://openfeature.dev/specification/types
 """
@@ -10,7 +10,7 @@ from ..contracts.identifiers import FeatureKind
 from ..evaluation.results import Evaluation, Reason
 from ..evaluation.users import AnyUser
 
-#: Why an answer is what it is → OpenFeature's word for it.
+#: Why a value was chosen → OpenFeature's reason.
 REASONS: Mapping[Reason, str] = {
     Reason.RULE: "TARGETING_MATCH",
     Reason.SPLIT: "SPLIT",
@@ -19,7 +19,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.DISABLED: "DISABLED",
     Reason.OVERRIDE: "STATIC",
 }
-#: Why there is no answer → OpenFeature's error code.
+#: Why no value was chosen → OpenFeature's error code.
 ERROR_CODES: Mapping[Reason, str] = {
     Reason.UNRECOGNIZED: "FLAG_NOT_FOUND",
     Reason.UNSUPPORTED: "PARSE_ERROR",
@@ -28,19 +28,19 @@ ERROR_CODES: Mapping[Reason, str] = {
 
 
 class Features(Protocol):
-    """What answers for gates and configs."""
+    """What evaluates gates and configs."""
 
     def gate(self, user: AnyUser, name: str, /) -> Evaluation:
-        """Return a gate's answer."""
+        """Return a user's value of a gate."""
 
     def config(self, user: AnyUser, name: str, /) -> Evaluation:
-        """Return a dynamic config's answer."""
+        """Return a user's value of a dynamic config."""
 
 
 def evaluate_flag(features: Features, user: AnyUser, key: str) -> Evaluation:
-    """Return the answer of the gate of this name; without one, of the dynamic config.
+    """Return a user's value of the gate with this name or, if there is none, of the dynamic config.
 
-    Where both are there, `gate.<name>` and `dynamic_config.<name>` tell them apart.
+    If both exist, `gate.<name>` and `dynamic_config.<name>` tell them apart.
     """
     kind, dot, name = key.partition(".")
     if dot and kind == FeatureKind.GATE:
@@ -52,12 +52,12 @@ def evaluate_flag(features: Features, user: AnyUser, key: str) -> Evaluation:
 
 
 def variant_of(answer: Evaluation) -> str:
-    """Return the name of what was chosen: the rule that decided."""
+    """Return the name of the variant: the id of the rule that decided."""
     return answer.rule_id or "default"
 
 
 def metadata_of(answer: Evaluation) -> dict[str, str | int | float | bool]:
-    """Return where an answer came from."""
+    """Return the rule, revision and release that a value came from."""
     known: dict[str, str | int | float | bool] = {"ruleID": answer.rule_id, "revision": answer.revision}
     if answer.trigger:
         known["triggerID"] = answer.trigger

@@ -1,4 +1,4 @@
-"""Rules over NATS, for a thread that has no event loop."""
+"""Rules over NATS, on an event loop in a thread of its own."""
 
 import asyncio
 import threading
@@ -7,22 +7,23 @@ from functools import partial
 
 from ..messaging.connection import connected
 from ..settings import BrokerSettings
-from .region import RegionClient, RegionRules
-from .transports import PAUSE_SECONDS
+from .region_client import RegionClient
+from .region_rules import RegionRules
+from .transport import PAUSE_SECONDS
 
-#: For leaving in good order; while no broker answers there is none.
+#: For closing the connection; while no broker answers, that is not possible.
 STOP_SECONDS = 2.0
 
 
 class NatsTransport:
-    """Follows RULES on an event loop of its own, and reports what is applied."""
+    """Runs a `RegionClient`: follows RULES and reports what is applied."""
 
     def __init__(self, settings: BrokerSettings) -> None:
         self._settings = settings
         self._stopped = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._may_go_on = threading.Event()
+        self._resumed = threading.Event()
 
     def follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
         asyncio.run(self._follow(rules, ready))
@@ -30,31 +31,31 @@ class NatsTransport:
     def stop(self) -> None:
         self._stopped.set()
         if self._stop:
-            self._soon(self._stop.set)
+            self._call_soon(self._stop.set)
 
     def pause(self) -> None:
-        stands = threading.Event()
-        self._may_go_on = threading.Event()
-        if self._soon(partial(self._stand_still, stands, self._may_go_on)):
-            stands.wait(PAUSE_SECONDS)
+        paused = threading.Event()
+        self._resumed = threading.Event()
+        if self._call_soon(partial(self._block, paused, self._resumed)):
+            paused.wait(PAUSE_SECONDS)
 
     def resume(self) -> None:
-        self._may_go_on.set()
+        self._resumed.set()
 
-    def _soon(self, call: Callable[[], None]) -> bool:
-        """Have the event loop call something; say whether there is one that still runs."""
+    def _call_soon(self, call: Callable[[], None]) -> bool:
+        """Have the event loop call something; return whether a loop still runs."""
         try:
             if self._loop:
                 self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # it was closed since
+        except RuntimeError:  # the loop has been closed
             return False
         return self._loop is not None
 
     @staticmethod
-    def _stand_still(stands: threading.Event, may_go_on: threading.Event) -> None:
-        """Hold up the event loop between two callbacks: no library is in the midst of anything there."""
-        stands.set()
-        may_go_on.wait(PAUSE_SECONDS)
+    def _block(paused: threading.Event, resumed: threading.Event) -> None:
+        """Block the event loop between two callbacks, where no library holds a lock."""
+        paused.set()
+        resumed.wait(PAUSE_SECONDS)
 
     async def _follow(self, rules: RegionRules, ready: Callable[[], None]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

@@ -32,8 +32,8 @@ from .flags import REASONS, evaluate_flag, metadata_of, variant_of
 class SluicewayProvider(AbstractProvider):
     """Gates are boolean flags, dynamic configs are object flags.
 
-    A single member of a config is a flag of its own: `limits/max` is the member `max` of `limits`.
-    `client` is started with the provider, and closed with it.
+    Each member of a config is a flag too: `limits/max` is the member `max` of `limits`. The provider
+    starts `client` and closes it.
     """
 
     def __init__(self, client: Client, *, ready_seconds: float = READY_SECONDS) -> None:
@@ -47,13 +47,15 @@ class SluicewayProvider(AbstractProvider):
         return Metadata(name="sluiceway")
 
     def initialize(self, evaluation_context: EvaluationContext) -> None:
-        """Return once the region's rules are here; old ones from the disk do as well."""
+        """Return once the region's rules have arrived, or after `ready_seconds` if the cache has old ones."""
         is_new = self._client.start().wait_until_ready(self._ready_seconds)
-        self._known = self._client.rules.texts()
+        self._known = self._client.rules.raw_documents()
         self._is_late = not is_new and not self._known
         self._client.rules.on_change = self._changed
         if self._is_late:
-            raise ProviderNotReadyError(f"no rules within {self._ready_seconds} s")
+            raise ProviderNotReadyError(
+                f"timed out after {self._ready_seconds:g} s waiting for the first rules"
+            )
 
     def shutdown(self) -> None:
         self._client.close()
@@ -98,7 +100,7 @@ class SluicewayProvider(AbstractProvider):
             _ERRORS[answer.reason](key)
         has_id = described.get("targetingKey") or described.get("customIDs")
         if answer.reason is Reason.SPLIT and not has_id:
-            raise TargetingKeyMissingError(f"{key} is dealt by percentage: give a targeting key")
+            raise TargetingKeyMissingError(f"{key} passes a percentage of users: set a targeting key")
         return FlagResolutionDetails(
             value=_typed(key, _value(key, answer, member), wanted),
             reason=REASONS[answer.reason],
@@ -107,13 +109,13 @@ class SluicewayProvider(AbstractProvider):
         )
 
     def _changed(self) -> None:
-        before, self._known = self._known, self._client.rules.texts()
+        before, self._known = self._known, self._client.rules.raw_documents()
         if self._is_late:
             self._is_late = False
             self.emit_provider_ready(ProviderEventDetails())
             return
         changed = {key for key, _ in before.items() ^ self._known.items()}
-        # Which flags a segment stands behind is not known here.
+        # It is unknown here which flags depend on a segment.
         is_known = not any(key.kind is FeatureKind.SEGMENT for key in changed)
         names = sorted({key.name for key in changed}) if is_known else None
         if changed:
@@ -124,29 +126,29 @@ def _value(key: str, answer: Evaluation, member: str) -> Any:
     if not member:
         return copy.deepcopy(answer.value)
     if not isinstance(answer.value, dict) or member not in answer.value:
-        raise FlagNotFoundError(f"{key}: there is no such member")
+        raise FlagNotFoundError(f"unknown flag {key!r}: the config has no such member")
     return copy.deepcopy(answer.value[member])
 
 
 def _typed(key: str, value: Any, wanted: type | tuple[type, ...]) -> Any:
-    """Return a value of the type that is asked for. An integer stands in for a float; a bool for nothing."""
+    """Return a value of the wanted type. An integer counts as a float, but a bool never as a number."""
     if wanted is float and type(value) is int:
         return float(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        raise TypeMismatchError(f"{key} is a {type(value).__name__}")
+        raise TypeMismatchError(f"{key} is of type {type(value).__name__}")
     return value
 
 
 def _not_found(key: str) -> NoReturn:
-    raise FlagNotFoundError(f"there is no {key}")
+    raise FlagNotFoundError(f"unknown flag {key!r}")
 
 
 def _unsupported(key: str) -> NoReturn:
-    raise ParseError(f"the rules of {key} hold what this version cannot evaluate")
+    raise ParseError(f"this version cannot evaluate the rules of {key}; update it")
 
 
 def _failed(key: str) -> NoReturn:
-    raise GeneralError(f"{key} could not be evaluated; the log says why")
+    raise GeneralError(f"cannot evaluate {key}; see the log")
 
 
 _ERRORS = {Reason.UNRECOGNIZED: _not_found, Reason.UNSUPPORTED: _unsupported, Reason.ERROR: _failed}

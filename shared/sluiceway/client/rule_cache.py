@@ -1,4 +1,4 @@
-"""The last good rules on disk: what a region serves when everything else is dead."""
+"""The last good rules on disk: an edge or client starts with them if no broker answers."""
 
 import logging
 import sqlite3
@@ -16,9 +16,9 @@ CREATE TABLE IF NOT EXISTS rules (subject TEXT PRIMARY KEY, document BLOB);
 
 
 class RuleCache:
-    """Rule documents by subject, and how far the stream was followed; survives `kill -9`.
+    """Documents by subject, and the position in the stream that they come from; survives `kill -9`.
 
-    A file that cannot be read is put aside, and an empty one begun.
+    A file that cannot be read is renamed, and replaced by an empty one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,9 +26,9 @@ class RuleCache:
         try:
             self._database = _open(path)
         except sqlite3.DatabaseError as error:
-            aside = path.with_suffix(".unreadable")
-            log.error("%s cannot be read (%s); it is put aside as %s", path, error, aside.name)
-            path.replace(aside)
+            renamed = path.with_suffix(".unreadable")
+            log.error("cannot read %s (%s); renaming it to %s", path, error, renamed.name)
+            path.replace(renamed)
             self._database = _open(path)
 
     def position(self) -> Position:
@@ -37,11 +37,11 @@ class RuleCache:
         return Position(*row) if row else START
 
     def documents(self) -> Iterator[tuple[str, bytes]]:
-        """Give every subject and its document."""
+        """Yield each subject with its document."""
         yield from self._database.execute("SELECT subject, document FROM rules")
 
     def put(self, subject: str, document: bytes | None, position: Position) -> None:
-        """Keep a document (None: forget it) and the position behind it, both or neither."""
+        """Store a document (None deletes it) and the position that includes it, both or neither."""
         with self._database:
             if document is None:
                 self._database.execute("DELETE FROM rules WHERE subject = ?", (subject,))
@@ -50,7 +50,7 @@ class RuleCache:
             self._database.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", position)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         with self._database:
             self._database.execute("DELETE FROM rules")
             self._database.execute("DELETE FROM position")
@@ -60,7 +60,7 @@ class RuleCache:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    # Made by the thread that starts the client, written by the one that follows the rules.
+    # Opened by the thread that starts the client, written by the one that follows the rules.
     database = sqlite3.connect(path, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")

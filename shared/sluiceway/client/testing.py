@@ -1,4 +1,4 @@
-"""Features as a test wants them, in one line.
+"""Override features in a test, in one line.
 
 ```python
 def test_the_new_checkout(client):
@@ -15,14 +15,14 @@ from ..evaluation.results import Config, Evaluation, Reason
 from ..evaluation.users import AnyUser
 from .client import Client
 from .flags import evaluate_flag
-from .region import RegionRules
+from .region_rules import RegionRules
 
-#: Stands in an answer in place of the rule that decided.
+#: The rule id of an overridden value.
 RULE_ID = "override"
 
 
 class FakeClient:
-    """A client without a region: every gate is off and every config empty, but those that are named."""
+    """A client without a region: gates are off and configs empty, except the named ones."""
 
     def __init__(
         self, *, gates: Mapping[str, bool] | None = None, configs: Mapping[str, dict[str, Any]] | None = None
@@ -33,7 +33,7 @@ class FakeClient:
         _replace(self, self._rules, gates or {}, configs or {})
 
     def evaluate(self, user: AnyUser, name: str) -> Evaluation:
-        """Return the answer of a gate or config, and its origin."""
+        """Return the value of a gate or config, and the rule that decided it."""
         return evaluate_flag(self._rules, user, name)
 
 
@@ -44,7 +44,7 @@ def override(
     gates: Mapping[str, bool] | None = None,
     configs: Mapping[str, dict[str, Any]] | None = None,
 ) -> Iterator[None]:
-    """Let gates and configs have these values for everyone, in this client, while the block runs."""
+    """Give gates and configs these values for every user of this client while the block runs."""
     rules = client._rules
     before = {name: getattr(rules, name) for name in ("check_gate", "get_config", "gate", "config")}
     _replace(client, rules, gates or {}, configs or {})

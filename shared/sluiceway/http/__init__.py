@@ -1,1 +1,6 @@
-"""HTTP for every process: `server` serves health pages and the service's own; `request_body` reads bodies."""
+"""HTTP for every process.
+
+- `server`: the health pages, and the pages of the service
+- `request_body`: read a body up to a bound
+- `server_sent_events`: the format of event streams
+"""

@@ -17,7 +17,7 @@ from ..settings import ServiceSettings
 from ..tasks import cancel_and_wait
 from ..telemetry.exposition import render_metrics
 
-#: Returns what is not ready yet, and why; empty once the process is ready.
+#: Returns what is not ready, and why; empty if the process is ready.
 ReadinessCheck = Callable[[], Awaitable[dict[str, str]]]
 
 #: An ASGI application.
@@ -25,11 +25,11 @@ AsgiApp = Callable[..., Awaitable[None]]
 
 READINESS_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_TIMEOUT_SECONDS = 5
-#: Connections and requests at a time; whoever comes beyond it is told 503 at once.
+#: Connections and requests at the same time; further ones immediately get status 503.
 CONNECTIONS_MAX = 15_000
-#: Collections of the middle generation before one of everything; Python's default is 10.
+#: Garbage collections of the middle generation before a full one; Python's default is 10.
 FULL_COLLECTION_AFTER = 1_000
-#: The same where people's connections come and go: each leaves a circle, about 1 kB.
+#: The same for a service with pages: each connection leaves a reference cycle of about 1 kB.
 FULL_COLLECTION_AFTER_WITH_PAGES = 100
 
 
@@ -41,8 +41,8 @@ async def run_service(
 ) -> None:
     """Serve the health pages, run `service` inside, and return after SIGTERM or SIGINT.
 
-    `pages` answers every other path, on the same port. The health pages answer from the first
-    moment, so that a process that waits for its broker can be told from a dead one.
+    `pages` handles every other path, on the same port. The health pages answer from the start, so
+    that a process that waits for its broker differs from a dead one.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,16 +57,16 @@ async def run_service(
 async def health_server(
     settings: ServiceSettings, readiness: ReadinessCheck, pages: AsgiApp | None = None
 ) -> AsyncIterator[str]:
-    """Serve the health pages, and `pages`, while the block runs; gives their URL."""
+    """Serve the health pages and `pages` while the block runs; yield their URL."""
     listener = socket.create_server((settings.http_host, settings.http_port))
-    # asyncio sets this only on sockets that say they are TCP, which these do not: every answer to a
-    # kept connection would wait 40 ms for an acknowledgement. Accepted sockets inherit it.
+    # asyncio sets this only on sockets that are created as TCP, unlike these. Without it, responses on
+    # a kept connection wait 40 ms for an acknowledgement. Accepted sockets inherit it.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listener.getsockname()[:2]
     url = f"http://{host}:{port}"
     server = _Server(
         uvicorn.Config(
-            _with_health_pages(readiness, pages or _nothing_else),
+            _with_health_pages(readiness, pages or _not_found),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -86,7 +86,7 @@ async def health_server(
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small file as a whole: a reader sees all of it or nothing."""
+    """Write a small file atomically: a reader sees all of it or the previous content."""
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(text)
     draft.replace(path)
@@ -108,10 +108,10 @@ async def _run_until_stopped(
 
 
 def _collect_rarely(full_collection_after: int) -> None:
-    """Let the garbage collector look at everything rarely, and never again at what the start has left.
+    """Make full garbage collections rare, and exclude the objects that exist after the start.
 
-    Going through the state of a thousand releases stops the process for a quarter of a second, and
-    nearly nothing is found there: models refer to nothing that refers to them.
+    A full collection with a thousand releases in memory stops the process for a quarter of a second
+    and frees nearly nothing: models are not part of reference cycles.
     """
     gc.collect()
     gc.freeze()
@@ -127,8 +127,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _nothing_else(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    await _answer(send, 404, {"message": "try /metrics, /healthz or /readyz"})
+async def _not_found(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    await _answer(send, 404, {"message": "not found; try /metrics, /healthz or /readyz"})
 
 
 def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp) -> AsgiApp:
@@ -155,7 +155,7 @@ async def _missing(readiness: ReadinessCheck) -> dict[str, str]:
         async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
             return await readiness()
     except TimeoutError:
-        return {"readiness": f"no answer within {READINESS_TIMEOUT_SECONDS} s"}
+        return {"readiness": f"timed out after {READINESS_TIMEOUT_SECONDS:g} s"}
 
 
 async def _answer(send: Any, status: int, body: dict[str, Any]) -> None:

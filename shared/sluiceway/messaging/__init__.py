@@ -1,11 +1,14 @@
-"""All contact with NATS: one connection, a declared topology, logs that are appended and followed.
+"""All contact with NATS: connections, streams, and the logs that are appended and followed.
 
-- `connection`: connect, and tell who wants to know that the connection came back
-- `topology`: declares every stream and bucket
-- `following`: the last message of every subject, then each new one, across any outage
-- `feature_log`: conditional append, read, history; `feature_view`: what was followed, in memory
-- `catalogue_store`: environments, regions, pipelines
+- `connection`: connect, and notify listeners of reconnects
+- `streams`: declare every stream and bucket
+- `publishing`: append and publish to streams; the names of NATS headers
+- `stream_follower`: the last message of every subject, then each new one, across any outage
+- `history`: every message of a subject
+- `feature_log`: append and read the events of features; `feature_view`: the newest ones, in memory
+- `catalogue_store`: environments, regions, pipelines, freezes and keys
 - `rule_store`: rule documents, written with compare-and-set
-- `dead_letters`: what was rejected, and why; `delivery`: refused, retried, or rejected
-- `commanding`: the asking side of a command
+- `measurement_store`: rounds and verdicts of guardrails
+- `command_client`: send a command and wait for its reply
+- `delivery`: refuse, retry or reject a message that cannot be handled; `dead_letters`: what was rejected
 """

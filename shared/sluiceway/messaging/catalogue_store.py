@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from nats.errors import Error as NatsError
-from nats.js.errors import APIError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
@@ -15,12 +13,11 @@ from ..contracts.commands import Command
 from ..contracts.freeze import Freeze
 from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
-from ..errors import Conflict, Unavailable
 from ..pipelines.catalogue_decisions import CatalogueDocument
 from ..pipelines.decision import Catalogue
 from .connection import Connection
-from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
-from .stream_follower import KV_OPERATION, Follower, Record, StreamView
+from .publishing import DELETION, ConditionalMessage, StreamPublisher
+from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +38,7 @@ class StoredDocument:
 
     document: CatalogueDocument
     revision: int
-    #: Empty where an older version wrote it.
+    #: Empty if an older version of Sluiceway wrote it.
     creator: str
     created_ms: int
     modifier: str
@@ -49,17 +46,20 @@ class StoredDocument:
 
 
 @dataclass(slots=True)
-class _Held:
+class _Contents:
     documents: dict[tuple[str, str], StoredDocument] = field(default_factory=dict)
-    #: The last sequence of every key, deleted ones included.
-    tails: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: The last sequence of every key, including deleted ones.
+    last_sequences: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class CatalogueView(StreamView):
-    """Follows CATALOG while the block runs. `on_change` gets kind, id and what stands there now."""
+    """Follows CATALOG while the block runs.
+
+    `on_change` is called with kind, id and the new document, or None if it was deleted.
+    """
 
     def __init__(self, connection: Connection) -> None:
-        self._held = _Held()
+        self._contents = _Contents()
         self.on_change: Callable[[str, str, StoredDocument | None], None] = lambda kind, id_, stored: None
         self.follower = Follower(
             connection,
@@ -70,18 +70,19 @@ class CatalogueView(StreamView):
         )
 
     def get(self, kind: str, id_: str) -> StoredDocument | None:
-        return self._held.documents.get((kind, id_))
+        """Return a document; None if there is none."""
+        return self._contents.documents.get((kind, id_))
 
-    def tail(self, kind: str, id_: str) -> int:
-        """Return the last sequence of a key, 0 where it never was written."""
-        return self._held.tails.get((kind, id_), 0)
+    def last_sequence(self, kind: str, id_: str) -> int:
+        """Return the sequence that the next write must expect; 0 if the key was never written."""
+        return self._contents.last_sequences.get((kind, id_), 0)
 
     def all(self, kind: str) -> list[StoredDocument]:
         """Return the documents of a kind, one of `MODELS`."""
-        return [stored for key, stored in self._held.documents.items() if key[0] == kind]
+        return [stored for key, stored in self._contents.documents.items() if key[0] == kind]
 
     def catalogue(self) -> Catalogue:
-        """Return all documents as a decision takes them."""
+        """Return all documents, for a decision."""
         return Catalogue(
             environments=self._by_id("environment", Environment),
             regions=self._by_id("region", Region),
@@ -94,32 +95,32 @@ class CatalogueView(StreamView):
     def _by_id(self, kind: str, model: type[Model]) -> dict[str, Model]:
         return {
             id_: stored.document
-            for (kind_, id_), stored in self._held.documents.items()
+            for (kind_, id_), stored in self._contents.documents.items()
             if kind_ == kind and isinstance(stored.document, model)
         }
 
     def _reset(self) -> None:
-        self._held.documents.clear()
-        self._held.tails.clear()
+        self._contents.documents.clear()
+        self._contents.last_sequences.clear()
 
     def _on_record(self, record: Record) -> None:
-        place = subjects.parse_catalogue(record.subject)
-        stored = None if record.is_deletion else _parse(record, place[0])
-        self._held.tails[place] = record.sequence
+        key = subjects.parse_catalogue(record.subject)
+        stored = None if record.is_deletion else _parse(record, key[0])
+        self._contents.last_sequences[key] = record.sequence
         if stored is None and not record.is_deletion:
             return
         if stored:
-            self._held.documents[place] = stored
+            self._contents.documents[key] = stored
         else:
-            self._held.documents.pop(place, None)
-        self.on_change(*place, stored)
+            self._contents.documents.pop(key, None)
+        self.on_change(*key, stored)
 
 
 class CatalogueStore:
-    """Writes CATALOG, conditionally, with who and why in the headers."""
+    """Writes to CATALOG, conditionally; the headers say who did it and why."""
 
     def __init__(self, connection: Connection, source: str) -> None:
-        self._js = connection.js
+        self._publisher = StreamPublisher(connection, subjects.CATALOG_STREAM)
         self._source = source
 
     async def put(
@@ -133,9 +134,9 @@ class CatalogueStore:
         command: Command,
         now_ms: int,
     ) -> int:
-        """Store a document behind the sequence `expected` of its key; return the new sequence.
+        """Store a document after the sequence `expected` of its key; return the new sequence.
 
-        `known` is what stands there: its creator stays the creator.
+        `known` is the document before it, whose creator stays the creator.
         """
         creator, created_ms = (known.creator, known.created_ms) if known else (command.actor, now_ms)
         headers = {
@@ -145,15 +146,15 @@ class CatalogueStore:
         return await self._write(kind, id_, document.to_json(), headers, expected, command, now_ms)
 
     async def delete(self, kind: str, id_: str, expected: int, *, command: Command, now_ms: int) -> int:
-        """Mark a document as deleted."""
-        return await self._write(kind, id_, b"", {KV_OPERATION: "DEL"}, expected, command, now_ms)
+        """Mark a document as deleted; return the new sequence."""
+        return await self._write(kind, id_, b"", DELETION, expected, command, now_ms)
 
     async def _write(
         self,
         kind: str,
         id_: str,
         data: bytes,
-        more: dict[str, str],
+        extra_headers: dict[str, str],
         expected: int,
         command: Command,
         now_ms: int,
@@ -164,26 +165,20 @@ class CatalogueStore:
             ),
             envelope.ACTOR: envelope.header_safe(command.actor),
             envelope.WHY: envelope.header_safe(command.reason or ""),
-            EXPECTED_LAST: str(expected),
-            **more,
+            **extra_headers,
         }
         if command.identity:
             headers[envelope.VOUCHED_BY] = command.identity.vouched_by
-        try:
-            return (await self._js.publish(subjects.catalogue(kind, id_), data, headers=headers)).seq
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
-                raise Conflict(f"{kind} {id_} was changed by somebody else") from error
-            raise Unavailable(f"CATALOG did not take it: {error.description}") from error
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("CATALOG does not answer now") from error
+        return await self._publisher.append(
+            ConditionalMessage(subjects.catalogue(kind, id_), data, headers, expected)
+        )
 
 
 def _parse(record: Record, kind: str) -> StoredDocument | None:
     model = MODELS.get(kind)
     try:
         if model is None:
-            raise ValueError(f"there is no kind {kind}")
+            raise ValueError(f"unknown kind {kind!r}")
         headers = record.headers
         return StoredDocument(
             document=model.model_validate_json(record.data, extra="ignore"),
@@ -194,5 +189,5 @@ def _parse(record: Record, kind: str) -> StoredDocument | None:
             modified_ms=record.time_ms,
         )
     except (ValidationError, ValueError) as error:
-        log.warning("%s holds no %s, what was there before stays: %s", record.subject, kind, error)
+        log.warning("%s: invalid %s, keeping the previous version: %s", record.subject, kind, error)
         return None

@@ -1,4 +1,4 @@
-"""The asking side of a command."""
+"""Sends commands to a scheduler, by request-reply."""
 
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
@@ -16,22 +16,22 @@ ATTEMPTS_MAX = 10
 
 
 class CommandClient:
-    """Sends commands to whichever scheduler is free."""
+    """Sends commands; any scheduler may answer."""
 
     def __init__(self, connection: Connection, principal: str | None = None) -> None:
-        """`principal`: the sender whom the broker vouches for; else the one of the connection."""
+        """`principal`: the sender whom the broker vouches for; by default that of the connection."""
         self._client = connection.client
         self._principal = principal or connection.principal
 
     async def send(self, command: Command) -> Reply:
-        """Return the answer; while none comes, send again, which its id makes harmless.
+        """Return the reply; without one, send the command again, which is safe because of its id.
 
-        `Unavailable` where none came at all: the command may or may not have been done.
+        Raises `Unavailable` if no reply came to any attempt: the command may or may not be applied.
         """
         for _ in range(ATTEMPTS_MAX):
             if reply := await self._attempt(command):
                 return reply
-        raise Unavailable(f"no answer to {command.verb} in {ATTEMPTS_MAX} attempts of {ATTEMPT_SECONDS:g} s")
+        raise Unavailable(f"no reply to {command.verb} in {ATTEMPTS_MAX} attempts of {ATTEMPT_SECONDS:g} s")
 
     async def _attempt(self, command: Command) -> Reply | None:
         subject = subjects.command(command.verb, self._principal)
@@ -42,5 +42,5 @@ class CommandClient:
         except (NatsTimeoutError, TimeoutError):
             return None
         except NatsError as error:
-            raise Unavailable(f"{command.verb} could not be sent: {error}") from error
+            raise Unavailable(f"cannot send {command.verb}: {error}") from error
         return Reply.model_validate_json(answer.data, extra="ignore")

@@ -1,4 +1,4 @@
-"""One connection to NATS, and those who want to know that it came back."""
+"""One connection to NATS, and the listeners of its reconnects."""
 
 import asyncio
 import logging
@@ -11,22 +11,20 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
-from ..errors import Unavailable
+from ..errors import Unavailable, error_text
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait, reraised_cancellation
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 2
-#: For a first connection, where somebody waits for an error.
-IMPATIENT_SECONDS = 2.0
-#: A frozen server is noticed after two of these.
+#: For the first connection, if somebody waits for the error.
+FIRST_CONNECTION_SECONDS = 2.0
+#: A frozen broker is noticed after two of these.
 PING_INTERVAL_SECONDS = 2
 RECONNECT_WAIT_SECONDS = 0.1
-#: For one answer of JetStream.
+#: For one reply of JetStream.
 REQUEST_TIMEOUT_SECONDS = 2.0
-#: Publishes under way at once, so that a fan-out cannot fill the memory.
-PENDING_PUBLISHES_MAX = 4_000
 
 
 class Connection:
@@ -34,61 +32,60 @@ class Connection:
 
     def __init__(self, client: Client, principal: str | None = None) -> None:
         self.client = client
-        #: For whom the broker's permissions vouch.
+        #: The sender whom the broker's permissions vouch for.
         self.principal = principal
-        self.js: JetStreamContext = client.jetstream(
-            timeout=REQUEST_TIMEOUT_SECONDS, publish_async_max_pending=PENDING_PUBLISHES_MAX
-        )
+        self.js: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._listeners: set[Callable[[], None]] = set()
 
     def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` after every reconnect; returns what ends that."""
+        """Call `listener` after every reconnect; return a function that removes it."""
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
 
     async def is_alive(self) -> bool:
-        """Say whether the broker answers now, not merely whether the socket is open."""
+        """Return whether the broker answers now; an open socket is not enough."""
         try:
             await self.client.flush(timeout=1)
-        except Exception as error:  # whatever it is, it is no answer; the caller reports it
+        except Exception as error:  # any error means no answer; the caller reports it
             log.debug("the broker does not answer: %s", error)
             return False
         return self.client.is_connected
 
     def notify_reconnected(self) -> None:
+        """Call all listeners."""
         for listener in tuple(self._listeners):
             listener()
 
 
 @asynccontextmanager
 async def connected(
-    settings: BrokerSettings, name: str, *, patient: bool = True, **options: Any
+    settings: BrokerSettings, name: str, *, wait_for_broker: bool = True, **options: Any
 ) -> AsyncIterator[Connection]:
-    """Connect as `name`, and drain at the end.
+    """Connect as `name` while the block runs; reconnect without end.
 
-    A patient connection waits for its broker for ever, at the start and later; an impatient one
-    raises `Unavailable` where none answers soon.
+    Without `wait_for_broker`, raise `Unavailable` if the first connection takes more than two seconds.
     """
     client = Client()
     connection = Connection(client, settings.principal)
 
     async def reconnected() -> None:
-        log.info("the connection to the broker came back")
+        log.info("reconnected to the broker")
         connection.notify_reconnected()
 
     options = {**connect_options(settings, name), "reconnected_cb": reconnected, **options}
     try:
-        async with asyncio.timeout(None if patient else IMPATIENT_SECONDS), reraised_cancellation():
+        timeout = None if wait_for_broker else FIRST_CONNECTION_SECONDS
+        async with asyncio.timeout(timeout), reraised_cancellation():
             await client.connect(**options)
     except asyncio.CancelledError:
-        # It may hold a socket already.
+        # It may have opened a socket already.
         await _close(client)
         raise
     except (OSError, TimeoutError, NatsError) as error:
-        why = client.last_error or error
+        reason = error_text(client.last_error or error)
         raise Unavailable(
-            f"no NATS broker answers at {settings.nats_url} ({str(why) or type(why).__name__}); "
-            "start one with `make up`, or name another with --nats-url or SLUICEWAY_NATS_URL"
+            f"no NATS broker answers at {settings.nats_url} ({reason}); "
+            "start one with `make up`, or set another with --nats-url or SLUICEWAY_NATS_URL"
         ) from error
     try:
         yield connection
@@ -97,10 +94,10 @@ async def connected(
 
 
 async def _close(client: Client) -> None:
-    """Close a client for good, also one that is about to reconnect.
+    """Close a client, also one that is about to reconnect.
 
-    Its reconnection may miss that it is cancelled (asyncio.wait_for in Python 3.11), and would then
-    open a connection after all, which nobody closes any more.
+    Its reconnection may miss a cancellation (asyncio.wait_for in Python 3.11) and then open a
+    connection that nobody closes.
     """
     await client.close()
     reconnecting = client._reconnection_task
@@ -111,10 +108,10 @@ async def _close(client: Client) -> None:
 
 
 def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
-    """Return what `nats.connect` takes, also through FastStream's broker."""
+    """Return the options of `nats.connect`, which FastStream's broker takes too."""
 
     async def failed(error: Exception) -> None:
-        log.warning("broker: %s", error or type(error).__name__)
+        log.warning("broker: %s", error_text(error))
 
     options: dict[str, Any] = {
         "servers": settings.nats_url.split(","),
@@ -126,7 +123,7 @@ def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
         "error_cb": failed,
     }
     if settings.principal:
-        # Where the broker lets each of its users listen: nobody hears what others are answered.
+        # The only inbox that the broker's permissions give this user: nobody reads the replies of others.
         options["inbox_prefix"] = f"_INBOX.{settings.principal}"
     if settings.nats_creds:
         options["user_credentials"] = str(settings.nats_creds)

@@ -1,36 +1,36 @@
-"""Rejected messages, kept with their reason where one can look at them, and counted."""
+"""Rejected messages, stored with their reason in DEAD_LETTERS, and counted."""
 
 import asyncio
 import logging
 
-from nats.errors import Error as NatsError
-
 from ..contracts import envelope, subjects
+from ..errors import Unavailable
 from ..telemetry import metrics
 from .connection import Connection
+from .publishing import StreamPublisher
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a rejected message that are kept.
-KEPT_MAX_BYTES = 256 * 1024
+#: Bytes of a rejected message that are stored.
+STORED_BYTES_MAX = 256 * 1024
 
 
 class DeadLetters:
-    """Keeps what a service rejects, where one can look at it, and counts it."""
+    """Stores what a service rejects, and counts it."""
 
     def __init__(self, connection: Connection, service: str) -> None:
-        self._js = connection.js
+        self._publisher = StreamPublisher(connection, subjects.DEAD_LETTERS_STREAM)
         self._service = service
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._storing: set[asyncio.Task[None]] = set()
 
-    def keep_soon(self, subject: str, data: bytes, reason: str) -> None:
-        """Keep an invalid message, for callers that cannot wait."""
-        task = asyncio.create_task(self.keep(subject, data, reason, "invalid"))
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+    def store_soon(self, subject: str, data: bytes, reason: str) -> None:
+        """Store an invalid message in the background, for callers that cannot wait."""
+        task = asyncio.create_task(self.store(subject, data, reason, "invalid"))
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
 
-    async def keep(self, subject: str, data: bytes, reason: str, code: str) -> None:
-        """Store a message with its reason; where that fails, the log is all that is left."""
+    async def store(self, subject: str, data: bytes, reason: str, code: str) -> None:
+        """Store a message with its reason; if that fails, the reason is only in the log."""
         metrics.DEAD_LETTERS.labels(self._service, code).inc()
         log.warning("rejected a message on %s: %s", subject, reason)
         headers = {
@@ -38,8 +38,8 @@ class DeadLetters:
             envelope.DEAD_SUBJECT: envelope.header_safe(subject),
         }
         try:
-            await self._js.publish(
-                subjects.dead_letters(self._service), data[:KEPT_MAX_BYTES], headers=headers
+            await self._publisher.publish(
+                subjects.dead_letters(self._service), data[:STORED_BYTES_MAX], headers
             )
-        except (NatsError, TimeoutError) as error:
-            log.error("the rejected message could not be kept: %s", error or type(error).__name__)
+        except Unavailable as error:
+            log.error("cannot store the rejected message: %s", error)

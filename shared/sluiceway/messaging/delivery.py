@@ -1,6 +1,6 @@
-"""What happens to a message that cannot be handled: refused, retried, or kept with its reason.
+"""What happens to a message that cannot be handled: it is refused, retried, or stored as a dead letter.
 
-FastStream's own policies lose it, or deliver it again at once for ever; these two do neither.
+FastStream's own policies lose it, or deliver it again immediately and without end.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from faststream.nats import NatsBroker
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from pydantic import BaseModel, ValidationError
 
+from ..backoff import Backoff
 from ..contracts import subjects
 from ..contracts.replies import Outcome, Refusal, Reply
 from ..contracts.validation_errors import describe_errors
@@ -23,11 +24,10 @@ from .dead_letters import DeadLetters
 
 log = logging.getLogger(__name__)
 
-#: Before a message is delivered again; doubles each time.
-RETRY_FIRST_SECONDS = 0.1
-RETRY_MAX_SECONDS = 5.0
-#: A message that fails for a reason that we did not foresee is given up after so many deliveries.
-UNFORESEEN_MAX = 5
+#: Before a message is delivered again.
+REDELIVERY = Backoff(0.1, 5.0)
+#: Deliveries of a message that causes an internal error each time; then it becomes a dead letter.
+DELIVERIES_MAX = 5
 
 
 class RefusedMessage(Rejected):
@@ -39,7 +39,7 @@ class RefusedMessage(Rejected):
 
 
 class InvalidMessage(RefusedMessage):
-    """The message is malformed; it is kept with the dead letters."""
+    """The message is malformed; it is stored as a dead letter."""
 
 
 class UnauthorizedSender(RefusedMessage):
@@ -71,7 +71,7 @@ async def stop_broker(broker: NatsBroker) -> None:
 def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
     """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`.
 
-    But only in an inbox: a sender who names a stream's subject for it would have us write there.
+    It is sent to inboxes only: a sender could name a stream's subject to have the reply stored there.
     """
 
     class Answering(BaseMiddleware[Any, Any]):
@@ -79,14 +79,16 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
             self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
         ) -> Any:
             if msg.reply_to and not subjects.is_inbox(msg.reply_to):
-                log.warning("%s asks for its answer at %s, and gets none", _subject(msg), msg.reply_to)
+                log.warning(
+                    "not replying to a message on %s: %s is not an inbox", _subject(msg), msg.reply_to
+                )
                 msg.reply_to = ""
             try:
                 return await call_next(msg)
             except IgnoredException:
                 raise
             except InvalidMessage as error:
-                await dead_letters.keep(_subject(msg), msg.body, str(error), error.refusal.code)
+                await dead_letters.store(_subject(msg), msg.body, str(error), error.refusal.code)
                 return refusal_reply(error.refusal)
             except UnauthorizedSender as error:
                 return refusal_reply(error.refusal)
@@ -95,14 +97,14 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
             except Exception as error:
                 log.exception("internal error while handling a message on %s", _subject(msg))
                 reason = f"{type(error).__name__}: {error}"
-                await dead_letters.keep(_subject(msg), msg.body, reason, "internal_error")
+                await dead_letters.store(_subject(msg), msg.body, reason, "internal_error")
                 return refusal_reply(refusals.internal_error(reason))
 
     return Answering
 
 
 def redelivery_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
-    """Return the middleware of a stream's consumer: later, or to the dead letters."""
+    """Return the middleware of a stream's consumer: deliver again later, or store as a dead letter."""
 
     class Redelivering(BaseMiddleware[Any, Any]):
         async def consume_scope(
@@ -113,17 +115,17 @@ def redelivery_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddle
             except IgnoredException:
                 raise
             except RetryLater as error:
-                log.warning("%s is delivered again later: %s", _subject(msg), error)
+                log.warning("delivering a message on %s again later: %s", _subject(msg), error)
                 raise NackMessage(delay=_delay(msg)) from error
             except Rejected as error:
-                await dead_letters.keep(_subject(msg), msg.body, str(error), "invalid")
+                await dead_letters.store(_subject(msg), msg.body, str(error), "invalid")
                 raise RejectMessage from error
             except Exception as error:
-                log.exception("a fault of ours with a message on %s", _subject(msg))
-                if _deliveries(msg) < UNFORESEEN_MAX:
+                log.exception("internal error while handling a message on %s", _subject(msg))
+                if _deliveries(msg) < DELIVERIES_MAX:
                     raise NackMessage(delay=_delay(msg)) from error
                 reason = f"{type(error).__name__}: {error}"
-                await dead_letters.keep(_subject(msg), msg.body, reason, "fault")
+                await dead_letters.store(_subject(msg), msg.body, reason, "internal_error")
                 raise RejectMessage from error
 
     return Redelivering
@@ -135,8 +137,7 @@ def refusal_reply(refusal: Refusal) -> Reply:
 
 
 def _delay(message: StreamMessage[Any]) -> float:
-    exponent = min(_deliveries(message) - 1, 10)
-    return float(min(RETRY_FIRST_SECONDS * 2**exponent, RETRY_MAX_SECONDS))
+    return REDELIVERY.seconds(_deliveries(message))
 
 
 def _deliveries(message: StreamMessage[Any]) -> int:

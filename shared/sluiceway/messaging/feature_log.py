@@ -1,24 +1,24 @@
-"""The log of every feature: appended conditionally, read, never changed."""
+"""The log of every feature: events are appended conditionally and read, never changed."""
 
 import logging
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.events import FeatureEvent
 from ..contracts.identifiers import FeatureKey
-from ..errors import Conflict, Rejected, Unavailable
+from ..contracts.validation_errors import describe_errors
+from ..errors import Rejected, Unavailable, error_text
 from ..pipelines.references import feature_references
 from .connection import Connection
 from .history import read_history
+from .publishing import ConditionalMessage, StreamPublisher
 
 log = logging.getLogger(__name__)
 
-WRONG_LAST_SEQUENCE = 10071
-EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 TYPE_PREFIX = "sluiceway."
 
 
@@ -30,9 +30,9 @@ class LoggedEvent(NamedTuple):
 
 
 class LogTail(NamedTuple):
-    """Where a feature's log ends: its newest event, and what the next append must expect.
+    """The end of a feature's log: its newest event, and the sequence that the next append must expect.
 
-    The two differ only where something that is no event was published on the subject.
+    The two differ only if an invalid message was published on the subject.
     """
 
     logged: LoggedEvent | None
@@ -40,33 +40,24 @@ class LogTail(NamedTuple):
 
 
 class FeatureLog:
-    """Append and read. One conditional write is the decision, the record and the message."""
+    """Appends and reads events. One conditional write is the decision, the record and the message."""
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._js = connection.js
+        self._publisher = StreamPublisher(connection, subjects.FEATURES_STREAM)
         self._source = source
 
     async def append(self, event: FeatureEvent, expected: int) -> int:
         """Append behind the sequence `expected` of the feature's subject; return the new sequence.
 
-        `Conflict` where another event came first; `Unavailable` where it is unknown whether it is
-        stored: reading the tail tells.
+        Raises `Conflict` if another event came first, and `Unavailable` if it is unknown whether the
+        event is stored: reading the tail tells.
         """
-        headers = {**headers_of(event, self._source), EXPECTED_LAST: str(expected)}
-        try:
-            ack = await self._js.publish(
-                subjects.feature(event.feature.key), event.to_json(), headers=headers
-            )
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
-                raise Conflict(f"{event.feature.key} was changed by somebody else") from error
-            raise Unavailable(f"FEATURES did not take the event: {error.description}") from error
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("FEATURES does not answer now") from error
-        return ack.seq
+        subject, headers = subjects.feature(event.feature.key), headers_of(event, self._source)
+        return await self._publisher.append(ConditionalMessage(subject, event.to_json(), headers, expected))
 
     async def tail(self, key: FeatureKey) -> LogTail:
-        """Return the end of a feature's log. What is no event there is passed over."""
+        """Return the end of a feature's log. Invalid messages there are skipped."""
         try:
             message = await self._js.get_last_msg(
                 subjects.FEATURES_STREAM, subjects.feature(key), direct=True
@@ -74,17 +65,17 @@ class FeatureLog:
         except NotFoundError:
             return LogTail(None, 0)
         except (NatsError, TimeoutError) as error:
-            raise Unavailable("FEATURES does not answer now") from error
+            raise Unavailable(f"cannot read the stream FEATURES: {error_text(error)}") from error
         sequence = message.seq or 0
         try:
             return LogTail(LoggedEvent(sequence, parse_event(message.data or b"", key)), sequence)
         except Rejected as error:
-            log.warning("%s: message %s is passed over: %s", key, sequence, error)
-        read_history = await self.read_history(key)
-        return LogTail(read_history[-1] if read_history else None, sequence)
+            log.warning("%s: skipping invalid message %s: %s", key, sequence, error)
+        history = await self.read_history(key)
+        return LogTail(history[-1] if history else None, sequence)
 
     async def first(self, key: FeatureKey) -> LoggedEvent | None:
-        """Return the first event of a feature; None where there is none, or it is no event."""
+        """Return the first event of a feature; None if there is none, or if it is invalid."""
         try:
             message = await self._js.get_msg(
                 subjects.FEATURES_STREAM, seq=1, subject=subjects.feature(key), direct=True, next=True
@@ -92,20 +83,22 @@ class FeatureLog:
         except NotFoundError:
             return None
         except (NatsError, TimeoutError) as error:
-            raise Unavailable("FEATURES does not answer now") from error
+            raise Unavailable(f"cannot read the stream FEATURES: {error_text(error)}") from error
         event = _event_or_none(message.data or b"", key)
         return LoggedEvent(message.seq or 0, event) if event else None
 
     async def at(self, sequence: int) -> FeatureEvent:
-        """Return the event at a sequence; `Unavailable` where there is none, `Rejected` where it is none."""
+        """Return the event at a sequence; raise `Unavailable` without one, `Rejected` if it is invalid."""
         try:
             message = await self._js.get_msg(subjects.FEATURES_STREAM, seq=sequence, direct=True)
         except (NatsError, TimeoutError) as error:
-            raise Unavailable(f"FEATURES does not give its message {sequence} now") from error
+            raise Unavailable(
+                f"cannot read message {sequence} of the stream FEATURES: {error_text(error)}"
+            ) from error
         return parse_event(message.data or b"")
 
     async def read_history(self, key: FeatureKey) -> list[LoggedEvent]:
-        """Return all events of a feature, oldest first; what is no event is left out."""
+        """Return all events of a feature, oldest first, without invalid messages."""
         return [
             LoggedEvent(sequence, event)
             for sequence, data in await read_history(
@@ -115,13 +108,13 @@ class FeatureLog:
         ]
 
     async def since(self, sequence: int) -> list[LoggedEvent]:
-        """Return the events of all features behind a sequence, oldest first; what is no event is left out."""
+        """Return the events of all features after a sequence, oldest first, without invalid messages."""
         found = await read_history(self._js, subjects.FEATURES_STREAM, subjects.FEATURES, after=sequence)
         return [LoggedEvent(number, event) for number, data in found if (event := _event_or_none(data))]
 
 
 def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
-    """Return the headers of an event: its envelope, and what a follower wants without parsing."""
+    """Return the headers of an event: its envelope, and what followers read without parsing the body."""
     feature = event.feature
     headers = envelope.cloud_event(
         TYPE_PREFIX + event.type,
@@ -148,17 +141,17 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
 
 
 def parse_event(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
-    """Return the event in `data`; `Rejected` where it is none, or one of another feature than `key`.
+    """Return the event in `data`; raise `Rejected` if it is invalid, or about another feature than `key`.
 
     Fields that this version does not know are ignored, so that versions can run side by side.
     """
     try:
         event = FeatureEvent.model_validate_json(data, extra="ignore")
     except ValidationError as error:
-        what, first = key or "a feature", error.errors()[0]["msg"]
-        raise Rejected(f"no event of {what}: {error.error_count()} faults, first {first}") from error
+        of_feature = f" of {key}" if key else ""
+        raise Rejected(f"invalid event{of_feature}: {describe_errors(error)}") from error
     if key and event.feature.key != key:
-        raise Rejected(f"an event of {event.feature.key} in the log of {key}")
+        raise Rejected(f"the event is about {event.feature.key}, its subject about {key}")
     return event
 
 

@@ -1,4 +1,4 @@
-"""All features in memory, by following their log. Bodies are parsed only when they are asked for."""
+"""The newest event of every feature, in memory, by following the log. Bodies are parsed when needed."""
 
 import logging
 from collections import defaultdict
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class FeatureEntry:
-    """The newest event of a feature; `headers` say the most important without parsing."""
+    """The newest event of a feature; its headers tell the most important without parsing the body."""
 
     __slots__ = ("_data", "_event", "headers", "key", "sequence", "tail")
 
@@ -41,7 +41,7 @@ class FeatureEntry:
 
     @property
     def event(self) -> FeatureEvent:
-        """The event; `Rejected` where the body is none after all."""
+        """The event; raises `Rejected` if the body is invalid."""
         if self._event is None:
             self._event, self._data = parse_event(self._data, self.key), b""
         return self._event
@@ -52,7 +52,7 @@ class FeatureEntry:
 
     @property
     def type(self) -> EventType | None:
-        """What happened; None where this version does not know the word."""
+        """What happened; None if this version does not know the type."""
         text = self.headers.get(envelope.CE_TYPE, "").removeprefix(TYPE_PREFIX)
         try:
             return EventType(text)
@@ -77,12 +77,12 @@ class FeatureEntry:
 
     @property
     def observed_until_ms(self) -> int:
-        """Until when its completed release may still be rolled back; 0 where it may not."""
+        """Until when its completed release may still be rolled back; 0 if it may not."""
         return int(self.headers.get(envelope.OBSERVED, "0"))
 
     @property
     def references(self) -> tuple[str, ...] | None:
-        """The specs that the feature refers to; None where it is archived."""
+        """The specs that the feature refers to; None if it is archived."""
         if envelope.ARCHIVED in self.headers:
             return None
         return tuple(self.headers.get(envelope.REFERENCES, "").split())
@@ -97,7 +97,8 @@ class FeatureEntry:
 class FeatureView(StreamView):
     """Follows FEATURES while the block runs.
 
-    `on_change` is called with each new entry, `on_garbage` with what is no event, and why.
+    `on_change` is called with each new entry; `on_invalid` with the subject and data of a message that
+    is not a valid event, and the reason.
     """
 
     def __init__(
@@ -108,8 +109,8 @@ class FeatureView(StreamView):
         self._entries: dict[FeatureKey, FeatureEntry] = {}
         self._log = feature_log
         self.on_change: Callable[[FeatureEntry], None] = lambda entry: None
-        self.on_garbage: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
-        self._suspects: set[FeatureKey] = set()
+        self.on_invalid: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
+        self._without_event: set[FeatureKey] = set()
         self.follower = Follower(
             connection,
             subjects.FEATURES_STREAM,
@@ -119,13 +120,13 @@ class FeatureView(StreamView):
         )
 
     async def caught_up(self) -> None:
-        """Return once the whole log was seen, and every feature with garbage at its end was mended."""
+        """Return once every feature has its newest event, also behind invalid messages."""
         await super().caught_up()
-        while self._suspects:
-            key = self._suspects.pop()
+        while self._without_event:
+            key = self._without_event.pop()
             tail = await self._log.tail(key)
             if tail.logged:
-                self._take(_entry_of(tail), key)
+                self._set(_entry_of(tail), key)
 
     def get(self, key: FeatureKey) -> FeatureEntry | None:
         """Return the newest entry of a feature."""
@@ -149,7 +150,7 @@ class FeatureView(StreamView):
         }
 
     def usage(self) -> Usage:
-        """Return which features are attached to each pipeline, and which are being released along it."""
+        """Return which features are attached to each pipeline, and which are being released by it."""
         attached: dict[str, tuple[str, ...]] = defaultdict(tuple)
         running: dict[str, tuple[str, ...]] = defaultdict(tuple)
         for entry in self:
@@ -159,10 +160,10 @@ class FeatureView(StreamView):
                 running[pipeline] += (str(entry.key),)
         return Usage(attached, running)
 
-    def note(self, event: FeatureEvent, sequence: int) -> None:
-        """Take an event that this process has just appended, before it comes back."""
+    def add(self, event: FeatureEvent, sequence: int) -> None:
+        """Add an event that this process has just appended, before the follower receives it."""
         entry = FeatureEntry(event.feature.key, sequence, headers_of(event, ""), event=event)
-        self._take(entry, event.feature.key)
+        self._set(entry, event.feature.key)
 
     def _on_record(self, record: Record) -> None:
         try:
@@ -172,15 +173,15 @@ class FeatureView(StreamView):
                 return
             entry = FeatureEntry(key, record.sequence, record.headers, data=record.data)
             if not record.headers.get(envelope.CE_TYPE, "").startswith(TYPE_PREFIX):
-                raise Rejected("it has no ce-type of ours")
+                raise Rejected(f"its ce-type does not start with {TYPE_PREFIX}")
             if self.follower.is_caught_up:
-                entry.event  # noqa: B018  (parses: a live record that is no event is told at once)
+                entry.event  # noqa: B018  (parses: an invalid live message is rejected immediately)
         except (Rejected, ValueError) as error:
             self._reject(record, str(error))
             return
-        self._take(entry, key)
+        self._set(entry, key)
 
-    def _take(self, entry: FeatureEntry, key: FeatureKey) -> None:
+    def _set(self, entry: FeatureEntry, key: FeatureKey) -> None:
         known = self._entries.get(key)
         if known and known.sequence >= entry.sequence:
             return
@@ -188,8 +189,8 @@ class FeatureView(StreamView):
         self.on_change(entry)
 
     def _reject(self, record: Record, reason: str) -> None:
-        log.warning("%s: message %s is no event: %s", record.subject, record.sequence, reason)
-        self.on_garbage(record.subject, record.data, reason)
+        log.warning("%s: message %s is not a valid event: %s", record.subject, record.sequence, reason)
+        self.on_invalid(record.subject, record.data, reason)
         try:
             key = subjects.parse_feature(record.subject)
         except ValueError:
@@ -197,7 +198,7 @@ class FeatureView(StreamView):
         if known := self._entries.get(key):
             known.tail = record.sequence
         else:
-            self._suspects.add(key)
+            self._without_event.add(key)
 
 
 def _entry_of(tail: LogTail) -> FeatureEntry:

@@ -1,4 +1,4 @@
-"""Every message of a subject that a stream still holds."""
+"""Every message of a subject that a stream still has."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from ..errors import Unavailable
+from ..errors import Unavailable, error_text
 from .connection import REQUEST_TIMEOUT_SECONDS
 from .stream_follower import Record
 
@@ -17,9 +17,9 @@ BATCH = 500
 async def read_history(
     js: JetStreamContext, stream: str, subject: str, *, after: int = 0
 ) -> list[tuple[int, bytes]]:
-    """Return sequence and body of each message behind the sequence `after`, oldest first.
+    """Return sequence and body of each message after the sequence `after`, oldest first.
 
-    `Unavailable` where it cannot be read.
+    Raises `Unavailable` if the stream cannot be read.
     """
     return [(record.sequence, record.data) async for record in read_records(js, stream, subject, after=after)]
 
@@ -27,9 +27,9 @@ async def read_history(
 async def read_records(
     js: JetStreamContext, stream: str, subject: str, *, after: int = 0, until: int | None = None
 ) -> AsyncIterator[Record]:
-    """Give each message behind `after`, up to `until` or to what the stream holds now, oldest first.
+    """Yield each message after `after`, up to `until` or to the stream's current end, oldest first.
 
-    Some hundreds are in memory at a time. `Unavailable` where it cannot be read.
+    A few hundred are in memory at a time. Raises `Unavailable` if the stream cannot be read.
     """
     config = ConsumerConfig(
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.ALL,
@@ -46,14 +46,14 @@ async def read_records(
                 batch = await puller.fetch(min(BATCH, left), timeout=REQUEST_TIMEOUT_SECONDS)
                 left -= len(batch)
                 for message in batch:
-                    place = message.metadata.sequence.stream
-                    if until is not None and place > until:
+                    sequence = message.metadata.sequence.stream
+                    if until is not None and sequence > until:
                         return
                     time_ms = int(message.metadata.timestamp.timestamp() * 1_000)
-                    yield Record(message.subject, place, time_ms, message.data, message.headers or {})
+                    yield Record(message.subject, sequence, time_ms, message.data, message.headers or {})
         finally:
             await puller.unsubscribe()
-            with contextlib.suppress(NatsError, TimeoutError):  # else the server forgets it after a while
+            with contextlib.suppress(NatsError, TimeoutError):  # otherwise the broker removes it later
                 await js.delete_consumer(stream, info.name)
     except (NatsError, TimeoutError) as error:
-        raise Unavailable(f"the stream {stream} cannot be read now") from error
+        raise Unavailable(f"cannot read the stream {stream}: {error_text(error)}") from error

@@ -1,26 +1,21 @@
-"""What the monitor saw: each guardrail's rounds, and the verdicts that changed."""
+"""What the monitor measured: the rounds of each guardrail, and its verdicts when they change."""
 
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nats.errors import Error as NatsError
-from nats.js.errors import APIError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.alerts import AnsweredAlert
 from ..contracts.identifiers import feature_of
 from ..contracts.measurements import Round, VerdictChanged
-from ..errors import Conflict, Unavailable
 from .connection import Connection
-from .feature_log import EXPECTED_LAST, WRONG_LAST_SEQUENCE
 from .history import read_history
+from .publishing import ConditionalMessage, StreamPublisher
 from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
-
-MSG_ID = "Nats-Msg-Id"
 
 
 class StoredRound(NamedTuple):
@@ -33,10 +28,10 @@ class StoredRound(NamedTuple):
 class MeasurementView(StreamView):
     """The newest round of every guardrail, followed while the block runs.
 
-    They are kept as bytes: thousands of models that change all the time would keep the garbage
-    collector busy, and each is looked at once before the next one comes.
+    Rounds are stored as bytes: thousands of models that change all the time would keep the garbage
+    collector busy, and each is read about once.
 
-    `on_round`, where one is set, is called with each one that comes behind the first load.
+    `on_round`, if set, is called with each round that comes after the initial ones.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -56,17 +51,17 @@ class MeasurementView(StreamView):
         newest = self._find(trigger, phase, guardrail)
         return parse_round(newest) if newest else None
 
-    def tail(self, trigger: str, phase: str, guardrail: str) -> int:
-        """Return what the next round must expect as the last sequence of its subject."""
+    def last_sequence(self, trigger: str, phase: str, guardrail: str) -> int:
+        """Return the sequence that the next round must expect; 0 before the first one."""
         newest = self._find(trigger, phase, guardrail)
         return newest.sequence if newest else 0
 
     def triggers(self) -> tuple[str, ...]:
-        """Return the triggers that rounds are known of."""
+        """Return the triggers that have rounds."""
         return tuple(self._newest)
 
     def forget(self, trigger: str) -> None:
-        """Drop the rounds of a trigger that is over."""
+        """Remove the rounds of a trigger that has ended."""
         self._newest.pop(trigger, None)
 
     def _find(self, trigger: str, phase: str, guardrail: str) -> Record | None:
@@ -77,7 +72,7 @@ class MeasurementView(StreamView):
         try:
             feature_of(trigger)
         except ValueError:
-            log.warning("%s is no subject of rounds; passed over", record.subject)
+            log.warning("ignoring a message on %s: its subject names no trigger", record.subject)
             return
         of_trigger = self._newest.setdefault(trigger, {})
         known = of_trigger.get(record.subject)
@@ -89,85 +84,72 @@ class MeasurementView(StreamView):
 
 
 class MeasurementStore:
-    """Writes and reads back MEASUREMENTS and VERDICTS."""
+    """Writes and reads MEASUREMENTS and VERDICTS."""
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._js = connection.js
+        self._measurements = StreamPublisher(connection, subjects.MEASUREMENTS_STREAM)
+        self._verdicts = StreamPublisher(connection, subjects.VERDICTS_STREAM)
         self._source = source
 
     async def store_round(self, round_: Round, expected: int) -> int:
-        """Store a round behind the sequence `expected` of its subject; return the new one.
+        """Store a round after the sequence `expected` of its subject; return the new sequence.
 
-        `Conflict` where another replica has measured, too: that one counts, and this one does not.
+        Raises `Conflict` if another replica has measured too: its round counts, this one does not.
         """
         subject = subjects.measurements(round_.trigger, round_.phase_id, round_.guardrail)
-        headers = {
-            **envelope.cloud_event(
-                "sluiceway.guardrail_measured",
-                id_=f"{subject}-{round_.time_ms}",
-                time_ms=round_.time_ms,
-                source=self._source,
-                subject=round_.trigger,
-            ),
-            EXPECTED_LAST: str(expected),
-        }
-        try:
-            return (await self._js.publish(subject, round_.to_json(), headers=headers)).seq
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
-                raise Conflict(f"{subject} was measured by another monitor") from error
-            raise Unavailable(f"MEASUREMENTS did not take the round: {error.description}") from error
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("MEASUREMENTS does not answer now") from error
+        headers = envelope.cloud_event(
+            "sluiceway.guardrail_measured",
+            id_=f"{subject}-{round_.time_ms}",
+            time_ms=round_.time_ms,
+            source=self._source,
+            subject=round_.trigger,
+        )
+        return await self._measurements.append(
+            ConditionalMessage(subject, round_.to_json(), headers, expected)
+        )
 
     async def store_verdict(self, change: VerdictChanged) -> None:
-        """Store a verdict that changed; the same one twice is stored once."""
+        """Store a changed verdict; a duplicate is not stored."""
         id_ = f"{change.trigger}-{change.phase_id}-{change.guardrail}-{change.time_ms}-{change.verdict}"
-        headers = {
-            **envelope.cloud_event(
-                "sluiceway.guardrail_verdict",
-                id_=id_,
-                time_ms=change.time_ms,
-                source=self._source,
-                subject=change.trigger,
-            ),
-            MSG_ID: envelope.header_safe(id_),
-        }
-        try:
-            await self._js.publish(subjects.verdicts(change.trigger), change.to_json(), headers=headers)
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("VERDICTS does not answer now") from error
+        headers = envelope.cloud_event(
+            "sluiceway.guardrail_verdict",
+            id_=id_,
+            time_ms=change.time_ms,
+            source=self._source,
+            subject=change.trigger,
+        )
+        subject = subjects.verdicts(change.trigger)
+        await self._verdicts.publish(subject, change.to_json(), headers, message_id=id_)
 
     async def store_answer(self, answered: AnsweredAlert) -> None:
-        """Store what became of an alert; the same one twice is stored once."""
-        headers = {MSG_ID: f"alert-{answered.source}-{answered.sequence}"}
-        try:
-            await self._js.publish(
-                subjects.answered_alert(answered.source), answered.to_json(), headers=headers
-            )
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("VERDICTS does not answer now") from error
+        """Store the outcome of an alert; a duplicate is not stored."""
+        await self._verdicts.publish(
+            subjects.answered_alert(answered.source),
+            answered.to_json(),
+            message_id=f"alert-{answered.source}-{answered.sequence}",
+        )
 
     async def answered_alerts(self) -> list[AnsweredAlert]:
-        """Return what became of alerts, oldest first, as far back as it is kept."""
+        """Return the outcomes of alerts, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.VERDICTS_STREAM, subjects.ANSWERED_ALERTS)
         return [AnsweredAlert.model_validate_json(data, extra="ignore") for _, data in found]
 
     async def verdicts(self, trigger: str) -> list[VerdictChanged]:
-        """Return the verdicts that changed, oldest first, as far back as they are kept."""
+        """Return the changed verdicts of a trigger, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.VERDICTS_STREAM, subjects.verdicts(trigger))
         return [VerdictChanged.model_validate_json(data, extra="ignore") for _, data in found]
 
     async def rounds(self, trigger: str) -> list[Round]:
-        """Return the looks at all guardrails of a trigger, oldest first, as far back as they are kept."""
+        """Return the rounds of all guardrails of a trigger, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.MEASUREMENTS_STREAM, subjects.measurements_of(trigger))
         return [Round.model_validate_json(data, extra="ignore") for _, data in found]
 
 
 def parse_round(record: Record) -> StoredRound | None:
-    """Return the round in a message; None, told in the log, where it is none."""
+    """Return the round in a message; None, with a warning, if it is invalid."""
     try:
         return StoredRound(Round.model_validate_json(record.data, extra="ignore"), record.sequence)
     except ValidationError as error:
-        log.warning("%s: message %s is no round: %s", record.subject, record.sequence, error)
+        log.warning("%s: message %s is not a valid round: %s", record.subject, record.sequence, error)
         return None

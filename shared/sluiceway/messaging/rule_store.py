@@ -1,35 +1,30 @@
-"""Rule documents in the bucket RULES: never over a newer one."""
+"""Rule documents in the bucket RULES: a newer one is never overwritten."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
-
-from nats.js.errors import APIError
+from typing import NamedTuple
 
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
-from ..telemetry import metrics
+from ..errors import Conflict
 from .connection import Connection
-from .feature_log import EXPECTED_LAST
-from .stream_follower import KV_OPERATION, Follower, Record, StreamView
+from .publishing import DELETION, ConditionalMessage, StreamPublisher
+from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
-#: For the acknowledgements of one fan-out.
-ACKNOWLEDGED_WITHIN_SECONDS = 5.0
-#: Stands in place of a digest where the region holds no rules of the feature.
+#: The checksum of a feature that has no rules in a region.
 NOTHING = "-"
 
 
 class RuleVersion(NamedTuple):
-    """Where a document came from: the event in FEATURES, and the region's document in CATALOG."""
+    """What a document comes from: the event in FEATURES, and the region's document in CATALOG."""
 
     revision: int
     region_revision: int
 
     def supersedes(self, other: "RuleVersion") -> bool:
-        """Whether neither part is older, so that nothing known there is unknown here."""
+        """Return whether neither part is older than that of `other`."""
         return self.revision >= other.revision and self.region_revision >= other.region_revision
 
 
@@ -37,11 +32,11 @@ class RuleKey(NamedTuple):
     """A key in RULES."""
 
     region: str
-    key: FeatureKey
+    feature: FeatureKey
 
 
 class PublishedRule(NamedTuple):
-    """What RULES holds at a place."""
+    """What RULES holds for a key."""
 
     sequence: int
     version: RuleVersion
@@ -49,31 +44,33 @@ class PublishedRule(NamedTuple):
 
 
 class RuleWrite(NamedTuple):
-    """A document to be written, or nothing (`data` is None): the place's rules are taken away."""
+    """A document to write; if `data` is None, the key's rules are deleted."""
 
-    place: RuleKey
+    key: RuleKey
     version: RuleVersion
     checksum: str
     event_time_ms: int
     data: bytes | None
 
 
-#: What stands at a place that was never written.
+#: What a key holds that was never written.
 NOT_PUBLISHED = PublishedRule(0, RuleVersion(0, 0), NOTHING)
 
 
 class RuleStore(StreamView):
-    """Follows RULES by its headers alone while the block runs, and writes what is newer.
+    """Follows the headers of RULES while the block runs, and writes newer documents.
 
-    `on_foreign` is called for a place that somebody else than a publisher wrote to.
+    `on_foreign_write` is called with a key that something else than a publisher wrote to; `on_newest`
+    with a region and the newest sequence that was written for it.
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._js = connection.js
-        self._held: dict[RuleKey, PublishedRule] = {}
-        #: Region → the newest sequence at one of its places.
+        self._publisher = StreamPublisher(connection, subjects.RULES_STREAM)
+        self._published: dict[RuleKey, PublishedRule] = {}
+        #: Region → the newest sequence of its keys.
         self._newest: dict[str, int] = {}
-        self.on_foreign: Callable[[RuleKey], None] = lambda place: None
+        self.on_foreign_write: Callable[[RuleKey], None] = lambda key: None
+        self.on_newest: Callable[[str, int], None] = lambda region, sequence: None
         self.follower = Follower(
             connection,
             subjects.RULES_STREAM,
@@ -82,76 +79,72 @@ class RuleStore(StreamView):
             on_reset=self._reset,
         )
 
-    def held(self, place: RuleKey) -> PublishedRule:
-        """Return what stands at a place now, as far as it was heard."""
-        return self._held.get(place, NOT_PUBLISHED)
+    def published(self, key: RuleKey) -> PublishedRule:
+        """Return what a key holds, as far as the stream was followed."""
+        return self._published.get(key, NOT_PUBLISHED)
 
-    def places_in(self, region: str) -> list[RuleKey]:
-        """Return the places of a region that hold rules."""
+    def keys_with_rules(self, region: str) -> list[RuleKey]:
+        """Return the keys of a region that hold rules."""
         return [
-            place for place, held in self._held.items() if place.region == region and held.checksum != NOTHING
+            key
+            for key, published in self._published.items()
+            if key.region == region and published.checksum != NOTHING
         ]
 
-    def is_due(self, write: RuleWrite) -> bool:
-        """Say whether a write would change something and is not overtaken."""
-        held = self.held(write.place)
-        return write.checksum != held.checksum and write.version.supersedes(held.version)
+    def is_needed(self, write: RuleWrite) -> bool:
+        """Return whether a write would change something, and nothing newer is published."""
+        published = self.published(write.key)
+        return write.checksum != published.checksum and write.version.supersedes(published.version)
 
     async def write(self, writes: Iterable[RuleWrite]) -> list[RuleWrite]:
-        """Write all that is due, pipelined; return those that another writer came before.
+        """Do all writes that are needed, pipelined; return those in conflict with another writer.
 
-        Raises `NatsError` or `TimeoutError` where the broker does not acknowledge all.
+        Raises `Unavailable` if the broker does not acknowledge all.
         """
-        sent = [(write, await self._send(write)) for write in writes if self.is_due(write)]
-        async with asyncio.timeout(ACKNOWLEDGED_WITHIN_SECONDS):
-            results = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
-        return [
-            write for (write, _), result in zip(sent, results, strict=True) if not self._settle(write, result)
-        ]
+        needed = [write for write in writes if self.is_needed(write)]
+        results = await self._publisher.append_all([self._message(write) for write in needed])
+        conflicts = []
+        for write, result in zip(needed, results, strict=True):
+            if isinstance(result, Conflict):
+                conflicts.append(write)
+            else:
+                self._set(write.key, PublishedRule(result, write.version, write.checksum))
+        return conflicts
 
-    async def _send(self, write: RuleWrite) -> Any:
+    def _message(self, write: RuleWrite) -> ConditionalMessage:
         headers = {
-            EXPECTED_LAST: str(self.held(write.place).sequence),
             envelope.REVISION: str(write.version.revision),
             envelope.REGION_REVISION: str(write.version.region_revision),
             envelope.CHECKSUM: write.checksum,
             envelope.EVENT_TIME: str(write.event_time_ms),
+            **(DELETION if write.data is None else {}),
         }
-        if write.data is None:
-            headers[KV_OPERATION] = "DEL"
-        return await self._js.publish_async(subjects.rule(*write.place), write.data or b"", headers=headers)
-
-    def _settle(self, write: RuleWrite, result: Any) -> bool:
-        if isinstance(result, APIError):
-            return False
-        if isinstance(result, BaseException):
-            raise result
-        self._note(write.place, PublishedRule(result.seq, write.version, write.checksum))
-        return True
+        expected = self.published(write.key).sequence
+        return ConditionalMessage(subjects.rule(*write.key), write.data or b"", headers, expected)
 
     def _reset(self) -> None:
-        self._held.clear()
+        self._published.clear()
         self._newest.clear()
 
-    def _note(self, place: RuleKey, held: PublishedRule) -> None:
-        if held.sequence > self.held(place).sequence:
-            self._held[place] = held
-        if held.sequence > self._newest.get(place.region, 0):
-            self._newest[place.region] = held.sequence
-            metrics.PUBLISHED_REVISION.labels(place.region).set(held.sequence)
+    def _set(self, key: RuleKey, published: PublishedRule) -> None:
+        if published.sequence > self.published(key).sequence:
+            self._published[key] = published
+        if published.sequence > self._newest.get(key.region, 0):
+            self._newest[key.region] = published.sequence
+            self.on_newest(key.region, published.sequence)
 
     def _on_record(self, record: Record) -> None:
         try:
-            place = RuleKey(*subjects.parse_rule(record.subject))
+            key = RuleKey(*subjects.parse_rule(record.subject))
         except ValueError:
-            log.warning("%s is no place for rules", record.subject)
+            log.warning("ignoring a message on %s: its subject names no region and feature", record.subject)
             return
         headers = record.headers
         try:
             version = RuleVersion(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
             checksum = headers[envelope.CHECKSUM]
         except (KeyError, ValueError):
-            self._note(place, PublishedRule(record.sequence, RuleVersion(0, 0), "foreign"))
-            self.on_foreign(place)
+            self._set(key, PublishedRule(record.sequence, RuleVersion(0, 0), "foreign"))
+            self.on_foreign_write(key)
             return
-        self._note(place, PublishedRule(record.sequence, version, checksum))
+        self._set(key, PublishedRule(record.sequence, version, checksum))

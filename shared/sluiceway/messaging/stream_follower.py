@@ -1,8 +1,8 @@
 """Follow a stream: the last message of every subject, then each new one, in order, across any outage.
 
-An own consumer in place of nats-py's ordered one: that is blind for seconds after a restart of the
-broker and never repairs what its queue dropped. Here every gap, silence or reconnect ends in a new
-consumer that begins behind the last record handed over.
+nats-py's ordered consumer receives nothing for seconds after a restart of the broker, and never gets
+back what its queue dropped. Here every gap, silence or reconnect leads to a new consumer, which
+starts after the last record that was delivered.
 """
 
 import asyncio
@@ -14,26 +14,28 @@ from typing import NamedTuple, Self
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
 from nats.nuid import NUID
 
-from ..errors import Unavailable
+from ..backoff import Backoff
+from ..errors import Unavailable, error_text
 from ..tasks import cancel_and_wait
 from .connection import Connection
+from .publishing import DELETIONS, KV_OPERATION
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-#: After this silence the consumer is taken for lost.
+#: After this silence the consumer counts as lost.
 SILENCE_MAX_SECONDS = 3 * HEARTBEAT_SECONDS
-#: The server removes a consumer that nobody listens to after this time.
-ABANDONED_SECONDS = 30.0
-#: For catching up before an answer that must be exact.
+#: The broker removes a consumer without a listener after this time.
+INACTIVE_SECONDS = 30.0
+#: For catching up, before an answer that must be exact.
 CATCH_UP_SECONDS = 5.0
-RETRY_MIN_SECONDS = 0.02
+RETRY_FIRST_SECONDS = 0.02
 RETRY_MAX_SECONDS = 1.0
-
-KV_OPERATION = "KV-Operation"
+#: All followers lose a broker at the same moment.
+RETRY_JITTER = 0.5
 
 
 class Record(NamedTuple):
@@ -47,12 +49,12 @@ class Record(NamedTuple):
 
     @property
     def is_deletion(self) -> bool:
-        """Whether it is a bucket's marker that the key was deleted."""
-        return self.headers.get(KV_OPERATION) in ("DEL", "PURGE")
+        """Whether it marks a key of a bucket as deleted."""
+        return self.headers.get(KV_OPERATION) in DELETIONS
 
 
 class Position(NamedTuple):
-    """How far a stream was followed. A stream made anew has another `created`."""
+    """How far a stream was followed. `created` tells a recreated stream from the one before."""
 
     created: str
     sequence: int
@@ -62,11 +64,11 @@ START = Position("", 0)
 
 
 class Follower:
-    """Hands every record to `on_record`, in order, each once, while the block runs.
+    """Calls `on_record` with every record, in order, once each, while the block runs.
 
-    `on_record` is called on the event loop and must be quick. `on_reset` is called where the
-    stream was made anew, so that all that was handed over is void; a snapshot follows. At the end
-    of every snapshot `on_caught_up` is called.
+    `on_record` runs on the event loop and must be quick. `on_reset` is called if the stream was
+    recreated, so that all earlier records are void; a snapshot follows. `on_caught_up` is called at
+    the end of each snapshot.
     """
 
     def __init__(
@@ -88,21 +90,21 @@ class Follower:
         self._on_reset = on_reset
         self._on_caught_up = on_caught_up
         self._caught_up = asyncio.Event()
-        self._moved = asyncio.Event()
+        self._advanced = asyncio.Event()
         self._broken = asyncio.Event()
         self._expected = 1
-        self._heard = 0.0
+        self._last_message_at = 0.0
         self._generation = 0
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._forget = self._connection.on_reconnect(self._broken.set)
+        self._remove_listener = self._connection.on_reconnect(self._broken.set)
         self._task = asyncio.create_task(self._follow(), name=f"follow {self._stream}")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._forget()
+        self._remove_listener()
         self._closing = True
         self._broken.set()
         if self._task:
@@ -117,42 +119,43 @@ class Follower:
         """Return once the snapshot is complete."""
         await self._caught_up.wait()
 
-    def _complete(self) -> None:
+    def _finish_snapshot(self) -> None:
         if not self._caught_up.is_set():
             self._caught_up.set()
             self._on_caught_up()
 
-    async def reached_end(self, timeout: float) -> None:
-        """Return once everything that the stream holds now has been handed over.
+    async def catch_up(self, timeout: float) -> None:
+        """Return once every record that the stream holds now was delivered.
 
-        `Unavailable` where that takes longer than `timeout` seconds.
+        Raises `Unavailable` if that takes longer than `timeout` seconds.
         """
         try:
             async with asyncio.timeout(timeout):
                 await self.caught_up()
                 info = await self._connection.js.stream_info(self._stream)
                 while self.position.sequence < info.state.last_seq:
-                    self._moved.clear()
-                    await self._moved.wait()
+                    self._advanced.clear()
+                    await self._advanced.wait()
         except (NatsError, TimeoutError) as error:
-            raise Unavailable(f"the stream {self._stream} cannot be read to its end now") from error
+            raise Unavailable(
+                f"cannot read the stream {self._stream} to its end: {error_text(error)}"
+            ) from error
 
     async def _follow(self) -> None:
-        wait = RETRY_MIN_SECONDS
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=RETRY_JITTER)
         while not self._closing:
             self._broken.clear()
             try:
                 async with self._consumer():
-                    wait = RETRY_MIN_SECONDS
+                    backoff.reset()
                     await self._until_broken()
             except (NatsError, TimeoutError, OSError) as error:
-                log.info("cannot follow %s yet: %s", self._stream, error or type(error).__name__)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, RETRY_MAX_SECONDS)
+                log.info("cannot follow the stream %s, trying again: %s", self._stream, error_text(error))
+                await asyncio.sleep(backoff.next_seconds())
 
     @contextlib.asynccontextmanager
     async def _consumer(self) -> AsyncIterator[None]:
-        await self._notice_a_new_stream()
+        await self._detect_recreated_stream()
         self._expected, self._generation = 1, self._generation + 1
         client = self._connection.client
         inbox = client.new_inbox()
@@ -163,17 +166,17 @@ class Follower:
         try:
             info = await self._connection.js.add_consumer(self._stream, self._config(name, inbox))
             if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
-                self._complete()
-            self._heard = asyncio.get_running_loop().time()
+                self._finish_snapshot()
+            self._last_message_at = asyncio.get_running_loop().time()
             yield
         finally:
-            await self._abandon(subscription, name)
+            await self._remove_consumer(subscription, name)
 
-    async def _notice_a_new_stream(self) -> None:
+    async def _detect_recreated_stream(self) -> None:
         info = await self._connection.js.stream_info(self._stream)
         created = str(info.created)
         if self.position.created and self.position.created != created:
-            log.warning("the stream %s was made anew; reading it from its start", self._stream)
+            log.warning("the stream %s was recreated; reading from the start", self._stream)
             self._caught_up.clear()
             self._on_reset()
             self.position = START
@@ -192,7 +195,7 @@ class Follower:
             max_deliver=1,
             flow_control=True,
             idle_heartbeat=HEARTBEAT_SECONDS,
-            inactive_threshold=ABANDONED_SECONDS,
+            inactive_threshold=INACTIVE_SECONDS,
             mem_storage=True,
             num_replicas=1,
         )
@@ -203,11 +206,11 @@ class Follower:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._broken.wait()
-            if loop.time() - self._heard > SILENCE_MAX_SECONDS:
-                log.warning("nothing heard of %s for %s s", self._stream, SILENCE_MAX_SECONDS)
+            if loop.time() - self._last_message_at > SILENCE_MAX_SECONDS:
+                log.warning("no message or heartbeat of %s for %g s", self._stream, SILENCE_MAX_SECONDS)
                 return
 
-    async def _abandon(self, subscription: Subscription, consumer: str) -> None:
+    async def _remove_consumer(self, subscription: Subscription, consumer: str) -> None:
         with contextlib.suppress(NatsError, TimeoutError, OSError):
             await subscription.unsubscribe()
         if self._closing and self._connection.client.is_connected:
@@ -218,49 +221,49 @@ class Follower:
         async def receive(message: Msg) -> None:
             if generation != self._generation or self._broken.is_set():
                 return
-            self._heard = asyncio.get_running_loop().time()
-            if message.headers and "Status" in message.headers:
-                await self._control(message)
+            self._last_message_at = asyncio.get_running_loop().time()
+            if message.headers and Header.STATUS.value in message.headers:
+                await self._receive_status(message)
             else:
-                self._take(message)
+                self._receive_record(message)
 
         return receive
 
-    async def _control(self, message: Msg) -> None:
+    async def _receive_status(self, message: Msg) -> None:
         headers = message.headers or {}
         if message.reply:
             await message.respond(b"")
-        elif stalled := headers.get("Nats-Consumer-Stalled"):
+        elif stalled := headers.get(Header.CONSUMER_STALLED.value):
             await self._connection.client.publish(stalled)
-        last = headers.get("Nats-Last-Consumer")
+        last = headers.get(Header.LAST_CONSUMER.value)
         if last is not None and int(last) >= self._expected:
-            self._lost(f"{int(last) - self._expected + 1} records were lost on the way")
+            self._restart(f"{int(last) - self._expected + 1} records did not arrive")
 
-    def _take(self, message: Msg) -> None:
-        place = _DeliveryInfo.of(message.reply)
-        if place.consumer_sequence != self._expected:
-            self._lost(f"expected record {self._expected}, got {place.consumer_sequence}")
+    def _receive_record(self, message: Msg) -> None:
+        delivery = _DeliveryInfo.of(message.reply)
+        if delivery.consumer_sequence != self._expected:
+            self._restart(f"expected record {self._expected}, got {delivery.consumer_sequence}")
             return
         self._expected += 1
         record = Record(
-            message.subject, place.stream_sequence, place.time_ms, message.data, message.headers or {}
+            message.subject, delivery.stream_sequence, delivery.time_ms, message.data, message.headers or {}
         )
         try:
             self._on_record(record)
-        except Exception:  # a fault of ours with one record must not keep the others away
-            log.exception("could not take record %s of %s", record.sequence, self._stream)
+        except Exception:  # an internal error with one record must not stop the others
+            log.exception("internal error while handling record %s of %s", record.sequence, self._stream)
         self.position = Position(self.position.created, record.sequence)
-        if not place.pending:
-            self._complete()
-        self._moved.set()
+        if not delivery.pending:
+            self._finish_snapshot()
+        self._advanced.set()
 
-    def _lost(self, why: str) -> None:
-        log.warning("following %s anew: %s", self._stream, why)
+    def _restart(self, reason: str) -> None:
+        log.warning("following %s with a new consumer: %s", self._stream, reason)
         self._broken.set()
 
 
 class StreamView:
-    """What was followed of a stream, kept new while the block runs."""
+    """What was read from a stream, kept current while the block runs."""
 
     follower: Follower
 
@@ -272,17 +275,17 @@ class StreamView:
         await self.follower.__aexit__(*details)
 
     async def caught_up(self) -> None:
-        """Return once all that the stream held at the start is in the view."""
+        """Return once everything that the stream held at the start is in the view."""
         await self.follower.caught_up()
 
-    async def reached_end(self) -> None:
-        """Return once everything stored before this call is in the view; `Unavailable` otherwise."""
-        await self.follower.reached_end(CATCH_UP_SECONDS)
+    async def catch_up(self) -> None:
+        """Return once everything stored before this call is in the view; raise `Unavailable` otherwise."""
+        await self.follower.catch_up(CATCH_UP_SECONDS)
 
     async def has_news(self) -> bool:
         """Catch up with the stream; return whether it held something that the view did not know."""
         known = self.follower.position
-        await self.reached_end()
+        await self.catch_up()
         return self.follower.position != known
 
 

@@ -1,4 +1,4 @@
-"""Declares every stream and bucket. The scheduler calls it at its start; everyone else waits."""
+"""Declares every stream and bucket. The scheduler does so when it starts; the other services wait."""
 
 import asyncio
 import logging
@@ -9,16 +9,17 @@ from nats.js.api import DiscardPolicy, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
 from ..contracts import subjects
+from ..errors import error_text
 
 log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400
-#: A report that is not written again within this time is that of a dead instance.
+#: A report that is not repeated within this time belongs to a dead instance.
 APPLIED_LIFETIME_SECONDS = 60
-#: Reports kept of each instance, so that a reader misses none of a burst.
+#: Reports kept of each instance, so that a reader misses none of them in a burst.
 APPLIED_HISTORY = 64
 CATALOG_HISTORY = 64
-#: An Alertmanager repeats an alert as long as it fires; within this time that is the same alert.
+#: An Alertmanager repeats an alert while it fires; within this time, that is the same alert.
 ALERT_REPEATS_SECONDS = DAY_SECONDS
 #: Rounds kept of each guardrail of a trigger.
 ROUNDS_KEPT = 200
@@ -80,9 +81,9 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
 
 
 async def declare(js: JetStreamContext, replicas: int) -> None:
-    """Create what is missing; what exists keeps its settings, which are the operator's.
+    """Create the missing streams; existing ones keep their settings, which belong to the operator.
 
-    Waits for a JetStream that is not ready yet.
+    Waits until JetStream is ready.
     """
     for config in streams(replicas):
         await _create(js, config)
@@ -96,16 +97,16 @@ async def _create(js: JetStreamContext, config: StreamConfig) -> None:
         except NotFoundError:
             log.info("creating the stream %s", config.name)
         except (NatsError, TimeoutError) as error:
-            log.warning("JetStream is not ready: %s", error or type(error).__name__)
+            log.warning("JetStream is not ready, trying again: %s", error_text(error))
             await asyncio.sleep(RETRY_SECONDS)
             continue
         try:
             await js.add_stream(config)
         except BadRequestError as error:
-            log.warning("could not create %s, looking again: %s", config.name, error.description)
+            log.warning("cannot create the stream %s, trying again: %s", config.name, error.description)
             await asyncio.sleep(RETRY_SECONDS)
         except (NatsError, TimeoutError) as error:
-            log.warning("JetStream is not ready: %s", error or type(error).__name__)
+            log.warning("JetStream is not ready, trying again: %s", error_text(error))
 
 
 def _bucket(

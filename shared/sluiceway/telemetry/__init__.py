@@ -1,1 +1,1 @@
-"""What a process shows of itself: metrics, logs, health, over one small HTTP server."""
+"""What a process tells about itself: `metrics` and their `exposition` to Prometheus, and `logging`."""

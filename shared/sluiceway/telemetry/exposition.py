@@ -1,4 +1,4 @@
-"""`/metrics`: gathered on the event loop, whose state it shows, and written out beside it."""
+"""`/metrics`: collected on the event loop, whose state they show, and encoded in a thread."""
 
 import asyncio
 import gzip
@@ -10,19 +10,19 @@ from prometheus_client import REGISTRY, Metric
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
-#: As fast as it gets: a scrape comes from near by.
+#: The fastest: Prometheus is usually near.
 GZIP_LEVEL = 1
 
 
 class MetricsPage(NamedTuple):
-    """An answer to a scrape."""
+    """The response to a scrape."""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
 
-class _Gathered(Collector):
-    """Metrics as they stood at one instant."""
+class _Snapshot(Collector):
+    """The metrics at one moment."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = list(metrics)
@@ -32,20 +32,20 @@ class _Gathered(Collector):
 
 
 async def render_metrics(scope: dict[str, Any]) -> MetricsPage:
-    """Return every metric of this process, or those that `name[]` asks for.
+    """Return every metric of this process, or those that the query names with `name[]`.
 
-    Thousands of series take their time to be written; in a thread, that keeps nobody else waiting.
+    Thousands of series take a while to encode; in a thread, that does not block the event loop.
     """
     names = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("name[]")
     registry = REGISTRY.restricted_registry(names) if names else REGISTRY
-    gathered = _Gathered(registry.collect())
+    snapshot = _Snapshot(registry.collect())
     accepted = _header(scope, b"accept"), _header(scope, b"accept-encoding")
-    return await asyncio.to_thread(_written, gathered, *accepted)
+    return await asyncio.to_thread(_encode, snapshot, *accepted)
 
 
-def _written(gathered: _Gathered, accept: str, encodings: str) -> MetricsPage:
+def _encode(snapshot: _Snapshot, accept: str, encodings: str) -> MetricsPage:
     encoder, content_type = choose_encoder(accept)
-    body = encoder(gathered)
+    body = encoder(snapshot)
     headers = [(b"content-type", content_type.encode())]
     if gzip_accepted(encodings):
         body = gzip.compress(body, GZIP_LEVEL)

@@ -1,36 +1,38 @@
 """Log lines: one JSON object each, or plain text on a terminal."""
 
-import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any
 
-_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+FIELDS = ("asctime", "levelname", "message")
+NAMES = {"asctime": "time", "levelname": "level", "exc_info": "exception"}
+#: Attributes of a record that do not become fields: of later Python versions, and of uvicorn.
+LEFT_OUT = ("taskName", "color_message")
 
 
 def set_up_logging(service: str, *, form: str, level: str) -> None:
     """Send every log record of this process to standard error, in `form` (json or text)."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter(f"%(asctime)s %(levelname)-7s {service}: %(message)s")
-    handler.setFormatter(_JsonFormatter(service) if form == "json" else text)
+    handler.setFormatter(json_formatter(service) if form == "json" else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
 
 
-class _JsonFormatter(logging.Formatter):
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
+def json_formatter(service: str) -> logging.Formatter:
+    """Return a formatter with the fields time, level, service, message, `extra`, and exception if any."""
+    return _JsonFormatter(
+        FIELDS,
+        rename_fields=NAMES,
+        static_fields={"service": service},
+        reserved_attrs=(*RESERVED_ATTRS, *LEFT_OUT),
+        json_default=str,
+    )
 
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "service": self._service,
-            "message": record.getMessage(),
-        }
-        line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+
+class _JsonFormatter(JsonFormatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sluiceway.client.region import RegionRules
+from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.rule_document import RuleDocument
 from sluiceway.evaluation.results import Config
@@ -52,4 +52,4 @@ def record(document: RuleDocument) -> Record:
 def take(rules: RegionRules, records: list[Record]) -> None:
     """Parse, compile and apply records."""
     for one in records:
-        rules.take(one, "", is_live=False)
+        rules.apply(one, "", is_live=False)

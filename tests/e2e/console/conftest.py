@@ -50,7 +50,7 @@ class Stage:
     async def person(self, name: str, *roles: Role, **fields: Any) -> Page:
         """Return the page of somebody who is signed in with these roles."""
         key = await create_api_key(self.driver, *roles, owner=name, **fields)
-        await self.console.backend.catalogue.reached_end()
+        await self.console.backend.catalogue.catch_up()
         page = await self.page()
         await sign_in(page, key)
         return page

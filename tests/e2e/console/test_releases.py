@@ -25,7 +25,7 @@ async def release(stage: Stage, **approvals: object) -> None:
     second = phase("staging", bake_ms=HOUR, review=True, **approvals)
     await stage.driver.accepted(SavePipeline, pipeline=pipeline(phase("dev", bake_ms=HOUR), second))
     await stage.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
-    await stage.console.backend.features.reached_end()
+    await stage.console.backend.features.catch_up()
 
 
 async def status(page: Page, words: str) -> None:
@@ -112,7 +112,7 @@ async def test_what_a_person_may_not_do_is_not_offered(stage: Stage) -> None:
 async def test_an_expired_key_signs_nobody_in_and_ends_what_it_began(stage: Stage) -> None:
     lifetime_ms = 2_000
     key = await create_api_key(stage.driver, Role.VIEWER, owner="eve", expires_ms=now_ms() + lifetime_ms)
-    await stage.console.backend.catalogue.reached_end()
+    await stage.console.backend.catalogue.catch_up()
     page, later = await stage.page(), await stage.page()
     await sign_in(page, key)
 

@@ -58,7 +58,7 @@ def until(client: Client, rule: str) -> None:
     deadline = time.monotonic() + BOUND_SECONDS
     while client.evaluate(ADA, "checkout").rule_id != rule:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{client.evaluate(ADA, 'checkout')} in place of {rule}")
+            raise TimeoutError(f"{client.evaluate(ADA, 'checkout')} instead of {rule}")
         time.sleep(0.01)
 
 

@@ -62,11 +62,11 @@ async def test_a_client_over_an_edge_follows_and_is_reported(broker: Broker, tmp
                     reports = (await read_reports(driver.connection)).get("dev", [])
                     return len({report.instance for report in reports}) == 2
 
-                await eventually(reported, "the client is reported beside the edge")
+                await eventually(reported, "the client is reported as well as the edge")
                 assert started.revision > 0
 
 
-async def test_a_client_that_waits_for_a_change_closes_at_once(broker: Broker, tmp_path: Path) -> None:
+async def test_a_client_that_waits_for_a_change_closes_immediately(broker: Broker, tmp_path: Path) -> None:
     async with system(broker) as driver:
         key = await create_key(driver, region="dev")
         async with running_edge(broker.url, "dev", tmp_path, key) as edge:
@@ -81,7 +81,7 @@ async def test_a_client_that_waits_for_a_change_closes_at_once(broker: Broker, t
             assert not thread.is_alive()
 
 
-async def test_a_wrong_key_is_said_in_the_log_and_nothing_else(
+async def test_a_wrong_key_is_logged_and_nothing_else(
     broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with system(broker), running_edge(broker.url, "dev", tmp_path) as edge:
@@ -94,7 +94,7 @@ async def test_a_wrong_key_is_said_in_the_log_and_nothing_else(
         await asyncio.to_thread(client.close)
 
 
-async def test_a_restarted_edge_is_found_again(broker: Broker, tmp_path: Path) -> None:
+async def test_a_client_reconnects_to_a_restarted_edge(broker: Broker, tmp_path: Path) -> None:
     async with system(broker) as driver:
         key = await create_key(driver, region="dev")
         async with running_edge(broker.url, "dev", tmp_path, key) as edge:
@@ -109,7 +109,7 @@ async def test_a_restarted_edge_is_found_again(broker: Broker, tmp_path: Path) -
         await client.__aexit__()
 
 
-async def test_a_client_begins_with_what_the_disk_holds(broker: Broker, tmp_path: Path) -> None:
+async def test_a_client_starts_with_the_rules_on_disk(broker: Broker, tmp_path: Path) -> None:
     async with system(broker) as driver:
         await driver.save_gate("checkout", EVERYONE)
         async with Client("dev", url=broker.url, cache_dir=tmp_path) as client:
@@ -122,16 +122,16 @@ async def test_a_client_begins_with_what_the_disk_holds(broker: Broker, tmp_path
     again.close()
 
 
-def test_what_is_missing_is_named() -> None:
-    with pytest.raises(Misconfigured, match="needs the url of an edge and a key"):
+def test_a_missing_setting_is_named() -> None:
+    with pytest.raises(Misconfigured, match="needs the url of an edge and an SDK key"):
         Client("dev", transport="edge")
-    with pytest.raises(Misconfigured, match="no address of an edge"):
+    with pytest.raises(Misconfigured, match="invalid edge URL"):
         Client("dev", transport="edge", url="edge:80", key="k")
-    with pytest.raises(Misconfigured, match="there is no transport"):
+    with pytest.raises(Misconfigured, match="unknown transport"):
         Client("dev", transport="pigeon")  # type: ignore[arg-type]
 
 
-def test_nobody_waits_for_a_broker_that_is_away() -> None:
+def test_closing_does_not_wait_for_a_broker_that_is_down() -> None:
     client = Client("dev", url="nats://127.0.0.1:9").start()
 
     assert client.wait_until_ready(0.05) is False

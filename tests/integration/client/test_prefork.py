@@ -74,7 +74,7 @@ async def save(driver: Driver, rule: str) -> None:
     await driver.save_gate("checkout", {**EVERYONE, "name": rule})
 
 
-async def test_only_the_parent_writes_what_the_disk_holds(
+async def test_only_the_parent_writes_the_rules_on_disk(
     broker: Broker, driver: Driver, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"

@@ -157,7 +157,7 @@ async def test_a_gate_without_rules_is_static_and_a_released_one_names_its_trigg
     assert released.flag_metadata["ruleID"] == released.variant == "everyone"
 
 
-async def test_a_change_is_told_to_its_domain_alone(driver: Driver, broker: Broker) -> None:
+async def test_a_change_is_an_event_of_its_domain_only(driver: Driver, broker: Broker) -> None:
     dev = await provided(Client("dev", url=broker.url))
     staging = await provided(Client("staging", url=broker.url))
     told: dict[str, list[EventDetails]] = {"dev": [], "staging": []}
@@ -229,7 +229,9 @@ async def test_a_provider_follows_an_edge(driver: Driver, broker: Broker, tmp_pa
         await asyncio.to_thread(api.shutdown)
 
 
-async def test_shutting_down_twice_is_once_and_the_last_values_stay(driver: Driver, broker: Broker) -> None:
+async def test_a_second_shutdown_does_nothing_and_the_last_values_stay(
+    driver: Driver, broker: Broker
+) -> None:
     ours = Client("dev", url=broker.url)
     provider = SluicewayProvider(ours)
     await asyncio.to_thread(api.set_provider_and_wait, provider, "dev")
@@ -241,7 +243,7 @@ async def test_shutting_down_twice_is_once_and_the_last_values_stay(driver: Driv
     assert api.get_client("dev").get_boolean_value("checkout", False, ADA) is True
 
 
-async def test_old_rules_from_the_disk_make_a_provider_ready(
+async def test_old_rules_on_disk_make_a_provider_ready(
     driver: Driver, broker: Broker, tmp_path: Path
 ) -> None:
     async with Client("dev", url=broker.url, cache_dir=tmp_path / "cache") as client:

@@ -126,12 +126,12 @@ async def release(served: Served) -> None:
     await served.driver.accepted(SavePipeline, pipeline=pipeline(phase("dev", bake_ms=HOUR)))
     await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
     await served.driver.save_gate("one", EVERYONE)
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
 
 async def key_of(served: Served, role: Role) -> str:
     key = await create_api_key(served.driver, role)
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
     return key
 
 
@@ -231,8 +231,8 @@ async def test_a_cookie_without_its_token_changes_nothing(served: Served) -> Non
 
 async def positions(served: Served) -> tuple[int, int]:
     """Return how far both logs go."""
-    await served.console.backend.features.reached_end()
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.features.catch_up()
+    await served.console.backend.catalogue.catch_up()
     backend = served.console.backend
     return backend.features.position.sequence, backend.catalogue.follower.position.sequence
 

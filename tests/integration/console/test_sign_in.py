@@ -83,7 +83,7 @@ async def test_a_session_ends_with_its_key(served: Served) -> None:
         before = await client.get("/")
 
         await served.driver.accepted(RevokeKey, key_id=key.split("-")[1])
-        await served.console.backend.catalogue.reached_end()
+        await served.console.backend.catalogue.catch_up()
 
         assert before.status_code == 200
         assert (await client.get("/")).status_code == 303

@@ -1,4 +1,4 @@
-"""OpenFeature's remote protocol: by hand, by the real provider, and by whoever sends nonsense."""
+"""OpenFeature's remote protocol: requests by hand, the official provider, and invalid requests."""
 
 import asyncio
 import json
@@ -113,7 +113,7 @@ async def test_all_flags_carry_a_tag_that_covers_context_and_rules(dev: Served) 
     assert other.status_code == 200
 
 
-async def test_a_listener_is_told_of_each_change(dev: Served) -> None:
+async def test_a_listener_receives_each_change(dev: Served) -> None:
     driver, edge, key = dev
     await save_features(driver)
     await serving(edge)
@@ -179,7 +179,7 @@ PATHS = st.text(min_size=1, max_size=20) | st.sampled_from(["everyone", "half", 
 BODIES = st.binary(max_size=200) | JSON.map(lambda value: json.dumps({"context": value}).encode())
 
 
-async def test_whatever_is_sent_gets_one_answer_and_the_next_one_is_served(dev: Served) -> None:
+async def test_any_request_gets_one_answer_and_the_next_is_served(dev: Served) -> None:
     driver, edge, _ = dev
     await save_features(driver)
     await serving(edge)

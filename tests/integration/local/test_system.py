@@ -17,7 +17,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.connection import connected
-from sluiceway.messaging.stream_follower import KV_OPERATION
+from sluiceway.messaging.publishing import DELETION
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 from tests.support.local import ROOT, is_running
@@ -51,7 +51,7 @@ async def test_a_killed_broker_is_restarted_at_its_port(tmp_path: Path) -> None:
         os.kill(old, signal.SIGKILL)
 
         await eventually(lambda: _pid(tmp_path, "broker") not in (None, old), "the broker runs again")
-        async with connected(BrokerSettings(nats_url=url), "tests", patient=False) as connection:
+        async with connected(BrokerSettings(nats_url=url), "tests", wait_for_broker=False) as connection:
             assert await connection.is_alive()
 
 
@@ -62,7 +62,7 @@ async def test_an_edge_starts_and_stops_with_its_region(tmp_path: Path) -> None:
         pid = _pid(tmp_path, EDGE)
         assert pid is not None
 
-        await _write(system, b"", {KV_OPERATION: "DEL"})
+        await _write(system, b"", DELETION)
 
         await eventually(lambda: EDGE not in _state(tmp_path)["processes"], "its edge has stopped")
         assert not is_running(pid)

@@ -72,7 +72,7 @@ class MonitoredRelease(NamedTuple):
         """Store the round of another replica."""
         measurement = Measurement(region="*", query="errors", judgement=judgement, value=0.0, why="0")
         await self.store.store_round(round_of(self.active, None, [measurement], now_ms()), expected=0)
-        await self.measurements.reached_end()
+        await self.measurements.catch_up()
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ async def monitored(
             MeasurementView(connection) as measurements,
         ):
             for view in (features, catalogue, measurements):
-                await view.reached_end()
+                await view.catch_up()
             guardrails = ActiveGuardrails(features, catalogue, measurements, now_ms)
             store = MeasurementStore(connection, "/tests")
             yield MonitoredRelease(driver, features, measurements, guardrails, store)
@@ -151,7 +151,7 @@ async def test_an_invalid_round_keeps_no_monitor_from_measuring(broker: Broker) 
     async with monitored(broker) as system:
         for place in ("x", "gate.checkout", "no.such.1.dev.errors", "gate.checkout.1.dev.errors"):
             await system.driver.connection.js.publish(f"{subjects.PREFIX}.measurements.{place}", b"{")
-        await system.measurements.reached_end()
+        await system.measurements.catch_up()
 
         async with system.measuring(answering(0.0)):
             await eventually(lambda: system.guardrails.last_round(system.active), "it is measured")
@@ -273,5 +273,5 @@ async def _held(system: MonitoredRelease) -> Trigger:
         return trigger if trigger.held else None
 
     held = await eventually(look, "the phase is held")
-    await system.features.reached_end()
+    await system.features.catch_up()
     return held

@@ -34,7 +34,7 @@ def test_a_field_is_taken_as_text_and_is_custom_otherwise(name: str, attribute: 
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_a_part_that_is_no_mapping_is_a_custom_field(name: str) -> None:
+def test_a_part_that_is_not_a_mapping_is_a_custom_field(name: str) -> None:
     user = user_from_context({name: "x"})
 
     assert user.custom == {name: "x"}

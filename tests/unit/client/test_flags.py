@@ -11,7 +11,7 @@ from sluiceway.evaluation.users import User
 ADA = User("ada")
 
 
-def test_every_reason_has_a_word_or_a_code() -> None:
+def test_every_reason_has_an_openfeature_reason_or_code() -> None:
     assert REASONS.keys() | ERROR_CODES.keys() == set(Reason)
     assert not REASONS.keys() & ERROR_CODES.keys()
 

@@ -10,7 +10,7 @@ from sluiceway.client.testing import RULE_ID, FakeClient, override
 ADA = User("ada")
 
 
-def test_an_override_ends_with_its_block_also_where_that_fails() -> None:
+def test_an_override_ends_with_its_block_even_if_that_fails() -> None:
     client = FakeClient(gates={"checkout": True}, configs={"limits": {"max": 3}})
 
     with (
@@ -43,7 +43,7 @@ def test_nested_overrides_of_different_features_hold_together() -> None:
     assert (client.check_gate(ADA, "one"), client.get_config(ADA, "limits").value) == (False, {})
 
 
-def test_overrides_by_the_dozen_leave_nothing_behind() -> None:
+def test_many_overrides_leave_nothing_behind() -> None:
     client = Client("dev")
 
     with ExitStack() as stack:
@@ -74,7 +74,7 @@ def test_a_config_says_that_a_test_gave_it() -> None:
     assert (config.reason, config.rule_id) == (Reason.OVERRIDE, RULE_ID)
 
 
-def test_what_a_config_gives_out_may_be_changed() -> None:
+def test_a_returned_config_may_be_changed() -> None:
     client = FakeClient(configs={"limits": {"names": ["a"]}})
 
     client.get_config(ADA, "limits").value["names"] = []

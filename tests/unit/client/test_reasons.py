@@ -68,7 +68,7 @@ def test_a_kind_that_is_named_is_the_only_one_asked(key: str) -> None:
     assert evaluate_flag(rules, ADA, key).reason is Reason.UNRECOGNIZED
 
 
-def test_metadata_names_the_trigger_only_where_there_is_one() -> None:
+def test_metadata_names_the_trigger_only_if_there_is_one() -> None:
     plain = Evaluation(True, "everyone", Reason.RULE, 7)
     released = plain._replace(trigger="gate.checkout.1")
 

@@ -33,7 +33,7 @@ def test_the_inner_block_goes_before_the_outer_one() -> None:
     assert client.check_gate(ADA, "two")
 
 
-def test_a_client_of_a_test_alone_has_what_it_is_given_and_nothing_else() -> None:
+def test_a_fake_client_has_only_the_given_values() -> None:
     client = FakeClient(configs={"limits": {"max": 3}})
 
     assert client.get_config(ADA, "limits").value == {"max": 3}

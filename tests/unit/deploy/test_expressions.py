@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client import REGISTRY, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
 
-from sluiceway.telemetry import metrics
 from tests.support.expressions import (
     PROMETHEUS,
     ROOT,
@@ -20,28 +18,7 @@ from tests.support.expressions import (
     labels_of,
     selectors,
 )
-
-SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
-#: What every process exports beside our own metrics, and what Prometheus itself makes.
-STANDARD = {
-    "up": frozenset[str](),
-    "process_cpu_seconds_total": frozenset[str](),
-    "process_resident_memory_bytes": frozenset[str](),
-}
-
-
-def exported() -> dict[str, frozenset[str]]:
-    """Return every series that our processes export, and its labels."""
-    found = dict(STANDARD)
-    for metric in vars(metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            for suffix in SUFFIXES[str(metric._type)]:
-                bound = {"le"} if suffix == "_bucket" else set[str]()
-                found[metric._name + suffix] = frozenset((*metric._labelnames, *bound))
-        elif isinstance(metric, metrics.ReleaseGauge):
-            found[metric.name] = frozenset(metric.labels)
-    return found
-
+from tests.support.metrics import exported
 
 EXPORTED = exported()
 

@@ -93,7 +93,7 @@ async def test_a_listener_hears_of_documents_and_regions(served: Served, broker:
 
 async def test_who_comes_back_hears_what_it_missed_and_nothing_twice(served: Served) -> None:
     revisions = [(await served.driver.save_gate(f"gate_{n}", EVERYONE)).revision for n in range(6)]
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     async with listening(served.console.admin, last=revisions[1]) as ear:
         missed = [await ear.next("feature") for _ in range(4)]
@@ -108,7 +108,7 @@ async def test_who_missed_too_much_is_told_to_look_anew(served: Served, monkeypa
     monkeypatch.setattr(event_routes, "RESUME_MAX", 2)
     for n in range(4):
         await served.driver.save_gate(f"gate_{n}", EVERYONE)
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     async with listening(served.console.admin, last=0) as ear:
         assert (await ear.next()).name == "reset"
@@ -121,7 +121,7 @@ async def test_an_id_of_another_log_is_told_to_look_anew(served: Served) -> None
 
 async def test_a_stream_ends_with_the_key_of_its_listener(served: Served) -> None:
     key = await create_api_key(served.driver, Role.VIEWER)
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
 
     async with served.console.caller(key) as viewer, listening(viewer) as ear:
         await served.driver.accepted(RevokeKey, key_id=key.split("-")[1])
@@ -134,7 +134,7 @@ async def test_who_does_not_read_is_cut_off(served: Served, monkeypatch: Any) ->
     with served.console.backend.changes.listening() as listener:
         for n in range(6):
             await served.driver.accepted(SaveEnvironment, environment={"name": f"env-{n}"})
-        await served.console.backend.catalogue.reached_end()
+        await served.console.backend.catalogue.catch_up()
 
         heard = [event async for event in listener.events(lambda: True)]
 

@@ -30,7 +30,7 @@ async def release(served: Served) -> None:
         SavePipeline, pipeline=pipeline(phase("dev", bake_ms=HOUR), triggerNotice="Mind the gap")
     )
     await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
 
 async def test_a_region_says_what_it_runs_and_whether_it_is_confirmed(served: Served, broker: Broker) -> None:
@@ -66,7 +66,7 @@ async def test_active_releases_are_listed_and_others_by_their_status(served: Ser
     active = await get(served, "triggers")
     paused = await get(served, "triggers", status="PAUSED")
     await served.driver.act(PauseTrigger, TRIGGER)
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     assert [one["id"] for one in active["data"]] == [TRIGGER]
     assert paused == {"data": [], "total": 0}
@@ -78,7 +78,7 @@ async def test_a_release_that_another_has_followed_is_found_by_its_status(served
     await release(served)
     await served.driver.act(AbortTrigger, TRIGGER)
     await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     aborted, active = await get(served, "triggers", status="ABORTED"), await get(served, "triggers")
 
@@ -148,7 +148,7 @@ async def test_pages_of_the_trail_stay_while_more_is_written(
     monkeypatch.setattr(audit_routes, "WINDOW", 4)
     for n in range(10):
         await served.driver.save_gate(f"gate_{n}")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     first = await get(served, "audit", limit=3)
     await served.driver.save_gate("later")
@@ -165,7 +165,7 @@ async def test_pages_of_the_trail_stay_while_more_is_written(
 async def test_the_trail_is_exported_as_lines(served: Served) -> None:
     for n in range(20):
         await served.driver.save_gate(f"gate_{n}")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     answer = await served.console.admin.get("/api/v1/audit/export", params={"feature": "gate.gate_7"})
     everything = await served.console.admin.get("/api/v1/audit/export")

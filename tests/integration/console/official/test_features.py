@@ -39,7 +39,7 @@ async def test_a_gate_keeps_who_created_it(served: Served, script: Script) -> No
     created = await script.ok("POST", "gates", {"name": "one"}, status=201)
     await served.driver.save_gate("one", EVERYONE)
     await served.driver.save_gate("two", EVERYONE)
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     shown = await script.ok("GET", "gates/one")
     one, two = (await script.page("gates"))["data"]
@@ -104,7 +104,7 @@ async def test_disabling_and_launching_go_past_the_pipeline_and_keep_it(
 async def test_going_past_the_pipeline_is_not_an_editors(served: Served, script: Script) -> None:
     await attached(served, script, "gates")
     key = await create_api_key(served.driver, Role.EDITOR, owner="edna")
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
 
     async with served.console.caller(key) as http:
         editor = Script(http)

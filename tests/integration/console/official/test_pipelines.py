@@ -23,7 +23,7 @@ def body(name: str = "Night", **fields: Any) -> dict[str, Any]:
 
 async def test_a_pipeline_says_who_created_and_who_changed_it(served: Served, script: Script) -> None:
     key = await create_api_key(served.driver, Role.ADMIN, owner="ada")
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
 
     created = await script.ok("POST", PIPELINES, body(triggerNotice="Mind the gap"))
     async with served.console.caller(key) as http:
@@ -51,7 +51,7 @@ async def test_pipelines_are_listed_in_pages_and_deleted(script: Script) -> None
 async def test_one_that_runs_is_neither_changed_nor_deleted(served: Served, script: Script) -> None:
     await served.driver.accepted(SavePipeline, pipeline=pipeline(phase("dev", bake_ms=HOUR)))
     await served.driver.save_gate("one", EVERYONE, releasePipelineID="prod-release")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     changed = await script.refused("POST", f"{PIPELINES}/prod-release", {"name": "other"}, status=409)
     deleted = await script.refused("DELETE", f"{PIPELINES}/prod-release", status=409)

@@ -27,7 +27,7 @@ async def release(served: Served, *gates: str) -> None:
     await served.driver.accepted(SavePipeline, pipeline=pipeline(phase("dev", bake_ms=HOUR)))
     for gate in gates:
         await served.driver.save_gate(gate, EVERYONE, releasePipelineID="prod-release")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
 
 async def ids(script: Script, **query: object) -> list[str]:
@@ -37,7 +37,7 @@ async def ids(script: Script, **query: object) -> list[str]:
 async def test_a_rollback_shows_as_aborted_with_our_reason_beside_it(served: Served, script: Script) -> None:
     await release(served, "one")
     await served.driver.act(RollBackTrigger, "gate.one.1", reason="errors")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     trigger = await script.ok("GET", f"{TRIGGERS}/gate.one.1")
 
@@ -50,7 +50,7 @@ async def test_a_rollback_shows_as_aborted_with_our_reason_beside_it(served: Ser
 async def test_filters_narrow_the_list_down(served: Served, script: Script) -> None:
     await release(served, "one", "two")
     await served.driver.act(RollBackTrigger, "gate.two.1")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
     today = rfc3339(now_ms())[:10]
 
     assert await ids(script, status="IN_PROGRESS") == ["gate.one.1"]
@@ -67,7 +67,7 @@ async def test_every_release_is_listed_the_newest_first(served: Served, script: 
     await release(served, "one")
     await script.ok("PUT", f"{TRIGGERS}/gate.one.1/abort")
     await served.driver.save_gate("one", EVERYONE, releasePipelineID="prod-release", description="again")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     assert await ids(script, gateID="one") == await ids(script) == ["gate.one.2", "gate.one.1"]
     assert await ids(script, status="ABORTED") == ["gate.one.1"]
@@ -84,7 +84,7 @@ async def test_what_is_read_once_goes_on_being_true(served: Served, script: Scri
     for garbage in (b"garbage", json.dumps(LOOKS_LIKE_AN_EVENT).encode()):
         await served.driver.connection.js.publish(subjects.feature(TWO), garbage)
     await served.driver.save_gate("three", EVERYONE, releasePipelineID="prod-release")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     assert before == ["gate.two.1", "gate.one.1"]
     assert await ids(script) == ["gate.three.1", "gate.two.1", "gate.one.1"]

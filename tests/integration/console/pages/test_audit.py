@@ -9,8 +9,8 @@ from tests.support.consoles import create_api_key
 async def test_the_trail_is_read_filtered_and_exported(served: Served) -> None:
     key = await create_api_key(served.driver, Role.VIEWER, owner="vera")
     await served.driver.save_gate("one")
-    await served.console.backend.features.reached_end()
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.features.catch_up()
+    await served.console.backend.catalogue.catch_up()
 
     async with browsing(served.console.url, key) as browser:
         await browser.get("/audit")

@@ -38,7 +38,7 @@ def text(browser: Browser) -> str:
 async def noticed(served: Served) -> None:
     fields = pipeline(phase("dev", bake_ms=HOUR), phase("staging"), triggerNotice="Is somebody watching?")
     await served.driver.accepted(SavePipeline, pipeline=fields)
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
 
 
 async def test_saving_first_says_what_it_will_do_then_does_it(served: Served) -> None:
@@ -64,7 +64,7 @@ async def attached(served: Served) -> None:
     await noticed(served)
     await served.driver.save_gate("new_checkout", EVERYONE)
     await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
 
 async def test_an_operator_switches_off_past_the_pipeline(served: Served) -> None:
@@ -90,7 +90,7 @@ async def test_an_operator_switches_off_past_the_pipeline(served: Served) -> Non
 async def test_an_editor_is_told_why_it_may_not_go_past_the_pipeline(served: Served) -> None:
     await attached(served)
     key = await create_api_key(served.driver, Role.EDITOR, owner="edna")
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
     async with browsing(served.console.url, key) as browser:
         await browser.get("/features/gate/new_checkout/edit")
         off = {"text": f"{text(browser)}isEnabled: false\n", "revision": field(browser, "revision")}
@@ -107,7 +107,7 @@ async def test_a_freeze_may_be_overridden_with_a_reason_alone(served: Served) ->
     await attached(served)
     freeze = {"name": "night", "from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
     await served.driver.accepted(SaveFreeze, freeze=freeze)
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/features/gate/new_checkout/edit")
         changed = {"text": f"{text(browser)}isEnabled: false\n", "revision": field(browser, "revision")}
@@ -154,12 +154,12 @@ async def test_what_is_not_valid_comes_back_to_be_mended(served: Served) -> None
 
 async def test_nobody_overwrites_what_they_have_not_seen(served: Served) -> None:
     await served.driver.save_gate("dark_mode", EVERYONE)
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/features/gate/dark_mode/edit")
         mine, revision = text(browser), field(browser, "revision")
         await served.driver.save_gate("dark_mode", EVERYONE, description="by ada")
-        await served.console.backend.features.reached_end()
+        await served.console.backend.features.catch_up()
 
         edited = {"text": f"{mine}description: x\n", "revision": revision}
         shown = await browser.post("/drafts/preview", **edited)
@@ -175,7 +175,7 @@ async def test_a_feature_shows_what_is_live_and_how_it_came_to_be(served: Served
     await served.driver.save_gate("base", EVERYONE)
     needs = {"name": "those", "conditions": [{"type": "passes_gate", "targetValue": "base"}]}
     await served.driver.save_gate("dark_mode", needs, description="Dark <colours>")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/features/gate/dark_mode")
@@ -191,7 +191,7 @@ async def test_a_feature_shows_what_is_live_and_how_it_came_to_be(served: Served
 async def test_features_are_searched_and_paged(served: Served) -> None:
     for n in range(3):
         await served.driver.save_gate(f"gate_{n}")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/features?q=GATE_1")
@@ -205,7 +205,7 @@ async def test_features_are_searched_and_paged(served: Served) -> None:
 
 async def test_a_feature_is_archived_after_a_question(served: Served) -> None:
     await served.driver.save_gate("dark_mode", EVERYONE)
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/features/gate/dark_mode/archive")
@@ -220,8 +220,8 @@ async def test_a_viewer_sees_why_nothing_can_be_edited_and_is_refused(served: Se
     await noticed(served)
     await served.driver.save_gate("dark_mode", EVERYONE)
     key = await create_api_key(served.driver, Role.VIEWER, owner="vera")
-    await served.console.backend.catalogue.reached_end()
-    await served.console.backend.features.reached_end()
+    await served.console.backend.catalogue.catch_up()
+    await served.console.backend.features.catch_up()
 
     async with browsing(served.console.url, key) as browser:
         await browser.get("/features/gate/dark_mode")
@@ -269,7 +269,7 @@ async def test_a_pipeline_is_edited_as_a_form(served: Served) -> None:
 async def test_a_pipeline_that_runs_names_what_runs_and_is_not_edited(served: Served) -> None:
     await noticed(served)
     await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/pipelines/prod-release")

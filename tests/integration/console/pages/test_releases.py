@@ -21,7 +21,7 @@ async def release(served: Served, *phases: dict[str, object]) -> None:
         SavePipeline, pipeline=pipeline(*(phases or (phase("dev", bake_ms=HOUR), phase("staging"))))
     )
     await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
 
 async def test_the_overview_shows_active_releases_and_regions(served: Served) -> None:
@@ -94,7 +94,7 @@ async def test_an_action_for_a_phase_that_is_over_is_refused(served: Served) -> 
 async def test_what_a_person_may_not_do_is_not_offered_and_says_why(served: Served) -> None:
     await release(served)
     key = await create_api_key(served.driver, Role.VIEWER, owner="vera")
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
 
     async with browsing(served.console.url, key) as browser:
         await browser.get(f"/triggers/{TRIGGER}")
@@ -110,7 +110,7 @@ async def test_what_a_person_may_not_do_is_not_offered_and_says_why(served: Serv
 async def test_a_paused_release_says_how_much_of_the_bake_is_left(served: Served) -> None:
     await release(served)
     await served.driver.act(PauseTrigger, TRIGGER)
-    await served.console.backend.features.reached_end()
+    await served.console.backend.features.catch_up()
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get(f"/triggers/{TRIGGER}")
@@ -125,7 +125,7 @@ async def test_a_freeze_is_told_and_can_be_overridden_with_a_reason(served: Serv
     await release(served, phase("dev", bake_ms=HOUR), phase("staging", bake_ms=HOUR))
     freeze = {"name": "night", "from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
     await served.driver.accepted(SaveFreeze, freeze=freeze)
-    await served.console.backend.catalogue.reached_end()
+    await served.console.backend.catalogue.catch_up()
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get(f"/triggers/{TRIGGER}/skip")

@@ -44,8 +44,10 @@ async def edge_of(broker: Broker, folder: Path, key: str, **settings: Any) -> As
 
 
 @asynccontextmanager
-async def both_roads(driver: Driver, broker: Broker, folder: Path) -> AsyncIterator[tuple[Client, Client]]:
-    """Give a client over NATS, and one over an edge."""
+async def both_transports(
+    driver: Driver, broker: Broker, folder: Path
+) -> AsyncIterator[tuple[Client, Client]]:
+    """Yield a client over NATS, and one over an edge."""
     key = await create_key(driver, region="dev")
     async with (
         edge_of(broker, folder, key) as edge,
@@ -112,12 +114,12 @@ async def test_a_client_of_an_edge_follows_a_release_and_its_rollback(broker: Br
             await follow_a_release_and_its_rollback(driver, client)
 
 
-async def test_both_roads_give_the_same_answers(broker: Broker, tmp_path: Path) -> None:
+async def test_both_transports_give_the_same_answers(broker: Broker, tmp_path: Path) -> None:
     async with system(broker) as driver:
         limits = {"kind": "DynamicConfig", "name": "limits", "defaultValue": {"max": 3}}
         await driver.accepted(SaveFeature, feature=limits)
         await driver.act(RollOutTrigger, await release(driver))
-        async with both_roads(driver, broker, tmp_path) as (direct, over_edge):
+        async with both_transports(driver, broker, tmp_path) as (direct, over_edge):
             for name in ("checkout", "limits"):
                 await eventually(partial(has, direct, name), f"{name} is there")
                 await eventually(partial(agree, direct, over_edge, name), f"both say the same of {name}")
@@ -127,10 +129,10 @@ async def test_both_roads_give_the_same_answers(broker: Broker, tmp_path: Path) 
             assert over_edge.get_config(ADA, "limits").get_int("max") == 3
 
 
-async def test_an_archived_feature_is_gone_over_both_roads(broker: Broker, tmp_path: Path) -> None:
+async def test_an_archived_feature_is_removed_over_both_transports(broker: Broker, tmp_path: Path) -> None:
     async with system(broker) as driver:
         await driver.save_gate("checkout", EVERYONE)
-        async with both_roads(driver, broker, tmp_path) as clients:
+        async with both_transports(driver, broker, tmp_path) as clients:
             for client in clients:
                 await eventually(partial(client.check_gate, ADA, "checkout"), "the gate is there")
 
@@ -141,7 +143,7 @@ async def test_an_archived_feature_is_gone_over_both_roads(broker: Broker, tmp_p
 
 
 @pytest.mark.parametrize("name", ["checkout", "gate.checkout", "limits"])
-def test_before_anything_is_known_answers_are_false_and_empty(name: str) -> None:
+def test_without_rules_answers_are_false_and_empty(name: str) -> None:
     client = Client("dev", url="nats://127.0.0.1:9")
 
     assert client.check_gate(ADA, name) is False
@@ -151,9 +153,7 @@ def test_before_anything_is_known_answers_are_false_and_empty(name: str) -> None
     client.close()
 
 
-async def test_the_disk_answers_while_the_broker_is_away_and_then_the_broker_does(
-    broker: Broker, tmp_path: Path
-) -> None:
+async def test_rules_on_disk_answer_until_the_broker_is_back(broker: Broker, tmp_path: Path) -> None:
     async with system(broker) as driver:
         await driver.save_gate("checkout", EVERYONE)
         async with Client("dev", url=broker.url, cache_dir=tmp_path / "cache") as client:
@@ -172,9 +172,7 @@ async def test_the_disk_answers_while_the_broker_is_away_and_then_the_broker_doe
         await asyncio.to_thread(again.close)
 
 
-async def test_the_disk_answers_while_the_edge_is_away_and_a_new_one_goes_on(
-    broker: Broker, tmp_path: Path
-) -> None:
+async def test_rules_on_disk_answer_until_a_new_edge_is_up(broker: Broker, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     async with system(broker) as driver:
         key = await create_key(driver, region="dev")
@@ -238,9 +236,7 @@ async def test_a_key_that_does_not_open_the_region_gives_no_rules_and_one_line(
 
 
 @pytest.mark.parametrize("transport", ["nats", "edge"])
-async def test_a_client_with_nothing_to_do_closes_at_once(
-    broker: Broker, tmp_path: Path, transport: str
-) -> None:
+async def test_an_idle_client_closes_immediately(broker: Broker, tmp_path: Path, transport: str) -> None:
     async with system(broker) as driver:
         key = await create_key(driver, region="dev")
         async with edge_of(broker, tmp_path, key) as edge:
