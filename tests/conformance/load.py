@@ -17,7 +17,7 @@ from tests.conformance.payload import Payload
 
 
 class Loaded:
-    """Evaluates by a payload; returns the rule id beside each value."""
+    """Evaluates by a payload; returns each value with the id of the rule that decided."""
 
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules

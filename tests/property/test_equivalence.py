@@ -10,7 +10,7 @@ from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.pipelines.projection import checksum, project, used_attributes
 from sluiceway.pipelines.segments import Location, remaining_conditions
 from sluiceway.pipelines.spec_changes import needs_release, touched_environments
-from tests.support.builders import HOST, Ledger, a_catalogue, a_config, a_gate, a_phase, a_pipeline
+from tests.support.builders import PROCESS, Ledger, a_catalogue, a_config, a_gate, a_phase, a_pipeline
 
 ENVIRONMENTS = ("development", "staging", "production")
 VALUES = st.sampled_from(("us-west", "eu", "5", "")) | st.integers(-5, 5) | st.booleans()
@@ -55,7 +55,7 @@ def answer(rules: list[dict[str, Any]], place: Location, user: dict[str, Any]) -
     ledger.save(a_gate(*named(rules)))
     document = project(ledger.events[-1], 1, place)
     assert document
-    published = RuleSet(HOST)
+    published = RuleSet(PROCESS)
     published.apply(document)
     return published.gate(user, "checkout")[:2]
 
@@ -143,7 +143,7 @@ def test_nobody_gets_another_answer_in_an_environment_that_a_change_does_not_tou
     for name in ENVIRONMENTS:
         answers = []
         for event in (ledger.events[0], ledger.events[-1]):
-            published = RuleSet(HOST)
+            published = RuleSet(PROCESS)
             document = project(event, 1, Location(name, {}))
             assert document
             published.apply(document)

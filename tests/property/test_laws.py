@@ -36,7 +36,7 @@ from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
 from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Location
-from tests.support.builders import HOST, a_catalogue
+from tests.support.builders import PROCESS, a_catalogue
 
 from .model import Book, Release
 from .strategies import PIPELINES, REGIONS, covers, on
@@ -221,7 +221,7 @@ class Releases(RuleBasedStateMachine):
             assert document is None or document.trigger != trigger, "law 2: a trace"
         if book.release and book.release.id in book.taken_back and book.base == book.base_before:
             assert _specs(book.log[-1], place) == book.specs_before[region], "law 2: not the base"
-        rules = RuleSet(HOST)
+        rules = RuleSet(PROCESS)
         if document:
             rules.apply(document)
         for user in USERS:

@@ -17,7 +17,7 @@ from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
 
 NOW = 1_000_000
 #: A process in which it is `NOW`.
-HOST = ProcessContext(clock=lambda: NOW)
+PROCESS = ProcessContext(clock=lambda: NOW)
 BAKE = 60_000
 EVERYONE: dict[str, Any] = {"name": "everyone", "conditions": [{"type": "public"}]}
 

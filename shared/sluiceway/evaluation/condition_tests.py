@@ -150,7 +150,7 @@ def _lookup(condition: SpecCondition, process: ProcessContext) -> Lookup:
         case "user_bucket":
             return _bucket(condition)
         case "current_time":
-            # The time is no number and has no text: every other operator finds it missing.
+            # For every other operator the time is missing: it is not a number, and has no text.
             is_time = condition.operator in TIME_OPERATORS
             return (lambda user: process.clock()) if is_time else (lambda user: None)
         case "target_app":

@@ -164,7 +164,7 @@ class PatternTranslator:
     def _flags(self, text: str) -> str:
         on, _, off = text[2:-1].partition("-")
         if set(on + off) - set("imsxuU") or "u" in off:
-            raise InvalidPattern(f"{self._pattern!r}: there are no flags {text!r}")
+            raise InvalidPattern(f"{self._pattern!r}: unknown flags {text!r}")
         if text.endswith(":"):
             self._open()
         group = self._groups[-1]

@@ -22,7 +22,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     #: a rule has a condition that this version cannot evaluate
     UNSUPPORTED = "unsupported"
-    #: there is no such feature here
+    #: the feature is unknown here
     UNRECOGNIZED = "unrecognized"
     #: the evaluation failed; the log has the error
     ERROR = "error"

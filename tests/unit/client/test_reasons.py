@@ -11,7 +11,7 @@ from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.evaluation.users import User
 from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Location
-from tests.support.builders import EVERYONE, HOST, Ledger, a_config, a_gate, happened
+from tests.support.builders import EVERYONE, PROCESS, Ledger, a_config, a_gate, happened
 
 DEV = Location("development", {})
 ADA = User("ada", custom={"plan": "pro"})
@@ -22,7 +22,7 @@ PRO = {
 
 
 def answer_of(document: Any, user: User = ADA) -> Evaluation:
-    rules = RuleSet(HOST)
+    rules = RuleSet(PROCESS)
     ledger = Ledger()
     projected = project(happened(ledger.save(document)), 7, DEV)
     assert projected
@@ -56,7 +56,7 @@ def test_nobody_matched_is_the_default() -> None:
 
 @pytest.mark.parametrize("key", ["nothing", "gate.nothing", "dynamic_config.nothing", "gate.", "", "."])
 def test_what_is_not_there_is_not_found(key: str) -> None:
-    answer = evaluate_flag(RuleSet(HOST), ADA, key)
+    answer = evaluate_flag(RuleSet(PROCESS), ADA, key)
 
     assert ERROR_CODES[answer.reason] == "FLAG_NOT_FOUND"
 

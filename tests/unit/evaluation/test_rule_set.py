@@ -12,7 +12,7 @@ from sluiceway.evaluation.bucketing import hash64, percentage_test
 from sluiceway.evaluation.results import Reason
 from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.evaluation.users import unit_id
-from tests.support.builders import HOST
+from tests.support.builders import PROCESS
 
 
 def passes(percentage: float, salt: str, unit: str) -> bool:
@@ -31,7 +31,7 @@ def a_spec(*rules: dict[str, Any], default: Any = False, enabled: bool = True) -
 
 
 def rules_of(kind: FeatureKind, **specs: Any) -> RuleSet:
-    rules = RuleSet(HOST)
+    rules = RuleSet(PROCESS)
     rules.apply(
         RuleDocument.model_validate(
             {
@@ -81,7 +81,7 @@ def test_an_unknown_condition_is_unsupported_and_never_an_exception() -> None:
 
 
 def test_an_unknown_feature_is_off_and_empty() -> None:
-    rules = RuleSet(HOST)
+    rules = RuleSet(PROCESS)
 
     assert rules.gate({}, "f") == (False, "", Reason.UNRECOGNIZED, 0, None)
     assert rules.config({}, "f").value == {}

@@ -13,7 +13,7 @@ from sluiceway.pipelines.simulation import simulate_coverage
 from tests.support.builders import (
     BAKE,
     EVERYONE,
-    HOST,
+    PROCESS,
     Ledger,
     a_config,
     a_gate,
@@ -66,7 +66,7 @@ def test_a_phase_with_a_region_condition_covers_that_region_alone() -> None:
 
 def test_a_partly_covered_region_holds_both_with_an_override_between_them() -> None:
     ledger = a_release(a_phase("pro", conditions=[PRO]))
-    rules = RuleSet(HOST)
+    rules = RuleSet(PROCESS)
 
     rules.apply(document(ledger.events[-1], DEV))
 
@@ -79,7 +79,7 @@ def test_a_partly_covered_region_holds_both_with_an_override_between_them() -> N
 def test_a_partly_covered_region_without_a_base_gives_others_nothing() -> None:
     ledger = a_release(a_phase("pro", conditions=[PRO]))
     first = ledger.events[-1].model_copy(update={"feature": ledger.feature.changed(base=None)})
-    rules = RuleSet(HOST)
+    rules = RuleSet(PROCESS)
 
     rules.apply(document(first, DEV))
 
@@ -157,7 +157,7 @@ def test_rules_for_other_environments_and_regions_are_left_out() -> None:
 def test_a_disabled_feature_is_served_without_rules() -> None:
     ledger = Ledger()
     ledger.save(a_gate(EVERYONE, isEnabled=False))
-    rules = RuleSet(HOST)
+    rules = RuleSet(PROCESS)
 
     rules.apply(document(ledger.events[-1], DEV))
 
