@@ -301,7 +301,7 @@ async def test_a_dead_monitor_holds_and_a_new_one_goes_on_counting(broker: Broke
         guardrail = {**ERRORS, "failureLimit": 1_000}
         trigger = await system.release(phase("dev", guardrails=[guardrail]), phase("prod-eu", review=True))
         held = await system.held(trigger)
-        assert "no monitor runs" in held.held[0]
+        assert "no monitor is running" in held.held[0]
 
         async with services(broker.url, schedulers=0, publishers=0, prometheus_url=prometheus.url):
             before = (await system.round(trigger, "dev")).tallies["dev"]
