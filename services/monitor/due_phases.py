@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.contracts.measurements import Round
 from sluiceway.errors import RetryLater
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementView
+from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
+from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.timers import Timers
 
 from .active_guardrails import ActiveGuardrails
@@ -17,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: An action that failed is tried again after this time.
 RETRY_MS = 500
+#: A phase that is still due is checked again after this time.
+RECHECK_MS = 4_000
 
 
 class DuePhase(NamedTuple):
@@ -29,8 +34,9 @@ class DuePhase(NamedTuple):
 class DuePhases:
     """Acts on the newest verdict of each guardrail when the phase of its release becomes due.
 
-    Measurements that come later, while the phase is still due, are acted on by `GuardrailRunner`. Every
-    replica acts: the command has the same id, so that it is applied once.
+    Measurements that come later, while the phase is still due, are acted on by `GuardrailRunner`; this
+    class checks again from time to time, in case a monitor died between a measurement and its action.
+    Every replica acts: the command has the same id, so that it is applied once.
     """
 
     def __init__(
@@ -64,20 +70,26 @@ class DuePhases:
         await self._timers.run()
 
     async def _run_due(self, due: DuePhase) -> None:
+        entry = self._features.get(due.key)
+        if entry is None or entry.sequence != due.sequence:  # a newer event has its own timer
+            return
+        wait_ms = RECHECK_MS
         try:
-            await self._features.catch_up()
-            await self._measurements.catch_up()
-            entry = self._features.get(due.key)
-            if entry and entry.sequence == due.sequence:
-                await self._act(due.key)
+            await self._act(due.key)
         except RetryLater as error:
             log.warning("%s: cannot act on guardrails now, retrying: %s", due.key, error)
-            self._timers.push(self._clock() + RETRY_MS, due)
-        except Exception:  # one feature must not stop the others; the next measurement acts again
+            wait_ms = RETRY_MS
+        except Exception:  # one feature must not stop the others
             log.exception("%s: internal error while acting on guardrails of a due phase", due.key)
+        self._timers.push(self._clock() + wait_ms, due)
 
     async def _act(self, key: FeatureKey) -> None:
+        await self._measurements.catch_up()
         for active in self._guardrails.of_feature(key):
             round_ = self._guardrails.last_round(active)
-            if round_ and self._guardrails.queries(active):
+            if round_ and self._has_action(active, round_) and await self._guardrails.is_due(active):
                 await self._actions.act(active, round_, round_.verdict, is_due=True)
+
+    def _has_action(self, active: ActiveGuardrail, round_: Round) -> bool:
+        action = action_of(round_.verdict, active.guardrail, is_due=True)
+        return action is not None and bool(self._guardrails.queries(active))

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from services.monitor import due_phases
 from services.monitor.active_guardrails import ActiveGuardrails
 from services.monitor.app import run_guardrails
 from services.monitor.clearance import ClearanceResponder
-from services.monitor.due_phases import DuePhases
 from services.monitor.guardrail_actions import GuardrailActions
 from services.monitor.guardrail_runner import GuardrailRunner, QueryPrometheus
 from sluiceway.clock import now_ms
@@ -63,15 +63,16 @@ class MonitoredRelease(NamedTuple):
         views = (self.features, self.measurements, self.guardrails)
         actions = GuardrailActions(commands or self.driver.commands, self.store, None)
         runner = GuardrailRunner(*views, self.store, query, actions, now_ms, workers=1)
-        due_phases = DuePhases(*views, actions, now_ms, workers=1)
+        due = due_phases.DuePhases(*views, actions, now_ms, workers=1)
         async with AsyncExitStack() as stack:
-            await run_guardrails(self.features, runner, due_phases, stack)
+            await run_guardrails(self.features, runner, due, stack)
             yield
 
     async def measured_elsewhere(self, judgement: Judgement = Judgement.SUCCESS) -> None:
         """Store the round of another replica."""
         measurement = Measurement(region="*", query="errors", judgement=judgement, value=0.0, why="0")
-        await self.store.store_round(round_of(self.active, None, [measurement], now_ms()), expected=0)
+        tail = self.measurements.last_sequence(*self.active.key)
+        await self.store.store_round(round_of(self.active, None, [measurement], now_ms()), tail)
         await self.measurements.catch_up()
 
 
@@ -242,6 +243,20 @@ async def test_replicas_act_on_a_due_phase_once(broker: Broker) -> None:
         assert [verdict.action for verdict in verdicts] == ["rollback"]
         history = [logged.event.type for logged in await system.driver.history("checkout")]
         assert history.count(EventType.TRIGGER_ROLLED_BACK) == 1
+
+
+async def test_a_measurement_of_a_due_phase_that_a_dead_monitor_did_not_act_on_is_acted_on(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_phases, "RECHECK_MS", 100)
+    async with monitored(broker, bake_ms=0, onInconclusive="rollback", **UNDECIDED) as system:
+        await system.measured_elsewhere(Judgement.SUCCESS)
+        async with system.measuring(never_asked):
+            await _held(system)
+
+            await system.measured_elsewhere(Judgement.INCONCLUSIVE)
+
+            await system.driver.reaches(TRIGGER, TriggerStatus.ROLLED_BACK)
 
 
 async def test_clearance_is_answered_without_a_command(broker: Broker) -> None:
