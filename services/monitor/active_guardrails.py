@@ -76,7 +76,7 @@ class ActiveGuardrails:
         return stored.round if stored and stored.round.since_ms == active.since_ms else None
 
     async def is_due(self, active: ActiveGuardrail) -> bool:
-        """Return whether the guardrail's release may leave a phase now, by the newest event in the log.
+        """Return whether the bake of the guardrail's release is over, by the newest event in the log.
 
         `RetryLater` if the log cannot be read.
         """

@@ -160,7 +160,7 @@ def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
         queue=subjects.MONITOR_QUEUE,
         max_workers=settings.guardrail_workers,
         title=subjects.CLEARANCE,
-        description="Request-reply: may this trigger leave this phase? No answer is no clearance.",
+        description="Request-reply: may this trigger leave this phase? Without an answer it is held.",
     )
     async def answer(request: ClearanceRequest) -> Clearance:
         """Return what holds a phase."""

@@ -79,7 +79,7 @@ class Prometheus(Child):
         await eventually(self._is_ready, f"Prometheus is ready; its log: {self._log}", READY_SECONDS)
 
     async def value(self, query: str) -> float | None:
-        """Return the value of a query's first series; None if there is no series."""
+        """Return the value of a query's first series; None without one."""
         found = await self._get("query", query=query)
         return float(found["result"][0]["value"][1]) if found and found["result"] else None
 
