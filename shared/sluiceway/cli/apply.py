@@ -23,13 +23,12 @@ from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Outcome, Refusal, Reply
 from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection
-from ..messaging.feature_log import FeatureLog
 from ..pipelines.catalogue_decisions import CatalogueDecision, PutDocument, decide_catalogue
 from ..pipelines.decide import decide
 from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
 from ..views import describe_override, phase_status
-from .current_state import read_catalogue, read_references, read_usage
+from .current_state import read_catalogue, read_feature, read_references, read_usage
 from .document_files import Document
 
 #: `kind` in a document → the noun in messages.
@@ -116,7 +115,6 @@ async def preview_documents(
     The functions that decide are those of the scheduler. Each document is decided on the state that the
     documents before it would leave.
     """
-    feature_log = FeatureLog(connection, "/sluiceway/cli")
     catalogue, usage = await read_catalogue(connection), await read_usage(connection)
     catalogue = replace(catalogue, references=await read_references(connection))
     states: dict[FeatureKey, Feature | None] = {}
@@ -125,8 +123,7 @@ async def preview_documents(
         if isinstance(command, SaveFeature):
             key = command.key
             if key not in states:
-                tail = await feature_log.tail(key)
-                states[key] = tail.logged.event.feature if tail.logged else None
+                states[key] = await read_feature(connection, *key)
             decision = decide(states[key], command, now_ms(), catalogue)
             if isinstance(decision, FeatureEvent):
                 states[key] = decision.feature

@@ -32,16 +32,16 @@ GateOrConfig = Annotated[
 @command(app, "environments", "sluiceway get environments --json")
 async def environments(session: CliSession, name: NameArgument = None) -> None:
     """Show the environments."""
-    found = (await read_catalogue(session.connection)).environments
+    environments = (await read_catalogue(session.connection)).environments
     rows = [
         (e.name, "yes" if e.is_production else "", "yes" if e.requires_release_pipeline else "no")
-        for e in found.values()
+        for e in environments.values()
     ]
     _show(
         session,
         "environment",
         name,
-        {key: value.to_jsonable() for key, value in found.items()},
+        {key: value.to_jsonable() for key, value in environments.items()},
         ("environment", "production", "requires a pipeline"),
         rows,
     )
@@ -50,11 +50,11 @@ async def environments(session: CliSession, name: NameArgument = None) -> None:
 @command(app, "regions", "sluiceway get regions;  sluiceway get regions prod-eu --json")
 async def regions(session: CliSession, name: NameArgument = None) -> None:
     """Show the regions, and the edges and clients that follow their rules now."""
-    found = (await read_catalogue(session.connection)).regions
+    regions = (await read_catalogue(session.connection)).regions
     live = await read_reports(session.connection)
     documents = {
         key: {**region.to_jsonable(), "instances": [report.to_jsonable() for report in live.get(key, ())]}
-        for key, region in found.items()
+        for key, region in regions.items()
     }
     rows = [
         (
@@ -63,7 +63,7 @@ async def regions(session: CliSession, name: NameArgument = None) -> None:
             ", ".join(f"{key}={value}" for key, value in region.attributes.items()),
             ", ".join(f"{report.instance} (at {report.sequence})" for report in live.get(region.name, ())),
         )
-        for region in found.values()
+        for region in regions.values()
     ]
     _show(session, "region", name, documents, ("region", "environment", "attributes", "followed by"), rows)
 
@@ -71,7 +71,7 @@ async def regions(session: CliSession, name: NameArgument = None) -> None:
 @command(app, "pipelines", "sluiceway get pipelines;  sluiceway get pipelines prod-release --json")
 async def pipelines(session: CliSession, name: NameArgument = None) -> None:
     """Show the pipelines."""
-    found = (await read_catalogue(session.connection)).pipelines
+    pipelines = (await read_catalogue(session.connection)).pipelines
     rows = [
         (
             pipeline.id,
@@ -80,9 +80,9 @@ async def pipelines(session: CliSession, name: NameArgument = None) -> None:
                 for phase in pipeline.phases
             ),
         )
-        for pipeline in found.values()
+        for pipeline in pipelines.values()
     ]
-    documents = {key: pipeline.to_jsonable() for key, pipeline in found.items()}
+    documents = {key: pipeline.to_jsonable() for key, pipeline in pipelines.items()}
     _show(session, "pipeline", name, documents, ("pipeline", "phases"), rows)
 
 
@@ -95,10 +95,10 @@ def _review(phase: Phase) -> str:
 @command(app, "freezes", "sluiceway get freezes;  sluiceway get freezes weekends --json")
 async def freezes(session: CliSession, name: NameArgument = None) -> None:
     """Show the freezes: when and where no phase starts, and which are active now."""
-    found = (await read_catalogue(session.connection)).freezes
+    freezes = (await read_catalogue(session.connection)).freezes
     now = now_ms()
     documents, rows = {}, []
-    for freeze in found.values():
+    for freeze in freezes.values():
         is_on, change = open_window(freeze, now) is not None, next_change_ms(freeze, now)
         documents[freeze.name] = {**freeze.to_jsonable(), "isOn": is_on, "nextChangeMs": change}
         rows.append(
@@ -137,8 +137,8 @@ async def triggers(session: CliSession, name: NameArgument = None) -> None:
         feature, trigger = await find_trigger(session, name)
         session.print_result(trigger_view(feature, trigger), lambda: _trigger_table([(feature, trigger)]))
         return
-    found = [(f, f.trigger) for f in await read_features(session.connection) if f.trigger]
-    session.print_result([trigger_view(f, t) for f, t in found], lambda: _trigger_table(found))
+    releases = [(f, f.trigger) for f in await read_features(session.connection) if f.trigger]
+    session.print_result([trigger_view(f, t) for f, t in releases], lambda: _trigger_table(releases))
 
 
 @command(
@@ -158,24 +158,24 @@ async def rules(
         session.print_result(document.to_jsonable(), lambda: _rule_table([document]))
         return
     await _check_region(session, region)
-    found = await read_rules(session.connection, region)
-    session.print_result([document.to_jsonable() for document in found], lambda: _rule_table(found))
+    documents = await read_rules(session.connection, region)
+    session.print_result([document.to_jsonable() for document in documents], lambda: _rule_table(documents))
 
 
 async def find_rules(session: CliSession, region: str, name: str, is_gate: bool | None) -> RuleDocument:
     """Return the rules of a feature in a region; `CommandFailed` if there are none, or two kinds."""
     await _check_region(session, region)
     kinds = {None: tuple(FeatureKind), True: (FeatureKind.GATE,), False: (FeatureKind.DYNAMIC_CONFIG,)}
-    found = [
+    documents = [
         document
         for document in await read_rules(session.connection, region)
         if document.name == name and document.kind in kinds[is_gate]
     ]
-    if not found:
+    if not documents:
         raise CommandFailed(f"region {region} has no rules of {name!r}")
-    if len(found) > 1:
+    if len(documents) > 1:
         raise CommandFailed(f"{name} is both a gate and a dynamic config; use --gate or --config")
-    return found[0]
+    return documents[0]
 
 
 async def find_trigger(session: CliSession, trigger_id: str) -> tuple[Feature, Trigger]:
@@ -214,7 +214,7 @@ def _describe_now(is_on: bool, change: int | None, now: int) -> str:
 
 
 async def _show_features(session: CliSession, kind: FeatureKind, name: str | None) -> None:
-    found = [f for f in await read_features(session.connection) if f.kind is kind]
+    features = [f for f in await read_features(session.connection) if f.kind is kind]
     rows = [
         (
             f.name,
@@ -223,11 +223,11 @@ async def _show_features(session: CliSession, kind: FeatureKind, name: str | Non
             f.release_pipeline_id or "",
             f.active_trigger.id if f.active_trigger else "",
         )
-        for f in found
+        for f in features
     ]
     noun = NOUNS[kind]
     columns = (noun, "status", "version", "pipeline", "trigger")
-    _show(session, noun, name, {f.name: feature_view(f) for f in found}, columns, rows)
+    _show(session, noun, name, {f.name: feature_view(f) for f in features}, columns, rows)
 
 
 def _show(
@@ -256,18 +256,19 @@ def check_known(noun: str, name: str, known: Collection[str]) -> None:
         raise CommandFailed(f"unknown {noun} {name!r} (known: {', '.join(sorted(known)) or 'none'})")
 
 
-def _rule_table(found: Sequence[RuleDocument]) -> Table:
+def _rule_table(documents: Sequence[RuleDocument]) -> Table:
     columns = ("feature", "revision", "released by", "reverted", "bytes")
     rows = [
-        (str(d.key), str(d.revision), d.trigger or "", d.reverted or "", f"{len(d.to_json())}") for d in found
+        (str(d.key), str(d.revision), d.trigger or "", d.reverted or "", f"{len(d.to_json())}")
+        for d in documents
     ]
     return table(columns, rows)
 
 
-def _trigger_table(found: Sequence[tuple[Feature, Trigger]]) -> Table:
+def _trigger_table(releases: Sequence[tuple[Feature, Trigger]]) -> Table:
     columns = ("trigger", "status", "phase", "bake ends in", "started", "by")
     rows = []
-    for _, trigger in found:
+    for _, trigger in releases:
         is_active = trigger.status.is_active
         left = format_duration(max(0, trigger.due_ms - now_ms())) if trigger.due_ms else ""
         phase = trigger.current_run.phase.id if is_active else ""

@@ -86,11 +86,12 @@ async def _follow(session: CliSession, screen: "_Screen", until_ended: str | Non
 class _Screen:
     """The state of releases and regions. It is drawn live on a terminal, else printed as lines."""
 
-    def __init__(self, session: CliSession, only: str | None) -> None:
+    def __init__(self, session: CliSession, trigger_id: str | None) -> None:
         self.triggers: dict[str, Trigger] = {}
         self.live: Live | None = None
         self._session = session
-        self._only = only
+        #: Shows only this trigger; None: all.
+        self._trigger_id = trigger_id
         self._rounds: dict[GuardrailKey, Round] = {}
         self._reports: dict[str, AppliedReport] = {}
         self._changed = asyncio.Event()
@@ -101,14 +102,14 @@ class _Screen:
             trigger = entry.event.feature.trigger
         except Rejected:  # not a valid event; keep the previous state
             return
-        if trigger and self._only in (None, trigger.id):
+        if trigger and self._trigger_id in (None, trigger.id):
             self.triggers[trigger.id] = trigger
         self._changed.set()
 
     def on_event(self, entry: FeatureEntry) -> None:
         self.add(entry)
         event, trigger = entry.event, entry.event.feature.trigger
-        if self._only and (trigger is None or trigger.id != self._only):
+        if self._trigger_id and (trigger is None or trigger.id != self._trigger_id):
             return
         if self._session.as_json:
             self._print(event.model_dump_json())
@@ -126,19 +127,19 @@ class _Screen:
             return
         for change in report.changes:
             key = FeatureKey(change.kind, change.name)
-            if self._only is None or key == feature_of(self._only):
+            if self._trigger_id is None or key == feature_of(self._trigger_id):
                 what = f"{key} revision {change.revision} after {change.after_ms:.0f} ms"
                 self._print(f"{rfc3339(report.time_ms)} {report.region} applied {what}")
 
     def on_round(self, stored: StoredRound) -> None:
         round_ = stored.round
-        if self._only in (None, round_.trigger):
+        if self._trigger_id in (None, round_.trigger):
             self._rounds[GuardrailKey(round_.trigger, round_.phase_id, round_.guardrail)] = round_
 
     def on_verdict(self, record: Record) -> None:
         change = VerdictChanged.model_validate_json(record.data, extra="ignore")
         is_new = now_ms() - change.time_ms < SHOW_ENDED_MS
-        if self.live or not is_new or self._only not in (None, change.trigger):
+        if self.live or not is_new or self._trigger_id not in (None, change.trigger):
             return
         if self._session.as_json:
             self._print(json.dumps({"type": "guardrail_verdict", **change.to_jsonable()}))
@@ -153,9 +154,8 @@ class _Screen:
             sys.stdout.flush()
         except BrokenPipeError:
             self._is_output_closed = True
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # or Python prints an error at exit
+            # Python flushes stdout at exit, and would print an error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     async def until_ended(self, trigger: str | None) -> None:
         """Draw until the trigger has ended, or forever without one.

@@ -1,4 +1,4 @@
-"""The embedded broker as a process: its port, its data, its lock, its end."""
+"""The embedded broker as a process: its port, its data, its lock, and how it stops."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ with EmbeddedBroker(pathlib.Path(sys.argv[1])) as broker:
 """
 
 
-async def test_a_killed_broker_comes_back_at_the_same_port_with_its_data(tmp_path: Path) -> None:
+async def test_a_killed_broker_restarts_at_the_same_port_with_its_data(tmp_path: Path) -> None:
     with EmbeddedBroker(tmp_path) as broker:
         url = broker.url
         async with connected(BrokerSettings(nats_url=url), "tests") as connection:
@@ -40,7 +40,7 @@ async def test_a_killed_broker_comes_back_at_the_same_port_with_its_data(tmp_pat
             assert (await connection.js.get_msg("KEPT", 1)).data == b"a message"
 
 
-def test_a_later_broker_in_the_same_folder_takes_the_same_port(tmp_path: Path) -> None:
+def test_the_next_broker_in_the_same_folder_uses_the_same_port(tmp_path: Path) -> None:
     with EmbeddedBroker(tmp_path) as earlier:
         url = earlier.url
 
@@ -48,7 +48,7 @@ def test_a_later_broker_in_the_same_folder_takes_the_same_port(tmp_path: Path) -
         assert later.url == url
 
 
-def test_a_port_that_somebody_took_meanwhile_is_left_to_them(tmp_path: Path) -> None:
+def test_a_port_that_is_in_use_by_now_is_replaced_by_another(tmp_path: Path) -> None:
     with EmbeddedBroker(tmp_path) as earlier:
         port = int(earlier.url.rsplit(":", 1)[1])
 
@@ -56,7 +56,7 @@ def test_a_port_that_somebody_took_meanwhile_is_left_to_them(tmp_path: Path) -> 
         assert later.url != earlier.url
 
 
-def test_a_given_port_that_is_taken_is_a_clear_error_and_leaves_no_lock(tmp_path: Path) -> None:
+def test_a_requested_port_that_is_in_use_is_an_error_and_leaves_no_lock(tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -67,7 +67,9 @@ def test_a_given_port_that_is_taken_is_a_clear_error_and_leaves_no_lock(tmp_path
         assert broker.url == f"nats://{HOST}:{port}"
 
 
-def test_a_second_broker_in_the_same_folder_is_refused_and_told_who_is_there(tmp_path: Path) -> None:
+def test_a_second_broker_in_the_same_folder_is_refused_with_the_process_id_of_the_first(
+    tmp_path: Path,
+) -> None:
     with EmbeddedBroker(tmp_path) as first:
         with pytest.raises(Misconfigured, match=f"process {os.getpid()};"), EmbeddedBroker(tmp_path):
             pass
