@@ -191,7 +191,7 @@ async def test_the_command_line_acts_with_a_keys_credentials(secured: Secured) -
     everybodys = await cli.refused("get", "triggers")
 
     assert mine.line.startswith("bea may not approve")
-    assert "the broker does not let these credentials do this (publish to" in everybodys.line
+    assert "the broker does not allow these credentials to do this (publish to" in everybodys.line
 
 
 async def test_a_group_counts_only_where_it_is_vouched_for(secured: Secured) -> None:
