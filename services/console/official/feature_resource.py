@@ -6,7 +6,6 @@ from typing import Any, Generic, TypeVar
 
 from fastapi import HTTPException, Request
 
-from sluiceway.cli.edits import document_of
 from sluiceway.contracts.commands import ArchiveFeature, SaveFeature
 from sluiceway.contracts.conditions import ConditionType
 from sluiceway.contracts.events import FeatureEvent
@@ -14,6 +13,7 @@ from sluiceway.contracts.feature import Feature, Spec
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.models import WireModel
+from sluiceway.pipelines.feature_documents import authored_document
 
 from ..backend import ConsoleBackend
 from ..creators import Creation
@@ -153,7 +153,7 @@ class FeatureResource(Generic[View]):
     def _live(self, name: str) -> dict[str, Any]:
         """Return a feature as it is live, as its author would write it."""
         _, feature = self._entry(name)
-        return document_of(feature, KINDS[self.kind], name, None, no_pipeline=False, description=None)
+        return authored_document(feature).to_jsonable()
 
     def _entry(self, name: str) -> tuple[Any, Feature]:
         entry = self.backend.features.get(self._key(name))

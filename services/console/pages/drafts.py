@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from sluiceway.cli.edits import document_of
 from sluiceway.contracts.commands import Command, SaveFeature, SavePipeline
 from sluiceway.contracts.durations import format_duration, parse_duration
 from sluiceway.contracts.events import EventType, FeatureEvent
@@ -18,6 +17,7 @@ from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.pipelines.catalogue_decisions import CatalogueDecision, PutDocument
 from sluiceway.pipelines.decision import Decision
+from sluiceway.pipelines.feature_documents import authored_document
 from sluiceway.pipelines.segments import Extent
 from sluiceway.pipelines.simulation import simulate_coverage
 from sluiceway.pipelines.spec_changes import spec_of
@@ -32,11 +32,6 @@ MODELS: Mapping[str, type[Document]] = {
     "DynamicConfig": DynamicConfig,
     "Segment": Segment,
     "ReleasePipeline": Pipeline,
-}
-KINDS = {
-    FeatureKind.GATE: "FeatureGate",
-    FeatureKind.DYNAMIC_CONFIG: "DynamicConfig",
-    FeatureKind.SEGMENT: "Segment",
 }
 #: Lengths of time that people write as `30m`.
 DURATIONS = {
@@ -184,12 +179,7 @@ def _save_options(
 
 def text_of_feature(feature: Feature) -> str:
     """Return a feature as it is live, as its author would write it."""
-    kind = KINDS[feature.kind]
-    written = document_of(feature, kind, feature.name, None, no_pipeline=False, description=None)
-    if feature.base and feature.kind is FeatureKind.SEGMENT:
-        written = {**written, "ids": list(feature.base.ids)}
-        written.pop("defaultValue", None)
-    return dump_yaml(_tidy(MODELS[kind].model_validate(written)))
+    return dump_yaml(_tidy(authored_document(feature)))
 
 
 def text_of_pipeline(pipeline: Pipeline) -> str:

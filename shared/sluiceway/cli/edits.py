@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 from ..contracts.conditions import ConditionType
-from ..contracts.feature import ConfigRule, Feature, Spec
+from ..contracts.feature import ConfigRule, Feature
+from ..pipelines.feature_documents import authored_document
 from .session import CommandFailed
 
 RULE_NAME = "set"
@@ -29,24 +30,12 @@ def document_of(
         raise CommandFailed("--pipeline attaches and --no-pipeline detaches; give one of them")
     document: dict[str, Any] = {"kind": kind, "name": name, "rules": []}
     if feature:
-        document["releasePipelineID"] = feature.release_pipeline_id
-    if feature and feature.base:
-        document.update(_authored(feature.base, kind))
+        document = authored_document(feature).to_jsonable()
     if pipeline or no_pipeline:
         document["releasePipelineID"] = None if no_pipeline else pipeline
     if description is not None:
         document["description"] = description
     return document
-
-
-def _authored(spec: Spec, kind: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "isEnabled": spec.is_enabled,
-        "description": spec.description,
-        "idType": spec.id_type,
-        "rules": [rule.to_jsonable() for rule in spec.rules],
-    }
-    return fields if kind == "FeatureGate" else {**fields, "defaultValue": spec.default_value}
 
 
 def segment(environments: list[str] | None, where: list[str] | None) -> dict[str, Any]:
