@@ -1,6 +1,6 @@
 """`/api/v1/triggers`: releases with what watches them; `/api/v1/alerts`: what became of alerts."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 
@@ -9,7 +9,7 @@ from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import Name, TriggerId, feature_of
 from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.contracts.models import WireModel
-from sluiceway.views import trigger_view
+from sluiceway.trigger_view import TriggerView, trigger_view
 
 from ..dependencies import Backend, Caller
 from ..errors import READING, READING_ONE
@@ -23,7 +23,7 @@ ALERTS_MAX = 500
 class ReleaseList(WireModel):
     """One page of releases, the newest change first, in the form of the command line's `--json`."""
 
-    data: list[dict[str, Any]]
+    data: list[TriggerView]
     total: int
 
 

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from sluiceway.contracts.commands import SaveFeature
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, Name
 from sluiceway.contracts.replies import Refusal, RefusalCode
+from sluiceway.feature_summary import feature_status
 from sluiceway.pipelines.references import feature_references, users_of
-from sluiceway.views import status_of
 
 from ..dependencies import Backend
 from ..limits import Page
@@ -43,7 +43,7 @@ async def list_features(
     return render(
         request,
         "features.html",
-        rows=[(feature, status_of(feature)) for feature in shown],
+        rows=[(feature, feature_status(feature)) for feature in shown],
         count=len(found),
         q=q,
         kind=kind,
@@ -67,7 +67,7 @@ async def show(
         request,
         "feature.html",
         feature=feature,
-        status=status_of(feature),
+        status=feature_status(feature),
         rules=[(rule.name, describe_rule(rule)) for rule in feature.base.rules] if feature.base else [],
         text=text,
         entries=timeline(log[-HISTORY_MAX:], []),

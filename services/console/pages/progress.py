@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from sluiceway.contracts.feature import PhaseRun, Trigger, TriggerStatus
-from sluiceway.views import phase_status
+from sluiceway.trigger_view import phase_status
 
 #: Status → class of the style sheet.
 LOOKS = {

@@ -14,7 +14,7 @@ from sluiceway.contracts.identity import MONITOR
 from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.messaging.feature_log import LoggedEvent
 from sluiceway.pipelines.segments import Extent, Location, coverage
-from sluiceway.views import phase_status
+from sluiceway.trigger_view import phase_status
 
 from ..backend import ConsoleBackend
 from .describe import describe_segment

@@ -8,7 +8,8 @@ from ..contracts.commands import ArchiveFeature, SaveFeature
 from ..contracts.feature import DynamicConfig, Feature, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.replies import Outcome, Reply
-from ..views import NOUNS, describe_override
+from ..feature_summary import NOUNS
+from ..trigger_view import describe_override
 from . import snapshots
 from .apply import summary
 from .edits import document_of, json_object, kept, segment, with_rule

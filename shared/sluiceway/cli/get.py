@@ -15,9 +15,10 @@ from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKind, TriggerId, feature_of
 from ..contracts.pipeline import Phase
 from ..contracts.rule_document import RuleDocument
+from ..feature_summary import NOUNS, feature_status, feature_summary
 from ..messaging.feature_log import FeatureLog
 from ..pipelines.freezes import describe_windows, next_change_ms, open_window
-from ..views import NOUNS, feature_view, status_of, trigger_view
+from ..trigger_view import trigger_view
 from . import snapshots
 from .session import CliSession, CommandFailed, command
 
@@ -130,10 +131,12 @@ async def triggers(session: CliSession, name: Named = None) -> None:
     """Show the newest trigger of each feature; with an id, also an older one."""
     if name is not None:
         feature, trigger = await find_trigger(session, name)
-        session.show(trigger_view(feature, trigger), lambda: _trigger_table([(feature, trigger)]))
+        session.show(
+            trigger_view(feature, trigger).to_jsonable(), lambda: _trigger_table([(feature, trigger)])
+        )
         return
     found = [(f, f.trigger) for f in await snapshots.features(session.connection) if f.trigger]
-    session.show([trigger_view(f, t) for f, t in found], lambda: _trigger_table(found))
+    session.show([trigger_view(f, t).to_jsonable() for f, t in found], lambda: _trigger_table(found))
 
 
 @command(
@@ -211,7 +214,7 @@ async def _features(session: CliSession, kind: FeatureKind, name: str | None) ->
     rows = [
         (
             f.name,
-            status_of(f),
+            feature_status(f),
             str(f.base.version) if f.base else "",
             f.release_pipeline_id or "",
             f.active_trigger.id if f.active_trigger else "",
@@ -220,7 +223,7 @@ async def _features(session: CliSession, kind: FeatureKind, name: str | None) ->
     ]
     noun = NOUNS[kind]
     columns = (noun, "status", "version", "pipeline", "trigger")
-    _show(session, noun, name, {f.name: feature_view(f) for f in found}, columns, rows)
+    _show(session, noun, name, {f.name: feature_summary(f).to_jsonable() for f in found}, columns, rows)
 
 
 def _show(

@@ -24,7 +24,7 @@ from ..contracts.measurements import Round, VerdictChanged
 from ..contracts.replies import Outcome
 from ..messaging.feature_log import FeatureLog
 from ..messaging.measurement_store import MeasurementStore
-from ..views import describe_override, trigger_view
+from ..trigger_view import describe_override, trigger_view
 from .apply import summary
 from .get import find_trigger, table
 from .guardrail_table import guardrail_table, newest
@@ -140,4 +140,4 @@ async def _act(
     moved = reply.feature.trigger
     where = summary(reply.feature) if moved.status.is_active else f"{moved.id} {moved.status}"
     text = where if reply.outcome is Outcome.ACCEPTED else reply.message or ""
-    session.show(trigger_view(reply.feature, moved), text)
+    session.show(trigger_view(reply.feature, moved).to_jsonable(), text)
