@@ -20,6 +20,7 @@ from sluiceway.pipelines.catalogue_decisions import CatalogueDecision, decide_ca
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision
 
+from .audit import AuditLog
 from .creators import Creators
 from .errors import CommandRefused
 from .event_stream import EventStream
@@ -33,7 +34,6 @@ class ConsoleBackend:
     """Reads from memory, acts by commands. Nothing is decided or stored here."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
         self.log = FeatureLog(connection, SOURCE)
         self.features = FeatureView(connection, self.log)
         self.catalogue = CatalogueView(connection)
@@ -42,6 +42,7 @@ class ConsoleBackend:
         self.features.on_change = self.changes.take_feature
         self.catalogue.on_change = self.changes.take_document
         self.regions.on_change = self.changes.take_region
+        self.audit = AuditLog(connection, self.features, self.catalogue)
         self.creators = Creators(self.log, self.features)
         self.releases = ReleaseIndex(connection, self.log, self.features)
         self.measured = MeasurementStore(connection, SOURCE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.console.api import audit_routes
+from services.console import audit
 from sluiceway.contracts.commands import AbortTrigger, PauseTrigger, SavePipeline
 from tests.integration.console.conftest import Served
 from tests.support.brokers import Broker
@@ -145,7 +145,7 @@ async def test_the_trail_tells_who_did_what_newest_first(served: Served) -> None
 async def test_pages_of_the_trail_stay_while_more_is_written(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_routes, "WINDOW", 4)
+    monkeypatch.setattr(audit, "WINDOW", 4)
     for n in range(10):
         await served.driver.save_gate(f"gate_{n}")
     await served.console.backend.features.reached_end()

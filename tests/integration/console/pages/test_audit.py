@@ -22,6 +22,6 @@ async def test_the_trail_is_read_filtered_and_exported(served: Served) -> None:
         lines = await browser.get("/api/v1/audit/export?log=catalogue")
 
     assert "gate.one" in features
-    assert "Nothing here." in nobody
+    assert "No changes found." in nobody
     assert "pipeline.prod-release" in catalogue
     assert "save_pipeline" in lines.text
