@@ -13,12 +13,12 @@ from sluiceway.service import Service
 
 from . import api, official, pages
 from .authentication import Authentication, KeyVerifier
-from .backend import BackendHolder, ConsoleBackend
+from .backend import BackendProvider, ConsoleBackend
 from .bootstrap import create_first_key
 from .errors import add_error_handlers
 from .limits import RateLimiter
 from .middleware import ResponseGuard
-from .oidc import provider_of
+from .oidc import identity_provider
 from .pages.renderer import error_page
 from .pages.session import SignInRequired, redirect_to_sign_in
 from .request_metrics import RequestMetrics
@@ -35,8 +35,8 @@ class Console(Service):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.backend_holder = BackendHolder()
-        self.pages = RequestMetrics(build(settings, self.backend_holder))
+        self.backend_provider = BackendProvider()
+        self.pages = RequestMetrics(build(settings, self.backend_provider))
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Follow the log, the catalogue and the regions; then let everybody in."""
@@ -47,10 +47,10 @@ class Console(Service):
             await view.caught_up()
         await stack.enter_async_context(backend.changes)
         await create_first_key(backend, self.settings.bootstrap_key_file)
-        self.backend_holder.backend = backend
+        self.backend_provider.backend = backend
 
 
-def build(settings: Settings, backend_holder: BackendHolder) -> FastAPI:
+def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
     """Return the application: every route, behind the fences."""
     app = FastAPI(
         title="Sluiceway",
@@ -60,11 +60,11 @@ def build(settings: Settings, backend_holder: BackendHolder) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.backend_holder = backend_holder
+    app.state.backend_provider = backend_provider
     app.state.authentication = Authentication(
-        KeyVerifier(backend_holder, now_ms),
+        KeyVerifier(backend_provider, now_ms),
         RateLimiter(settings.requests_per_second),
-        provider_of(settings),
+        identity_provider(settings),
         settings.session_seconds * 1_000,
         now_ms,
     )

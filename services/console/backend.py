@@ -88,7 +88,7 @@ class ConsoleBackend:
             await self.catalogue.reached_end()
 
 
-class BackendHolder:
+class BackendProvider:
     """Gives the desk, once the console has caught up."""
 
     def __init__(self) -> None:

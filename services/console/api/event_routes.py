@@ -43,7 +43,7 @@ async def events(
     """
     authentication: Authentication = request.app.state.authentication
     after = seen if seen is not None else asked
-    stream = _stream(backend, after, lambda: authentication.is_still(request, caller))
+    stream = _stream(backend, after, lambda: authentication.is_still_valid(request, caller))
     return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 
 

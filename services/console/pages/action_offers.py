@@ -55,11 +55,11 @@ class ActionOffer(NamedTuple):
     why_not: str | None
 
 
-def offers(backend: ConsoleBackend, visitor: Identity, trigger: Trigger) -> list[ActionOffer]:
+def offers(backend: ConsoleBackend, user: Identity, trigger: Trigger) -> list[ActionOffer]:
     """Return what would make sense to do now, decided as the scheduler would."""
     found = []
     for action in ACTIONS.values():
-        decision = backend.preview(action.model, visitor, **fields_of(action, trigger))
+        decision = backend.preview(action.model, user, **fields_of(action, trigger))
         match decision:
             case FeatureEvent():
                 found.append(ActionOffer(action, None))

@@ -9,14 +9,14 @@ from ..api.audit_routes import Before, RequestedAudit
 from ..audit import AuditStream
 from ..dependencies import Backend
 from .renderer import render
-from .session import Visitor
+from .session import CurrentUser
 
 router = APIRouter()
 
 
 @router.get("/audit")
 async def show(
-    request: Request, backend: Backend, visitor: Visitor, query: RequestedAudit, before: Before = None
+    request: Request, backend: Backend, user: CurrentUser, query: RequestedAudit, before: Before = None
 ) -> Response:
     """Show who did what, newest first."""
     page = await backend.audit.page(query, before)

@@ -122,10 +122,10 @@ def parse_draft(backend: ConsoleBackend, text: str) -> Draft:
     return Draft(document, dump_yaml(_tidy(document)), before, entry.sequence if entry else 0, actor)
 
 
-def preview_draft(backend: ConsoleBackend, visitor: Identity, draft: Draft, way: str = "") -> Preview:
+def preview_draft(backend: ConsoleBackend, user: Identity, draft: Draft, way: str = "") -> Preview:
     """Return what saving would do in one of `SAVE_OPTIONS`, decided as the scheduler would."""
-    decision = _rehearsed(backend, visitor, draft, way)
-    ways = [] if way else _save_options(backend, visitor, draft, decision)
+    decision = _rehearsed(backend, user, draft, way)
+    ways = [] if way else _save_options(backend, user, draft, decision)
     preview = Preview(diff_lines(draft.before, draft.text), way, ways)
     match decision:
         case Refusal():
@@ -156,21 +156,21 @@ def command_of(draft: Draft, way: str) -> tuple[type[Command], dict[str, Any]]:
 
 
 def _rehearsed(
-    backend: ConsoleBackend, visitor: Identity, draft: Draft, way: str
+    backend: ConsoleBackend, user: Identity, draft: Draft, way: str
 ) -> Decision | CatalogueDecision:
     model, fields = command_of(draft, way)
-    return backend.preview(model, visitor, **fields, reason="rehearsed")
+    return backend.preview(model, user, **fields, reason="rehearsed")
 
 
 def _save_options(
-    backend: ConsoleBackend, visitor: Identity, draft: Draft, decision: Decision | CatalogueDecision
+    backend: ConsoleBackend, user: Identity, draft: Draft, decision: Decision | CatalogueDecision
 ) -> list[SaveOption]:
     """Return how else a draft may be saved that starts a release, or is kept from it by a freeze."""
     is_frozen = isinstance(decision, Refusal) and decision.code is RefusalCode.FROZEN
     starts = isinstance(decision, FeatureEvent) and decision.type is EventType.TRIGGER_STARTED
     found = []
     for name in (*([OVERRIDING] if is_frozen else []), *([AT_ONCE] if is_frozen or starts else [])):
-        other = _rehearsed(backend, visitor, draft, name)
+        other = _rehearsed(backend, user, draft, name)
         found.append(
             SaveOption(name, SAVE_OPTIONS[name], other.message if isinstance(other, Refusal) else None)
         )

@@ -23,20 +23,20 @@ from .drafts import (
     text_of_pipeline,
 )
 from .renderer import render
-from .session import PostedForm, Visitor, redirect_to
+from .session import CurrentUser, PostedForm, redirect_to
 
 router = APIRouter()
 
 
 @router.get("/features/new")
-async def new_feature(request: Request, visitor: Visitor, kind: FeatureKind = FeatureKind.GATE) -> Response:
+async def new_feature(request: Request, user: CurrentUser, kind: FeatureKind = FeatureKind.GATE) -> Response:
     """Begin a gate, config or segment."""
     return _editor(request, new_text(kind), 0, f"New {kind.replace('_', ' ')}", "/features")
 
 
 @router.get("/features/{kind}/{name}/edit")
 async def edit_feature(
-    request: Request, kind: FeatureKind, name: Name, backend: Backend, visitor: Visitor
+    request: Request, kind: FeatureKind, name: Name, backend: Backend, user: CurrentUser
 ) -> Response:
     """Change a feature."""
     entry = backend.features.get(FeatureKey(kind, name))
@@ -47,13 +47,13 @@ async def edit_feature(
 
 
 @router.get("/pipelines/new")
-async def new_pipeline(request: Request, visitor: Visitor) -> Response:
+async def new_pipeline(request: Request, user: CurrentUser) -> Response:
     """Begin a pipeline."""
     return _editor(request, new_text("pipeline"), 0, "New pipeline", "/pipelines")
 
 
 @router.get("/pipelines/{id_}/edit")
-async def edit_pipeline(request: Request, id_: Name, backend: Backend, visitor: Visitor) -> Response:
+async def edit_pipeline(request: Request, id_: Name, backend: Backend, user: CurrentUser) -> Response:
     """Change a pipeline."""
     stored = backend.catalogue.get("pipeline", id_)
     if stored is None or not isinstance(stored.document, Pipeline):
@@ -63,17 +63,17 @@ async def edit_pipeline(request: Request, id_: Name, backend: Backend, visitor: 
 
 
 @router.post("/drafts/check")
-async def check(request: Request, backend: Backend, visitor: Visitor, form: PostedForm) -> Response:
+async def check(request: Request, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
     """Say whether a text could be saved, as a piece of a page."""
     try:
-        preview = preview_draft(backend, visitor, parse_draft(backend, _text(form)))
+        preview = preview_draft(backend, user, parse_draft(backend, _text(form)))
     except InvalidDraft as error:
         return render(request, "checked.html", fault=str(error), outcome="")
     return render(request, "checked.html", fault=preview.refusal, outcome=preview.outcome)
 
 
 @router.post("/drafts/preview")
-async def preview(request: Request, backend: Backend, visitor: Visitor, form: PostedForm) -> Response:
+async def preview(request: Request, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
     """Show what saving would do."""
     text, back = _text(form), str(form.get("back", "/"))
     try:
@@ -88,20 +88,20 @@ async def preview(request: Request, backend: Backend, visitor: Visitor, form: Po
         text=text,
         revision=_revision(form),
         back=back,
-        preview=preview_draft(backend, visitor, draft, _way(form)),
+        preview=preview_draft(backend, user, draft, _way(form)),
         stale=_stale(draft, form),
     )
 
 
 @router.post("/drafts/edit")
-async def edit_again(request: Request, visitor: Visitor, form: PostedForm) -> Response:
+async def edit_again(request: Request, user: CurrentUser, form: PostedForm) -> Response:
     """Show a text again, as it was written."""
     title, back = str(form.get("title", "Edit")), str(form.get("back", "/"))
     return _editor(request, _text(form), _revision(form), title, back)
 
 
 @router.post("/drafts/save")
-async def save(backend: Backend, visitor: Visitor, form: PostedForm) -> Response:
+async def save(backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
     """Save a draft, unless what it changes was changed meanwhile."""
     try:
         draft = parse_draft(backend, _text(form))
@@ -111,17 +111,17 @@ async def save(backend: Backend, visitor: Visitor, form: PostedForm) -> Response
         raise HTTPException(409, stale)
     model, fields = command_of(draft, _way(form))
     reason = str(form.get("reason") or "").strip() or None
-    reply = await backend.act(model, visitor, reason=reason, **fields)
+    reply = await backend.act(model, user, reason=reason, **fields)
     trigger = reply.feature.active_trigger if reply.feature else None
     return redirect_to(f"/triggers/{trigger.id}" if trigger else draft.address)
 
 
 @router.get("/features/{kind}/{name}/archive")
 async def ask_to_archive(
-    request: Request, kind: FeatureKind, name: Name, backend: Backend, visitor: Visitor
+    request: Request, kind: FeatureKind, name: Name, backend: Backend, user: CurrentUser
 ) -> Response:
     """Say what archiving would do."""
-    decision = backend.preview(ArchiveFeature, visitor, kind=kind, name=name)
+    decision = backend.preview(ArchiveFeature, user, kind=kind, name=name)
     regions = sorted(
         r for r in backend.documents().regions if FeatureKey(kind, name) in backend.regions.held(r)
     )
@@ -138,18 +138,18 @@ async def ask_to_archive(
 
 @router.post("/features/{kind}/{name}/archive")
 async def archive(
-    kind: FeatureKind, name: Name, backend: Backend, visitor: Visitor, form: PostedForm
+    kind: FeatureKind, name: Name, backend: Backend, user: CurrentUser, form: PostedForm
 ) -> Response:
     """Take a feature out of every region."""
     reason = str(form.get("reason") or "").strip() or None
-    await backend.act(ArchiveFeature, visitor, kind=kind, name=name, reason=reason)
+    await backend.act(ArchiveFeature, user, kind=kind, name=name, reason=reason)
     return redirect_to(f"/features/{kind}/{name}")
 
 
 @router.get("/pipelines/{id_}/delete")
-async def ask_to_delete(request: Request, id_: Name, backend: Backend, visitor: Visitor) -> Response:
+async def ask_to_delete(request: Request, id_: Name, backend: Backend, user: CurrentUser) -> Response:
     """Say whether a pipeline may be deleted."""
-    decision = backend.preview(DeletePipeline, visitor, pipeline_id=id_)
+    decision = backend.preview(DeletePipeline, user, pipeline_id=id_)
     return render(
         request,
         "remove.html",
@@ -162,10 +162,10 @@ async def ask_to_delete(request: Request, id_: Name, backend: Backend, visitor: 
 
 
 @router.post("/pipelines/{id_}/delete")
-async def delete(id_: Name, backend: Backend, visitor: Visitor, form: PostedForm) -> Response:
+async def delete(id_: Name, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
     """Delete a pipeline."""
     reason = str(form.get("reason") or "").strip() or None
-    await backend.act(DeletePipeline, visitor, pipeline_id=id_, reason=reason)
+    await backend.act(DeletePipeline, user, pipeline_id=id_, reason=reason)
     return redirect_to("/pipelines")
 
 

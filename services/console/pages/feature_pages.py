@@ -17,7 +17,7 @@ from .describe import describe_rule
 from .drafts import parse_draft, text_of_feature
 from .release_detail import timeline
 from .renderer import render
-from .session import Visitor
+from .session import CurrentUser
 
 router = APIRouter()
 
@@ -29,7 +29,7 @@ HISTORY_MAX = 100
 async def list_features(
     request: Request,
     backend: Backend,
-    visitor: Visitor,
+    user: CurrentUser,
     q: Annotated[str, Query(max_length=100)] = "",
     kind: FeatureKind | Literal[""] = "",
     page: Page = 1,
@@ -55,7 +55,7 @@ async def list_features(
 
 @router.get("/features/{kind}/{name}")
 async def show(
-    request: Request, kind: FeatureKind, name: Name, backend: Backend, visitor: Visitor
+    request: Request, kind: FeatureKind, name: Name, backend: Backend, user: CurrentUser
 ) -> Response:
     """Show a feature."""
     feature = backend.feature(FeatureKey(kind, name))
@@ -73,13 +73,13 @@ async def show(
         entries=timeline(log[-HISTORY_MAX:], []),
         refers_to=sorted(set(feature_references(feature))),
         users=users_of(feature.key.spec_name, backend.features.references()),
-        why_not=_why_not(backend, visitor, text),
+        why_not=_why_not(backend, user, text),
     )
 
 
-def _why_not(backend: Backend, visitor: Visitor, text: str) -> str | None:
+def _why_not(backend: Backend, user: CurrentUser, text: str) -> str | None:
     """Say why somebody may not edit a feature; None where they may."""
     document = parse_draft(backend, text).document
-    decision = backend.preview(SaveFeature, visitor, feature=document)
+    decision = backend.preview(SaveFeature, user, feature=document)
     codes = (RefusalCode.NOT_ALLOWED, RefusalCode.TRIGGER_ACTIVE)
     return decision.message if isinstance(decision, Refusal) and decision.code in codes else None

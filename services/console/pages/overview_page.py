@@ -15,7 +15,7 @@ from ..dependencies import Backend
 from ..limits import Page
 from .progress import release_progress
 from .renderer import render
-from .session import Visitor
+from .session import CurrentUser
 
 router = APIRouter()
 
@@ -37,7 +37,7 @@ class RegionRow(NamedTuple):
 
 
 @router.get("/")
-async def overview(request: Request, backend: Backend, visitor: Visitor, page: Page = 1) -> Response:
+async def overview(request: Request, backend: Backend, user: CurrentUser, page: Page = 1) -> Response:
     """Show everything that moves."""
     entries = sorted(
         (entry for entry in backend.features if entry.status), key=lambda entry: entry.sequence, reverse=True

@@ -14,7 +14,7 @@ from sluiceway.contracts.pipeline import PHASES_MAX, Pipeline
 from ..dependencies import Backend
 from .drafts import InvalidDraft, dump_yaml, parse_draft, parse_yaml, preview_draft, text_of_pipeline
 from .renderer import render
-from .session import PostedForm, Visitor
+from .session import CurrentUser, PostedForm
 
 router = APIRouter()
 
@@ -52,7 +52,7 @@ class PipelineFields:
 
 
 @router.get("/pipelines/{id_}/form")
-async def edit(request: Request, id_: Name, backend: Backend, visitor: Visitor) -> Response:
+async def edit(request: Request, id_: Name, backend: Backend, user: CurrentUser) -> Response:
     """Show a pipeline as a form."""
     stored = backend.catalogue.get("pipeline", id_)
     if stored is None or not isinstance(stored.document, Pipeline):
@@ -63,7 +63,7 @@ async def edit(request: Request, id_: Name, backend: Backend, visitor: Visitor) 
 
 @router.post("/pipelines/{id_}/form")
 async def change(
-    request: Request, id_: Name, backend: Backend, visitor: Visitor, form: PostedForm
+    request: Request, id_: Name, backend: Backend, user: CurrentUser, form: PostedForm
 ) -> Response:
     """Add, remove or move a phase; show the YAML; or preview."""
     fields = with_phase_moved(read_fields(form, id_), str(form.get("do", "")))
@@ -83,7 +83,7 @@ async def change(
         "preview.html",
         **common,
         draft=draft,
-        preview=preview_draft(backend, visitor, draft),
+        preview=preview_draft(backend, user, draft),
         stale=None,
     )
 

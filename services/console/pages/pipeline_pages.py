@@ -13,7 +13,7 @@ from ..dependencies import Backend
 from .describe import describe_segment
 from .drafts import text_of_pipeline
 from .renderer import render
-from .session import Visitor
+from .session import CurrentUser
 
 router = APIRouter()
 
@@ -22,7 +22,7 @@ NAMED_MAX = 100
 
 
 @router.get("/pipelines")
-async def list_pipelines(request: Request, backend: Backend, visitor: Visitor) -> Response:
+async def list_pipelines(request: Request, backend: Backend, user: CurrentUser) -> Response:
     """List the pipelines, with how many use each."""
     usage = backend.features.usage()
     found = sorted(backend.documents().pipelines.values(), key=lambda pipeline: pipeline.id)
@@ -31,7 +31,7 @@ async def list_pipelines(request: Request, backend: Backend, visitor: Visitor) -
 
 
 @router.get("/pipelines/{id_}")
-async def show(request: Request, id_: Name, backend: Backend, visitor: Visitor) -> Response:
+async def show(request: Request, id_: Name, backend: Backend, user: CurrentUser) -> Response:
     """Show a pipeline."""
     documents = backend.documents()
     pipeline = documents.pipelines.get(id_)
@@ -48,7 +48,7 @@ async def show(request: Request, id_: Name, backend: Backend, visitor: Visitor) 
         attached_count=len(usage.attached.get(id_, ())),
         running=usage.running.get(id_, ()),
         text=text_of_pipeline(pipeline),
-        why_not=_why_not(backend, visitor, pipeline),
+        why_not=_why_not(backend, user, pipeline),
     )
 
 
@@ -56,8 +56,8 @@ def _segments(phase: Phase) -> list[str]:
     return [f"{rule.name}: {describe_segment(rule)}" for rule in phase.rules]
 
 
-def _why_not(backend: Backend, visitor: Visitor, pipeline: Pipeline) -> str | None:
+def _why_not(backend: Backend, user: CurrentUser, pipeline: Pipeline) -> str | None:
     """Say why somebody may not edit a pipeline now; None where they may."""
     changed = pipeline.model_copy(update={"name": f"{pipeline.name[:99]}*"})
-    decision = backend.preview(SavePipeline, visitor, pipeline=changed)
+    decision = backend.preview(SavePipeline, user, pipeline=changed)
     return decision.message if isinstance(decision, Refusal) else None

@@ -13,6 +13,7 @@ from sluiceway import __version__
 from sluiceway.clock import now_ms
 from sluiceway.contracts.durations import format_duration
 
+from ..csrf import csrf_token
 from ..errors import Problem
 
 HERE = Path(__file__).parent
@@ -54,10 +55,10 @@ templates.globals.update(version=__version__, fingerprint=_fingerprint())
 
 
 def render(request: Request, template: str, *, code: int = 200, **context: Any) -> Response:
-    """Return a page. Every template may use `caller` (None for nobody), `csrf` and `path`."""
+    """Return a page. Every template may use `user` (None for nobody), `csrf` and `path`."""
     common = {
-        "caller": getattr(request.state, "caller", None),
-        "csrf": request.session.get("csrf", ""),
+        "user": getattr(request.state, "user", None),
+        "csrf": csrf_token(request),
         "path": request.url.path,
     }
     return HTMLResponse(templates.get_template(template).render({**common, **context}), code)

@@ -19,13 +19,13 @@ from .impact import impact_of
 from .progress import release_progress
 from .release_detail import difference_of, phase_card, release_detail, timeline
 from .renderer import render
-from .session import PostedForm, Visitor, redirect_to
+from .session import CurrentUser, PostedForm, redirect_to
 
 router = APIRouter()
 
 
 @router.get("/triggers/{id_}")
-async def show(request: Request, id_: TriggerId, backend: Backend, visitor: Visitor) -> Response:
+async def show(request: Request, id_: TriggerId, backend: Backend, user: CurrentUser) -> Response:
     """Show a release, active or ended."""
     release = await release_detail(backend, id_)
     if release is None:
@@ -37,7 +37,7 @@ async def show(request: Request, id_: TriggerId, backend: Backend, visitor: Visi
         "trigger.html",
         feature=release.feature,
         track=release_progress(trigger),
-        offers=offers(backend, visitor, trigger) if trigger.status.is_active else [],
+        offers=offers(backend, user, trigger) if trigger.status.is_active else [],
         phases=[phase_card(backend, trigger, run, rounds) for run in trigger.phases],
         candidate=json.dumps(release.candidate.to_jsonable(), indent=2) if release.candidate else "",
         words=describe_change(release.base, release.candidate),
@@ -48,16 +48,16 @@ async def show(request: Request, id_: TriggerId, backend: Backend, visitor: Visi
 
 @router.get("/triggers/{id_}/{name}")
 async def confirm(
-    request: Request, id_: TriggerId, name: str, backend: Backend, visitor: Visitor, override: bool = False
+    request: Request, id_: TriggerId, name: str, backend: Backend, user: CurrentUser, override: bool = False
 ) -> Response:
     """Say exactly what an action would do, and to how many regions, before it is done."""
     action = _action(name)
     feature, trigger = _current(backend, id_)
     fields = fields_of(action, trigger)
-    decision = backend.preview(action.model, visitor, **fields)
+    decision = backend.preview(action.model, user, **fields)
     is_frozen = isinstance(decision, Refusal) and decision.code is RefusalCode.FROZEN
     if override and may_override(action):
-        decision = backend.preview(action.model, visitor, **fields, override_freeze=True, reason="rehearsed")
+        decision = backend.preview(action.model, user, **fields, override_freeze=True, reason="rehearsed")
     regions = backend.documents().regions.values()
     return render(
         request,
@@ -75,7 +75,7 @@ async def confirm(
 
 
 @router.post("/triggers/{id_}/{name}")
-async def act(id_: TriggerId, name: str, backend: Backend, visitor: Visitor, form: PostedForm) -> Response:
+async def act(id_: TriggerId, name: str, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
     """Do it, for the phase that the person saw."""
     action = _action(name)
     _, trigger = _current(backend, id_)
@@ -83,7 +83,7 @@ async def act(id_: TriggerId, name: str, backend: Backend, visitor: Visitor, for
     fields["reason"] = str(form.get("reason") or "").strip() or None
     if may_override(action):
         fields["override_freeze"] = form.get("override") == "yes"
-    await backend.act(action.model, visitor, **fields)
+    await backend.act(action.model, user, **fields)
     return redirect_to(f"/triggers/{id_}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.console.oidc import provider_of
+from services.console.oidc import identity_provider
 from services.console.settings import Settings
 from sluiceway.errors import Misconfigured
 from tests.support.brokers import Broker
@@ -84,7 +84,7 @@ async def test_the_sign_in_page_offers_it(console: RunningConsole, provider: Fak
 
 
 @pytest.mark.parametrize(
-    ("lies", "algorithm", "is_forged"),
+    ("false_claims", "algorithm", "is_forged"),
     [
         ({"nonce": "another"}, "RS256", False),
         ({"iss": "http://evil.example"}, "RS256", False),
@@ -97,9 +97,13 @@ async def test_the_sign_in_page_offers_it(console: RunningConsole, provider: Fak
     ids=["nonce", "issuer", "audience", "expired", "forged", "shared secret", "unsigned"],
 )
 async def test_a_token_that_proves_nothing_opens_nothing(
-    console: RunningConsole, provider: FakeProvider, lies: dict[str, Any], algorithm: str, is_forged: bool
+    console: RunningConsole,
+    provider: FakeProvider,
+    false_claims: dict[str, Any],
+    algorithm: str,
+    is_forged: bool,
 ) -> None:
-    provider.lies, provider.algorithm, provider.is_forged = lies, algorithm, is_forged
+    provider.false_claims, provider.algorithm, provider.is_forged = false_claims, algorithm, is_forged
 
     async with signed_in(console) as (answer, client):
         after = await client.get("/api/v1/me")
@@ -111,12 +115,12 @@ async def test_a_token_that_proves_nothing_opens_nothing(
 @pytest.mark.parametrize(
     ("claims", "why"),
     [
-        ({"groups": ["others"]}, "is in no group that may do anything here"),
-        ({"groups": "sre"}, "is in no group that may do anything here"),
+        ({"groups": ["others"]}, "none of the groups of ada@example.com has a role here"),
+        ({"groups": "sre"}, "none of the groups of ada@example.com has a role here"),
         ({"email_verified": False}, "has not verified your email"),
-        ({"email": "monitor"}, "gives no usable email"),
-        ({"email": "a\r\nb"}, "gives no usable email"),
-        ({"email": None}, "gives no usable email"),
+        ({"email": "monitor"}, "sent no usable claim &#39;email&#39;"),
+        ({"email": "a\r\nb"}, "sent no usable claim &#39;email&#39;"),
+        ({"email": None}, "sent no usable claim &#39;email&#39;"),
     ],
 )
 async def test_whoever_is_nobody_here_is_told_why(
@@ -183,8 +187,8 @@ def test_half_a_provider_is_refused_at_the_start(tmp_path: Path) -> None:
     whole = {"oidc_issuer": "https://id.example", "oidc_client_id": "x", "public_url": "https://x"}
 
     with pytest.raises(Misconfigured, match="needs SLUICEWAY_OIDC_CLIENT_ID and SLUICEWAY_OIDC_ROLES"):
-        provider_of(half)
+        identity_provider(half)
     with pytest.raises(Misconfigured, match="sre"):
-        provider_of(Settings.model_validate({**whole, "oidc_roles": wrong}))
+        identity_provider(Settings.model_validate({**whole, "oidc_roles": wrong}))
     with pytest.raises(Misconfigured, match="cannot be read"):
-        provider_of(Settings.model_validate({**whole, "oidc_roles": tmp_path / "none"}))
+        identity_provider(Settings.model_validate({**whole, "oidc_roles": tmp_path / "none"}))
