@@ -1,4 +1,4 @@
-"""Rules, and what changes between two versions, as a person would say it."""
+"""Rules, and the changes between two versions, in plain English."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from sluiceway.contracts.conditions import Condition, ConditionType
 from sluiceway.contracts.feature import ConfigRule, FeatureRule, Spec
 from sluiceway.contracts.pipeline import PhaseRule
 
-#: How the operators read between what is looked at and what it is compared with.
+#: The words for each operator, between the field and the value.
 OPERATORS = {
     "any": "is one of",
     "none": "is none of",
@@ -44,7 +44,7 @@ RELATIONS = {
 
 
 def describe_condition(condition: Condition) -> str:
-    """Return one test, for example `region is one of us-west`."""
+    """Return one condition, for example `region is one of us-west`."""
     if condition.type is ConditionType.PUBLIC:
         return "everyone"
     if condition.type in RELATIONS:
@@ -57,38 +57,38 @@ def describe_condition(condition: Condition) -> str:
 
 
 def describe_segment(rule: PhaseRule | FeatureRule) -> str:
-    """Return whom a rule covers: all its conditions, in one of its environments."""
+    """Return the users that a rule covers: all its conditions, in one of its environments."""
     tests = [describe_condition(c) for c in rule.conditions if c.type is not ConditionType.PUBLIC]
     where = f" in {_listed(rule.environments)}" if rule.environments else ""
     return f"{' and '.join(tests) or 'everyone'}{where}"
 
 
 def describe_rule(rule: FeatureRule) -> str:
-    """Return who gets what by a rule of a feature."""
+    """Return which users a rule of a feature covers, and which value they get."""
     share = "" if rule.pass_percentage == 100 else f", {rule.pass_percentage:g} % of them"
     value = f": {_json(rule.return_value)}" if isinstance(rule, ConfigRule) else ""
     return f"{describe_segment(rule)}{share}{value}"
 
 
 def describe_change(before: Spec | None, after: Spec | None) -> list[str]:
-    """Return a sentence for each thing that differs; one that says so where nothing does."""
+    """Return one line for each change; one line that says so if nothing has changed."""
     if after is None:
-        return ["it is taken out of every region"]
+        return ["it is removed from every region"]
     if before is None:
         return ["it is new", *(f"rule {rule.name}: {describe_rule(rule)}" for rule in after.rules)]
     changes = [*_fields(before, after), *_rules(before.rules, after.rules)]
-    return changes or ["nothing that anybody would notice"]
+    return changes or ["nothing has changed"]
 
 
 def _fields(before: Spec, after: Spec) -> Iterable[str]:
     if before.is_enabled != after.is_enabled:
         yield "it is switched on" if after.is_enabled else "it is switched off"
     if before.id_type != after.id_type:
-        yield f"percentages count {after.id_type} in place of {before.id_type}"
+        yield f"percentages count {after.id_type} instead of {before.id_type}"
     if before.description != after.description:
-        yield "its description"
+        yield "its description has changed"
     if before.ids != after.ids:
-        yield f"it lists {len(after.ids)} ids in place of {len(before.ids)}"
+        yield f"it lists {len(after.ids)} ids instead of {len(before.ids)}"
     if isinstance(before.default_value, dict) and isinstance(after.default_value, dict):
         yield from _values("the default", before.default_value, after.default_value)
 
@@ -96,31 +96,31 @@ def _fields(before: Spec, after: Spec) -> Iterable[str]:
 def _rules(before: Sequence[FeatureRule], after: Sequence[FeatureRule]) -> Iterable[str]:
     old, new = ({rule.id or rule.name: rule for rule in rules} for rules in (before, after))
     yield from (
-        f"rule {rule.name} goes: {describe_rule(rule)}" for id_, rule in old.items() if id_ not in new
+        f"rule {rule.name} is removed: {describe_rule(rule)}" for id_, rule in old.items() if id_ not in new
     )
     for id_, rule in new.items():
         if id_ not in old:
-            yield f"rule {rule.name} comes: {describe_rule(rule)}"
+            yield f"rule {rule.name} is added: {describe_rule(rule)}"
         elif rule != old[id_]:
             yield f"rule {rule.name}: {describe_rule(rule)}; it was {describe_rule(old[id_])}"
     kept = [id_ for id_ in old if id_ in new]
     if kept != [id_ for id_ in new if id_ in old]:
-        yield "the order of the rules"
+        yield "the order of the rules has changed"
 
 
-def _values(where: str, before: dict[str, Any], after: dict[str, Any]) -> Iterable[str]:
+def _values(subject: str, before: dict[str, Any], after: dict[str, Any]) -> Iterable[str]:
     for name in sorted({*before, *after}):
         if name not in after:
-            yield f"{where} loses {name} (was {_json(before[name])})"
+            yield f"{subject} loses {name} (was {_json(before[name])})"
         elif name not in before:
-            yield f"{where} gains {name}: {_json(after[name])}"
+            yield f"{subject} gains {name}: {_json(after[name])}"
         elif before[name] != after[name]:
-            yield f"{where} has {name} {_json(after[name])} in place of {_json(before[name])}"
+            yield f"{subject} has {name} {_json(after[name])} instead of {_json(before[name])}"
 
 
 def _listed(value: Any) -> str:
     if isinstance(value, tuple | list):
-        return ", ".join(str(one) for one in value)
+        return ", ".join(map(str, value))
     return str(value)
 
 

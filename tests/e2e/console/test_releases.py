@@ -85,7 +85,7 @@ async def test_two_browsers_see_each_others_change(
     one = await stage.person("ada", Role.OPERATOR)
     other = await stage.person("bob", Role.VIEWER)
     await other.goto("/")
-    await expect(other.get_by_text("1 release under way")).to_be_visible()
+    await expect(other.get_by_text("1 active release")).to_be_visible()
     await one.goto(f"{PAGE}/pause")
 
     begun = time.monotonic()

@@ -55,7 +55,7 @@ def test_a_rule_says_its_share_and_its_value() -> None:
     assert describe_rule(rule) == 'everyone, 12.5 % of them: {"max": 1}'
 
 
-def test_each_thing_that_differs_is_said() -> None:
+def test_each_change_has_a_line() -> None:
     before = spec(defaultValue={"max": 1, "old": True}, rules=[GateRule(name="a"), GateRule(name="b")])
     after = spec(
         isEnabled=False,
@@ -65,20 +65,22 @@ def test_each_thing_that_differs_is_said() -> None:
 
     assert describe_change(before, after) == [
         "it is switched off",
-        "the default has max 2 in place of 1",
+        "the default has max 2 instead of 1",
         "the default gains new: []",
         "the default loses old (was true)",
-        "rule a goes: everyone",
+        "rule a is removed: everyone",
         "rule b: everyone, 50 % of them; it was everyone",
-        "rule c comes: everyone",
+        "rule c is added: everyone",
     ]
 
 
 def test_an_order_is_a_change_too() -> None:
     rules = [GateRule(name="a"), GateRule(name="b")]
 
-    assert describe_change(spec(rules=rules), spec(rules=rules[::-1])) == ["the order of the rules"]
+    assert describe_change(spec(rules=rules), spec(rules=rules[::-1])) == [
+        "the order of the rules has changed"
+    ]
 
 
 def test_no_change_says_so() -> None:
-    assert describe_change(spec(), spec()) == ["nothing that anybody would notice"]
+    assert describe_change(spec(), spec()) == ["nothing has changed"]

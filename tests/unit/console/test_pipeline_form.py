@@ -6,7 +6,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.console.pages.drafts import dump_yaml, parse_yaml, text_of_pipeline
+from services.console.pages.document_text import document_text, dump_yaml, parse_yaml
 from services.console.pages.pipeline_form import document_from_fields, fields_of, with_phase_moved
 from sluiceway.contracts.pipeline import Pipeline
 
@@ -81,19 +81,19 @@ def test_yaml_says_exactly_what_was_meant(value: Any) -> None:
 
 @given(PIPELINES)
 def test_a_pipeline_as_text_says_the_same(pipeline: Pipeline) -> None:
-    assert Pipeline.model_validate(parse_yaml(text_of_pipeline(pipeline))) == pipeline
+    assert Pipeline.model_validate(parse_yaml(document_text(pipeline))) == pipeline
 
 
 @given(PIPELINES)
 def test_a_pipeline_as_a_form_says_the_same(pipeline: Pipeline) -> None:
-    fields = fields_of(parse_yaml(text_of_pipeline(pipeline)))
+    fields = fields_of(parse_yaml(document_text(pipeline)))
 
     assert Pipeline.model_validate(document_from_fields(fields)) == pipeline
 
 
 @given(PIPELINES, st.integers(0, 4), st.sampled_from(["up", "down", "remove"]))
 def test_moving_a_phase_changes_no_phase(pipeline: Pipeline, place: int, way: str) -> None:
-    fields = fields_of(parse_yaml(text_of_pipeline(pipeline)))
+    fields = fields_of(parse_yaml(document_text(pipeline)))
 
     after = with_phase_moved(fields, f"{way}-{place}")
 

@@ -105,7 +105,7 @@ async def test_who_comes_back_hears_what_it_missed_and_nothing_twice(served: Ser
 
 
 async def test_who_missed_too_much_is_told_to_look_anew(served: Served, monkeypatch: Any) -> None:
-    monkeypatch.setattr(event_routes, "RESUME_MAX", 2)
+    monkeypatch.setattr(event_routes, "REPLAY_MAX", 2)
     for n in range(4):
         await served.driver.save_gate(f"gate_{n}", EVERYONE)
     await served.console.backend.features.reached_end()
@@ -130,8 +130,8 @@ async def test_a_stream_ends_with_the_key_of_its_listener(served: Served) -> Non
 
 
 async def test_who_does_not_read_is_cut_off(served: Served, monkeypatch: Any) -> None:
-    monkeypatch.setattr(event_stream, "WAITING_MAX", 3)
-    with served.console.backend.changes.listening() as listener:
+    monkeypatch.setattr(event_stream, "QUEUE_MAX", 3)
+    with served.console.backend.events.listening() as listener:
         for n in range(6):
             await served.driver.accepted(SaveEnvironment, environment={"name": f"env-{n}"})
         await served.console.backend.catalogue.reached_end()

@@ -80,7 +80,10 @@ async def test_an_operator_switches_off_past_the_pipeline(served: Served) -> Non
 
     gate = await served.driver.feature("new_checkout")
     assert 'name="way" value="at_once">Past the pipeline …<' in first
-    assert "live at once, in every region that it touches, past the pipeline, which stays attached." in second
+    assert (
+        "live immediately, in every region that it affects, past the pipeline, which stays attached."
+        in second
+    )
     assert "Past the pipeline …" not in second
     assert gate.base
     assert not gate.base.is_enabled
@@ -135,11 +138,11 @@ async def test_a_text_is_checked_while_it_is_written(served: Served) -> None:
             return (await browser.post("/drafts/check", text=written, csrf=token)).text
 
         assert "Valid. Saving starts the release" in await said(GATE)
-        assert "this is no YAML" in await said("kind: [")
-        assert "kind: one of FeatureGate" in await said("kind: Cat")
+        assert "invalid YAML" in await said("kind: [")
+        assert "unknown kind &#39;Cat&#39;: use one of FeatureGate" in await said("kind: Cat")
         assert "colour: Extra inputs" in await said(f"{GATE}colour: red")
         assert "unknown pipeline &#39;x&#39;" in await said(GATE.replace("prod-release", "x"))
-        assert "aliases (*name) are not taken" in await said("kind: &a FeatureGate\nname: *a")
+        assert "YAML aliases (*name) are not supported" in await said("kind: &a FeatureGate\nname: *a")
 
 
 async def test_what_is_not_valid_comes_back_to_be_mended(served: Served) -> None:
@@ -165,7 +168,7 @@ async def test_nobody_overwrites_what_they_have_not_seen(served: Served) -> None
         shown = await browser.post("/drafts/preview", **edited)
         saved = await browser.post("/drafts/save", **edited)
 
-    assert "was changed by ada meanwhile" in shown.text
+    assert "was changed by ada in the meantime" in shown.text
     assert "</button>" in shown.text
     assert ">Save<" not in shown.text
     assert saved.status_code == 409
@@ -200,7 +203,7 @@ async def test_features_are_searched_and_paged(served: Served) -> None:
 
     assert "gate_1" in one
     assert "gate_2" not in one
-    assert "Nothing of that name" in browser.page
+    assert "No feature with that name" in browser.page
 
 
 async def test_a_feature_is_archived_after_a_question(served: Served) -> None:
@@ -212,7 +215,7 @@ async def test_a_feature_is_archived_after_a_question(served: Served) -> None:
         asked = browser.page
         await browser.post("/features/gate/dark_mode/archive", reason="done")
 
-    assert "It is taken out of" in asked
+    assert "It is removed from" in asked
     assert (await served.driver.feature("dark_mode")).archived
 
 
@@ -263,7 +266,7 @@ async def test_a_pipeline_is_edited_as_a_form(served: Served) -> None:
     assert "Phase 3" in added
     assert "is not a duration" in refused
     assert "+   timeInterval: 45m" in shown
-    assert "2 approvals of sre" in browser.page
+    assert "2 approvals by sre" in browser.page
 
 
 async def test_a_pipeline_that_runs_names_what_runs_and_is_not_edited(served: Served) -> None:

@@ -31,7 +31,7 @@ async def test_the_overview_shows_active_releases_and_regions(served: Served) ->
         await browser.get("/")
 
     assert f'href="/triggers/{TRIGGER}"' in browser.page
-    assert "1 release under way" in browser.page
+    assert "1 active release" in browser.page
     assert "bakes" in browser.page
     assert "prod-eu" in browser.page
 
@@ -40,7 +40,7 @@ async def test_an_empty_overview_says_how_to_begin(served: Served) -> None:
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/")
 
-    assert "Nothing is being released." in browser.page
+    assert "No release is active." in browser.page
 
 
 async def test_a_release_shows_its_phases_its_change_and_its_log(served: Served) -> None:
@@ -77,7 +77,7 @@ async def test_an_abort_says_from_how_many_regions_the_candidate_is_taken(served
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get(f"/triggers/{TRIGGER}/abort")
 
-    assert "<strong>1 of 5 regions</strong> will go back to what was live before: dev" in browser.page
+    assert "<strong>1 of 5 regions</strong> will return to what was live before: dev" in browser.page
 
 
 async def test_an_action_for_a_phase_that_is_over_is_refused(served: Served) -> None:
@@ -142,4 +142,4 @@ async def test_a_release_that_never_was_is_a_page_that_says_so(served: Served) -
         answer = await browser.get("/triggers/gate.nothing.1")
 
     assert answer.status_code == 404
-    assert "there is no trigger gate.nothing.1" in answer.text
+    assert "trigger gate.nothing.1 does not exist" in answer.text
