@@ -1,7 +1,7 @@
 """The few fields of FEATURES events that the console reads from history.
 
 Decoding these skips the rest of an event, most of all the state: a whole log is read fast. Fields
-that somebody else may have left out have defaults, so that one odd message is still shown.
+that a publisher may leave out have defaults, so that an unusual event is still shown.
 """
 
 from typing import Any

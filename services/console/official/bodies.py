@@ -118,4 +118,4 @@ class GateRulesBody(AuthoredModel):
 
 
 FeatureBody = GateChange | ConfigChange
-RuleBody = GateRuleBody | ConfigRuleBody
+AnyRuleBody = GateRuleBody | ConfigRuleBody

@@ -14,7 +14,7 @@ from sluiceway.contracts.feature import ConfigRule, FeatureDocument, GateRule
 from sluiceway.contracts.identifiers import FeatureKind, slug
 from sluiceway.pipelines.feature_documents import DOCUMENT_MODELS
 
-from .bodies import ConfigRuleBody, FeatureBody, NewConfig, NewGate, RuleBody
+from .bodies import AnyRuleBody, ConfigRuleBody, FeatureBody, NewConfig, NewGate
 
 Rule = GateRule | ConfigRule
 Rules = tuple[Rule, ...]
@@ -62,13 +62,13 @@ def with_rules(live: FeatureDocument, rules: Sequence[Rule]) -> FeatureDocument:
     return type(live).model_validate({**live.to_jsonable(), "rules": [rule.to_jsonable() for rule in rules]})
 
 
-def rule_of(body: RuleBody) -> Rule:
+def rule_of(body: AnyRuleBody) -> Rule:
     """Return the rule that a body describes."""
     model = ConfigRule if isinstance(body, ConfigRuleBody) else GateRule
     return model.model_validate(_rule_fields(_written(body)))
 
 
-def rule_with_id(body: RuleBody, replaced: Rule) -> Rule:
+def rule_with_id(body: AnyRuleBody, replaced: Rule) -> Rule:
     """Return the rule that a body describes, with the id of the rule that it replaces.
 
     The id is the salt of the percentage: without it, other users would pass. A body may name another id.

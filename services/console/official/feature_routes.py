@@ -1,7 +1,7 @@
 """The routes that gates and dynamic configs have in common.
 
 Each handler below is written once, for any kind of feature. `add_feature_routes` adds a copy of it for
-one kind, in which the types of that kind stand for the placeholders: FastAPI reads them for validation
+one kind, with the types of that kind instead of the placeholders: FastAPI reads them for validation
 and for the OpenAPI document.
 """
 
@@ -73,7 +73,7 @@ class FeatureType:
         return Annotated[str, path]
 
     def annotation(self, parameter: inspect.Parameter) -> Any:
-        """Return what stands for a placeholder; any other annotation stays."""
+        """Return the type of the kind for a placeholder; any other annotation unchanged."""
         if parameter.name == "features":
             return self.features
         annotations = {
@@ -88,7 +88,7 @@ class FeatureType:
 
 
 class FeatureRoute(NamedTuple):
-    """A route of every kind. `{noun}` and `{rule}` in its texts stand for those of the kind."""
+    """A route of every kind. `{noun}` and `{rule}` in its texts are replaced by those of the kind."""
 
     method: str
     path: str

@@ -93,7 +93,7 @@ async def edit_again(request: Request, user: CurrentUser, form: PostedForm) -> R
 
 @router.post("/drafts/save")
 async def save(backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
-    """Save a draft; 409 if somebody else has changed the document since it was opened."""
+    """Save a draft; 409 if another user has changed the document since it was opened."""
     try:
         draft = parse_draft(backend, _text(form))
     except InvalidDraft as error:
@@ -197,7 +197,7 @@ def _revision(form: FormData) -> int:
 
 
 def _conflict(draft: Draft, form: FormData) -> str | None:
-    """Return that somebody else has changed the document since it was opened; None if nobody has."""
+    """Return an error if another user has changed the document since it was opened; else None."""
     if _revision(form) == draft.revision:
         return None
     if not draft.revision:

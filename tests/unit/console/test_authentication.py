@@ -1,4 +1,4 @@
-"""Who was signed in by a provider stays so for a time, and only while the groups are granted something."""
+"""A session of a provider lasts for a limited time, and only while its groups have grants."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def authentication(now_ms: int) -> Authentication:
     return Authentication(NoKeys(BackendProvider(), clock), RateLimiter(100), provider, SESSION_MS, clock)
 
 
-def test_a_session_from_elsewhere_ends_with_its_time() -> None:
+def test_a_session_of_a_provider_expires() -> None:
     ada = request(name="ada", groups=["sre"], since=SINCE_MS)
     at_first, at_last, after = (
         authentication(SINCE_MS + passed) for passed in (0, SESSION_MS - 1, SESSION_MS)
@@ -47,7 +47,7 @@ def test_a_session_from_elsewhere_ends_with_its_time() -> None:
     assert not after.is_still_valid(ada, identity)
 
 
-def test_a_group_that_is_granted_nothing_signs_nobody_in() -> None:
+def test_a_group_without_grants_signs_nobody_in() -> None:
     assert (
         authentication(SINCE_MS).session_identity(request(name="ada", groups=["interns"], since=SINCE_MS))
         is None

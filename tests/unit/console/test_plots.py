@@ -1,4 +1,4 @@
-"""Guardrail plots: every point lies inside, and limits stand where their value does."""
+"""Guardrail plots: every point lies inside, and limits are drawn at their values."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -49,7 +49,7 @@ def test_a_waiting_phase_differs_from_a_skipped_one() -> None:
     assert (skipped.phases[1].status, skipped.phases[1].css_class) == ("skipped, not released", "off")
 
 
-def test_what_was_taken_back_does_not_look_released() -> None:
+def test_a_withdrawn_phase_does_not_look_released() -> None:
     ledger = a_guarded_release()
     ledger.act(RollBackTrigger)
 

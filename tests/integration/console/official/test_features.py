@@ -153,7 +153,7 @@ async def test_a_config_carries_values_as_objects_or_as_text(script: Script) -> 
     assert changed["rules"][0]["returnValue"] == {"max": 3}
 
 
-async def test_what_is_not_valid_is_refused_by_name(script: Script) -> None:
+async def test_an_invalid_feature_is_refused_with_the_field(script: Script) -> None:
     await script.ok("POST", "dynamic_configs", {"name": "limits"}, status=201)
 
     async def refusal(body: dict[str, Any]) -> str:
