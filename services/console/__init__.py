@@ -1,12 +1,15 @@
-"""Hears FEATURES, CATALOG, RULES and APPLIED; says commands, for whoever has shown a key or signed in.
+"""The console: the HTTP APIs and the web page, for users with a key or a session.
 
-Decides nothing and stores nothing of its own but credentials.
+Follows FEATURES, CATALOG, RULES, APPLIED and the guardrails' streams; sends commands. It decides
+nothing, and stores nothing but credentials, which are documents of the catalogue.
 
-- `backend`: what it has followed, and the one way to change something
-- `changes`, `regions`, `releases`, `creators`: what changes, who runs what, and what was
-- `authentication`, `asked`: who calls, and what routes ask for
+- `app`: builds the application; `settings`: its environment; `bootstrap`: the first key
+- `backend`: what every route reads from, and the one way to execute a command
+- `region_view`, `release_index`, `creators`, `audit`: answers from the streams
+- `event_stream`: server-sent events
+- `authentication`, `csrf`, `oidc`: who sends a request
+- `dependencies`, `limits`, `middleware`, `errors`, `request_metrics`: what all routes share
 - `official`: the Console API under `/console/v1`, field for field
-- `api`: our own under `/api/v1`
-- `pages`: the page
-- `faults`, `fences`, `limits`, `measured`: what may go wrong, how much may be asked, and what is counted
+- `api`: our own API under `/api/v1`
+- `pages`: the web page
 """

@@ -13,12 +13,12 @@ from sluiceway.service import Service
 
 from . import api, official, pages
 from .authentication import Authentication, KeyVerifier
-from .backend import BackendHolder, ConsoleBackend
+from .backend import BackendProvider, ConsoleBackend
 from .bootstrap import create_first_key
 from .errors import add_error_handlers
 from .limits import RateLimiter
-from .middleware import ResponseGuard
-from .oidc import provider_of
+from .middleware import RequestGuard
+from .oidc import identity_provider
 from .pages.renderer import error_page
 from .pages.session import SignInRequired, redirect_to_sign_in
 from .request_metrics import RequestMetrics
@@ -35,36 +35,36 @@ class Console(Service):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.backend_holder = BackendHolder()
-        self.pages = RequestMetrics(build(settings, self.backend_holder))
+        self.backend_provider = BackendProvider()
+        self.pages = RequestMetrics(build(settings, self.backend_provider))
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
-        """Follow the log, the catalogue and the regions; then let everybody in."""
+        """Follow the log, the catalogue and the regions; serve requests once all have caught up."""
         self.missing = {"log": "not read to its end yet; is a scheduler running?"}
         backend = ConsoleBackend(connection)
         for view in (backend.features, backend.catalogue, backend.regions):
             await stack.enter_async_context(view)
             await view.caught_up()
-        await stack.enter_async_context(backend.changes)
+        await stack.enter_async_context(backend.events)
         await create_first_key(backend, self.settings.bootstrap_key_file)
-        self.backend_holder.backend = backend
+        self.backend_provider.backend = backend
 
 
-def build(settings: Settings, backend_holder: BackendHolder) -> FastAPI:
-    """Return the application: every route, behind the fences."""
+def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
+    """Return the application: all routes behind the middleware."""
     app = FastAPI(
         title="Sluiceway",
         version=__version__,
         summary="Release pipelines for feature gates and dynamic configs.",
-        docs_url=None,  # their pages load scripts from elsewhere
+        docs_url=None,  # these pages load scripts from other sites
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.backend_holder = backend_holder
+    app.state.backend_provider = backend_provider
     app.state.authentication = Authentication(
-        KeyVerifier(backend_holder, now_ms),
+        KeyVerifier(backend_provider, now_ms),
         RateLimiter(settings.requests_per_second),
-        provider_of(settings),
+        identity_provider(settings),
         settings.session_seconds * 1_000,
         now_ms,
     )
@@ -76,10 +76,10 @@ def build(settings: Settings, backend_holder: BackendHolder) -> FastAPI:
         secret_key=_secret(settings),
         session_cookie=COOKIE,
         max_age=settings.session_seconds,
-        same_site="lax",  # strict would lose who comes back from signing in elsewhere
+        same_site="lax",  # strict would drop the cookie on the redirect from an identity provider
         https_only=is_tls,
     )
-    app.add_middleware(ResponseGuard, is_tls=is_tls)
+    app.add_middleware(RequestGuard, is_tls=is_tls)
     for router in (official.router, api.router, pages.router):
         app.include_router(router)
     app.mount("/static", pages.static)
@@ -87,5 +87,5 @@ def build(settings: Settings, backend_holder: BackendHolder) -> FastAPI:
 
 
 def _secret(settings: Settings) -> str:
-    given = settings.session_secret
-    return given.get_secret_value() if given else secrets.token_urlsafe(32)
+    secret = settings.session_secret
+    return secret.get_secret_value() if secret else secrets.token_urlsafe(32)

@@ -1,149 +1,154 @@
-"""Who calls: a key in a header, or somebody who is signed in on the page."""
+"""Who sends a request: the owner of a key in a header, or somebody who is signed in on the page."""
 
 import asyncio
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict
 from typing import Any
 
+from cachetools import LRUCache
 from fastapi import HTTPException, Request
 
 from sluiceway import console_keys
 from sluiceway.clock import Clock
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Identity
 
-from .backend import BackendHolder
+from .backend import BackendProvider
+from .csrf import require_csrf_header
 from .limits import RateLimiter
-from .oidc import Provider
+from .oidc import IdentityProvider
 
-#: The header of the official Console API; `Authorization: Bearer` is taken as well.
+#: The header of the official Console API; `Authorization: Bearer` is accepted as well.
 KEY_HEADER = "STATSIG-API-KEY"
-CSRF_HEADER = "X-CSRF-Token"
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Keys that were proved lately, so that Argon2 is asked once and not for every request.
-PROVED_MAX = 10_000
+#: Keys whose Argon2 hash was verified lately, so that it is computed once and not for every request.
+VERIFIED_KEYS_MAX = 10_000
 #: Argon2 computations at a time, each with 19 MiB.
-PROVING_MAX = 4
-#: What somebody who shows nothing, or a wrong key, is told.
-HOW = "show a key in the header STATSIG-API-KEY (sluiceway key create --role viewer --owner you)"
+CONCURRENT_HASHES_MAX = 4
+#: The end of every 401: what to do.
+HOW_TO_AUTHENTICATE = (
+    "send a key in the header STATSIG-API-KEY (sluiceway key create --role viewer --owner you)"
+)
 
 
 class KeyVerifier:
-    """Proves keys. What was proved is remembered by a digest that means nothing outside this process."""
+    """Verifies keys.
 
-    def __init__(self, backend_holder: BackendHolder, clock: Clock) -> None:
-        self._reception = backend_holder
+    A verified key is remembered by a digest that is worthless outside this process.
+    """
+
+    def __init__(self, backend_provider: BackendProvider, clock: Clock) -> None:
+        self._backend_provider = backend_provider
         self._clock = clock
         self._secret = secrets.token_bytes(32)
-        self._proved: OrderedDict[bytes, str] = OrderedDict()
-        self._places = asyncio.Semaphore(PROVING_MAX)
+        self._verified: LRUCache[bytes, str] = LRUCache(VERIFIED_KEYS_MAX)
+        self._hashing = asyncio.Semaphore(CONCURRENT_HASHES_MAX)
 
-    async def identify(self, key: str) -> ApiKey | None:
-        """Return the document of a valid key; None where it is wrong, revoked or has expired.
+    async def verify(self, key: str) -> ApiKey | None:
+        """Return the document of a valid key; None if it is wrong, revoked or expired.
 
-        Whichever of these it is takes the same time, the first time.
+        The first time takes equally long in each of these cases.
         """
-        stored, digest = self.valid(console_keys.key_id(key)), self._digest(key)
-        if stored and self._proved.get(digest) == stored.hash:
-            self._proved.move_to_end(digest)
+        stored, digest = self.valid_key(console_keys.key_id(key)), self._digest(key)
+        if stored and self._verified.get(digest) == stored.hash:
             return stored
-        async with self._places:
+        async with self._hashing:
             is_right = await asyncio.to_thread(console_keys.matches, key, stored.hash if stored else None)
         if not is_right or stored is None:
             return None
-        self._proved[digest] = stored.hash
-        while len(self._proved) > PROVED_MAX:
-            self._proved.popitem(last=False)
+        self._verified[digest] = stored.hash
         return stored
 
-    def was_proved(self, key: str) -> bool:
-        """Say whether a key was right lately, so that it costs nothing to look at it again."""
-        return self._digest(key) in self._proved
+    def was_verified(self, key: str) -> bool:
+        """Return whether a key was verified lately, so that verifying it again costs nothing."""
+        return self._digest(key) in self._verified
+
+    def valid_key(self, key_id: str) -> ApiKey | None:
+        """Return the key with this id, unless it is revoked or expired."""
+        stored = self._backend_provider().catalogue.get("api_key", key_id)
+        key = stored.document if stored else None
+        return key if isinstance(key, ApiKey) and not key.has_expired(self._clock()) else None
 
     def _digest(self, key: str) -> bytes:
         return hmac.digest(self._secret, key.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
-    def valid(self, id_: str) -> ApiKey | None:
-        """Return the key of this id, unless it is revoked or has expired."""
-        stored = self._reception().catalogue.get("api_key", id_)
-        key = stored.document if stored else None
-        return key if isinstance(key, ApiKey) and not key.has_expired(self._clock()) else None
-
 
 class Authentication:
-    """Finds out who calls."""
+    """Establishes who sends a request, and counts the request against that sender's rate limit."""
 
     def __init__(
-        self, keys: KeyVerifier, rate: RateLimiter, provider: Provider | None, session_ms: int, clock: Clock
+        self,
+        keys: KeyVerifier,
+        rate: RateLimiter,
+        identity_provider: IdentityProvider | None,
+        session_ms: int,
+        clock: Clock,
     ) -> None:
-        self.keys = keys
-        self.provider = provider
+        self.identity_provider = identity_provider
+        self._keys = keys
         self._rate = rate
         self._session_ms = session_ms
         self._clock = clock
 
-    async def caller(self, request: Request, key: str | None) -> Identity:
-        """Return who calls; 401 where nobody is known, 403 where a page's request shows no CSRF token."""
+    async def authenticate(self, request: Request, key: str | None) -> Identity:
+        """Return who sends an API request, by its key or else by its session.
+
+        401 without either of them; 403 if a session's request changes something without a CSRF token.
+        """
         if key is not None:
-            return await self._by_key(request, key)
-        identity = self.signed_in(request)
+            return await self._authenticate_key(request, key)
+        identity = self.session_identity(request)
         if identity is None:
-            self._rate.take(_address(request))
-            raise HTTPException(401, f"nobody is signed in; {HOW}", headers={"WWW-Authenticate": "Bearer"})
-        self._rate.take(f"session {identity.name}")
-        if request.method not in SAFE_METHODS:
-            require_csrf(request, request.headers.get(CSRF_HEADER, ""))
+            self._rate.consume(_address(request))
+            raise _unauthenticated("not signed in")
+        self._rate.consume(f"session {identity.name}")
+        require_csrf_header(request)
         return identity
 
-    def signed_in(self, request: Request) -> Identity | None:
-        """Return who is signed in on the page, by what its key or its groups are granted now."""
+    def authenticate_page(self, request: Request) -> Identity | None:
+        """Return who is signed in on the page; None if nobody is."""
+        identity = self.session_identity(request)
+        self._rate.consume(f"session {identity.name}" if identity else _address(request))
+        return identity
+
+    def session_identity(self, request: Request) -> Identity | None:
+        """Return who is signed in, with what its key or its groups are granted now."""
         session: dict[str, Any] = request.scope.get("session", {})
-        if key := self.keys.valid(str(session.get("key", ""))):
+        if key := self._keys.valid_key(str(session.get("key", ""))):
             return key.identity
         name, since_ms = session.get("name"), session.get("since", 0)
-        if name is None or self.provider is None or self._clock() >= since_ms + self._session_ms:
+        if name is None or self.identity_provider is None or self._clock() >= since_ms + self._session_ms:
             return None
-        return self.provider.identity(name, tuple(session["groups"]))
+        return self.identity_provider.identity(name, tuple(session["groups"]))
 
-    def visitor(self, request: Request) -> Identity | None:
-        """Return who is signed in, and count that they asked for a page."""
-        identity = self.signed_in(request)
-        self._rate.take(f"session {identity.name}" if identity else _address(request))
-        return identity
+    async def verify_key(self, request: Request, key: str) -> ApiKey | None:
+        """Return the document of a valid key, and count the request for its owner.
 
-    async def prove(self, request: Request, key: str) -> ApiKey | None:
-        """Return the document of a valid key, and count that its owner asked.
-
-        What was not proved yet counts for its address: nobody uses up what another's key may ask.
+        A key that is not verified yet counts for the address: nobody can use up another key's limit.
         """
-        if not self.keys.was_proved(key):
-            self._rate.take(_address(request))
-        stored = await self.keys.identify(key)
+        if not self._keys.was_verified(key):
+            self._rate.consume(_address(request))
+        stored = await self._keys.verify(key)
         if stored:
-            self._rate.take(stored.id)
+            self._rate.consume(stored.id)
         return stored
 
-    def is_still(self, request: Request, identity: Identity) -> bool:
-        """Say whether somebody who was let in may stay: its key, or its session, is still valid."""
+    def is_still_valid(self, request: Request, identity: Identity) -> bool:
+        """Return whether the key or session that established `identity` is still valid."""
         if identity.vouched_by == CONSOLE:
-            return self.signed_in(request) is not None
-        return self.keys.valid(identity.vouched_by) is not None
+            return self.session_identity(request) is not None
+        return self._keys.valid_key(identity.vouched_by) is not None
 
-    async def _by_key(self, request: Request, key: str) -> Identity:
-        stored = await self.prove(request, key)
+    async def _authenticate_key(self, request: Request, key: str) -> Identity:
+        stored = await self.verify_key(request, key)
         if stored is None:
-            message = f"this key is wrong, revoked or expired; {HOW}"
-            raise HTTPException(401, message, headers={"WWW-Authenticate": "Bearer"})
+            raise _unauthenticated("this key is wrong, revoked or expired")
         return stored.identity
 
 
-def require_csrf(request: Request, shown: str) -> None:
-    """403, unless a request shows the token of its session: only our own pages know it."""
-    expected = str(request.scope.get("session", {}).get("csrf", ""))
-    if not expected or not hmac.compare_digest(shown.encode(), expected.encode()):
-        raise HTTPException(403, f"the page is too old or not ours; load it again ({CSRF_HEADER} is wrong)")
+def _unauthenticated(why: str) -> HTTPException:
+    headers = {"WWW-Authenticate": "Bearer"}
+    return HTTPException(401, f"{why}; {HOW_TO_AUTHENTICATE}", headers=headers)
 
 
 def _address(request: Request) -> str:
-    return f"address {request.client.host}" if request.client else "nobody"
+    return f"address {request.client.host}" if request.client else "unknown address"

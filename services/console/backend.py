@@ -1,7 +1,6 @@
-"""What every route works with: what the console has followed, and the one way to change something."""
+"""What every route works with: views of the streams, and the one way to execute a command."""
 
 from dataclasses import replace
-from typing import Any
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts.commands import Command, FeatureCommand, TriggerCommand
@@ -20,6 +19,7 @@ from sluiceway.pipelines.catalogue_decisions import CatalogueDecision, decide_ca
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision
 
+from .audit import AuditLog
 from .creators import Creators
 from .errors import CommandRefused
 from .event_stream import EventStream
@@ -30,21 +30,21 @@ SOURCE = "/sluiceway/console"
 
 
 class ConsoleBackend:
-    """Reads from memory, acts by commands. Nothing is decided or stored here."""
+    """Reads from memory, changes by commands. It decides and stores nothing."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
         self.log = FeatureLog(connection, SOURCE)
         self.features = FeatureView(connection, self.log)
         self.catalogue = CatalogueView(connection)
         self.regions = RegionsView(connection)
-        self.changes = EventStream(connection)
-        self.features.on_change = self.changes.take_feature
-        self.catalogue.on_change = self.changes.take_document
-        self.regions.on_change = self.changes.take_region
+        self.events = EventStream(connection)
+        self.features.on_change = self.events.publish_feature
+        self.catalogue.on_change = self.events.publish_document
+        self.regions.on_change = self.events.publish_region
+        self.audit = AuditLog(connection, self.features, self.catalogue)
         self.creators = Creators(self.log, self.features)
         self.releases = ReleaseIndex(connection, self.log, self.features)
-        self.measured = MeasurementStore(connection, SOURCE)
+        self.measurements = MeasurementStore(connection, SOURCE)
         self._commands = CommandClient(connection, CONSOLE)
 
     def feature(self, key: FeatureKey) -> Feature | None:
@@ -53,25 +53,24 @@ class ConsoleBackend:
         return entry.event.feature if entry else None
 
     def documents(self) -> Catalogue:
-        """Return the catalogue as a decision takes it, without what features refer to."""
+        """Return the catalogue in the form that a decision takes, without the features' references."""
         return self.catalogue.catalogue()
 
-    async def act(self, model: type[Command], caller: Identity, **fields: Any) -> Reply:
-        """Do something for the caller; once it returns, what the console reads shows it.
+    async def execute(self, command: Command, caller: Identity) -> Reply:
+        """Let the scheduler execute a command for `caller`; the console's views show the result then.
 
-        `CommandRefused` where the scheduler refuses it; `Unavailable` where nobody answers: then the same
-        request may be sent again.
+        `CommandRefused` if the scheduler refuses it. `Unavailable` if there was no answer: the same
+        command may be sent again.
         """
-        command = model.model_validate({"actor": caller.name, "identity": caller, **fields})
-        reply = await self._commands.send(command)
+        reply = await self._commands.send(_on_behalf_of(caller, command))
         if reply.refusal:
             raise CommandRefused(reply.refusal)
-        await self._see(command)
+        await self._wait_until_visible(command)
         return reply
 
-    def preview(self, model: type[Command], caller: Identity, **fields: Any) -> Decision | CatalogueDecision:
-        """Return what the scheduler would decide now, by the very functions that it decides with."""
-        command = model.model_validate({"actor": caller.name, "identity": caller, **fields})
+    def preview(self, command: Command, caller: Identity) -> Decision | CatalogueDecision:
+        """Return what the scheduler would decide now, by the same functions."""
+        command = _on_behalf_of(caller, command)
         catalogue = self.documents()
         if not isinstance(command, TriggerCommand):
             catalogue = replace(catalogue, references=self.features.references())
@@ -79,21 +78,27 @@ class ConsoleBackend:
             return decide(self.feature(command.key), command, now_ms(), catalogue)
         return decide_catalogue(command, catalogue, self.features.usage())
 
-    async def _see(self, command: Command) -> None:
-        """Wait until what was just done is seen here, so that the caller reads its own writes."""
+    async def _wait_until_visible(self, command: Command) -> None:
+        """Wait until the views show what a command has changed, so that callers read their own writes."""
         if isinstance(command, FeatureCommand):
             await self.features.catch_up()
         else:
             await self.catalogue.catch_up()
 
 
-class BackendHolder:
-    """Gives the desk, once the console has caught up."""
+class BackendProvider:
+    """Provides the backend to requests, as soon as the console has caught up."""
 
     def __init__(self) -> None:
         self.backend: ConsoleBackend | None = None
 
     def __call__(self) -> ConsoleBackend:
+        """Return the backend; `Unavailable` until the console has caught up."""
         if self.backend is None:
             raise Unavailable("the console has not read the log to its end yet; is a scheduler running?")
         return self.backend
+
+
+def _on_behalf_of(caller: Identity, command: Command) -> Command:
+    """Return the command with `caller` as its actor and identity, whatever it named before."""
+    return command.model_copy(update={"actor": caller.name, "identity": caller})

@@ -1,4 +1,4 @@
-"""The first key: printed once, where nobody could sign in otherwise."""
+"""The first key, without which nobody could sign in: created and shown once."""
 
 import logging
 import sys
@@ -19,17 +19,18 @@ ADMIN = (Grant(role=Role.ADMIN),)
 
 
 async def create_first_key(backend: ConsoleBackend, file: Path | None) -> None:
-    """Create an admin's key, unless one was ever created, and show it: into `file`, or to standard output.
+    """Create an admin's key, unless there ever was a key, and write it to `file` or to standard output.
 
-    Of several consoles that start at once one creates it.
+    If several consoles start at the same time, one of them creates it.
     """
     if backend.catalogue.all("api_key") or backend.catalogue.last_sequence("api_key", ID):
         return
     key = console_keys.mint(ID)
     stored = ApiKey(id=ID, owner="admin", grants=ADMIN, hash=console_keys.hash_of(key), created_ms=now_ms())
     console = Identity(name=CONSOLE, grants=ADMIN, vouched_by=CONSOLE)
+    command = CreateKey(actor=console.name, key=stored, reason="first start")
     try:
-        await backend.act(CreateKey, console, key=stored, reason="first start")
+        await backend.execute(command, console)
     except CommandRefused as error:
         log.info("another console has created the first key: %s", error)
         return
@@ -41,5 +42,5 @@ def _show(key: str, file: Path | None) -> None:
         file.touch(mode=0o600)
         file.write_text(key)
     else:
-        sys.stdout.write(f"the first key, shown once; it may do all: {key}\n")
+        sys.stdout.write(f"the first key (shown once, role admin): {key}\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Who created each feature, and when. The log is asked once: its first event never changes."""
+"""Who created each feature, and when: the first event of its log, which never changes."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,28 +10,29 @@ from sluiceway.messaging.feature_view import FeatureView
 
 
 class Creation(NamedTuple):
-    """Where a feature comes from."""
+    """Who created a feature, and when."""
 
     creator: str
     created_ms: int
 
 
 class Creators:
-    """Remembers them, for as long as it is the same log."""
+    """Reads creations from the log, and remembers them until the log is recreated."""
 
     def __init__(self, log: FeatureLog, features: FeatureView) -> None:
         self._log = log
         self._features = features
-        self._found: dict[FeatureKey, Creation] = {}
-        self._stream = ""
+        self._creations: dict[FeatureKey, Creation] = {}
+        #: When the log that they come from was created.
+        self._log_created = ""
 
     async def of(self, keys: Iterable[FeatureKey]) -> dict[FeatureKey, Creation]:
-        """Return where features come from; those whose first event cannot be read are left out."""
-        if self._stream != self._features.position.created:
-            self._stream, self._found = self._features.position.created, {}
-        found, asked = self._found, list(keys)
-        unknown = [key for key in asked if key not in found]
+        """Return the creation of each feature; without those whose first event cannot be read."""
+        if self._log_created != self._features.position.created:
+            self._log_created, self._creations = self._features.position.created, {}
+        creations, wanted = self._creations, list(keys)
+        unknown = [key for key in wanted if key not in creations]
         for key, first in zip(unknown, await asyncio.gather(*map(self._log.first, unknown)), strict=True):
             if first:
-                found[key] = Creation(first.event.actor_id, first.event.time_ms)
-        return {key: found[key] for key in asked if key in found}
+                creations[key] = Creation(first.event.actor_id, first.event.time_ms)
+        return {key: creations[key] for key in wanted if key in creations}

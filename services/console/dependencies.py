@@ -1,4 +1,4 @@
-"""What routes ask for: the desk, the caller, the id of a command."""
+"""What routes depend on: the backend, the caller, the id of a command."""
 
 import hashlib
 from typing import Annotated
@@ -11,7 +11,7 @@ from sluiceway.contracts.commands import derived_id
 from sluiceway.contracts.identity import Identity
 
 from .authentication import KEY_HEADER, Authentication
-from .backend import BackendHolder, ConsoleBackend
+from .backend import BackendProvider, ConsoleBackend
 
 IDEMPOTENCY_LENGTH_MAX = 200
 
@@ -20,8 +20,8 @@ _BEARER = HTTPBearer(auto_error=False, description="The same key.")
 
 
 def _backend(request: Request) -> ConsoleBackend:
-    backend_holder: BackendHolder = request.app.state.backend_holder
-    return backend_holder()
+    backend_provider: BackendProvider = request.app.state.backend_provider
+    return backend_provider()
 
 
 async def _caller(
@@ -30,12 +30,12 @@ async def _caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> Identity:
     authentication: Authentication = request.app.state.authentication
-    return await authentication.caller(request, key or (bearer.credentials if bearer else None))
+    return await authentication.authenticate(request, key or (bearer.credentials if bearer else None))
 
 
-#: What the console knows, and how it acts; 503 until it has caught up.
+#: Reads and commands; 503 until the console has caught up.
 Backend = Annotated[ConsoleBackend, Depends(_backend)]
-#: Who calls; 401 for nobody.
+#: Who sends the request; 401 if unknown.
 Caller = Annotated[Identity, Depends(_caller)]
 
 
@@ -46,7 +46,7 @@ async def _command_id(
         str | None,
         Header(
             max_length=IDEMPOTENCY_LENGTH_MAX,
-            description="The same request with the same key is applied once, however often it is sent.",
+            description="A request that is sent again with the same key is applied once.",
         ),
     ] = None,
 ) -> str:
@@ -56,5 +56,5 @@ async def _command_id(
     return derived_id("http", caller.name, request.method, request.url.path, idempotency_key, body)
 
 
-#: The id of the command that a request becomes.
+#: The id of the command that a request leads to.
 CommandId = Annotated[str, Depends(_command_id)]

@@ -1,4 +1,4 @@
-"""What goes wrong with a request: always `{status, message, …}`, with what to do next."""
+"""Error responses: always `{status, message, …}`, with what to do next."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from sluiceway.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-#: HTTP status of each refusal. What the state forbids is 409: look again, then decide.
+#: HTTP status of each refusal. Every other one is 409: read the state again, then decide.
 STATUS: Mapping[RefusalCode, int] = {
     RefusalCode.INVALID: 400,
     RefusalCode.UNSAFE_REFERENCE: 400,
@@ -38,7 +38,7 @@ RETRY_AFTER_SECONDS = 1
 
 
 class Problem(BaseModel):
-    """Why a request was not answered as hoped."""
+    """Why a request failed."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -58,16 +58,16 @@ class Problem(BaseModel):
     status: int
     #: What is wrong, and what to do next.
     message: str
-    #: Of a refused command: why, in one word.
+    #: Of a refused command: the reason as an identifier.
     code: str | None = None
-    #: Of a refused command: what the present state allows.
+    #: Of a refused command: what the current state allows.
     possible: list[str] = []
-    #: Of an invalid request: each fault, with its place.
+    #: Of an invalid request: each error with its location.
     errors: list[str] = []
 
 
 class CommandRefused(Exception):
-    """A command was refused."""
+    """The scheduler refused a command."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -75,43 +75,45 @@ class CommandRefused(Exception):
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what the OpenAPI document says of the errors of a route."""
+    """Return the error responses of a route for the OpenAPI document."""
     return {status: {"model": Problem} for status in statuses}
 
 
-#: What may go wrong with every route that reads; one thing; and with those that change something.
+#: Error responses of routes that read a list, read one thing, and change something.
 READING = responses(400, 401, 429, 503)
 READING_ONE = {**READING, **responses(404)}
 CHANGING = {**READING_ONE, **responses(403, 409, 413)}
-#: Shows a fault to somebody who looks at a page.
+#: Renders a problem as a page.
 ErrorPage = Callable[[Request, Problem], Response]
-#: What programs ask for.
+#: Paths that programs request: errors there are always JSON.
 APIS = ("/api/", "/console/", "/openapi.json")
 
 
 def add_error_handlers(app: FastAPI, error_page: ErrorPage) -> None:
-    """Let an application answer whatever goes wrong in the one form; people get it as a page."""
+    """Let an application return every error in the same form; browsers get it as a page."""
     app.state.error_page = error_page
     app.exception_handler(CommandRefused)(_refused)
-    app.exception_handler(HTTPException)(_http)
-    app.exception_handler(RequestValidationError)(_invalid)
-    app.exception_handler(ValidationError)(_not_valid)
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(RequestValidationError)(_invalid_request)
+    app.exception_handler(ValidationError)(_invalid_document)
     app.exception_handler(Unavailable)(_unavailable)
-    app.exception_handler(Exception)(_failed)
+    app.exception_handler(Exception)(_internal_error)
 
 
-def problem_response(request: Request, fault: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a fault as a response."""
+def problem_response(
+    request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a problem as a response: JSON, or a page for a browser."""
     if request.url.path.startswith(APIS) or "text/html" not in request.headers.get("accept", ""):
-        return JSONResponse(fault.model_dump(), fault.status, headers=dict(headers or {}))
+        return JSONResponse(problem.model_dump(), problem.status, headers=dict(headers or {}))
     error_page: ErrorPage = request.app.state.error_page
-    page = error_page(request, fault)
+    page = error_page(request, problem)
     page.headers.update(headers or {})
     return page
 
 
 def problem_of(refusal: Refusal) -> Problem:
-    """Return a refusal as a fault."""
+    """Return a refusal as a problem."""
     status = STATUS.get(refusal.code, CONFLICT)
     return Problem(status=status, message=refusal.message, code=refusal.code, possible=list(refusal.possible))
 
@@ -121,20 +123,20 @@ async def _refused(request: Request, error: Exception) -> Response:
     return problem_response(request, problem_of(error.refusal))
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = error.detail
     if error.status_code == 404 and message == "Not Found":
-        message = "there is nothing here; /openapi.json says what there is"
+        message = f"unknown path {request.url.path}; /openapi.json lists the API"
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_allowed(request)))
-        message = f"{request.method} is not possible here; {headers['Allow']} is"
+        message = f"{request.method} is not allowed for this path; allowed: {headers['Allow']}"
     return problem_response(request, Problem(status=error.status_code, message=message), headers)
 
 
 def _allowed(request: Request) -> set[str]:
-    """Return the methods of all routes for an address; the framework names those of the first alone."""
+    """Return the methods of all routes for a path; the framework names those of the first route only."""
     scope = {**request.scope, "path_params": {}}
     routes = [route for route in _routes(request.app.routes) if route.matches(scope)[0] is not Match.NONE]
     return {method for route in routes for method in getattr(route, "methods", None) or ()}
@@ -146,25 +148,25 @@ def _routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
         yield from _routes(getattr(route, "routes", None) or ())
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [f"{'.'.join(map(str, fault['loc']))}: {describe_error(fault)}" for fault in error.errors()]
-    return problem_response(request, Problem(status=400, message="; ".join(faults[:3]), errors=faults))
+    errors = [f"{'.'.join(map(str, detail['loc']))}: {describe_error(detail)}" for detail in error.errors()]
+    return problem_response(request, Problem(status=400, message="; ".join(errors[:3]), errors=errors))
 
 
-async def _not_valid(request: Request, error: Exception) -> Response:
-    """Answer a command that is none: its fields come from the caller."""
+async def _invalid_document(request: Request, error: Exception) -> Response:
+    """Answer 400 for a document or command that is invalid: its fields come from the caller."""
     assert isinstance(error, ValidationError)
     return problem_response(request, Problem(status=400, message=describe_errors(error)))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    fault = Problem(status=503, message=f"{error}; the same request may be sent again")
-    return problem_response(request, fault, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    problem = Problem(status=503, message=f"{error}; the same request may be sent again")
+    return problem_response(request, problem, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _internal_error(request: Request, error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
     return problem_response(
-        request, Problem(status=500, message="the console failed to answer; its log says why")
+        request, Problem(status=500, message="internal error; the console's log has the details")
     )

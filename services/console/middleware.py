@@ -1,4 +1,4 @@
-"""What stands around every answer: a bound on bodies, and headers that keep pages to themselves."""
+"""Around every request: a bound on its body, and security headers on its response."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from sluiceway.http.server import AsgiApp
 
 from .limits import BODY_BYTES_MAX
 
-#: Nothing from elsewhere, no inline script, no frame around it.
+#: Only our own content, no inline scripts, no embedding in frames.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -22,13 +22,13 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-#: Answers that nobody may keep, unless a route says otherwise.
+#: For responses whose route does not set a Cache-Control.
 NO_STORE = "no-store"
 TLS = "max-age=31536000"
 
 
-class ResponseGuard:
-    """ASGI middleware."""
+class RequestGuard:
+    """ASGI middleware that bounds request bodies and adds the headers."""
 
     def __init__(self, app: AsgiApp, *, is_tls: bool) -> None:
         self._app = app
@@ -38,24 +38,24 @@ class ResponseGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        taken = 0
+        received = 0
 
-        async def bounded() -> Any:
-            nonlocal taken
+        async def receive_bounded() -> Any:
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > BODY_BYTES_MAX:
-                raise HTTPException(413, f"the body may have {BODY_BYTES_MAX} bytes")
+            received += len(message.get("body", b""))
+            if received > BODY_BYTES_MAX:
+                raise HTTPException(413, f"the body is too large: at most {BODY_BYTES_MAX} bytes")
             return message
 
-        async def fenced(message: Any) -> None:
+        async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                self._add(MutableHeaders(scope=message))
+                self._add_headers(MutableHeaders(scope=message))
             await send(message)
 
-        await self._app(scope, bounded, fenced)
+        await self._app(scope, receive_bounded, send_with_headers)
 
-    def _add(self, headers: MutableHeaders) -> None:
+    def _add_headers(self, headers: MutableHeaders) -> None:
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
         headers.setdefault("Cache-Control", NO_STORE)

@@ -1,7 +1,7 @@
-"""Sign in elsewhere: OpenID Connect, with groups that become grants.
+"""Sign in through an OpenID Connect provider, whose groups become grants.
 
-The authorization code flow with PKCE, state and nonce; Authlib proves the ID token. Nothing is asked
-of the provider before somebody wants to sign in there, so that its absence keeps nobody else out.
+The authorization code flow with PKCE, state and nonce; Authlib verifies the ID token. The provider is
+not contacted before somebody signs in with it, so that its outage does not affect other users.
 
 Sources: https://openid.net/specs/openid-connect-core-1_0.html, RFC 7636.
 """
@@ -33,15 +33,15 @@ log = logging.getLogger(__name__)
 CALLBACK = "/sign-in/callback"
 TIMEOUT_SECONDS = 5.0
 GROUPS_MAX = 200
-#: Signatures that only the provider can make; `none` and shared secrets are not taken.
+#: Signatures that only the provider can make; `none` and shared secrets are refused.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-SIGNED_BY = "id_token_signing_alg_values_supported"
+SIGNING_ALGORITHMS = "id_token_signing_alg_values_supported"
 _GRANTS = TypeAdapter(dict[str, tuple[Grant, ...]])
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 
-class Provider:
-    """Where people sign in, and what their groups are granted here."""
+class IdentityProvider:
+    """An OpenID Connect provider, and what its groups are granted here."""
 
     def __init__(self, settings: Settings, roles: Mapping[str, tuple[Grant, ...]]) -> None:
         assert settings.oidc_issuer
@@ -51,7 +51,7 @@ class Provider:
         self._issuer = settings.oidc_issuer.rstrip("/")
         self._settings = settings
         self._roles = roles
-        # Not from the request: a forged Host header must not send codes elsewhere.
+        # Not taken from the request: a forged Host header must not send codes to another site.
         self._redirect = settings.public_url.rstrip("/") + CALLBACK
         registry = OAuth()
         registry.register(
@@ -69,42 +69,45 @@ class Provider:
         assert isinstance(client, StarletteOAuth2App)
         self._client = client
 
-    async def send(self, request: Request) -> Response:
-        """Send somebody to the provider."""
+    async def redirect(self, request: Request) -> Response:
+        """Return a redirect to the provider's sign-in page; 503 if the provider is unreachable."""
         try:
-            answer: Response = await self._client.authorize_redirect(request, self._redirect)
+            response: Response = await self._client.authorize_redirect(request, self._redirect)
         except (httpx2.HTTPError, OAuthError, ValueError, KeyError) as error:
             raise self._unreachable(error) from error
-        return answer
+        return response
 
-    async def received(self, request: Request) -> dict[str, Any]:
-        """Return the session of somebody who comes back: name and groups. 401 or 403 where there is none."""
+    async def complete_sign_in(self, request: Request) -> dict[str, Any]:
+        """Return the session content of a user who comes back from the provider: name and groups.
+
+        401 if the sign-in is not proved, 403 if the user may do nothing here.
+        """
         try:
             await self._refuse_weak_signatures()
-            back = self._client.authorize_access_token(  # type: ignore[no-untyped-call]
-                request, claims_options=self._claims()
+            exchange = self._client.authorize_access_token(  # type: ignore[no-untyped-call]
+                request, claims_options=self._required_claims()
             )
-            token = await back
+            token = await exchange
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from error
         except (OAuthError, JoseError, ValueError, KeyError) as error:
-            # What is wrong may quote the token: the kind of error is enough for the log.
-            log.warning("a sign-in by %s was refused: %s", self.host, type(error).__name__)
-            raise HTTPException(401, f"{self.host} did not sign you in; try it again") from error
+            # The message may quote the token: the log gets the kind of error only.
+            log.warning("a sign-in through %s was refused: %s", self.host, type(error).__name__)
+            raise HTTPException(401, f"{self.host} did not sign you in; try again") from error
         return self._session(dict(token.get("userinfo") or {}))
 
     def identity(self, name: str, groups: tuple[str, ...]) -> Identity | None:
-        """Return who is signed in, with what the groups are granted now; None where that is nothing."""
+        """Return a signed-in user with the current grants of the groups; None if there are no grants."""
         grants = tuple(grant for group in groups for grant in self._roles.get(group, ()))
         return Identity(name=name, groups=groups, grants=grants, vouched_by=CONSOLE) if grants else None
 
     async def _refuse_weak_signatures(self) -> None:
-        """Take the algorithms that the provider offers, but for those that prove nothing."""
+        """Accept the algorithms that the provider offers, except for those that prove nothing."""
         metadata = await self._client.load_server_metadata()
-        offered = metadata.get(SIGNED_BY) or ["RS256"]
-        metadata[SIGNED_BY] = [name for name in offered if name in ALGORITHMS]
+        offered = metadata.get(SIGNING_ALGORITHMS) or ["RS256"]
+        metadata[SIGNING_ALGORITHMS] = [name for name in offered if name in ALGORITHMS]
 
-    def _claims(self) -> dict[str, Any]:
+    def _required_claims(self) -> dict[str, Any]:
         return {
             "iss": {"essential": True, "value": self._issuer},
             "aud": {"essential": True, "value": self._settings.oidc_client_id},
@@ -114,23 +117,29 @@ class Provider:
     def _session(self, claims: dict[str, Any]) -> dict[str, Any]:
         name = claims.get(self._settings.oidc_name_claim)
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
-            raise HTTPException(403, f"{self.host} gives no usable {self._settings.oidc_name_claim} of you")
+            raise HTTPException(
+                403,
+                f"{self.host} sent no usable claim {self._settings.oidc_name_claim!r} for you; ask its admin",
+            )
         if self._settings.oidc_name_claim == "email" and claims.get("email_verified") is not True:
-            raise HTTPException(403, f"{self.host} has not verified your email; do that there first")
-        said = claims.get(self._settings.oidc_groups_claim)
-        groups = [group for group in said if isinstance(group, str)] if isinstance(said, list) else []
+            raise HTTPException(403, f"{self.host} has not verified your email; verify it there first")
+        claim = claims.get(self._settings.oidc_groups_claim)
+        groups = [group for group in claim if isinstance(group, str)] if isinstance(claim, list) else []
         known = tuple(group for group in groups[:GROUPS_MAX] if group in self._roles)
         if not known or self.identity(name, known) is None:
-            raise HTTPException(403, f"{name} is in no group that may do anything here; ask an admin for one")
+            raise HTTPException(403, f"none of the groups of {name} has a role here; ask an admin for one")
         return {"name": name, "groups": list(known)}
 
     def _unreachable(self, error: Exception) -> HTTPException:
-        log.warning("%s cannot be asked: %s", self.host, type(error).__name__)
-        return HTTPException(503, f"{self.host} does not answer now; sign in with a key, or try it again")
+        log.warning("identity provider %s is unreachable: %s", self.host, type(error).__name__)
+        return HTTPException(503, f"{self.host} does not answer; sign in with a key, or try again")
 
 
-def provider_of(settings: Settings) -> Provider | None:
-    """Return the provider that settings name; None where they name none. `Misconfigured` for half of one."""
+def identity_provider(settings: Settings) -> IdentityProvider | None:
+    """Return the provider that is configured; None if there is none.
+
+    `Misconfigured` if a setting that it needs is missing, or if the roles cannot be read.
+    """
     if settings.oidc_issuer is None:
         return None
     needed = {
@@ -141,13 +150,15 @@ def provider_of(settings: Settings) -> Provider | None:
     if missing := [name for name, value in needed.items() if value is None]:
         raise Misconfigured(f"SLUICEWAY_OIDC_ISSUER needs {' and '.join(missing)} as well")
     assert settings.oidc_roles
-    return Provider(settings, _read(settings.oidc_roles))
+    return IdentityProvider(settings, _read_roles(settings.oidc_roles))
 
 
-def _read(file: Path) -> dict[str, tuple[Grant, ...]]:
+def _read_roles(file: Path) -> dict[str, tuple[Grant, ...]]:
     try:
         return _GRANTS.validate_python(yaml.safe_load(file.read_text("utf-8")) or {})
     except ValidationError as error:
-        raise Misconfigured(f"{file}: {describe_errors(error)}; write group: [{{role: viewer}}]") from error
+        raise Misconfigured(
+            f"{file}: {describe_errors(error)}; expected group: [{{role: viewer}}]"
+        ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Misconfigured(f"SLUICEWAY_OIDC_ROLES: {file} cannot be read: {error}") from error

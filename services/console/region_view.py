@@ -1,4 +1,4 @@
-"""Which region holds what, and which of its instances have said that they applied it."""
+"""The rules that each region holds, and which of its instances have applied them."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
 
 
 class _Document(msgspec.Struct):
-    """The little of a rule document that is kept of each."""
+    """The fields of a rule document that are kept in memory."""
 
     revision: int = 0
     trigger: str | None = None
@@ -34,10 +34,10 @@ class HeldRules(NamedTuple):
 
 
 class RegionInstance(NamedTuple):
-    """What one subscriber of a region has said of itself."""
+    """One subscriber of a region, by its newest report."""
 
     name: str
-    #: How far it has applied RULES.
+    #: The sequence in RULES that it has applied.
     sequence: int
     time_ms: int
 
@@ -46,24 +46,24 @@ _DECODER = msgspec.json.Decoder(_Document)
 
 
 class RegionsView(StreamView):
-    """Follows RULES while the block runs, and the reports in APPLIED beside it."""
+    """Follows RULES and the reports in APPLIED while the block runs."""
 
     def __init__(self, connection: Connection) -> None:
         self._held: dict[str, dict[FeatureKey, HeldRules]] = defaultdict(dict)
-        #: The newest sequence of RULES that was about a region, deletions included.
+        #: The newest sequence in RULES per region, deletions included.
         self._newest: dict[str, int] = {}
         self._reports: dict[str, dict[str, RegionInstance]] = defaultdict(dict)
         self.follower = Follower(
-            connection, subjects.RULES_STREAM, [subjects.RULES], self._take_rules, on_reset=self._reset
+            connection, subjects.RULES_STREAM, [subjects.RULES], self._handle_rules, on_reset=self._reset
         )
         self._applied = Follower(
             connection,
             subjects.APPLIED_STREAM,
             [subjects.APPLIED],
-            self._take_report,
+            self._handle_report,
             on_reset=self._reports.clear,
         )
-        #: Called with a region, and the features whose rules it received or has applied.
+        #: Called with a region and the features whose rules it received or applied.
         self.on_change: Callable[[str, tuple[FeatureKey, ...]], None] = lambda region, features: None
 
     async def __aenter__(self) -> "RegionsView":
@@ -80,19 +80,19 @@ class RegionsView(StreamView):
         await self._applied.caught_up()
 
     def held(self, region: str) -> dict[FeatureKey, HeldRules]:
-        """Return what a region has been sent."""
+        """Return the rules that a region was sent."""
         return self._held.get(region, {})
 
     def instances(self, region: str, now_ms: int) -> list[RegionInstance]:
-        """Return who reports from a region, by name; who has fallen silent is gone."""
+        """Return the instances that still report from a region, by name."""
         oldest_ms = now_ms - APPLIED_LIFETIME_SECONDS * 1_000
         reports = self._reports.get(region, {}).values()
         return sorted(instance for instance in reports if instance.time_ms >= oldest_ms)
 
     def confirmed(self, region: str, key: FeatureKey | None, now_ms: int) -> bool | None:
-        """Say whether every instance has applied the newest rules of a feature, or of all (None).
+        """Return whether every instance has applied the newest rules of a feature (None: of all features).
 
-        None where nobody reports from the region.
+        None if no instance reports from the region.
         """
         held = self.held(region).get(key) if key else None
         sequence = self._newest.get(region, 0) if key is None else held.sequence if held else 0
@@ -103,7 +103,7 @@ class RegionsView(StreamView):
         self._held.clear()
         self._newest.clear()
 
-    def _take_rules(self, record: Record) -> None:
+    def _handle_rules(self, record: Record) -> None:
         region, key = subjects.parse_rule(record.subject)
         self._newest[region] = record.sequence
         if record.is_deletion:
@@ -114,10 +114,10 @@ class RegionsView(StreamView):
         if self.follower.is_caught_up:
             self.on_change(region, (key,))
 
-    def _take_report(self, record: Record) -> None:
+    def _handle_report(self, record: Record) -> None:
         try:
             report = AppliedReport.model_validate_json(record.data, extra="ignore")
-        except ValidationError:  # whoever wrote it is not counted; its region goes on
+        except ValidationError:  # not counted; the other reports of the region are
             return
         known = self._reports[report.region].get(report.instance)
         self._reports[report.region][report.instance] = RegionInstance(

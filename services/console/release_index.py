@@ -1,6 +1,6 @@
-"""Every trigger there ever was: where the log says last what became of it.
+"""Every release that ever was, active or ended, with its newest event in FEATURES.
 
-What has ended is read from the log when somebody asks for it, once; after that only what is new.
+The log is read when somebody asks for ended releases: as a whole the first time, then only what is new.
 """
 
 import asyncio
@@ -19,9 +19,11 @@ from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.history import read_records
 from sluiceway.messaging.stream_follower import Record
 
+from .event_models import decode_event
+
 
 class ReleaseEntry(NamedTuple):
-    """A trigger, as the log last told of it."""
+    """A trigger, as of its newest event."""
 
     id: str
     key: FeatureKey
@@ -33,38 +35,44 @@ class ReleaseEntry(NamedTuple):
 
 
 class ReleaseIndex:
-    """Finds them."""
+    """Finds releases by reading FEATURES."""
 
     def __init__(self, connection: Connection, log: FeatureLog, features: FeatureView) -> None:
         self._js = connection.js
         self._log = log
         self._features = features
-        self._found: dict[str, ReleaseEntry] = {}
-        self._stream = ""
+        self._entries: dict[str, ReleaseEntry] = {}
+        #: When the stream that `_entries` come from was created.
+        self._created = ""
         self._read_until = 0
         self._reading = asyncio.Lock()
 
     def active(self) -> list[ReleaseEntry]:
-        """Return those that are under way, without a look into the log."""
-        found = []
-        for entry in self._features:
-            trigger = entry.event.feature.active_trigger if entry.is_active else None
-            if trigger:
-                about = (trigger.pipeline.id, trigger.status, trigger.created_ms)
-                found.append(ReleaseEntry(trigger.id, entry.key, *about, entry.sequence))
-        return found
+        """Return the active releases, from memory."""
+        return [
+            ReleaseEntry(
+                id=trigger.id,
+                key=entry.key,
+                pipeline=trigger.pipeline.id,
+                status=trigger.status,
+                created_ms=trigger.created_ms,
+                sequence=entry.sequence,
+            )
+            for entry in self._features
+            if entry.is_active and (trigger := entry.event.feature.active_trigger)
+        ]
 
     async def all(self) -> Collection[ReleaseEntry]:
-        """Return all; the first time takes as long as reading the log.
+        """Return all releases. The first call takes as long as reading the log.
 
-        `Unavailable` where it cannot be read; asking again goes on where that ended.
+        `Unavailable` if the log cannot be read; the next call continues from there.
         """
         async with self._reading:
-            await self._read_on()
-            return tuple(self._found.values())
+            await self._read_new_events()
+            return tuple(self._entries.values())
 
     async def state(self, id_: str) -> Feature | None:
-        """Return the feature of a trigger as it was at the newest event of that; None where there is none."""
+        """Return the feature as of the newest event of a trigger; None if the trigger does not exist."""
         entry = self._features.get(feature_of(id_))
         if entry is None:
             return None
@@ -72,15 +80,15 @@ class ReleaseIndex:
         if newest.trigger and newest.trigger.id == id_:
             return newest
         await self.all()
-        found = self._found.get(id_)
-        return await self._state(found) if found else None
+        release = self._entries.get(id_)
+        return await self._state(release) if release else None
 
     async def states(self, releases: Iterable[ReleaseEntry]) -> list[Feature]:
-        """Return the feature of each as it was at the newest event of its trigger."""
+        """Return the feature of each release as of the newest event of its trigger."""
         return [state for state in await asyncio.gather(*map(self._state, releases)) if state]
 
     async def _state(self, release: ReleaseEntry) -> Feature | None:
-        """Return that of one; None where somebody has published what only looks like an event."""
+        """Return the feature of one release; None if its message only looks like an event."""
         entry = self._features.get(release.key)
         try:
             newest = entry if entry and entry.sequence == release.sequence else None
@@ -88,55 +96,40 @@ class ReleaseIndex:
         except Rejected:
             return None
 
-    async def _read_on(self) -> None:
+    async def _read_new_events(self) -> None:
         position = self._features.position
-        if self._stream != position.created:
-            self._stream, self._read_until, self._found = position.created, 0, {}
+        if self._created != position.created:  # the stream was recreated: start again
+            self._created, self._read_until, self._entries = position.created, 0, {}
         if self._read_until >= position.sequence:
             return
-        found = read_records(
+        records = read_records(
             self._js,
             subjects.FEATURES_STREAM,
             subjects.FEATURES,
             after=self._read_until,
             until=position.sequence,
         )
-        async for record in found:
-            self._take(record)
+        async for record in records:
+            if entry := _entry_of(record):
+                self._entries[entry.id] = entry
             self._read_until = record.sequence
         self._read_until = position.sequence
 
-    def _take(self, record: Record) -> None:
-        try:
-            key = subjects.parse_feature(record.subject)
-            trigger = _EVENTS.decode(record.data).feature.trigger
-            if trigger and feature_of(trigger.id) == key:
-                status = TriggerStatus(trigger.status)
-                about = (trigger.pipeline.id, status, trigger.created_ms)
-                self._found[trigger.id] = ReleaseEntry(trigger.id, key, *about, record.sequence)
-        except (ValueError, msgspec.MsgspecError):
-            return  # no event: whoever decides by it tells it already
 
-
-class _Pipeline(msgspec.Struct):
-    id: str
-
-
-class _Trigger(msgspec.Struct, rename="camel"):
-    id: str
-    pipeline: _Pipeline
-    status: str
-    created_ms: int
-
-
-class _State(msgspec.Struct):
-    trigger: _Trigger | None = None
-
-
-class _Event(msgspec.Struct):
-    """The little of an event that tells releases apart; all else is passed over."""
-
-    feature: _State
-
-
-_EVENTS = msgspec.json.Decoder(_Event)
+def _entry_of(record: Record) -> ReleaseEntry | None:
+    """Return the release that an event is about; None if it is about none, or is not an event."""
+    try:
+        key = subjects.parse_feature(record.subject)
+        trigger = decode_event(record.data).feature.trigger
+        if trigger is None or feature_of(trigger.id) != key:
+            return None
+        return ReleaseEntry(
+            id=trigger.id,
+            key=key,
+            pipeline=trigger.pipeline.id,
+            status=TriggerStatus(trigger.status),
+            created_ms=trigger.created_ms,
+            sequence=record.sequence,
+        )
+    except (ValueError, msgspec.MsgspecError):  # not an event; the consumers have rejected it
+        return None

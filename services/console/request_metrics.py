@@ -1,4 +1,4 @@
-"""What is counted of every request: where it went, how it ended, and how long its answer took to begin."""
+"""Metrics of every request: its route, its status, and the time until its response starts."""
 
 import time
 from typing import Any
@@ -7,38 +7,39 @@ from sluiceway.http.server import AsgiApp
 
 from . import metrics
 
-#: How addresses begin, and what they belong to; whatever is none of these is a page.
+#: Path prefixes of the APIs → their label. Every other path is a page.
 SURFACES = {"/console/": "official", "/api/": "ours"}
 PAGE = "page"
-NOWHERE = "none"
+#: The label of requests that match no route.
+NO_ROUTE = "none"
 
 
 class RequestMetrics:
-    """An ASGI application, measured."""
+    """ASGI middleware that measures an application."""
 
     def __init__(self, app: AsgiApp) -> None:
         self.app = app
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
 
-        async def noting(message: Any) -> None:
+        async def send_measured(message: Any) -> None:
             if message["type"] == "http.response.start":
                 metrics.REQUESTS.labels(_route(scope), message["status"]).inc()
-                metrics.REQUEST_SECONDS.labels(_surface(scope)).observe(time.perf_counter() - begun)
+                metrics.REQUEST_SECONDS.labels(_surface(scope)).observe(time.perf_counter() - started)
             await send(message)
 
-        await self.app(scope, receive, noting)
+        await self.app(scope, receive, send_measured)
 
 
 def _route(scope: dict[str, Any]) -> str:
-    """Return the template of the address: a label must not have as many values as there are features.
+    """Return the path template of a request: a label must not have as many values as there are features.
 
-    A route knows its template without the prefixes of its routers; those stand in the address.
+    A route knows its template without the prefixes of its routers; the path has them.
     """
     template = getattr(scope.get("route"), "path", None)
     if template is None:
-        return NOWHERE
+        return NO_ROUTE
     names = scope["path"].split("/")
     return "/".join(names[: len(names) - template.count("/")]) + str(template)
 

@@ -1,4 +1,4 @@
-"""The console's environment."""
+"""The console's settings, from its environment."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,24 +11,24 @@ from sluiceway.settings import ServiceSettings
 class Settings(ServiceSettings):
     """`SLUICEWAY_…`"""
 
-    #: Signs the cookies of sessions, the same in every replica; absent: sessions end with the process.
+    #: Signs session cookies; the same in every replica. Without it, sessions end with the process.
     session_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
-    #: How long somebody stays signed in.
+    #: How long users stay signed in.
     session_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = 12 * 3_600
-    #: Where people find the console. With https:// cookies are sent over TLS alone.
+    #: The console's URL as users see it. With https://, cookies are sent over TLS only.
     public_url: str | None = None
-    #: An OpenID Connect provider; with it come the five below, and `public_url`.
+    #: The URL of an OpenID Connect provider. It needs `public_url` and the OIDC settings below.
     oidc_issuer: Annotated[str, Field(pattern=r"^https?://")] | None = None
     oidc_client_id: str | None = None
-    #: Absent for a public client, which PKCE protects.
+    #: Not needed for a public client, which PKCE protects.
     oidc_client_secret: SecretStr | None = None
     oidc_scopes: str = "openid email profile groups"
-    #: The claims that hold who somebody is, and the groups.
+    #: The claims that hold the user's name and groups.
     oidc_name_claim: str = "email"
     oidc_groups_claim: str = "groups"
     #: A YAML file: group → grants, for example `sre: [{role: approver, environments: [production]}]`.
     oidc_roles: Path | None = None
-    #: Where the first key is written, readable for its owner alone; absent: to standard output.
+    #: The file for the first key, readable by its owner only. Without it: standard output.
     bootstrap_key_file: Path | None = None
-    #: What one caller may ask per second, after a burst of ten times as much.
+    #: Requests per second that one caller may send, after a burst of ten times as many.
     requests_per_second: Annotated[float, Field(gt=0)] = 50.0

@@ -1,4 +1,4 @@
-"""A console inside the test's process, with its HTTP on a free port."""
+"""A console inside the test's process, with its HTTP server on a free port."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,21 +21,21 @@ HEADER = "STATSIG-API-KEY"
 
 
 class RunningConsole(NamedTuple):
-    """A console, and an admin who asks it."""
+    """A console, and an admin's client."""
 
     console: Console
     url: str
-    #: Asks with the admin's key.
+    #: Sends the admin's key.
     admin: httpx2.AsyncClient
     key: str
 
     @property
     def backend(self) -> ConsoleBackend:
-        """What the console knows."""
-        return self.console.backend_holder()
+        """The console's backend."""
+        return self.console.backend_provider()
 
     def caller(self, key: str | None) -> httpx2.AsyncClient:
-        """Return a client with a key, or with none; the caller closes it."""
+        """Return a client that sends a key, or none (None); the caller closes it."""
         headers = {HEADER: key} if key else {}
         return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=15)
 

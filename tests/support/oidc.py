@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider: it signs in whoever comes, as the test says, honestly or not."""
+"""A small OpenID Connect provider: it signs everybody in, with the claims and flaws that a test sets."""
 
 import base64
 import json
@@ -25,12 +25,12 @@ SECRET = "the-clients-secret"
 
 @dataclass
 class FakeProvider:
-    """What the provider says of whoever signs in next."""
+    """An OpenID Connect provider; its fields apply to the next sign-in."""
 
     url: str = ""
     claims: dict[str, Any] = field(default_factory=dict)
-    #: Claims in place of honest ones: iss, aud, exp, nonce.
-    lies: dict[str, Any] = field(default_factory=dict)
+    #: Claims to falsify: iss, aud, exp, nonce.
+    false_claims: dict[str, Any] = field(default_factory=dict)
     algorithm: str = "RS256"
     #: Sign with a key that is not published.
     is_forged: bool = False
@@ -65,12 +65,12 @@ class FakeProvider:
         return JSONResponse({"keys": [self._key.as_dict(private=False)]})
 
     async def _authorize(self, request: Request) -> Response:
-        asked = request.query_params
-        assert asked["code_challenge_method"] == "S256"
+        query = request.query_params
+        assert query["code_challenge_method"] == "S256"
         code = f"code-{len(self.codes)}"
-        self.codes[code] = asked["nonce"]
-        answer = {"code": code, "state": asked["state"]}
-        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(answer)}", 302)
+        self.codes[code] = query["nonce"]
+        parameters = {"code": code, "state": query["state"]}
+        return RedirectResponse(f"{query['redirect_uri']}?{urlencode(parameters)}", 302)
 
     async def _token(self, request: Request) -> Response:
         form = await request.form()
@@ -78,8 +78,8 @@ class FakeProvider:
         if nonce is None or not form.get("code_verifier"):
             return JSONResponse({"error": "invalid_grant"}, 400)
         now = int(time.time())
-        honest = {"iss": self.url, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 300, "nonce": nonce}
-        token = self._signed({**honest, **self.claims, **self.lies})
+        claims = {"iss": self.url, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 300, "nonce": nonce}
+        token = self._signed({**claims, **self.claims, **self.false_claims})
         answer = {"access_token": "x", "token_type": "Bearer", "id_token": token, "expires_in": 300}
         return JSONResponse(answer)
 

@@ -1,4 +1,4 @@
-"""Our own API under `/api/v1`."""
+"""Our own API under `/api/v1`: one file per resource."""
 
 from fastapi import APIRouter
 

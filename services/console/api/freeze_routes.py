@@ -1,4 +1,4 @@
-"""`/api/v1/freezes`: when and where no phase starts, and whether that is now."""
+"""`/api/v1/freezes`: when and where no phase may start, and whether a freeze is on now."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ class FreezeView(Freeze):
     """A freeze, and whether it is on."""
 
     is_on: bool
-    #: When that changes next, in ms; null: never.
+    #: When it starts or ends next, in ms; null if never.
     next_change_ms: int | None
 
 
@@ -38,9 +38,9 @@ class FreezeList(WireModel):
 
 @router.get("/freezes", responses=READING)
 async def list_freezes(backend: Backend, caller: Caller) -> FreezeList:
-    """List the freezes, and say which are on."""
-    found = sorted(backend.documents().freezes.values(), key=lambda freeze: freeze.name)
-    return FreezeList(data=[_view(freeze) for freeze in found])
+    """List the freezes, with which of them are on."""
+    freezes = sorted(backend.documents().freezes.values(), key=lambda freeze: freeze.name)
+    return FreezeList(data=[_view(freeze) for freeze in freezes])
 
 
 @router.put("/freezes/{name}", responses=CHANGING)
@@ -53,15 +53,17 @@ async def save_freeze(
 ) -> FreezeView:
     """Create or replace a freeze: weekly windows, or one `from` and `to`. Needs the role admin."""
     if body.name != name:
-        raise HTTPException(400, f"the body is about freeze {body.name}, the address about {name}")
-    await backend.act(SaveFreeze, caller, id=command_id, freeze=body)
+        raise HTTPException(
+            400, f"the body names freeze {body.name!r}, but the path {name!r}: use the same name"
+        )
+    await backend.execute(SaveFreeze(id=command_id, actor=caller.name, freeze=body), caller)
     return _view(backend.documents().freezes[name])
 
 
 @router.delete("/freezes/{name}", responses=CHANGING)
 async def delete_freeze(name: FreezePath, backend: Backend, caller: Caller, command_id: CommandId) -> Message:
-    """Delete a freeze; what it holds goes on. Needs the role admin."""
-    await backend.act(DeleteFreeze, caller, id=command_id, name=name)
+    """Delete a freeze; the phases that it holds continue. Needs the role admin."""
+    await backend.execute(DeleteFreeze(id=command_id, actor=caller.name, name=name), caller)
     return Message(message=f"freeze {name} is deleted")
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1/me`: who the caller is, and what it may do."""
+"""`/api/v1/me`: who the caller is, and what the caller may do."""
 
 from fastapi import APIRouter
 
@@ -12,5 +12,5 @@ router = APIRouter(tags=["identity"])
 
 @router.get("/me", responses=responses(401, 429, 503))
 async def me(caller: Caller) -> Identity:
-    """Show who a key identifies, and what is granted."""
+    """Return the identity of the key or session, with its grants."""
     return caller

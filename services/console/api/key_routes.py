@@ -22,22 +22,22 @@ router = APIRouter(tags=["keys"])
 
 KeyPath = Annotated[str, Path(pattern=NAME_PATTERN, description="The key's id.")]
 ID_LENGTH = 2 * console_keys.ID_BYTES
-#: Ten years: a longer life is no expiry.
+#: Ten years. For a longer lifetime, leave the expiry out.
 LIFETIME_MAX_SECONDS = 10 * 365 * 86_400
 
 
 class KeyView(WireModel):
-    """A key, but not what it is recognised by."""
+    """A key without its hash."""
 
     id: str
     kind: str
     created_ms: int
-    #: Of a key for the console.
+    #: Set for a key of the console.
     owner: str | None = None
     groups: list[str] = []
     grants: list[Grant] = []
     expires_ms: int | None = None
-    #: Of a key for SDKs.
+    #: Set for a key of SDKs.
     region: str | None = None
     environment: str | None = None
 
@@ -49,7 +49,7 @@ class KeyList(WireModel):
 
 
 class NewKey(AuthoredModel):
-    """Whom a key identifies, and what that one may do."""
+    """A key to create: its owner, and what the owner may do."""
 
     owner: Owner
     groups: Annotated[tuple[Label, ...], Field(max_length=GROUPS_MAX)] = ()
@@ -58,7 +58,7 @@ class NewKey(AuthoredModel):
 
 
 class CreatedKey(WireModel):
-    """A new key: this is the only time that it is shown."""
+    """A new key. It is shown only this once."""
 
     id: str
     key: str
@@ -68,15 +68,15 @@ class CreatedKey(WireModel):
 async def list_keys(backend: Backend, caller: Caller) -> KeyList:
     """List the keys. Needs the role admin."""
     if not any(grant.role is Role.ADMIN for grant in caller.grants):
-        raise HTTPException(403, f"{caller.name} may not see the keys: that needs the role admin")
-    known = backend.documents()
-    found: list[SdkKey | ApiKey] = [*known.keys.values(), *known.api_keys.values()]
-    return KeyList(data=[_view(key) for key in sorted(found, key=lambda key: key.id)])
+        raise HTTPException(403, f"{caller.name} may not list keys: that needs the role admin")
+    catalogue = backend.documents()
+    keys: list[SdkKey | ApiKey] = [*catalogue.keys.values(), *catalogue.api_keys.values()]
+    return KeyList(data=[_view(key) for key in sorted(keys, key=lambda key: key.id)])
 
 
 @router.post("/keys", status_code=201, responses=CHANGING)
 async def create_key(body: NewKey, backend: Backend, caller: Caller, command_id: CommandId) -> CreatedKey:
-    """Create a key for the console, and show it, once. Needs the role admin.
+    """Create a key for the console, and return it, once. Needs the role admin.
 
     The same request with the same `Idempotency-Key` is refused (409): a key is never shown again.
     """
@@ -92,14 +92,14 @@ async def create_key(body: NewKey, backend: Backend, caller: Caller, command_id:
         created_ms=now,
         expires_ms=expires_ms,
     )
-    await backend.act(CreateKey, caller, id=command_id, key=stored)
+    await backend.execute(CreateKey(id=command_id, actor=caller.name, key=stored), caller)
     return CreatedKey(id=stored.id, key=key)
 
 
 @router.delete("/keys/{id}", responses=CHANGING)
 async def revoke_key(id: KeyPath, backend: Backend, caller: Caller, command_id: CommandId) -> Message:
-    """Refuse a key from now on, everywhere. Needs the role admin."""
-    await backend.act(RevokeKey, caller, id=command_id, key_id=id)
+    """Revoke a key everywhere. Needs the role admin."""
+    await backend.execute(RevokeKey(id=command_id, actor=caller.name, key_id=id), caller)
     return Message(message=f"key {id} is revoked")
 
 

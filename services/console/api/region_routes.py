@@ -1,4 +1,4 @@
-"""`/api/v1/regions`: where features are evaluated, what each region runs, and who has confirmed it."""
+"""`/api/v1/regions`: the regions, the rules that each one holds, and whether these are applied."""
 
 from typing import Annotated
 
@@ -26,23 +26,23 @@ class InstanceView(WireModel):
     """A subscriber that reports from a region."""
 
     name: str
-    #: How far it has applied the rules, as a sequence of RULES, and when it said so.
+    #: The sequence of RULES that it has applied, and when it reported that.
     applied: int
     time_ms: int
 
 
 class RegionView(WireModel):
-    """A region, and what it runs."""
+    """A region, and what it holds."""
 
     name: str
     environment: str
     attributes: dict[str, Scalar]
-    #: How many features it holds rules of.
+    #: The number of features whose rules it holds.
     features: int
     #: Active releases whose candidate it holds.
     candidates: list[str]
     instances: list[InstanceView]
-    #: Whether all instances have applied the newest rules; null where nobody reports.
+    #: Whether all instances have applied the newest rules; null if none reports.
     confirmed: bool | None
 
 
@@ -57,35 +57,35 @@ class HeldView(WireModel):
 
     kind: FeatureKind
     name: str
-    #: Sequence of the event in FEATURES that they come from.
+    #: The sequence of the event in FEATURES that they come from.
     revision: int
-    #: The release that they hold the candidate of, or that brought them.
+    #: The release whose candidate they hold, or that released them.
     trigger_id: str | None
     confirmed: bool | None
 
 
 class RegionWithRules(RegionView):
-    """A region with one page of what it holds."""
+    """A region with one page of the rules that it holds."""
 
     rules: list[HeldView]
 
 
 class NewRegion(AuthoredModel):
-    """What is written of a region."""
+    """A region as it is written; its name is in the path."""
 
     environment: Name
     attributes: Annotated[dict[str, Scalar], Field(max_length=ATTRIBUTES_MAX)] = {}
 
 
 class Message(WireModel):
-    """Something was done."""
+    """What was done."""
 
     message: str
 
 
 @router.get("/regions", responses=READING)
 async def list_regions(backend: Backend, caller: Caller) -> RegionList:
-    """List the regions with what they run."""
+    """List the regions, with what they hold."""
     regions = sorted(backend.documents().regions.values(), key=lambda region: region.name)
     return RegionList(data=[view_of(backend, region) for region in regions])
 
@@ -94,44 +94,44 @@ async def list_regions(backend: Backend, caller: Caller) -> RegionList:
 async def get_region(
     name: RegionPath, backend: Backend, caller: Caller, limit: Limit = PAGE_SIZE, page: Page = 1
 ) -> RegionWithRules:
-    """Show one region, with a page of the features that it holds, by name."""
+    """Return one region, with a page of the features whose rules it holds, by name."""
     region = backend.documents().regions.get(name)
     if region is None:
-        raise HTTPException(404, f"there is no region {name}")
+        raise HTTPException(404, f"region {name!r} does not exist")
     now = now_ms()
     held = sorted(backend.regions.held(name).items())[(page - 1) * limit : page * limit]
-    rules = [
+    views = [
         HeldView(
             kind=key.kind,
             name=key.name,
-            revision=one.revision,
-            trigger_id=one.trigger,
+            revision=rules.revision,
+            trigger_id=rules.trigger,
             confirmed=backend.regions.confirmed(name, key, now),
         )
-        for key, one in held
+        for key, rules in held
     ]
-    return RegionWithRules(**view_of(backend, region).model_dump(), rules=rules)
+    return RegionWithRules(**view_of(backend, region).model_dump(), rules=views)
 
 
 @router.put("/regions/{name}", responses=CHANGING)
 async def save_region(
     name: RegionPath, body: NewRegion, backend: Backend, caller: Caller, command_id: CommandId
 ) -> RegionView:
-    """Create or change a region; it receives its rules at once. Needs the role admin."""
-    document = {**body.to_jsonable(), "name": name}
-    await backend.act(SaveRegion, caller, id=command_id, region=document)
+    """Create or change a region; it receives its rules immediately. Needs the role admin."""
+    region = Region(name=name, environment=body.environment, attributes=body.attributes)
+    await backend.execute(SaveRegion(id=command_id, actor=caller.name, region=region), caller)
     return view_of(backend, backend.documents().regions[name])
 
 
 @router.delete("/regions/{name}", responses=CHANGING)
 async def delete_region(name: RegionPath, backend: Backend, caller: Caller, command_id: CommandId) -> Message:
     """Delete a region, and the rules published for it. Needs the role admin."""
-    await backend.act(DeleteRegion, caller, id=command_id, name=name)
+    await backend.execute(DeleteRegion(id=command_id, actor=caller.name, name=name), caller)
     return Message(message=f"region {name} is deleted")
 
 
 def view_of(backend: ConsoleBackend, region: Region) -> RegionView:
-    """Return a region with what it runs."""
+    """Return a region with what it holds."""
     now = now_ms()
     held = backend.regions.held(region.name)
     active = (backend.feature(entry.key) for entry in backend.features if entry.is_active)
@@ -140,8 +140,8 @@ def view_of(backend: ConsoleBackend, region: Region) -> RegionView:
         for feature in active
         if feature
         and (trigger := feature.active_trigger)
-        and (one := held.get(feature.key))
-        and one.trigger == trigger.id
+        and (rules := held.get(feature.key))
+        and rules.trigger == trigger.id
     ]
     return RegionView(
         name=region.name,
@@ -150,8 +150,8 @@ def view_of(backend: ConsoleBackend, region: Region) -> RegionView:
         features=len(held),
         candidates=sorted(candidates),
         instances=[
-            InstanceView(name=one.name, applied=one.sequence, time_ms=one.time_ms)
-            for one in backend.regions.instances(region.name, now)
+            InstanceView(name=instance.name, applied=instance.sequence, time_ms=instance.time_ms)
+            for instance in backend.regions.instances(region.name, now)
         ],
         confirmed=backend.regions.confirmed(region.name, None, now),
     )

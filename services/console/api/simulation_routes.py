@@ -1,4 +1,4 @@
-"""`POST /api/v1/simulate`: what saving a feature would do, and which region would get it in which phase."""
+"""`POST /api/v1/simulate`: what saving a feature would do, and when each region would receive it."""
 
 from fastapi import APIRouter
 
@@ -17,30 +17,30 @@ router = APIRouter(tags=["simulation"])
 
 
 class Change(AuthoredModel):
-    """A feature as it would be saved."""
+    """The feature to save."""
 
     feature: FeatureDocument
 
 
 class Simulation(WireModel):
-    """What would happen."""
+    """What saving it would do."""
 
     outcome: Outcome
-    #: The event that would be written; null where nothing would.
+    #: The event that would be written; null if none.
     event: EventType | None
     message: str | None
     refusal: Refusal | None
     #: The release that would start.
     trigger_id: str | None
     trigger_notice: str | None
-    #: By phase, in order: how much of each region would hold the candidate by then.
+    #: By phase, in order: how much of each region would hold the candidate from then on.
     phases: dict[str, dict[str, Extent]]
 
 
 @router.post("/simulate", responses={**READING, **responses(413)})
 async def simulate_change(body: Change, backend: Backend, caller: Caller) -> Simulation:
-    """Say what saving a feature would do; nothing is changed."""
-    decision = backend.preview(SaveFeature, caller, feature=body.feature)
+    """Return what saving a feature would do, without doing it."""
+    decision = backend.preview(SaveFeature(actor=caller.name, feature=body.feature), caller)
     if isinstance(decision, FeatureEvent):
         trigger = decision.feature.trigger if decision.type is EventType.TRIGGER_STARTED else None
         regions = backend.documents().regions.values()

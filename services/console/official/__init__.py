@@ -1,6 +1,12 @@
-"""The Console API under `/console/v1`, as existing scripts speak it.
+"""The Console API under `/console/v1`, as existing scripts use it.
 
-The header `x-respect-review-settings` changes nothing: a review that a phase needs is always respected.
+The header `x-respect-review-settings` has no effect: a review that a phase needs is always respected.
+
+- one file per resource: `pipeline_routes`, `trigger_routes`, `environment_routes`
+- `gate_routes` and `config_routes`: what differs between the two; `feature_routes`: what they share
+- `bodies`: what is written of them; `documents`: bodies → our documents
+- `feature_resource`: reads and changes features; `official_features`, `official_triggers`: their JSON
+- `responses`: the envelope of every response
 
 Source: https://docs.statsig.com/console-api/release-pipelines
 """

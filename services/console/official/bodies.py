@@ -1,26 +1,22 @@
-"""What is written of gates and dynamic configs: the official fields → our documents."""
+"""Request bodies of gates and dynamic configs, with the official fields."""
 
 from typing import Annotated, Any
 
-import pyjson5
-from fastapi import HTTPException
 from pydantic import Field, JsonValue, StrictBool
 
 from sluiceway.contracts.feature import ConfigRule, GateRule
-from sluiceway.contracts.identifiers import FeatureKind, Label, Name, slug
+from sluiceway.contracts.identifiers import Label, Name
 from sluiceway.contracts.models import AuthoredModel
 from sluiceway.contracts.pipeline import RULES_MAX
 
-#: `kind` of our documents.
-KINDS = {FeatureKind.GATE: "FeatureGate", FeatureKind.DYNAMIC_CONFIG: "DynamicConfig"}
 Description = Annotated[str, Field(max_length=1_000)]
 Json5 = Annotated[str, Field(max_length=200_000)]
 
 
 class _RuleExtras(AuthoredModel):
-    #: Taken, and without effect here.
+    #: Accepted without effect.
     base_id: str | None = None
-    #: Scheduled rollouts do not combine with pipelines: only an empty list is taken.
+    #: Only an empty list: scheduled rollouts cannot be combined with pipelines.
     pending_automated_rollouts: Annotated[list[Any], Field(max_length=0)] = []
     completed_automated_rollouts: list[Any] = []
 
@@ -30,11 +26,11 @@ class GateRuleBody(GateRule, _RuleExtras):
 
 
 class ConfigRuleBody(ConfigRule, _RuleExtras):
-    """A rule of a dynamic config: its value as an object, or as JSON text."""
+    """A rule of a dynamic config, with its value as an object or as JSON5 text."""
 
     return_value: dict[str, JsonValue] | None = None  # type: ignore[assignment]
     return_value_json5: Annotated[Json5 | None, Field(alias="returnValueJson5")] = None
-    #: Only an empty list is taken: experiments are not released.
+    #: Only an empty list: experiments cannot be released.
     variants: Annotated[list[Any], Field(max_length=0)] = []
 
 
@@ -43,7 +39,7 @@ ConfigRules = Annotated[tuple[ConfigRuleBody, ...], Field(max_length=RULES_MAX)]
 
 
 class _Extras(AuthoredModel):
-    """What other tools write; taken, and without effect here: the answer lists them as `ignored`."""
+    """Fields that other tools write. They have no effect here; the response lists them as `ignored`."""
 
     tags: list[str] | None = None
     type: str | None = None
@@ -60,7 +56,7 @@ class _Extras(AuthoredModel):
 
 
 class GateChange(_Extras):
-    """What is to be changed of a gate; what is absent stays."""
+    """Fields of a gate to change; the others stay."""
 
     is_enabled: StrictBool | None = None
     description: Description | None = None
@@ -79,14 +75,14 @@ class GateUpdate(GateChange):
 
 
 class NewGate(GateChange):
-    """A new gate. Its name has letters, digits, dashes and underscores; `id`, where given, is its name."""
+    """A new gate. Its name is `id`, or else `name` with a dash for every run of other characters."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     id: Name | None = None
 
 
 class ConfigChange(_Extras):
-    """What is to be changed of a dynamic config; what is absent stays."""
+    """Fields of a dynamic config to change; the others stay."""
 
     is_enabled: StrictBool | None = None
     description: Description | None = None
@@ -121,57 +117,5 @@ class GateRulesBody(AuthoredModel):
     rules: GateRules
 
 
-#: Fields that hold text in place of an object.
-_TEXTS = {"defaultValueJson5": "defaultValue", "returnValueJson5": "returnValue"}
-_IGNORED = {
-    "tags", "type", "team", "teamID", "targetApps", "creatorID", "creatorEmail", "measureMetricLifts",
-    "monitoringMetrics", "reviewSettings", "isTemplate", "owner", "schema", "schemaJson5",
-}  # fmt: skip
-_RULE_EXTRAS = {"baseID", "pendingAutomatedRollouts", "completedAutomatedRollouts", "variants"}
-
-
-def name_of(body: NewGate | NewConfig) -> str:
-    """Return the name that a new feature gets; 400 where its text has none."""
-    name = body.id or slug(body.name)
-    if not name:
-        raise HTTPException(400, f"name {body.name!r} has no letter, digit, dash or underscore")
-    return name
-
-
-def changes_of(body: GateChange | ConfigChange) -> dict[str, Any]:
-    """Return what a body says, as fields of our documents."""
-    said = body.model_dump(mode="json", exclude_unset=True, exclude={"name", "id"})
-    fields = _with_objects({name: value for name, value in said.items() if name not in _IGNORED})
-    if "rules" in fields:
-        fields["rules"] = [rule_of(rule) for rule in fields["rules"] or []]
-    nullable = {"releasePipelineID"}
-    return {name: value for name, value in fields.items() if value is not None or name in nullable}
-
-
-def rule_of(said: dict[str, Any]) -> dict[str, Any]:
-    """Return a rule as it stands in our documents."""
-    return _with_objects({name: value for name, value in said.items() if name not in _RULE_EXTRAS})
-
-
-def ignored_in(body: GateChange | ConfigChange) -> list[str]:
-    """Return the fields of a body that have no effect here."""
-    said = body.model_dump(exclude_unset=True, exclude_none=True)
-    return sorted(name for name in said if name in _IGNORED)
-
-
-def _with_objects(fields: dict[str, Any]) -> dict[str, Any]:
-    found = dict(fields)
-    for text, name in _TEXTS.items():
-        if (value := found.pop(text, None)) is not None and found.get(name) is None:
-            found[name] = _parsed(text, value)
-    return found
-
-
-def _parsed(field: str, text: str) -> dict[str, Any]:
-    try:
-        value = pyjson5.decode(text)
-    except pyjson5.Json5DecoderException as error:
-        raise HTTPException(400, f"{field} is no JSON5: {error.args[0]}") from error
-    if not isinstance(value, dict):
-        raise HTTPException(400, f"{field} must hold an object")
-    return value
+FeatureBody = GateChange | ConfigChange
+AnyRuleBody = GateRuleBody | ConfigRuleBody

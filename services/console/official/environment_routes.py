@@ -16,7 +16,7 @@ router = APIRouter(tags=["environments"])
 
 
 class EnvironmentView(WireModel):
-    """An environment. Reviews are a matter of phases here, so that none is required by itself."""
+    """An environment. `requiresReview` is always false: here, phases require reviews."""
 
     id: str
     name: str
@@ -26,13 +26,13 @@ class EnvironmentView(WireModel):
 
 
 class Environments(WireModel):
-    """All of them; there are few."""
+    """All environments."""
 
     environments: list[EnvironmentView]
 
 
 class NewEnvironment(AuthoredModel):
-    """What is written of an environment."""
+    """An environment as it is written."""
 
     name: Name
     is_production: StrictBool = False
@@ -42,8 +42,8 @@ class NewEnvironment(AuthoredModel):
 @router.get("/environments", responses=READING)
 async def list_environments(backend: Backend, caller: Caller) -> Single[Environments]:
     """List the environments."""
-    known = sorted(backend.documents().environments.values(), key=lambda environment: environment.name)
-    return Single(message="Environments listed", data=Environments(environments=[*map(_view, known)]))
+    environments = sorted(backend.documents().environments.values(), key=lambda environment: environment.name)
+    return Single(message="Environments listed", data=Environments(environments=[*map(_view, environments)]))
 
 
 @router.post("/environments", responses=CHANGING)
@@ -51,7 +51,9 @@ async def save_environment(
     body: NewEnvironment, backend: Backend, caller: Caller, command_id: CommandId
 ) -> Single[Environments]:
     """Create or change an environment. Needs the role admin."""
-    await backend.act(SaveEnvironment, caller, id=command_id, environment=body.to_jsonable())
+    environment = Environment.model_validate(body.to_jsonable())
+    command = SaveEnvironment(id=command_id, actor=caller.name, environment=environment)
+    await backend.execute(command, caller)
     return await list_environments(backend, caller)
 
 

@@ -24,7 +24,7 @@ Phases = Annotated[tuple[Phase, ...], Field(min_length=1, max_length=PHASES_MAX)
 
 
 class PipelineView(Pipeline):
-    """A pipeline, and who wrote it. `approvals`, `guardrails` and what follows `phases` are our own."""
+    """A pipeline and its authors. `approvals`, `guardrails` and the fields after `phases` are our own."""
 
     creator_id: str
     #: Milliseconds since the epoch.
@@ -32,23 +32,23 @@ class PipelineView(Pipeline):
     last_modifier_id: str
 
 
-class _Ours(AuthoredModel):
+class _OwnFields(AuthoredModel):
     trigger_notice: Annotated[str, Field(max_length=1_000)] | None = None
     observe_for_ms: Annotated[int, Field(strict=True, ge=0, le=INTERVAL_MAX_MS)] = 0
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
     require_confirmation: StrictBool = False
 
 
-class NewPipeline(_Ours):
-    """What is written of a new pipeline. Its id is its name, other characters as dashes, unless given."""
+class NewPipeline(_OwnFields):
+    """A new pipeline. Its id is `id`, or else `name` with a dash for every run of other characters."""
 
     id: Name | None = None
     name: Label
     phases: Phases
 
 
-class PipelineChange(_Ours):
-    """What is to be changed; what is absent stays."""
+class PipelineChange(_OwnFields):
+    """Fields to change; the others stay."""
 
     name: Label | None = None
     phases: Phases | None = None
@@ -59,8 +59,8 @@ async def list_pipelines(
     request: Request, backend: Backend, caller: Caller, limit: Limit = PAGE_SIZE, page: Page = 1
 ) -> Listed[PipelineView]:
     """List the pipelines, by name."""
-    found = sorted(map(_view, backend.catalogue.all("pipeline")), key=lambda known: (known.name, known.id))
-    return paged(request, "Release pipelines listed", found, limit, page)
+    pipelines = sorted(map(_view, backend.catalogue.all("pipeline")), key=lambda view: (view.name, view.id))
+    return paged(request, "Release pipelines listed", pipelines, limit, page)
 
 
 @router.post("/release_pipelines", responses=CHANGING)
@@ -69,20 +69,18 @@ async def create_pipeline(
 ) -> Single[PipelineView]:
     """Create a pipeline. Needs the role admin."""
     id_ = body.id or slug(body.name)
-    known = backend.catalogue.get("pipeline", id_)
-    if known and known.document != Pipeline.model_validate({**body.to_jsonable(), "id": id_}):
-        raise HTTPException(
-            409, f"there is a pipeline {id_} already; POST release_pipelines/{id_} changes it"
-        )
-    document = {**body.to_jsonable(), "id": id_}
-    await backend.act(SavePipeline, caller, id=command_id, pipeline=document)
-    return Single(message="Release pipeline created", data=_view(_known(backend, id_)))
+    pipeline = Pipeline.model_validate({**body.to_jsonable(), "id": id_})
+    stored = backend.catalogue.get("pipeline", id_)
+    if stored and stored.document != pipeline:
+        raise HTTPException(409, f"pipeline {id_} exists already; POST release_pipelines/{id_} to change it")
+    await backend.execute(SavePipeline(id=command_id, actor=caller.name, pipeline=pipeline), caller)
+    return Single(message="Release pipeline created", data=_view(_stored(backend, id_)))
 
 
 @router.get("/release_pipelines/{id}", responses=READING_ONE)
 async def get_pipeline(id: Id, backend: Backend, caller: Caller) -> Single[PipelineView]:
-    """Show a pipeline."""
-    return Single(message="Release pipeline found", data=_view(_known(backend, id)))
+    """Return a pipeline."""
+    return Single(message="Release pipeline found", data=_view(_stored(backend, id)))
 
 
 @router.post("/release_pipelines/{id}", responses={**CHANGING, **READING_ONE})
@@ -93,28 +91,29 @@ async def update_pipeline(
     caller: Caller,
     command_id: CommandId,
 ) -> Single[PipelineView]:
-    """Change a pipeline. Needs the role admin; refused while one of its releases is under way."""
-    known = _known(backend, id).document.to_jsonable()
+    """Change a pipeline. Needs the role admin; refused while one of its releases is active."""
+    stored = _stored(backend, id).document
     changes = {
         name: value
         for name, value in body.model_dump(mode="json", exclude_unset=True).items()
         if value is not None or name == "triggerNotice"
     }
-    await backend.act(SavePipeline, caller, id=command_id, pipeline={**known, **changes})
-    return Single(message="Release pipeline updated", data=_view(_known(backend, id)))
+    pipeline = Pipeline.model_validate({**stored.to_jsonable(), **changes})
+    await backend.execute(SavePipeline(id=command_id, actor=caller.name, pipeline=pipeline), caller)
+    return Single(message="Release pipeline updated", data=_view(_stored(backend, id)))
 
 
 @router.delete("/release_pipelines/{id}", responses={**CHANGING, **READING_ONE})
 async def delete_pipeline(id: Id, backend: Backend, caller: Caller, command_id: CommandId) -> OfficialMessage:
     """Delete a pipeline that no feature is attached to. Needs the role admin."""
-    await backend.act(DeletePipeline, caller, id=command_id, pipeline_id=id)
+    await backend.execute(DeletePipeline(id=command_id, actor=caller.name, pipeline_id=id), caller)
     return OfficialMessage(message="Release pipeline deleted")
 
 
-def _known(backend: ConsoleBackend, id_: str) -> StoredDocument:
+def _stored(backend: ConsoleBackend, id_: str) -> StoredDocument:
     stored = backend.catalogue.get("pipeline", id_)
     if stored is None:
-        raise HTTPException(404, f"there is no pipeline {id_}")
+        raise HTTPException(404, f"pipeline {id_!r} does not exist")
     return stored
 
 

@@ -1,4 +1,4 @@
-"""The frames that every answer of the Console API stands in."""
+"""The envelopes of the Console API's responses."""
 
 from typing import Generic, TypeVar
 from urllib.parse import urlencode
@@ -13,20 +13,20 @@ T = TypeVar("T")
 
 
 class Single(WireModel, Generic[T]):
-    """One thing."""
+    """A response with one thing."""
 
     message: str
     data: T
 
 
 class OfficialMessage(WireModel):
-    """Something was done, and nothing is left to show."""
+    """A response without data."""
 
     message: str
 
 
 class Pagination(WireModel):
-    """Where a page stands; addresses are paths with their query."""
+    """The position of a page. The addresses are paths with a query."""
 
     items_per_page: int
     page_number: int
@@ -37,22 +37,22 @@ class Pagination(WireModel):
 
 
 class Listed(WireModel, Generic[T]):
-    """Some of many things."""
+    """A response with one page of a list."""
 
     message: str
     data: list[T]
     pagination: Pagination
 
 
-def paged(request: Request, message: str, found: list[T], limit: int = PAGE_SIZE, page: int = 1) -> Listed[T]:
-    """Return one page of what was found."""
+def paged(request: Request, message: str, items: list[T], limit: int = PAGE_SIZE, page: int = 1) -> Listed[T]:
+    """Return one page of a list."""
     first = (page - 1) * limit
-    pagination = pagination_of(request, len(found), limit, page)
-    return Listed(message=message, data=found[first : first + limit], pagination=pagination)
+    pagination = pagination_of(request, len(items), limit, page)
+    return Listed(message=message, data=items[first : first + limit], pagination=pagination)
 
 
 def pagination_of(request: Request, total: int, limit: int, page: int) -> Pagination:
-    """Return where a page of so many things stands."""
+    """Return the position of a page in a list of `total` things."""
     others = [(key, value) for key, value in request.query_params.multi_items() if key != "page"]
 
     def address(number: int) -> str:

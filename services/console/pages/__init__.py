@@ -1,8 +1,8 @@
-"""The page: rendered here, kept live by one small script, without a build step.
+"""The web page: rendered on the server, updated by one small script, without a build step.
 
-- `renderer`: renders templates; `session`: who is signed in, by cookie; `sign_in_pages`: signs in and out
+- `renderer`: renders templates; `session`: who is signed in; `sign_in_pages`: signs in and out
 - one file per page: `overview_page`, `trigger_pages`, `feature_pages`, `pipeline_pages`, `audit_page`
-- `editor_pages` and `pipeline_form` edit `drafts`
+- `editor_pages` and `pipeline_form` edit `drafts`, whose text is YAML (`document_text`)
 - what pages show: `progress`, `release_detail`, `plots`, `action_offers`, `impact`, `diff`, `describe`
 """
 
@@ -35,5 +35,5 @@ for page in (
 ):
     router.include_router(page.router)
 
-#: Style, scripts and pictures; nothing of them is secret.
+#: Style sheet, scripts and images; served without authentication.
 static = StaticFiles(directory=Path(__file__).parent / "static")

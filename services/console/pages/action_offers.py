@@ -1,4 +1,4 @@
-"""What a person may do to a release now: each action, whether it is offered, and why not."""
+"""The actions that a user may take on a release now, and why others are not allowed."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -23,14 +23,36 @@ from ..backend import ConsoleBackend
 
 
 class PageAction(NamedTuple):
-    """Something that can be done to a release."""
+    """An action on a release."""
 
-    #: The last part of its address.
+    #: The last part of its path.
     name: str
     model: type[TriggerCommand]
     title: str
-    #: Takes something away from people, so that it looks like that.
+    #: Takes something away from users; its button shows that.
     is_danger: bool = False
+
+    @property
+    def may_start_phase(self) -> bool:
+        """Whether the action may start a phase, which a freeze may forbid."""
+        return issubclass(self.model, StartingCommand)
+
+    def command(
+        self,
+        trigger: Trigger,
+        user: Identity,
+        *,
+        phase_id: str | None = None,
+        reason: str | None = None,
+        override_freeze: bool = False,
+    ) -> TriggerCommand:
+        """Return the command for the phase that the user saw; by default, for the current one."""
+        fields: dict[str, Any] = {"actor": user.name, "trigger": trigger.id, "reason": reason}
+        if issubclass(self.model, PhaseCommand):
+            fields["phase_id"] = phase_id or trigger.current_run.phase.id
+        if self.may_start_phase:
+            fields["override_freeze"] = override_freeze
+        return self.model.model_validate(fields)
 
 
 ACTIONS: Mapping[str, PageAction] = {
@@ -44,42 +66,31 @@ ACTIONS: Mapping[str, PageAction] = {
         PageAction("abort", AbortTrigger, "Abort", is_danger=True),
     )
 }
-#: Refusals that mean: this makes no sense now, rather than: you may not.
+#: Refusals because of the release's state: the action is not shown. After others it is shown, disabled.
 NOT_APPLICABLE = (RefusalCode.NOT_POSSIBLE, RefusalCode.TRIGGER_ENDED, RefusalCode.UNKNOWN_TRIGGER)
 
 
 class ActionOffer(NamedTuple):
-    """An action that makes sense now; `why_not`, where this person may not do it."""
+    """An action that makes sense now."""
 
     action: PageAction
+    #: Why this user may not take it; None if it is allowed.
     why_not: str | None
 
 
-def offers(backend: ConsoleBackend, visitor: Identity, trigger: Trigger) -> list[ActionOffer]:
-    """Return what would make sense to do now, decided as the scheduler would."""
-    found = []
+def action_offers(backend: ConsoleBackend, user: Identity, trigger: Trigger) -> list[ActionOffer]:
+    """Return the actions that make sense now, decided as the scheduler would decide them."""
+    offers = []
     for action in ACTIONS.values():
-        decision = backend.preview(action.model, visitor, **fields_of(action, trigger))
+        decision = backend.preview(action.command(trigger, user), user)
         match decision:
             case FeatureEvent():
-                found.append(ActionOffer(action, None))
+                offers.append(ActionOffer(action, None))
             case Refusal(code=code) if code in NOT_APPLICABLE:
                 continue
             case Refusal(code=RefusalCode.FROZEN):
-                found.append(ActionOffer(action, None))  # the next page says what an override would do
+                offers.append(ActionOffer(action, None))  # the next page offers to override the freeze
             case _:
-                found.append(ActionOffer(action, decision.message if hasattr(decision, "message") else None))
-    return found
-
-
-def fields_of(action: PageAction, trigger: Trigger, phase: str | None = None) -> dict[str, Any]:
-    """Return the fields of the command: meant for the phase that the person saw."""
-    fields: dict[str, Any] = {"trigger": trigger.id}
-    if issubclass(action.model, PhaseCommand):
-        fields["phase_id"] = phase or trigger.current_run.phase.id
-    return fields
-
-
-def may_override(action: PageAction) -> bool:
-    """Say whether the action may start a phase, and so meet a freeze."""
-    return issubclass(action.model, StartingCommand)
+                why_not = decision.message if hasattr(decision, "message") else None
+                offers.append(ActionOffer(action, why_not))
+    return offers

@@ -1,38 +1,34 @@
-"""The audit trail, as a page: the same entries that the API gives."""
+"""The audit log as a page: the same entries that the API returns."""
 
-from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ..api.audit_routes import LIMIT, Log, RequestedAudit, page_of
+from ..api.audit_routes import Before, RequestedAudit
+from ..audit import AuditStream
 from ..dependencies import Backend
 from .renderer import render
-from .session import Visitor
+from .session import CurrentUser
 
 router = APIRouter()
 
 
 @router.get("/audit")
 async def show(
-    request: Request,
-    backend: Backend,
-    visitor: Visitor,
-    wanted: RequestedAudit,
-    before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+    request: Request, backend: Backend, user: CurrentUser, query: RequestedAudit, before: Before = None
 ) -> Response:
-    """Show who did what, the newest first."""
-    found = await page_of(backend, wanted, before, LIMIT)
-    query = request.query_params
-    others = urlencode([(name, value) for name, value in query.items() if name != "before"])
+    """Show who did what, newest first."""
+    page = await backend.audit.page(query, before)
+    parameters = request.query_params
+    filters = urlencode([(name, value) for name, value in parameters.items() if name != "before"])
     return render(
         request,
         "audit.html",
-        entries=found.data,
-        next=found.next,
-        others=others,
-        actor=query.get("actor", ""),
-        log=query.get("log", Log.FEATURES),
-        logs=list(Log),
+        entries=page.data,
+        next=page.next,
+        filters=filters,
+        actor=parameters.get("actor", ""),
+        log=parameters.get("log", AuditStream.FEATURES),
+        logs=list(AuditStream),
     )

@@ -1,4 +1,4 @@
-"""The overview: active releases as tracks of phases, and regions with what they run."""
+"""The overview: active releases with their progress, and regions with what they hold."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ..dependencies import Backend
 from ..limits import Page
 from .progress import release_progress
 from .renderer import render
-from .session import Visitor
+from .session import CurrentUser
 
 router = APIRouter()
 
@@ -24,7 +24,7 @@ ENDED_MAX = 8
 
 
 class RegionRow(NamedTuple):
-    """A region, and what it runs."""
+    """A region, and what it holds."""
 
     name: str
     environment: str
@@ -32,13 +32,13 @@ class RegionRow(NamedTuple):
     #: Ids of the active releases whose candidate it holds.
     candidates: list[str]
     instances: int
-    #: Whether all of them have applied everything; None where nobody reports.
+    #: Whether all instances have applied the newest rules; None if none reports.
     confirmed: bool | None
 
 
 @router.get("/")
-async def overview(request: Request, backend: Backend, visitor: Visitor, page: Page = 1) -> Response:
-    """Show everything that moves."""
+async def overview(request: Request, backend: Backend, user: CurrentUser, page: Page = 1) -> Response:
+    """Show active releases, those that ended lately, and the regions."""
     entries = sorted(
         (entry for entry in backend.features if entry.status), key=lambda entry: entry.sequence, reverse=True
     )
@@ -71,7 +71,11 @@ def _regions(backend: ConsoleBackend, active: list[Trigger]) -> list[RegionRow]:
                 name=region.name,
                 environment=region.environment,
                 features=len(held),
-                candidates=[t.id for t in active if (h := held.get(feature_of(t.id))) and h.trigger == t.id],
+                candidates=[
+                    trigger.id
+                    for trigger in active
+                    if (rules := held.get(feature_of(trigger.id))) and rules.trigger == trigger.id
+                ],
                 instances=len(backend.regions.instances(region.name, now)),
                 confirmed=backend.regions.confirmed(region.name, None, now),
             )

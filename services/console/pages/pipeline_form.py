@@ -1,4 +1,4 @@
-"""A pipeline as a form: fields ⇄ the same YAML that the editor shows, so that nothing is decided twice."""
+"""A pipeline as a form: its fields become the same YAML that the editor shows, and follow its path."""
 
 import re
 from dataclasses import dataclass, replace
@@ -12,13 +12,14 @@ from sluiceway.contracts.identifiers import Name
 from sluiceway.contracts.pipeline import PHASES_MAX, Pipeline
 
 from ..dependencies import Backend
-from .drafts import InvalidDraft, dump_yaml, parse_draft, parse_yaml, preview_draft, text_of_pipeline
+from .document_text import InvalidDraft, document_text, dump_yaml, parse_yaml
+from .drafts import parse_draft, preview_draft
 from .renderer import render
-from .session import PostedForm, Visitor
+from .session import CurrentUser, PostedForm
 
 router = APIRouter()
 
-#: What a phase may say that has no field of its own stands in these, as YAML.
+#: Lists that a phase has as YAML, in one text field each.
 LISTS = ("rules", "guardrails")
 _MOVE = re.compile(r"(remove|up|down)-(\d{1,3})")
 
@@ -52,49 +53,49 @@ class PipelineFields:
 
 
 @router.get("/pipelines/{id_}/form")
-async def edit(request: Request, id_: Name, backend: Backend, visitor: Visitor) -> Response:
+async def edit(request: Request, id_: Name, backend: Backend, user: CurrentUser) -> Response:
     """Show a pipeline as a form."""
     stored = backend.catalogue.get("pipeline", id_)
     if stored is None or not isinstance(stored.document, Pipeline):
-        raise HTTPException(404, f"there is no pipeline {id_}")
-    fields = fields_of(parse_yaml(text_of_pipeline(stored.document)))
-    return _form(request, backend, fields, stored.revision)
+        raise HTTPException(404, f"pipeline {id_!r} does not exist")
+    fields = fields_of(parse_yaml(document_text(stored.document)))
+    return _form(request, fields, stored.revision)
 
 
 @router.post("/pipelines/{id_}/form")
 async def change(
-    request: Request, id_: Name, backend: Backend, visitor: Visitor, form: PostedForm
+    request: Request, id_: Name, backend: Backend, user: CurrentUser, form: PostedForm
 ) -> Response:
     """Add, remove or move a phase; show the YAML; or preview."""
     fields = with_phase_moved(read_fields(form, id_), str(form.get("do", "")))
     revision, back = str(form.get("revision", "0")), f"/pipelines/{id_}"
     if form.get("do") not in ("preview", "yaml"):
-        return _form(request, backend, fields, int(revision) if revision.isdecimal() else 0)
+        return _form(request, fields, int(revision) if revision.isdecimal() else 0)
     try:
         text = dump_yaml(document_from_fields(fields))
         draft = parse_draft(backend, text)
     except InvalidDraft as error:
-        return _form(request, backend, fields, int(revision) if revision.isdecimal() else 0, fault=str(error))
+        return _form(request, fields, int(revision) if revision.isdecimal() else 0, error=str(error))
     common: dict[str, Any] = {"text": text, "revision": revision, "back": back}
     if form.get("do") == "yaml":
-        return render(request, "editor.html", **common, title=f"Edit pipeline {id_}", fault=None)
+        return render(request, "editor.html", **common, title=f"Edit pipeline {id_}", error=None)
     return render(
         request,
         "preview.html",
         **common,
         draft=draft,
-        preview=preview_draft(backend, visitor, draft),
-        stale=None,
+        preview=preview_draft(backend, user, draft),
+        conflict=None,
     )
 
 
 def fields_of(document: dict[str, Any]) -> PipelineFields:
-    """Return a valid pipeline's document as fields."""
+    """Return the document of a valid pipeline as fields."""
     return PipelineFields(
         id=str(document.get("id", "")),
         name=document["name"],
         notice=document.get("triggerNotice") or "",
-        observe=_length(document, "observeFor"),
+        observe=_duration(document, "observeFor"),
         scope=document.get("rollbackScope", "trigger"),
         confirmation=bool(document.get("requireConfirmation")),
         phases=tuple(_phase_fields(phase) for phase in document["phases"]),
@@ -102,9 +103,9 @@ def fields_of(document: dict[str, Any]) -> PipelineFields:
 
 
 def document_from_fields(fields: PipelineFields) -> dict[str, Any]:
-    """Return what fields say as a document; `InvalidDraft` where one that holds YAML holds none."""
+    """Return fields as a document; `InvalidDraft` if the YAML in one of them is invalid."""
     document: dict[str, Any] = {"kind": "ReleasePipeline", "id": fields.id, "name": fields.name}
-    document["phases"] = [_phase_in(phase) for phase in fields.phases]
+    document["phases"] = [_phase_document(phase) for phase in fields.phases]
     if fields.notice:
         document["triggerNotice"] = fields.notice
     if fields.observe:
@@ -113,16 +114,18 @@ def document_from_fields(fields: PipelineFields) -> dict[str, Any]:
 
 
 def read_fields(form: FormData, id_: str) -> PipelineFields:
-    """Return what somebody has filled in."""
+    """Return the posted fields."""
 
-    def said(name: str) -> str:
+    def value(name: str) -> str:
         return str(form.get(name, "")).replace("\r\n", "\n").strip()
 
     def phase(n: int) -> PhaseFields:
         return PhaseFields(
-            **{name: said(f"phase-{n}-{name}") for name in ("id", "name", "bake", "count", "groups", *LISTS)},
-            review=bool(said(f"phase-{n}-review")),
-            author=bool(said(f"phase-{n}-author")),
+            **{
+                name: value(f"phase-{n}-{name}") for name in ("id", "name", "bake", "count", "groups", *LISTS)
+            },
+            review=bool(value(f"phase-{n}-review")),
+            author=bool(value(f"phase-{n}-author")),
         )
 
     count = 0
@@ -130,26 +133,26 @@ def read_fields(form: FormData, id_: str) -> PipelineFields:
         count += 1
     return PipelineFields(
         id=id_,
-        name=said("name"),
-        notice=said("notice"),
-        observe=said("observe"),
-        scope=said("scope"),
-        confirmation=bool(said("confirmation")),
+        name=value("name"),
+        notice=value("notice"),
+        observe=value("observe"),
+        scope=value("scope"),
+        confirmation=bool(value("confirmation")),
         phases=tuple(phase(n) for n in range(count)),
     )
 
 
-def with_phase_moved(fields: PipelineFields, what: str) -> PipelineFields:
-    """Return the fields with a phase more, less, or at another place."""
+def with_phase_moved(fields: PipelineFields, button: str) -> PipelineFields:
+    """Return the fields with a phase added, removed or moved, as a button of the form names it."""
     phases = list(fields.phases)
-    if what == "add" and len(phases) < PHASES_MAX:
+    if button == "add" and len(phases) < PHASES_MAX:
         return replace(fields, phases=(*phases, PhaseFields()))
-    if not (match := _MOVE.fullmatch(what)) or int(match[2]) >= len(phases):
+    if not (match := _MOVE.fullmatch(button)) or int(match[2]) >= len(phases):
         return fields
-    place = int(match[2])
-    phase = phases.pop(place)
+    index = int(match[2])
+    phase = phases.pop(index)
     if match[1] != "remove":
-        phases.insert(max(0, place - 1 if match[1] == "up" else place + 1), phase)
+        phases.insert(max(0, index - 1 if match[1] == "up" else index + 1), phase)
     return replace(fields, phases=tuple(phases))
 
 
@@ -158,7 +161,7 @@ def _phase_fields(phase: dict[str, Any]) -> PhaseFields:
     return PhaseFields(
         id=phase.get("id", ""),
         name=phase["name"],
-        bake=_length(phase, "timeInterval") or "0s",
+        bake=_duration(phase, "timeInterval") or "0s",
         review=bool(phase.get("requiredReview")),
         count=str(approvals.get("count", 1)) if phase.get("approvals") is not None else "",
         groups=", ".join(approvals.get("groups") or ()),
@@ -168,13 +171,13 @@ def _phase_fields(phase: dict[str, Any]) -> PhaseFields:
     )
 
 
-def _length(document: dict[str, Any], name: str) -> str:
-    """Return a length of time as its field shows it; empty where there is none."""
+def _duration(document: dict[str, Any], name: str) -> str:
+    """Return a duration as its field shows it; empty if there is none."""
     milliseconds = document.get(f"{name}Ms")
     return str(document.get(name) or (f"{milliseconds}ms" if milliseconds else ""))
 
 
-def _phase_in(fields: PhaseFields) -> dict[str, Any]:
+def _phase_document(fields: PhaseFields) -> dict[str, Any]:
     phase: dict[str, Any] = {"name": fields.name, "timeInterval": fields.bake or "0s"}
     if fields.id:
         phase["id"] = fields.id
@@ -203,8 +206,6 @@ def _text(items: list[Any]) -> str:
     return dump_yaml(items) if items else ""
 
 
-def _form(
-    request: Request, backend: Backend, fields: PipelineFields, revision: int, *, fault: str | None = None
-) -> Response:
-    code = 400 if fault else 200
-    return render(request, "form.html", code=code, pipeline=fields, revision=revision, fault=fault)
+def _form(request: Request, fields: PipelineFields, revision: int, *, error: str | None = None) -> Response:
+    code = 400 if error else 200
+    return render(request, "form.html", code=code, pipeline=fields, revision=revision, error=error)

@@ -1,4 +1,4 @@
-"""Pipelines: their phases, who is attached, and what runs along them."""
+"""Pipelines: their phases, the features that use them, and their active releases."""
 
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
@@ -11,32 +11,32 @@ from sluiceway.pipelines.simulation import simulate_coverage
 
 from ..dependencies import Backend
 from .describe import describe_segment
-from .drafts import text_of_pipeline
+from .document_text import document_text
 from .renderer import render
-from .session import Visitor
+from .session import CurrentUser
 
 router = APIRouter()
 
-#: Features named on a page; of more, their number.
+#: Features named on a page; the page also shows how many there are.
 NAMED_MAX = 100
 
 
 @router.get("/pipelines")
-async def list_pipelines(request: Request, backend: Backend, visitor: Visitor) -> Response:
-    """List the pipelines, with how many use each."""
+async def list_pipelines(request: Request, backend: Backend, user: CurrentUser) -> Response:
+    """List the pipelines, with the number of features and active releases of each."""
     usage = backend.features.usage()
-    found = sorted(backend.documents().pipelines.values(), key=lambda pipeline: pipeline.id)
-    rows = [(p, len(usage.attached.get(p.id, ())), len(usage.running.get(p.id, ()))) for p in found]
+    pipelines = sorted(backend.documents().pipelines.values(), key=lambda pipeline: pipeline.id)
+    rows = [(p, len(usage.attached.get(p.id, ())), len(usage.running.get(p.id, ()))) for p in pipelines]
     return render(request, "pipelines.html", rows=rows)
 
 
 @router.get("/pipelines/{id_}")
-async def show(request: Request, id_: Name, backend: Backend, visitor: Visitor) -> Response:
+async def show(request: Request, id_: Name, backend: Backend, user: CurrentUser) -> Response:
     """Show a pipeline."""
     documents = backend.documents()
     pipeline = documents.pipelines.get(id_)
     if pipeline is None:
-        raise HTTPException(404, f"there is no pipeline {id_}")
+        raise HTTPException(404, f"pipeline {id_!r} does not exist")
     usage = backend.features.usage()
     return render(
         request,
@@ -47,8 +47,8 @@ async def show(request: Request, id_: Name, backend: Backend, visitor: Visitor) 
         attached=usage.attached.get(id_, ())[:NAMED_MAX],
         attached_count=len(usage.attached.get(id_, ())),
         running=usage.running.get(id_, ()),
-        text=text_of_pipeline(pipeline),
-        why_not=_why_not(backend, visitor, pipeline),
+        text=document_text(pipeline),
+        why_not=_why_not_editable(backend, user, pipeline),
     )
 
 
@@ -56,8 +56,8 @@ def _segments(phase: Phase) -> list[str]:
     return [f"{rule.name}: {describe_segment(rule)}" for rule in phase.rules]
 
 
-def _why_not(backend: Backend, visitor: Visitor, pipeline: Pipeline) -> str | None:
-    """Say why somebody may not edit a pipeline now; None where they may."""
+def _why_not_editable(backend: Backend, user: CurrentUser, pipeline: Pipeline) -> str | None:
+    """Return why a user may not edit a pipeline now; None if it is allowed."""
     changed = pipeline.model_copy(update={"name": f"{pipeline.name[:99]}*"})
-    decision = backend.preview(SavePipeline, visitor, pipeline=changed)
+    decision = backend.preview(SavePipeline(actor=user.name, pipeline=changed), user)
     return decision.message if isinstance(decision, Refusal) else None

@@ -1,4 +1,4 @@
-"""Measurements of a guardrail as a small plot: points to draw, and the limits that they are held against."""
+"""Measurements of a guardrail as a small plot: points, and the limits of its conditions."""
 
 import math
 from collections import defaultdict
@@ -11,12 +11,12 @@ from sluiceway.pipelines.thresholds import parse_threshold
 
 WIDTH, HEIGHT = 320, 96
 LEFT, RIGHT, TOP, BOTTOM = 6, 46, 8, 8
-#: Points of a plot; older measurements are left out.
+#: Points of a plot; older measurements are not shown.
 POINTS_MAX = 60
 
 
 class Point(NamedTuple):
-    """One measurement, where it stands in the plot."""
+    """One measurement, with its position in the plot."""
 
     x: float
     y: float
@@ -25,54 +25,57 @@ class Point(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """A line that a condition draws."""
+    """The limit of a condition, as a horizontal line."""
 
     y: float
     value: float
 
 
 class Plot(NamedTuple):
-    """One guardrail in one region."""
+    """The measurements of one guardrail in one region."""
 
     region: str
     points: tuple[Point, ...]
     limits: tuple[Limit, ...]
-    #: What the last measurement says, and why; also where it has no number.
-    said: Judgement
+    #: The newest measurement; its value is None if the query returned no number.
+    judgement: Judgement
     why: str
-    last: float | None
+    value: float | None
 
     @property
     def line(self) -> str:
-        """The points as SVG takes them."""
+        """The points as an SVG polyline needs them."""
         return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
 
 
 def plots_of(guardrail: MetricGuardrail, rounds: Sequence[Round]) -> list[Plot]:
-    """Return a plot per region, of rounds that stand oldest first."""
+    """Return a plot for each region. `rounds` are oldest first."""
     conditions = filter(None, (guardrail.failure_condition, guardrail.success_condition))
     limits = sorted({parse_threshold(condition).limit for condition in conditions})
     by_region: dict[str, list[tuple[float, float, Judgement]]] = defaultdict(list)
     newest = {}
     for round_ in rounds[-POINTS_MAX:]:
-        for one in round_.measurements:
-            newest[one.region] = one
-            if one.value is not None:
-                by_region[one.region].append((round_.time_ms, one.value, one.judgement))
+        for measurement in round_.measurements:
+            region = measurement.region
+            newest[region] = measurement
+            if measurement.value is not None:
+                by_region[region].append((round_.time_ms, measurement.value, measurement.judgement))
     return [
         Plot(
             region="all regions" if region == EVERYWHERE else region,
-            points=_placed(by_region[region], limits),
-            limits=tuple(Limit(_height(limit, by_region[region], limits), limit) for limit in limits),
-            said=last.judgement,
+            points=_positioned(by_region[region], limits),
+            limits=tuple(Limit(_y(limit, by_region[region], limits), limit) for limit in limits),
+            judgement=last.judgement,
             why=last.why,
-            last=last.value,
+            value=last.value,
         )
         for region, last in sorted(newest.items())
     ]
 
 
-def _placed(values: Sequence[tuple[float, float, Judgement]], limits: Sequence[float]) -> tuple[Point, ...]:
+def _positioned(
+    values: Sequence[tuple[float, float, Judgement]], limits: Sequence[float]
+) -> tuple[Point, ...]:
     if not values:
         return ()
     first, last = values[0][0], values[-1][0]
@@ -80,7 +83,7 @@ def _placed(values: Sequence[tuple[float, float, Judgement]], limits: Sequence[f
     return tuple(
         Point(
             LEFT + (width * (time - first) / (last - first) if last > first else width / 2),
-            _height(value, values, limits),
+            _y(value, values, limits),
             value,
             judgement,
         )
@@ -88,9 +91,9 @@ def _placed(values: Sequence[tuple[float, float, Judgement]], limits: Sequence[f
     )
 
 
-def _height(value: float, values: Sequence[tuple[float, float, Judgement]], limits: Sequence[float]) -> float:
-    """Return the y of a value, on a scale that holds all values and limits, and zero."""
-    finite = [v for v in (*(one[1] for one in values), *limits, 0.0) if math.isfinite(v)]
-    low, high = min(finite) / 2, max(finite) / 2  # halved: the greatest numbers have a difference, too
+def _y(value: float, values: Sequence[tuple[float, float, Judgement]], limits: Sequence[float]) -> float:
+    """Return the y coordinate of a value, on a scale that contains all values, all limits and zero."""
+    finite = [v for v in (*(value for _, value, _ in values), *limits, 0.0) if math.isfinite(v)]
+    low, high = min(finite) / 2, max(finite) / 2  # halved, so that the difference of huge numbers is finite
     part = 0.5 if high == low else (min(max(value / 2, low), high) - low) / (high - low)
     return TOP + (HEIGHT - TOP - BOTTOM) * (1 - part)

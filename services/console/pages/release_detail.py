@@ -1,4 +1,4 @@
-"""A release as its page shows it: phases, what watches them, what changes, what was done."""
+"""A release as its page shows it: phases, guardrails, what it changes, and what was done."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from sluiceway.contracts.identity import MONITOR
 from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.messaging.feature_log import LoggedEvent
 from sluiceway.pipelines.segments import Extent, Location, coverage
-from sluiceway.views import phase_status
+from sluiceway.trigger_view import phase_status
 
 from ..backend import ConsoleBackend
 from .describe import describe_segment
@@ -27,16 +27,15 @@ class CoveredRegion(NamedTuple):
 
     name: str
     extent: Extent
-    #: Whether all who report from it have applied what it was sent; None where it was sent nothing, or
-    #: nobody reports.
+    #: Whether all instances that report have applied its rules; None if it was sent none, or none reports.
     confirmed: bool | None
 
 
 class GuardrailStatus(NamedTuple):
-    """A guardrail of a phase, and what was measured."""
+    """A guardrail of a phase, with its measurements."""
 
     name: str
-    says: str
+    status: str
     plots: list[Plot]
     limit: str
 
@@ -52,7 +51,7 @@ class PhaseCard(NamedTuple):
 
 
 class TimelineEntry(NamedTuple):
-    """A line of the log."""
+    """An entry of the log."""
 
     time_ms: int
     what: str
@@ -64,7 +63,7 @@ class TimelineEntry(NamedTuple):
 
 
 class ReleaseDetail(NamedTuple):
-    """A trigger, the feature as it was at its newest event, and its log, oldest first."""
+    """A trigger, the feature as of its newest event, and its log, oldest first."""
 
     feature: Feature
     trigger: Trigger
@@ -82,7 +81,7 @@ class ReleaseDetail(NamedTuple):
 
 
 async def release_detail(backend: ConsoleBackend, id_: str) -> ReleaseDetail | None:
-    """Return a release, active or ended; None where there never was one of this name."""
+    """Return a release, active or ended; None if it does not exist."""
     key = feature_of(id_)
     if backend.features.get(key) is None:
         return None
@@ -104,13 +103,13 @@ def _is_about(event: FeatureEvent, id_: str) -> bool:
 def phase_card(
     backend: ConsoleBackend, trigger: Trigger, run: PhaseRun, rounds: Sequence[Round]
 ) -> PhaseCard:
-    """Return a phase with what it covers, and what watches it."""
+    """Return a phase with the regions that it covers, and its guardrails."""
     return PhaseCard(
         run=run,
         status=phase_status(trigger, run),
         rules=[f"{rule.name}: {describe_segment(rule)}" for rule in run.phase.rules],
         regions=list(_covered(backend, trigger, run)),
-        guardrails=list(_watched(run, rounds)),
+        guardrails=list(_guardrails(run, rounds)),
     )
 
 
@@ -125,35 +124,35 @@ def _covered(backend: ConsoleBackend, trigger: Trigger, run: PhaseRun) -> Iterab
         yield CoveredRegion(region.name, extent, confirmed)
 
 
-def _watched(run: PhaseRun, rounds: Sequence[Round]) -> Iterable[GuardrailStatus]:
+def _guardrails(run: PhaseRun, rounds: Sequence[Round]) -> Iterable[GuardrailStatus]:
     for guardrail in run.phase.guardrails:
         own = [r for r in rounds if (r.phase_id, r.guardrail) == (run.phase.id, guardrail.name)]
         if isinstance(guardrail, MetricGuardrail):
             limit = guardrail.failure_condition or f"not {guardrail.success_condition}"
-            says = str(own[-1].verdict) if own else "not measured yet"
-            yield GuardrailStatus(guardrail.name, says, plots_of(guardrail, own), f"fails at {limit}")
+            status = str(own[-1].verdict) if own else "not measured yet"
+            yield GuardrailStatus(guardrail.name, status, plots_of(guardrail, own), f"fails at {limit}")
         else:
             labels = ", ".join(f"{k}={v}" for k, v in guardrail.alert.match_labels.items())
-            yield GuardrailStatus(guardrail.name, "listens", [], f"alerts with {labels}")
+            yield GuardrailStatus(guardrail.name, "waits for alerts", [], f"alerts with {labels}")
 
 
 def timeline(log: list[LoggedEvent], verdicts: list[VerdictChanged]) -> list[TimelineEntry]:
-    """Return what happened, newest first."""
-    done = [
+    """Return the events and verdicts of a release, newest first."""
+    events = [
         TimelineEntry(e.time_ms, e.type, e.phase_id, e.actor_id, e.vouched_by, e.reason or "", e.overrode)
         for _, e in log
     ]
-    seen = [
+    changes = [
         TimelineEntry(
             v.time_ms, f"guardrail_{v.verdict}", v.phase_id, MONITOR, None, f"{v.guardrail}: {v.reason}", ()
         )
         for v in verdicts
     ]
-    return sorted((*done, *seen), key=lambda entry: entry.time_ms, reverse=True)
+    return sorted((*events, *changes), key=lambda entry: entry.time_ms, reverse=True)
 
 
-def difference_of(before: Spec | None, after: Spec | None) -> list[tuple[str, str]]:
-    """Return the lines of two versions as YAML."""
+def spec_diff(before: Spec | None, after: Spec | None) -> list[tuple[str, str]]:
+    """Return the diff of two versions as YAML."""
     return diff_lines(_text(before), _text(after))
 
 

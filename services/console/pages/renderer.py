@@ -1,4 +1,4 @@
-"""Templates → answers. Everything that is put into one is escaped."""
+"""Renders templates. Every value is escaped."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -13,13 +13,14 @@ from sluiceway import __version__
 from sluiceway.clock import now_ms
 from sluiceway.contracts.durations import format_duration
 
+from ..csrf import csrf_token
 from ..errors import Problem
 
 HERE = Path(__file__).parent
 
 
 def _fingerprint() -> str:
-    """Return what changes with any static file, so that browsers may keep them for ever."""
+    """Return a hash of all static files, part of their URLs: browsers may cache them for good."""
     digest = hashlib.sha256()
     for file in sorted((HERE / "static").iterdir()):
         digest.update(file.read_bytes())
@@ -27,14 +28,14 @@ def _fingerprint() -> str:
 
 
 def _clock(time_ms: int | None) -> str:
-    """Return a time in UTC, to the second."""
+    """Return a time in UTC, with seconds."""
     return (
         "" if time_ms is None else datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     )
 
 
-def _left(until_ms: int | None) -> str:
-    """Return how long it is until a time, in words."""
+def _time_left(until_ms: int | None) -> str:
+    """Return how long it is until a time, for example `1h 5m`."""
     return "" if until_ms is None else format_duration(max(0, until_ms - now_ms()))
 
 
@@ -49,20 +50,20 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters.update(clock=_clock, left=_left, spoken=format_duration, plural=_plural)
+templates.filters.update(clock=_clock, time_left=_time_left, duration=format_duration, plural=_plural)
 templates.globals.update(version=__version__, fingerprint=_fingerprint())
 
 
 def render(request: Request, template: str, *, code: int = 200, **context: Any) -> Response:
-    """Return a page. Every template may use `caller` (None for nobody), `csrf` and `path`."""
+    """Return a page. Every template may use `user` (None if nobody is signed in), `csrf` and `path`."""
     common = {
-        "caller": getattr(request.state, "caller", None),
-        "csrf": request.session.get("csrf", ""),
+        "user": getattr(request.state, "user", None),
+        "csrf": csrf_token(request),
         "path": request.url.path,
     }
     return HTMLResponse(templates.get_template(template).render({**common, **context}), code)
 
 
-def error_page(request: Request, fault: Problem) -> Response:
-    """Return a fault as a page."""
-    return render(request, "error.html", code=fault.status, fault=fault)
+def error_page(request: Request, problem: Problem) -> Response:
+    """Return an error as a page."""
+    return render(request, "error.html", code=problem.status, problem=problem)

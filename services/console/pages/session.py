@@ -1,4 +1,4 @@
-"""Who looks at a page, and what they have posted."""
+"""Who is signed in on the page, and what they have posted."""
 
 from typing import Annotated
 from urllib.parse import quote
@@ -9,7 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from sluiceway.contracts.identity import Identity
 
-from ..authentication import Authentication, require_csrf
+from ..authentication import Authentication
+from ..csrf import csrf_checked_form
 
 SIGN_IN = "/sign-in"
 
@@ -18,27 +19,19 @@ class SignInRequired(Exception):
     """Nobody is signed in."""
 
 
-def _visitor(request: Request) -> Identity:
+def _current_user(request: Request) -> Identity:
     authentication: Authentication = request.app.state.authentication
-    identity = authentication.visitor(request)
+    identity = authentication.authenticate_page(request)
     if identity is None:
         raise SignInRequired
-    request.state.caller = identity
+    request.state.user = identity
     return identity
 
 
-#: Who is signed in; everybody else is sent to sign in, and comes back.
-Visitor = Annotated[Identity, Depends(_visitor)]
-
-
-async def _posted(request: Request) -> FormData:
-    form = await request.form()
-    require_csrf(request, str(form.get("csrf", "")))
-    return form
-
-
-#: The fields of a form of ours; 403 for one from elsewhere.
-PostedForm = Annotated[FormData, Depends(_posted)]
+#: Who is signed in. Everybody else is sent to the sign-in page, and from there back.
+CurrentUser = Annotated[Identity, Depends(_current_user)]
+#: The fields of a posted form; 403 without the CSRF token of the session.
+PostedForm = Annotated[FormData, Depends(csrf_checked_form)]
 
 
 async def redirect_to_sign_in(request: Request, error: Exception) -> Response:
@@ -48,6 +41,11 @@ async def redirect_to_sign_in(request: Request, error: Exception) -> Response:
 
 
 def redirect_to(address: str) -> Response:
-    """Return what sends a browser to a page of ours; to the overview, where the address is none of ours."""
-    is_ours = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
-    return RedirectResponse(address if is_ours else "/", 303)
+    """Return a redirect to one of our pages; to the overview if `address` is on another site."""
+    is_local = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
+    return RedirectResponse(address if is_local else "/", 303)
+
+
+def posted_reason(form: FormData) -> str | None:
+    """Return the reason that a form gives; None if it is empty."""
+    return str(form.get("reason") or "").strip() or None

@@ -1,6 +1,5 @@
-"""Sign in with a key or elsewhere, sign out."""
+"""Sign in with a key or through the identity provider, and sign out."""
 
-import secrets
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -9,7 +8,8 @@ from starlette.responses import Response
 from sluiceway.clock import now_ms
 
 from ..authentication import Authentication
-from ..oidc import CALLBACK, Provider
+from ..csrf import ensure_csrf_token, renew_csrf_token
+from ..oidc import CALLBACK, IdentityProvider
 from .renderer import render
 from .session import SIGN_IN, PostedForm, redirect_to
 
@@ -17,22 +17,22 @@ router = APIRouter()
 
 
 @router.get(SIGN_IN)
-async def ask(request: Request, next: str = "/") -> Response:
+async def show_sign_in(request: Request, next: str = "/") -> Response:
     """Show the form."""
-    request.session.setdefault("csrf", secrets.token_urlsafe(24))
+    ensure_csrf_token(request.session)
     return _form(request, next)
 
 
 @router.post(SIGN_IN)
 async def sign_in(request: Request, form: PostedForm) -> Response:
-    """Open a session for whoever shows a valid key."""
+    """Start a session for the owner of a valid key."""
     authentication: Authentication = request.app.state.authentication
-    onward = str(form.get("next", "/"))
-    stored = await authentication.prove(request, str(form.get("key", "")).strip())
+    next_page = str(form.get("next", "/"))
+    stored = await authentication.verify_key(request, str(form.get("key", "")).strip())
     if stored is None:
-        return _form(request, onward, fault="This key is wrong, revoked or expired.")
-    begin(request, {"key": stored.id})
-    return redirect_to(onward)
+        return _form(request, next_page, error="This key is wrong, revoked or expired.")
+    start_session(request, {"key": stored.id})
+    return redirect_to(next_page)
 
 
 @router.post("/sign-out")
@@ -43,37 +43,44 @@ async def sign_out(request: Request, form: PostedForm) -> Response:
 
 
 @router.get(f"{SIGN_IN}/elsewhere")
-async def elsewhere(request: Request, next: str = "/") -> Response:
-    """Send somebody to the provider."""
-    provider = _provider(request)
+async def redirect_to_provider(request: Request, next: str = "/") -> Response:
+    """Send the browser to the identity provider."""
+    identity_provider = _identity_provider(request)
     request.session["next"] = next
-    return await provider.send(request)
+    return await identity_provider.redirect(request)
 
 
 @router.get(CALLBACK)
-async def back(request: Request) -> Response:
-    """Open a session for whoever the provider has signed in."""
-    who = await _provider(request).received(request)
-    onward = str(request.session.get("next", "/"))
-    begin(request, {**who, "since": now_ms()})
-    return redirect_to(onward)
+async def callback(request: Request) -> Response:
+    """Start a session for a user whom the identity provider has signed in."""
+    claims = await _identity_provider(request).complete_sign_in(request)
+    next_page = str(request.session.get("next", "/"))
+    start_session(request, {**claims, "since": now_ms()})
+    return redirect_to(next_page)
 
 
-def _provider(request: Request) -> Provider:
+def _identity_provider(request: Request) -> IdentityProvider:
     authentication: Authentication = request.app.state.authentication
-    if authentication.provider is None:
-        raise HTTPException(404, "nobody signs in elsewhere here; SLUICEWAY_OIDC_ISSUER is not set")
-    return authentication.provider
+    if authentication.identity_provider is None:
+        raise HTTPException(404, "no identity provider is configured: set SLUICEWAY_OIDC_ISSUER")
+    return authentication.identity_provider
 
 
-def _form(request: Request, onward: str, *, fault: str | None = None) -> Response:
+def _form(request: Request, next_page: str, *, error: str | None = None) -> Response:
     authentication: Authentication = request.app.state.authentication
-    host = authentication.provider.host if authentication.provider else None
-    code = 401 if fault else 200
-    return render(request, "sign_in.html", code=code, next=onward, fault=fault, provider=host)
+    provider = authentication.identity_provider
+    return render(
+        request,
+        "sign_in.html",
+        code=401 if error else 200,
+        next=next_page,
+        error=error,
+        provider=provider.host if provider else None,
+    )
 
 
-def begin(request: Request, who: dict[str, Any]) -> None:
-    """Begin a session; nothing of what the browser held before stays in it."""
+def start_session(request: Request, content: dict[str, Any]) -> None:
+    """Start a session with this content, and with nothing of an earlier one."""
     request.session.clear()
-    request.session.update(who, csrf=secrets.token_urlsafe(24))
+    request.session.update(content)
+    renew_csrf_token(request.session)

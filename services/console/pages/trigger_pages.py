@@ -1,11 +1,11 @@
-"""The page of a release, and its actions: each says first exactly what it would do."""
+"""The page of a release, and its actions: each one first shows exactly what it would do."""
 
 import json
-from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
 
+from sluiceway.contracts.commands import PhaseCommand
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import Feature, Trigger
 from sluiceway.contracts.identifiers import TriggerId, feature_of
@@ -13,51 +13,53 @@ from sluiceway.contracts.replies import Refusal, RefusalCode
 
 from ..backend import ConsoleBackend
 from ..dependencies import Backend
-from .action_offers import ACTIONS, PageAction, fields_of, may_override, offers
+from .action_offers import ACTIONS, PageAction, action_offers
 from .describe import describe_change
+from .drafts import PREVIEW_REASON
 from .impact import impact_of
 from .progress import release_progress
-from .release_detail import difference_of, phase_card, release_detail, timeline
+from .release_detail import phase_card, release_detail, spec_diff, timeline
 from .renderer import render
-from .session import PostedForm, Visitor, redirect_to
+from .session import CurrentUser, PostedForm, posted_reason, redirect_to
 
 router = APIRouter()
 
 
 @router.get("/triggers/{id_}")
-async def show(request: Request, id_: TriggerId, backend: Backend, visitor: Visitor) -> Response:
+async def show(request: Request, id_: TriggerId, backend: Backend, user: CurrentUser) -> Response:
     """Show a release, active or ended."""
     release = await release_detail(backend, id_)
     if release is None:
-        raise _nothing(id_)
+        raise _unknown_trigger(id_)
     trigger = release.trigger
-    rounds, verdicts = await backend.measured.rounds(id_), await backend.measured.verdicts(id_)
+    rounds, verdicts = await backend.measurements.rounds(id_), await backend.measurements.verdicts(id_)
     return render(
         request,
         "trigger.html",
         feature=release.feature,
-        track=release_progress(trigger),
-        offers=offers(backend, visitor, trigger) if trigger.status.is_active else [],
+        release=release_progress(trigger),
+        offers=action_offers(backend, user, trigger) if trigger.status.is_active else [],
         phases=[phase_card(backend, trigger, run, rounds) for run in trigger.phases],
         candidate=json.dumps(release.candidate.to_jsonable(), indent=2) if release.candidate else "",
-        words=describe_change(release.base, release.candidate),
-        difference=difference_of(release.base, release.candidate),
+        changes=describe_change(release.base, release.candidate),
+        diff=spec_diff(release.base, release.candidate),
         entries=timeline(release.log, verdicts),
     )
 
 
 @router.get("/triggers/{id_}/{name}")
 async def confirm(
-    request: Request, id_: TriggerId, name: str, backend: Backend, visitor: Visitor, override: bool = False
+    request: Request, id_: TriggerId, name: str, backend: Backend, user: CurrentUser, override: bool = False
 ) -> Response:
-    """Say exactly what an action would do, and to how many regions, before it is done."""
+    """Show what an action would do, and in which regions, before it is taken."""
     action = _action(name)
-    feature, trigger = _current(backend, id_)
-    fields = fields_of(action, trigger)
-    decision = backend.preview(action.model, visitor, **fields)
+    feature, trigger = _newest_release(backend, id_)
+    command = action.command(trigger, user)
+    decision = backend.preview(command, user)
     is_frozen = isinstance(decision, Refusal) and decision.code is RefusalCode.FROZEN
-    if override and may_override(action):
-        decision = backend.preview(action.model, visitor, **fields, override_freeze=True, reason="rehearsed")
+    if override and action.may_start_phase:
+        command = action.command(trigger, user, reason=PREVIEW_REASON, override_freeze=True)
+        decision = backend.preview(command, user)
     regions = backend.documents().regions.values()
     return render(
         request,
@@ -65,8 +67,8 @@ async def confirm(
         feature=feature,
         trigger=trigger,
         action=action,
-        phase=fields.get("phase_id"),
-        told=impact_of(feature, decision, regions) if isinstance(decision, FeatureEvent) else None,
+        phase=command.phase_id if isinstance(command, PhaseCommand) else None,
+        impact=impact_of(feature, decision, regions) if isinstance(decision, FeatureEvent) else None,
         count=len(regions),
         why_not=None if isinstance(decision, FeatureEvent) else decision.message,  # type: ignore[union-attr]
         is_frozen=is_frozen,
@@ -75,35 +77,38 @@ async def confirm(
 
 
 @router.post("/triggers/{id_}/{name}")
-async def act(id_: TriggerId, name: str, backend: Backend, visitor: Visitor, form: PostedForm) -> Response:
-    """Do it, for the phase that the person saw."""
+async def act(id_: TriggerId, name: str, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
+    """Take an action, for the phase that the user saw."""
     action = _action(name)
-    _, trigger = _current(backend, id_)
-    fields: dict[str, Any] = fields_of(action, trigger, str(form.get("phase") or "") or None)
-    fields["reason"] = str(form.get("reason") or "").strip() or None
-    if may_override(action):
-        fields["override_freeze"] = form.get("override") == "yes"
-    await backend.act(action.model, visitor, **fields)
+    _, trigger = _newest_release(backend, id_)
+    command = action.command(
+        trigger,
+        user,
+        phase_id=str(form.get("phase") or "") or None,
+        reason=posted_reason(form),
+        override_freeze=form.get("override") == "yes",
+    )
+    await backend.execute(command, user)
     return redirect_to(f"/triggers/{id_}")
 
 
-def _current(backend: ConsoleBackend, id_: str) -> tuple[Feature, Trigger]:
-    """Return a feature and its newest trigger, which must be this one."""
+def _newest_release(backend: ConsoleBackend, id_: str) -> tuple[Feature, Trigger]:
+    """Return a feature and its newest trigger, which must have this id."""
     feature = backend.feature(feature_of(id_))
     if feature is None or feature.trigger is None:
-        raise _nothing(id_)
+        raise _unknown_trigger(id_)
     if feature.trigger.id != id_:
         raise HTTPException(
-            409, f"{id_} is over; {feature.trigger.id} is the newest release of {feature.key}"
+            409, f"{id_} has ended; the newest release of {feature.key} is {feature.trigger.id}"
         )
     return feature, feature.trigger
 
 
-def _nothing(id_: str) -> HTTPException:
-    return HTTPException(404, f"there is no trigger {id_}")
+def _unknown_trigger(id_: str) -> HTTPException:
+    return HTTPException(404, f"trigger {id_} does not exist")
 
 
 def _action(name: str) -> PageAction:
     if action := ACTIONS.get(name):
         return action
-    raise HTTPException(404, f"there is no action {name!r}; there are {', '.join(ACTIONS)}")
+    raise HTTPException(404, f"unknown action {name!r} (known: {', '.join(ACTIONS)})")

@@ -27,7 +27,7 @@ from ..pipelines.catalogue_decisions import CatalogueDecision, PutDocument, deci
 from ..pipelines.decide import decide
 from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
-from ..views import describe_override, phase_status
+from ..trigger_view import describe_override, phase_status
 from .current_state import read_catalogue, read_feature, read_references, read_usage
 from .document_files import Document
 

@@ -8,7 +8,8 @@ from ..contracts.commands import ArchiveFeature, SaveFeature
 from ..contracts.feature import DynamicConfig, Feature, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.replies import Outcome, Reply
-from ..views import NOUNS, describe_override
+from ..feature_summary import NOUNS
+from ..trigger_view import describe_override
 from .apply import describe_progress
 from .current_state import read_feature
 from .edits import (

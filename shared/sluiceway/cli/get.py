@@ -15,9 +15,10 @@ from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKind, TriggerId, feature_of
 from ..contracts.pipeline import Phase
 from ..contracts.rule_document import RuleDocument
+from ..feature_summary import NOUNS, feature_status, feature_summary
 from ..messaging.feature_log import FeatureLog
 from ..pipelines.freezes import describe_windows, next_change_ms, open_window
-from ..views import NOUNS, feature_view, status_of, trigger_view
+from ..trigger_view import trigger_view
 from .current_state import read_catalogue, read_feature, read_features, read_reports, read_rules
 from .session import CliSession, CommandFailed, command
 
@@ -135,10 +136,12 @@ async def triggers(session: CliSession, name: NameArgument = None) -> None:
     """Show the newest trigger of each feature, or any trigger by its id."""
     if name is not None:
         feature, trigger = await find_trigger(session, name)
-        session.print_result(trigger_view(feature, trigger), lambda: _trigger_table([(feature, trigger)]))
+        view = trigger_view(feature, trigger)
+        session.print_result(view.to_jsonable(), lambda: _trigger_table([(feature, trigger)]))
         return
     releases = [(f, f.trigger) for f in await read_features(session.connection) if f.trigger]
-    session.print_result([trigger_view(f, t) for f, t in releases], lambda: _trigger_table(releases))
+    views = [trigger_view(f, t).to_jsonable() for f, t in releases]
+    session.print_result(views, lambda: _trigger_table(releases))
 
 
 @command(
@@ -218,7 +221,7 @@ async def _show_features(session: CliSession, kind: FeatureKind, name: str | Non
     rows = [
         (
             f.name,
-            status_of(f),
+            feature_status(f),
             str(f.base.version) if f.base else "",
             f.release_pipeline_id or "",
             f.active_trigger.id if f.active_trigger else "",
@@ -227,7 +230,7 @@ async def _show_features(session: CliSession, kind: FeatureKind, name: str | Non
     ]
     noun = NOUNS[kind]
     columns = (noun, "status", "version", "pipeline", "trigger")
-    _show(session, noun, name, {f.name: feature_view(f) for f in features}, columns, rows)
+    _show(session, noun, name, {f.name: feature_summary(f).to_jsonable() for f in features}, columns, rows)
 
 
 def _show(

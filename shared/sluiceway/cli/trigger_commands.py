@@ -24,7 +24,7 @@ from ..contracts.measurements import Round, VerdictChanged
 from ..contracts.replies import Outcome
 from ..messaging.feature_log import FeatureLog
 from ..messaging.measurement_store import MeasurementStore
-from ..views import describe_override, trigger_view
+from ..trigger_view import describe_override, trigger_view
 from .apply import describe_progress
 from .get import find_trigger, table
 from .guardrail_table import guardrail_table, newest_rounds
@@ -104,7 +104,7 @@ async def _send(session: CliSession, action: TriggerCommand) -> None:
     if reply.outcome is Outcome.ACCEPTED:
         is_active = trigger.status.is_active
         text = describe_progress(reply.feature) if is_active else f"{trigger.id} {trigger.status}"
-    session.print_result(trigger_view(reply.feature, trigger), text)
+    session.print_result(trigger_view(reply.feature, trigger).to_jsonable(), text)
 
 
 @command(

@@ -26,7 +26,7 @@ from ..messaging.feature_view import FeatureEntry
 from ..messaging.measurement_store import MeasurementView, StoredRound
 from ..messaging.stream_follower import Follower, Record
 from ..pipelines.guardrail_schedule import GuardrailKey
-from ..views import describe_override, phase_status
+from ..trigger_view import describe_override, phase_status
 from .current_state import open_feature_view
 from .get import find_trigger
 from .guardrail_table import guardrail_table

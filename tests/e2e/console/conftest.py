@@ -62,7 +62,7 @@ class Stage:
 
     def _note(self, request: Request) -> None:
         if not request.url.startswith((self.console.url, "data:")):
-            self.complaints.append(f"asked {request.url}")
+            self.complaints.append(f"requested {request.url}")
 
 
 async def sign_in(page: Page, key: str) -> None:
@@ -72,7 +72,7 @@ async def sign_in(page: Page, key: str) -> None:
 
 
 def chromium() -> str:
-    """Return where Chromium is; skips where there is none."""
+    """Return the path of Chromium; skip the test if it is not installed."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")

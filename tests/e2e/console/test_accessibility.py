@@ -1,4 +1,4 @@
-"""Every page, asked by axe what keeps somebody from using it: roles, labels, contrast, order; and on phones.
+"""Every page, checked by axe for accessibility: roles, labels, contrast, order; also on phones.
 
 The rules are those of https://dequeuniversity.com/rules/axe, of which WCAG 2.2 A and AA are a part.
 """
@@ -52,26 +52,26 @@ async def test_every_page_is_for_everybody(stage: Stage, scheme: str, viewport: 
     page = await stage.page(color_scheme=scheme, reduced_motion="reduce")
     await page.set_viewport_size(viewport)
     await page.goto("/sign-in")
-    found = {"sign-in": await faults(page)}
+    found = {"sign-in": await violations(page)}
     await sign_in(page, stage.console.key)
     await page.get_by_role("heading", name="Releases").wait_for()
 
     for name, address in PAGES.items():
         await page.goto(address)
         await stage.picture(page, name)
-        found[name] = await faults(page)
+        found[name] = await violations(page)
 
     await page.goto("/features/gate/old_checkout/edit")
     await page.get_by_label("As YAML").fill(OFF)
     await page.get_by_role("button", name="Preview …").click()
     await page.get_by_role("button", name="Past the pipeline …").wait_for()
     await stage.picture(page, "preview")
-    found["preview"] = await faults(page)
+    found["preview"] = await violations(page)
 
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
-async def faults(page: Page) -> list[str]:
+async def violations(page: Page) -> list[str]:
     """Return what axe has against a page, and whether it has to be pushed aside to be read."""
     results = await Axe().run(page)
     wrong = [f"{one['id']}: {one['nodes'][0]['html']}" for one in results.response["violations"]]

@@ -1,4 +1,4 @@
-"""Releases in a real browser: approved by two, taken back before one's eyes, seen by all at once."""
+"""Releases in a real browser: approved by two users, rolled back live, seen by all immediately."""
 
 import time
 from collections.abc import Callable
@@ -29,7 +29,7 @@ async def release(stage: Stage, **approvals: object) -> None:
 
 
 async def status(page: Page, words: str) -> None:
-    """Wait until the page of a release says where it stands."""
+    """Wait until the page of a release shows its status."""
     await expect(page.get_by_role("main").get_by_role("status")).to_have_text(words)
 
 
@@ -85,7 +85,7 @@ async def test_two_browsers_see_each_others_change(
     one = await stage.person("ada", Role.OPERATOR)
     other = await stage.person("bob", Role.VIEWER)
     await other.goto("/")
-    await expect(other.get_by_text("1 release under way")).to_be_visible()
+    await expect(other.get_by_text("1 active release")).to_be_visible()
     await one.goto(f"{PAGE}/pause")
 
     begun = time.monotonic()

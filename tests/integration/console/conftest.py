@@ -1,4 +1,4 @@
-"""A console with every service behind it, and somebody who acts over NATS alone."""
+"""A console with every service behind it, and a driver that acts over NATS."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who gets in, with what, and for how long."""
+"""Who is let in, with which credentials, and for how long."""
 
 import stat
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.consoles import create_api_key, running_console
 from .conftest import Served
 
 
-async def test_the_first_start_creates_one_key_that_may_do_all(served: Served) -> None:
+async def test_the_first_start_creates_one_admin_key(served: Served) -> None:
     answer = await served.console.admin.get("/api/v1/me")
 
     assert answer.json()["name"] == "admin"
@@ -29,7 +29,7 @@ async def test_a_later_start_creates_none(served: Served, broker: Broker, tmp_pa
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-async def test_nobody_gets_in_without_a_key(served: Served) -> None:
+async def test_a_request_without_a_key_is_refused(served: Served) -> None:
     async with served.console.caller(None) as nobody:
         answer = await nobody.get("/api/v1/me")
 
@@ -38,7 +38,7 @@ async def test_nobody_gets_in_without_a_key(served: Served) -> None:
     assert "sluiceway key create" in answer.json()["message"]
 
 
-async def test_a_wrong_secret_does_not_open(served: Served) -> None:
+async def test_a_wrong_secret_is_refused(served: Served) -> None:
     wrong = served.console.key[:-1] + ("0" if served.console.key[-1] != "0" else "1")
 
     async with served.console.caller(wrong) as caller:
@@ -74,7 +74,7 @@ async def test_what_a_role_does_not_allow_is_refused_with_what_it_would_need(ser
     assert "vera may not save environment here: this needs the role admin" in answer.json()["message"]
 
 
-async def test_who_acted_stands_in_what_is_read_next(served: Served) -> None:
+async def test_a_response_names_who_acted(served: Served) -> None:
     answer = await served.console.admin.post("/console/v1/environments", json={"name": "qa"})
 
     names = [environment["name"] for environment in answer.json()["data"]["environments"]]
@@ -87,7 +87,9 @@ async def test_too_large_a_body_is_refused(served: Served) -> None:
     assert answer.status_code == 413
 
 
-async def test_guesses_use_up_nobody_elses_share(served: Served, broker: Broker, tmp_path: Path) -> None:
+async def test_guessed_keys_do_not_use_up_the_limit_of_others(
+    served: Served, broker: Broker, tmp_path: Path
+) -> None:
     async with running_console(broker.url, tmp_path, requests_per_second=0.5) as console:
         await console.admin.get("/api/v1/me")
         async with console.caller(f"{console.key}x") as guesser:

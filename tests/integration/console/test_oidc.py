@@ -1,4 +1,4 @@
-"""Sign in elsewhere: whom the provider vouches for gets in, and nobody whom it does not."""
+"""Sign in through an identity provider: only users whom it proves, with the roles of their groups."""
 
 import re
 import socket
@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.console.oidc import provider_of
+from services.console.oidc import identity_provider
 from services.console.settings import Settings
 from sluiceway.errors import Misconfigured
 from tests.support.brokers import Broker
@@ -58,7 +58,7 @@ async def console(broker: Broker, tmp_path: Path, provider: FakeProvider) -> Asy
 
 @asynccontextmanager
 async def signed_in(console: RunningConsole) -> AsyncIterator[tuple[httpx2.Response, httpx2.AsyncClient]]:
-    """Give the last page of a sign-in, and the browser."""
+    """Yield the last page of a sign-in, and the browser."""
     headers = {"accept": "text/html"}
     async with httpx2.AsyncClient(base_url=console.url, headers=headers, timeout=15) as client:
         answer = await client.get("/sign-in/elsewhere?next=/features", follow_redirects=True)
@@ -76,7 +76,7 @@ async def test_groups_become_grants(console: RunningConsole) -> None:
     assert me["vouchedBy"] == "console"
 
 
-async def test_the_sign_in_page_offers_it(console: RunningConsole, provider: FakeProvider) -> None:
+async def test_the_sign_in_page_offers_the_provider(console: RunningConsole, provider: FakeProvider) -> None:
     async with console.caller(None) as client:
         page = await client.get("/sign-in")
 
@@ -84,7 +84,7 @@ async def test_the_sign_in_page_offers_it(console: RunningConsole, provider: Fak
 
 
 @pytest.mark.parametrize(
-    ("lies", "algorithm", "is_forged"),
+    ("false_claims", "algorithm", "is_forged"),
     [
         ({"nonce": "another"}, "RS256", False),
         ({"iss": "http://evil.example"}, "RS256", False),
@@ -96,10 +96,14 @@ async def test_the_sign_in_page_offers_it(console: RunningConsole, provider: Fak
     ],
     ids=["nonce", "issuer", "audience", "expired", "forged", "shared secret", "unsigned"],
 )
-async def test_a_token_that_proves_nothing_opens_nothing(
-    console: RunningConsole, provider: FakeProvider, lies: dict[str, Any], algorithm: str, is_forged: bool
+async def test_an_unproved_token_signs_nobody_in(
+    console: RunningConsole,
+    provider: FakeProvider,
+    false_claims: dict[str, Any],
+    algorithm: str,
+    is_forged: bool,
 ) -> None:
-    provider.lies, provider.algorithm, provider.is_forged = lies, algorithm, is_forged
+    provider.false_claims, provider.algorithm, provider.is_forged = false_claims, algorithm, is_forged
 
     async with signed_in(console) as (answer, client):
         after = await client.get("/api/v1/me")
@@ -111,15 +115,15 @@ async def test_a_token_that_proves_nothing_opens_nothing(
 @pytest.mark.parametrize(
     ("claims", "why"),
     [
-        ({"groups": ["others"]}, "is in no group that may do anything here"),
-        ({"groups": "sre"}, "is in no group that may do anything here"),
+        ({"groups": ["others"]}, "none of the groups of ada@example.com has a role here"),
+        ({"groups": "sre"}, "none of the groups of ada@example.com has a role here"),
         ({"email_verified": False}, "has not verified your email"),
-        ({"email": "monitor"}, "gives no usable email"),
-        ({"email": "a\r\nb"}, "gives no usable email"),
-        ({"email": None}, "gives no usable email"),
+        ({"email": "monitor"}, "sent no usable claim &#39;email&#39;"),
+        ({"email": "a\r\nb"}, "sent no usable claim &#39;email&#39;"),
+        ({"email": None}, "sent no usable claim &#39;email&#39;"),
     ],
 )
-async def test_whoever_is_nobody_here_is_told_why(
+async def test_a_user_without_a_role_sees_why(
     console: RunningConsole, provider: FakeProvider, claims: dict[str, Any], why: str
 ) -> None:
     provider.claims = {**ADA, **claims}
@@ -144,7 +148,7 @@ async def test_a_code_or_a_state_is_good_once_and_for_its_browser(console: Runni
     assert (stolen.status_code, first.status_code, second.status_code) == (401, 303, 401)
 
 
-async def test_a_forged_host_sends_nobody_elsewhere(console: RunningConsole) -> None:
+async def test_a_forged_host_does_not_change_the_redirect(console: RunningConsole) -> None:
     async with console.caller(None) as client:
         answer = await client.get("/sign-in/elsewhere", headers={"host": "evil.example"})
 
@@ -153,7 +157,7 @@ async def test_a_forged_host_sends_nobody_elsewhere(console: RunningConsole) -> 
     assert "evil" not in found[1]
 
 
-async def test_without_the_provider_a_key_still_opens(broker: Broker, tmp_path: Path) -> None:
+async def test_keys_work_while_the_provider_is_down(broker: Broker, tmp_path: Path) -> None:
     roles = tmp_path / "roles.yaml"
     roles.write_text(ROLES)
     nobody = f"http://127.0.0.1:{free_port()}"
@@ -176,15 +180,15 @@ async def test_without_the_provider_a_key_still_opens(broker: Broker, tmp_path: 
     assert "sign in with a key" in elsewhere.json()["message"]
 
 
-def test_half_a_provider_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_an_incomplete_provider_configuration_is_refused_at_the_start(tmp_path: Path) -> None:
     half = Settings(oidc_issuer="https://id.example")
     wrong = tmp_path / "roles.yaml"
     wrong.write_text("sre: [{role: king}]")
     whole = {"oidc_issuer": "https://id.example", "oidc_client_id": "x", "public_url": "https://x"}
 
     with pytest.raises(Misconfigured, match="needs SLUICEWAY_OIDC_CLIENT_ID and SLUICEWAY_OIDC_ROLES"):
-        provider_of(half)
+        identity_provider(half)
     with pytest.raises(Misconfigured, match="sre"):
-        provider_of(Settings.model_validate({**whole, "oidc_roles": wrong}))
+        identity_provider(Settings.model_validate({**whole, "oidc_roles": wrong}))
     with pytest.raises(Misconfigured, match="cannot be read"):
-        provider_of(Settings.model_validate({**whole, "oidc_roles": tmp_path / "none"}))
+        identity_provider(Settings.model_validate({**whole, "oidc_roles": tmp_path / "none"}))

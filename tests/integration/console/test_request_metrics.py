@@ -40,6 +40,6 @@ async def test_listeners_are_counted_while_they_listen(served: Served) -> None:
     assert before is not None
     async with served.console.admin.stream("GET", "/api/v1/events"):
         await eventually(lambda: listeners() == before + 1, "it is counted")
-    await served.console.backend.changes.__aexit__(None, None, None)
+    await served.console.backend.events.__aexit__(None, None, None)
 
     await eventually(lambda: listeners() == before, "it is counted no more")

@@ -1,4 +1,4 @@
-"""The API against its own description: what fits it is answered as it says, and never by a fault of ours."""
+"""The API against its own OpenAPI document: valid requests conform to it, none ends in an internal error."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ STREAMS = r"^/api/v1/events$"
 
 
 @pytest.mark.timeout(BOUND_SECONDS + 10)
-async def test_every_operation_keeps_what_the_description_says(served: Served, tmp_path: Path) -> None:
+async def test_every_operation_conforms_to_its_description(served: Served, tmp_path: Path) -> None:
     await served.driver.accepted(SavePipeline, pipeline=pipeline(phase("dev", bake_ms=10**6)))
     await served.driver.save_gate("one", EVERYONE, releasePipelineID="prod-release")
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""Every route and every role, and what attackers try: each route needs a line here, or a test fails."""
+"""Every route with every role, and common attacks. A route without a row here fails a test."""
 
 import logging
 from collections.abc import Iterator
@@ -151,7 +151,7 @@ async def test_every_route_lets_in_its_roles_alone(served: Served, role: Role) -
 
             assert answer.status_code != 500, (method, path)
             if role not in allowed:
-                # What is not there at all may be told first; nothing is ever done.
+                # A 404 may come first; nothing is ever changed.
                 assert answer.status_code in (403, 404, 409), (method, path, answer.text)
             else:
                 assert answer.status_code != 403 or "operator" in answer.text, (method, path, answer.text)
@@ -177,7 +177,7 @@ async def test_a_viewer_changes_nothing_at_all(served: Served) -> None:
     assert await positions(served) == before
 
 
-async def test_nobody_and_a_wrong_key_get_nowhere(served: Served) -> None:
+async def test_without_a_valid_key_every_route_is_refused(served: Served) -> None:
     await release(served)
     before = await positions(served)
     for key in (None, "console-bootstrap-wrong", "x", "console-" + "a" * 500):
@@ -191,7 +191,7 @@ async def test_nobody_and_a_wrong_key_get_nowhere(served: Served) -> None:
     assert await positions(served) == before
 
 
-async def test_looking_never_changes_anything(served: Served) -> None:
+async def test_get_requests_never_change_anything(served: Served) -> None:
     await release(served)
     before = await positions(served)
 
@@ -251,7 +251,7 @@ EVIL = [
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=lambda evil: evil[:12])
-async def test_what_is_no_name_never_becomes_a_subject(served: Served, evil: str) -> None:
+async def test_an_invalid_name_never_becomes_a_subject(served: Served, evil: str) -> None:
     await release(served)
     before = await positions(served)
     for method, path in all_routes(served):
@@ -296,7 +296,7 @@ async def test_a_forged_cookie_is_nobody(served: Served, cookie: str) -> None:
     assert answer.status_code == 401
 
 
-async def test_every_answer_keeps_to_itself(served: Served) -> None:
+async def test_every_response_has_the_security_headers(served: Served) -> None:
     async with served.console.caller(None) as client:
         for path in ("/sign-in", "/nothing", "/api/v1/me", "/static/style.css", "/openapi.json"):
             headers = (await client.get(path)).headers
@@ -343,6 +343,6 @@ async def test_no_log_holds_a_secret(
 
     # The client that asks here stands in the same process; what it says of itself is not the console's.
     ours = [record for record in caplog.records if not record.name.startswith(("httpcore", "httpx"))]
-    said = "\n".join(map(str, [*(vars(record) for record in ours), *capfd.readouterr()]))
+    logged = "\n".join(map(str, [*(vars(record) for record in ours), *capfd.readouterr()]))
     for secret in (served.console.key, wrong, created.json()["key"], cookie, token, "$argon2"):
-        assert secret not in said, secret[:20]
+        assert secret not in logged, secret[:20]

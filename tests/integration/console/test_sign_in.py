@@ -1,4 +1,4 @@
-"""A session: begun with a key, kept in a cookie, ended by whoever has it or by the key's end."""
+"""A session: started with a key, kept in a cookie, ended by signing out or with the key."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def csrf_of(page: httpx2.Response) -> str:
     return found[1]
 
 
-async def test_whoever_is_not_signed_in_is_sent_to_sign_in_and_comes_back(served: Served) -> None:
+async def test_a_user_who_is_not_signed_in_is_sent_to_sign_in_and_back(served: Served) -> None:
     async with browser(served) as client:
         sent = await client.get("/?a=1")
         back = await sign_in(client, served.console.key, "/?a=1")
@@ -52,7 +52,7 @@ async def test_a_session_is_a_cookie_that_scripts_and_other_sites_do_not_get(ser
     assert served.console.key not in cookie
 
 
-async def test_a_wrong_key_begins_no_session(served: Served) -> None:
+async def test_a_wrong_key_starts_no_session(served: Served) -> None:
     async with browser(served) as client:
         answer = await sign_in(client, "console-bootstrap-nothing")
         after = await client.get("/")
@@ -70,7 +70,7 @@ async def test_signing_in_elsewhere_is_refused(served: Served) -> None:
     assert answer.status_code == 403
 
 
-async def test_nobody_is_sent_to_another_site(served: Served) -> None:
+async def test_no_redirect_leads_to_another_site(served: Served) -> None:
     for onward in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
         async with browser(served) as client:
             assert (await sign_in(client, served.console.key, onward)).headers["location"] == "/"
@@ -89,7 +89,7 @@ async def test_a_session_ends_with_its_key(served: Served) -> None:
         assert (await client.get("/")).status_code == 303
 
 
-async def test_what_was_begun_before_signing_in_is_worth_nothing_afterwards(served: Served) -> None:
+async def test_a_session_from_before_signing_in_is_worthless_afterwards(served: Served) -> None:
     async with browser(served) as client:
         before = csrf_of(await client.get("/sign-in"))
         await sign_in(client, served.console.key)
@@ -103,7 +103,7 @@ async def test_what_was_begun_before_signing_in_is_worth_nothing_afterwards(serv
         assert (await client.get("/")).status_code == 303
 
 
-async def test_a_page_that_is_not_there_says_so_as_a_page(served: Served) -> None:
+async def test_an_unknown_page_is_an_error_page(served: Served) -> None:
     async with browser(served) as client:
         answer = await client.get("/nothing")
 

@@ -1,4 +1,4 @@
-"""Rules and changes in words."""
+"""Rules and changes in plain English."""
 
 from typing import Any
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.console.oidc import provider_of
+from services.console.oidc import identity_provider
 from services.console.settings import Settings
 from sluiceway.contracts.identity import Role
 
@@ -10,7 +10,7 @@ ROLES = Path(__file__).parents[3] / "deploy" / "examples" / "roles.yaml"
 
 
 def test_the_example_of_groups_is_valid() -> None:
-    provider = provider_of(
+    provider = identity_provider(
         Settings(
             oidc_issuer="https://id.example",
             oidc_client_id="sluiceway",

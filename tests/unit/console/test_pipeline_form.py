@@ -1,4 +1,4 @@
-"""Pipelines as text and as a form: nothing that one says is lost in the other."""
+"""Pipelines as text and as a form: nothing is lost between the two."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.console.pages.drafts import dump_yaml, parse_yaml, text_of_pipeline
+from services.console.pages.document_text import document_text, dump_yaml, parse_yaml
 from services.console.pages.pipeline_form import document_from_fields, fields_of, with_phase_moved
 from sluiceway.contracts.pipeline import Pipeline
 
@@ -75,25 +75,25 @@ SCALARS = st.text() | st.integers() | st.booleans()
 
 @given(st.recursive(SCALARS, lambda one: st.lists(one) | st.dictionaries(st.text(), one), max_leaves=5))
 @example("\x85")
-def test_yaml_says_exactly_what_was_meant(value: Any) -> None:
+def test_yaml_is_read_back_as_the_same_value(value: Any) -> None:
     assert yaml.safe_load(dump_yaml(value)) == value
 
 
 @given(PIPELINES)
-def test_a_pipeline_as_text_says_the_same(pipeline: Pipeline) -> None:
-    assert Pipeline.model_validate(parse_yaml(text_of_pipeline(pipeline))) == pipeline
+def test_a_pipeline_as_text_is_the_same_pipeline(pipeline: Pipeline) -> None:
+    assert Pipeline.model_validate(parse_yaml(document_text(pipeline))) == pipeline
 
 
 @given(PIPELINES)
-def test_a_pipeline_as_a_form_says_the_same(pipeline: Pipeline) -> None:
-    fields = fields_of(parse_yaml(text_of_pipeline(pipeline)))
+def test_a_pipeline_as_a_form_is_the_same_pipeline(pipeline: Pipeline) -> None:
+    fields = fields_of(parse_yaml(document_text(pipeline)))
 
     assert Pipeline.model_validate(document_from_fields(fields)) == pipeline
 
 
 @given(PIPELINES, st.integers(0, 4), st.sampled_from(["up", "down", "remove"]))
 def test_moving_a_phase_changes_no_phase(pipeline: Pipeline, place: int, way: str) -> None:
-    fields = fields_of(parse_yaml(text_of_pipeline(pipeline)))
+    fields = fields_of(parse_yaml(document_text(pipeline)))
 
     after = with_phase_moved(fields, f"{way}-{place}")
 

@@ -1,4 +1,4 @@
-"""Guardrail plots: every point lies inside, and limits stand where their value does."""
+"""Guardrail plots: every point lies inside, and limits are drawn at their values."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,11 +44,11 @@ def test_each_region_has_a_plot_with_the_limit_in_it() -> None:
     assert eu.limits[0].value == 0.02
 
 
-def test_what_has_no_number_is_said_though_not_drawn() -> None:
+def test_a_measurement_without_a_number_is_shown_but_not_drawn() -> None:
     (plot,) = plots_of(GUARDRAIL, [round_(1_000, eu=0.01), round_(2_000, eu=None)])
 
     assert len(plot.points) == 1
-    assert (plot.said, plot.why, plot.last) == (Judgement.ERROR, "no data", None)
+    assert (plot.judgement, plot.why, plot.value) == (Judgement.ERROR, "no data", None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.floats(allow_nan=False)), min_size=1))

@@ -1,4 +1,4 @@
-"""A trigger as a track, and what an action would change: in the words that people read."""
+"""The progress of a release, and what an action would change, as people read it."""
 
 from services.console.pages.impact import Impact, impact_of
 from services.console.pages.progress import release_progress
@@ -24,17 +24,20 @@ def a_guarded_release() -> Ledger:
     return a_release(a_phase("dev"), prod)
 
 
-def test_a_track_says_where_each_phase_stands() -> None:
+def test_the_progress_shows_the_status_of_each_phase() -> None:
     ledger = a_guarded_release()
 
-    track = release_progress(ledger.trigger)
+    progress = release_progress(ledger.trigger)
 
-    assert (track.status, track.look) == ("in progress", "busy")
-    assert [(step.said, step.look) for step in track.steps] == [("bakes", "busy"), ("not released", "off")]
-    assert track.steps[0].until_ms == ledger.trigger.due_ms
+    assert (progress.status, progress.css_class) == ("in progress", "busy")
+    assert [(phase.status, phase.css_class) for phase in progress.phases] == [
+        ("bakes", "busy"),
+        ("not released", "off"),
+    ]
+    assert progress.phases[0].until_ms == ledger.trigger.due_ms
 
 
-def test_what_waits_is_told_from_what_was_skipped() -> None:
+def test_a_waiting_phase_differs_from_a_skipped_one() -> None:
     ledger = a_guarded_release()
     ledger.act(SkipPhase)
 
@@ -42,25 +45,25 @@ def test_what_waits_is_told_from_what_was_skipped() -> None:
     ledger.act(SkipPhase)
     skipped = release_progress(ledger.trigger)
 
-    assert waiting.steps[1].said == "waits for review, 0 of 2 approvals"
-    assert (skipped.steps[1].said, skipped.steps[1].look) == ("skipped, not released", "off")
+    assert waiting.phases[1].status == "waits for review, 0 of 2 approvals"
+    assert (skipped.phases[1].status, skipped.phases[1].css_class) == ("skipped, not released", "off")
 
 
-def test_what_was_taken_back_does_not_look_released() -> None:
+def test_a_withdrawn_phase_does_not_look_released() -> None:
     ledger = a_guarded_release()
     ledger.act(RollBackTrigger)
 
-    track = release_progress(ledger.trigger)
+    progress = release_progress(ledger.trigger)
 
-    assert (track.steps[0].said, track.steps[0].look) == ("taken back", "bad")
-    assert track.steps[1].said == "not released"
+    assert (progress.phases[0].status, progress.phases[0].css_class) == ("taken back", "bad")
+    assert progress.phases[1].status == "not released"
 
 
 def test_skipping_says_who_waits_next() -> None:
-    told = _would(a_guarded_release(), SkipPhase)
+    impact = _would(a_guarded_release(), SkipPhase)
 
-    assert told.gained == told.lost == ()
-    assert told.then == "Phase prod waits for 2 approvals."
+    assert impact.gained == impact.lost == ()
+    assert impact.state_after == "Phase prod waits for 2 approvals."
 
 
 def test_the_last_approval_opens_its_regions_and_the_one_before_it_none() -> None:
@@ -71,31 +74,31 @@ def test_the_last_approval_opens_its_regions_and_the_one_before_it_none() -> Non
     ledger.act(ApprovePhase, actor="bob")
     second = _would(ledger, ApprovePhase, actor="cleo")
 
-    assert (first.gained, first.then) == ((), "Phase prod waits for 1 approval.")
+    assert (first.gained, first.state_after) == ((), "Phase prod waits for 1 approval.")
     assert second.gained == ("prod",)
-    assert second.then == "Phase prod bakes for 1m; then the release goes on by itself."
+    assert second.state_after == "Phase prod bakes for 1m; then the release continues automatically."
 
 
 def test_an_abort_takes_back_from_those_that_have_it_alone() -> None:
-    told = _would(a_guarded_release(), AbortTrigger)
+    impact = _would(a_guarded_release(), AbortTrigger)
 
-    assert (told.lost, told.kept) == (("dev",), ("prod", "stage"))
-    assert told.then == "The release is over; another try needs a new change."
+    assert (impact.lost, impact.unchanged) == (("dev",), ("prod", "stage"))
+    assert impact.state_after == "The release has ended. To try again, save the change again."
 
 
 def test_a_rollout_reaches_every_region() -> None:
-    told = _would(a_guarded_release(), RollOutTrigger)
+    impact = _would(a_guarded_release(), RollOutTrigger)
 
-    assert told.gained == ("prod", "stage")
+    assert impact.gained == ("prod", "stage")
 
 
 def test_a_pause_says_what_is_left_of_the_bake() -> None:
     ledger = a_guarded_release()
     ledger.now += 15_000
 
-    told = _would(ledger, PauseTrigger)
+    impact = _would(ledger, PauseTrigger)
 
-    assert told.then == "Phase dev stands still with 45s of its bake left."
+    assert impact.state_after == "Phase dev is paused with 45s of its bake left."
 
 
 def _would(ledger: Ledger, model: type[TriggerCommand], actor: str = "ada") -> Impact:

@@ -10,7 +10,7 @@ from enum import StrEnum
 import pytest
 
 from services.asyncapi import PUBLICATIONS
-from services.console.official.trigger_routes import ACTIONS, view_of
+from services.console.official.official_triggers import ACTIONS, official_trigger
 from services.console.pages.progress import release_progress
 from services.monitor.clearance import HOLD_DESCRIPTIONS
 from services.monitor.notification_messages import notification_of_event
@@ -21,6 +21,7 @@ from sluiceway.contracts.feature import ActionType, TriggerStatus
 from sluiceway.contracts.guardrails import MetricGuardrail
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, feature_of, trigger_id
 from sluiceway.contracts.measurements import Judgement, Tally, Verdict
+from sluiceway.feature_summary import NOUNS
 from sluiceway.messaging.feature_log import LoggedEvent
 from sluiceway.messaging.streams import streams
 from sluiceway.pipelines.guardrail_verdicts import (
@@ -31,7 +32,6 @@ from sluiceway.pipelines.guardrail_verdicts import (
     verdict_of,
 )
 from sluiceway.pipelines.projection import ENTITIES
-from sluiceway.views import ID_FIELDS, NOUNS
 from tests.support.builders import a_release
 
 GUARDRAIL = MetricGuardrail(name="errors", query="up", failure_condition="> 1")
@@ -48,9 +48,9 @@ def test_every_status_is_shown(status: TriggerStatus) -> None:
     trigger = release.trigger.model_copy(update={"status": status})
 
     progress = release_progress(trigger)
-    official = view_of(release.feature, trigger)
+    official = official_trigger(release.feature, trigger)
 
-    assert progress.look
+    assert progress.css_class
     assert progress.status
     assert official.sluiceway_status is status
     assert official.rolled_back == (status is TriggerStatus.ROLLED_BACK)
@@ -121,7 +121,7 @@ def test_every_stream_that_we_write_is_documented(name: str) -> None:
     assert any(description.startswith(store) for _, _, description in PUBLICATIONS)
 
 
-@pytest.mark.parametrize("table", [ENTITIES, NOUNS, ID_FIELDS])
+@pytest.mark.parametrize("table", [ENTITIES, NOUNS])
 def test_every_kind_of_feature_is_covered(table: dict[FeatureKind, str]) -> None:
     assert missing(FeatureKind, table) == []
     assert len(set(table.values())) == len(FeatureKind)

@@ -1,59 +1,59 @@
-// Keeps a page new: an event that it is about → the same page is fetched again and morphed into place.
-// Nothing here knows what a page shows, so that there is one way to render anything: on the server.
+// Keeps a page up to date: after an event that concerns it, it fetches the page again and morphs the
+// content in place. Only the server knows how to render anything.
 
 const main = document.getElementById("main");
 const offline = document.getElementById("offline");
-//: Changes that come together are shown together.
+//: Wait this long for more events before fetching.
 const SETTLE_MS = 60;
-//: At most one look per so many milliseconds, however much happens.
-const LOOK_EVERY_MS = 250;
+//: Fetch at most once in this time.
+const REFRESH_EVERY_MS = 250;
 
 let timer = null;
-let looking = false;
+let refreshing = false;
 let again = false;
-let lookedAt = 0;
+let refreshedAt = 0;
 
-async function look() {
+async function refresh() {
   timer = null;
-  if (looking) {
+  if (refreshing) {
     again = true;
     return;
   }
-  looking = true;
-  lookedAt = performance.now();
-  const page = await fetched();
-  looking = false;
+  refreshing = true;
+  refreshedAt = performance.now();
+  const page = await fetchPage();
+  refreshing = false;
   if (page) {
     morph(page.getElementById("main"));
     document.title = page.title;
   }
   if (again) {
     again = false;
-    soon();
+    scheduleRefresh();
   }
 }
 
-// The page as it is now; null where nobody answers, or where it is another page by now.
-async function fetched() {
-  let answer;
+// Returns the current page; null if the server does not answer, or has redirected.
+async function fetchPage() {
+  let response;
   try {
-    answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+    response = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
   } catch {
-    offline.hidden = false; // the stream says when it is back
+    offline.hidden = false; // hidden again when the event stream reconnects
     return null;
   }
-  if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
+  if (response.redirected && new URL(response.url).pathname === "/sign-in") {
     location.reload(); // the session has ended
     return null;
   }
-  return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  return response.ok ? new DOMParser().parseFromString(await response.text(), "text/html") : null;
 }
 
 function morph(fresh) {
   Idiomorph.morph(main, fresh, {
     ignoreActiveValue: true,
     callbacks: {
-      // What somebody is writing, or has opened, stays as it is.
+      // Forms that are being filled in, and details that are open, stay as they are.
       beforeNodeMorphed: (old) => !(old instanceof Element && old.hasAttribute("data-keep")),
       beforeAttributeUpdated: (name, node) => !(name === "open" && node instanceof HTMLDetailsElement),
     },
@@ -61,16 +61,17 @@ function morph(fresh) {
   tick();
 }
 
-function soon() {
+function scheduleRefresh() {
   if (timer === null) {
-    timer = setTimeout(look, Math.max(SETTLE_MS, LOOK_EVERY_MS - (performance.now() - lookedAt)));
+    timer = setTimeout(refresh, Math.max(SETTLE_MS, REFRESH_EVERY_MS - (performance.now() - refreshedAt)));
   }
 }
 
+// Updates the countdowns.
 function tick() {
   for (const node of document.querySelectorAll("time[data-until]")) {
     const left = Math.max(0, Math.round((Number(node.dataset.until) - Date.now()) / 1000));
-    const text = spoken(left);
+    const text = durationText(left);
     if (node.textContent !== text) node.textContent = text;
   }
   for (const node of document.querySelectorAll("progress[data-until]")) {
@@ -78,7 +79,7 @@ function tick() {
   }
 }
 
-function spoken(seconds) {
+function durationText(seconds) {
   const units = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
   const first = units.findIndex(([, size]) => seconds >= size);
   if (first < 0) return "0s";
@@ -91,12 +92,12 @@ function spoken(seconds) {
   return parts.join(" ");
 }
 
-// Whether an event touches the feature that the page is about; a page about none is about all.
-function isAbout(event) {
-  const mine = main.dataset.about;
+// Returns whether an event concerns the feature that the page shows. A page without one shows all.
+function concernsPage(event) {
+  const shown = main.dataset.about;
   const { feature, features } = JSON.parse(event.data);
-  if (!mine || (!feature && !features)) return true;
-  return feature === mine || (features ?? []).includes(mine);
+  if (!shown || (!feature && !features)) return true;
+  return feature === shown || (features ?? []).includes(shown);
 }
 
 function follow(names) {
@@ -104,15 +105,15 @@ function follow(names) {
   let wasOpen = false;
   events.onopen = () => {
     offline.hidden = true;
-    if (wasOpen) soon();
+    if (wasOpen) scheduleRefresh();
     wasOpen = true;
   };
   events.onerror = () => {
     offline.hidden = false;
     if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 2000);
   };
-  events.addEventListener("reset", soon);
-  for (const name of names) events.addEventListener(name, (event) => isAbout(event) && soon());
+  events.addEventListener("reset", scheduleRefresh);
+  for (const name of names) events.addEventListener(name, (event) => concernsPage(event) && scheduleRefresh());
   addEventListener("pagehide", () => events.close());
 }
 

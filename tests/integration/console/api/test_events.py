@@ -1,4 +1,4 @@
-"""Server-sent events: everything that happens, once, also for who was away."""
+"""Server-sent events: every event once, also for clients that reconnect."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ class Event(NamedTuple):
     id: int | None
 
 
-class Ear:
+class EventReader:
     """Reads a stream of events."""
 
     def __init__(self, answer: httpx2.Response) -> None:
@@ -60,18 +60,18 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(client: httpx2.AsyncClient, last: int | None = None) -> AsyncIterator[Ear]:
+async def listening(client: httpx2.AsyncClient, last: int | None = None) -> AsyncIterator[EventReader]:
     headers = {} if last is None else {"Last-Event-ID": str(last)}
     async with client.stream("GET", "/api/v1/events", headers=headers) as answer:
         assert answer.status_code == 200
-        ear = Ear(answer)
-        yield ear
+        reader = EventReader(answer)
+        yield reader
 
 
-async def test_a_listener_hears_what_happens_to_a_feature(served: Served) -> None:
-    async with listening(served.console.admin) as ear:
+async def test_a_client_receives_the_events_of_a_feature(served: Served) -> None:
+    async with listening(served.console.admin) as reader:
         reply = await served.driver.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
-        event = await ear.next("feature")
+        event = await reader.next("feature")
 
     assert event.data["type"] == "trigger_started"
     assert event.data["trigger"] == "gate.new_checkout.1"
@@ -79,59 +79,59 @@ async def test_a_listener_hears_what_happens_to_a_feature(served: Served) -> Non
     assert event.id == reply.revision
 
 
-async def test_a_listener_hears_of_documents_and_regions(served: Served, broker: Broker) -> None:
-    async with listening(served.console.admin) as ear, following(broker.url, "dev"):
+async def test_a_client_receives_changes_of_documents_and_regions(served: Served, broker: Broker) -> None:
+    async with listening(served.console.admin) as reader, following(broker.url, "dev"):
         await served.driver.accepted(SaveEnvironment, environment={"name": "qa"})
         await served.driver.save_gate("new_checkout", EVERYONE)
 
-        document = await ear.next("catalogue")
-        region = await ear.next("region")
+        document = await reader.next("catalogue")
+        region = await reader.next("region")
 
     assert document.data == {"kind": "environment", "id": "qa", "deleted": False}
     assert "gate.new_checkout" in region.data["features"]
 
 
-async def test_who_comes_back_hears_what_it_missed_and_nothing_twice(served: Served) -> None:
+async def test_a_client_that_reconnects_misses_no_event_and_receives_none_twice(served: Served) -> None:
     revisions = [(await served.driver.save_gate(f"gate_{n}", EVERYONE)).revision for n in range(6)]
     await served.console.backend.features.catch_up()
 
-    async with listening(served.console.admin, last=revisions[1]) as ear:
-        missed = [await ear.next("feature") for _ in range(4)]
+    async with listening(served.console.admin, last=revisions[1]) as reader:
+        missed = [await reader.next("feature") for _ in range(4)]
         live = (await served.driver.save_gate("gate_6", EVERYONE)).revision
-        after = await ear.next("feature")
+        after = await reader.next("feature")
 
     assert [event.id for event in missed] == revisions[2:]
     assert after.id == live
 
 
-async def test_who_missed_too_much_is_told_to_look_anew(served: Served, monkeypatch: Any) -> None:
-    monkeypatch.setattr(event_routes, "RESUME_MAX", 2)
+async def test_a_client_that_missed_too_much_gets_a_reset(served: Served, monkeypatch: Any) -> None:
+    monkeypatch.setattr(event_routes, "REPLAY_MAX", 2)
     for n in range(4):
         await served.driver.save_gate(f"gate_{n}", EVERYONE)
     await served.console.backend.features.catch_up()
 
-    async with listening(served.console.admin, last=0) as ear:
-        assert (await ear.next()).name == "reset"
+    async with listening(served.console.admin, last=0) as reader:
+        assert (await reader.next()).name == "reset"
 
 
-async def test_an_id_of_another_log_is_told_to_look_anew(served: Served) -> None:
-    async with listening(served.console.admin, last=10**9) as ear:
-        assert (await ear.next()).name == "reset"
+async def test_an_id_of_another_log_gets_a_reset(served: Served) -> None:
+    async with listening(served.console.admin, last=10**9) as reader:
+        assert (await reader.next()).name == "reset"
 
 
 async def test_a_stream_ends_with_the_key_of_its_listener(served: Served) -> None:
     key = await create_api_key(served.driver, Role.VIEWER)
     await served.console.backend.catalogue.catch_up()
 
-    async with served.console.caller(key) as viewer, listening(viewer) as ear:
+    async with served.console.caller(key) as viewer, listening(viewer) as reader:
         await served.driver.accepted(RevokeKey, key_id=key.split("-")[1])
 
-        await ear.until_end()
+        await reader.until_end()
 
 
-async def test_who_does_not_read_is_cut_off(served: Served, monkeypatch: Any) -> None:
-    monkeypatch.setattr(event_stream, "WAITING_MAX", 3)
-    with served.console.backend.changes.listening() as listener:
+async def test_a_client_that_does_not_read_is_disconnected(served: Served, monkeypatch: Any) -> None:
+    monkeypatch.setattr(event_stream, "QUEUE_MAX", 3)
+    with served.console.backend.events.listening() as listener:
         for n in range(6):
             await served.driver.accepted(SaveEnvironment, environment={"name": f"env-{n}"})
         await served.console.backend.catalogue.catch_up()
@@ -141,7 +141,7 @@ async def test_who_does_not_read_is_cut_off(served: Served, monkeypatch: Any) ->
     assert len(heard) == 3
 
 
-async def test_an_id_that_is_no_number_is_refused(served: Served) -> None:
+async def test_an_id_that_is_not_a_number_is_refused(served: Served) -> None:
     answer = await served.console.admin.get("/api/v1/events", headers={"Last-Event-ID": "x"})
 
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Our own API: regions, releases, freezes, simulation, the trail, keys."""
+"""Our own API: regions, releases, freezes, simulation, the audit log, keys."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.console.api import audit_routes
+from services.console import audit
 from sluiceway.contracts.commands import AbortTrigger, PauseTrigger, SavePipeline
 from tests.integration.console.conftest import Served
 from tests.support.brokers import Broker
@@ -123,7 +123,7 @@ async def test_a_simulation_says_who_would_get_it_when_and_changes_nothing(serve
     assert len(await served.driver.history("new_checkout")) == 2
 
 
-async def test_the_trail_tells_who_did_what_newest_first(served: Served) -> None:
+async def test_the_audit_log_shows_who_did_what_newest_first(served: Served) -> None:
     await release(served)
     await served.console.admin.put(
         f"/console/v1/release_pipeline_triggers/{TRIGGER}/abort", json={"reason": "wrong price"}
@@ -142,10 +142,10 @@ async def test_the_trail_tells_who_did_what_newest_first(served: Served) -> None
     assert {one["type"] for one in documents} == {"save_pipeline"}
 
 
-async def test_pages_of_the_trail_stay_while_more_is_written(
+async def test_audit_pages_do_not_move_while_more_is_written(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_routes, "WINDOW", 4)
+    monkeypatch.setattr(audit, "WINDOW", 4)
     for n in range(10):
         await served.driver.save_gate(f"gate_{n}")
     await served.console.backend.features.catch_up()
@@ -162,7 +162,7 @@ async def test_pages_of_the_trail_stay_while_more_is_written(
     assert seen == [f"gate.gate_{n}" for n in reversed(range(10))]
 
 
-async def test_the_trail_is_exported_as_lines(served: Served) -> None:
+async def test_the_audit_log_is_exported_as_json_lines(served: Served) -> None:
     for n in range(20):
         await served.driver.save_gate(f"gate_{n}")
     await served.console.backend.features.catch_up()
@@ -176,13 +176,13 @@ async def test_the_trail_is_exported_as_lines(served: Served) -> None:
 
 
 @pytest.mark.parametrize("feature", ["gate.*", "gate.>", "x.y", "gate.a.b"])
-async def test_a_filter_is_no_way_into_subjects(served: Served, feature: str) -> None:
+async def test_a_filter_cannot_inject_a_subject(served: Served, feature: str) -> None:
     answer = await served.console.admin.get("/api/v1/audit", params={"feature": feature})
 
     assert answer.status_code == 400
 
 
-async def test_alerts_say_what_became_of_them(served: Served) -> None:
+async def test_alerts_show_what_they_did(served: Served) -> None:
     await served.driver.alert("Nothing", gate="unknown")
 
     async def answered() -> Any:
@@ -212,7 +212,7 @@ async def test_a_key_is_created_shown_once_and_revoked(served: Served) -> None:
     assert ended.status_code == 401
 
 
-async def test_a_key_that_is_asked_for_twice_is_created_once(served: Served) -> None:
+async def test_a_key_that_is_requested_twice_is_created_once(served: Served) -> None:
     body = {"owner": "ada", "grants": [{"role": "viewer"}]}
     headers = {"Idempotency-Key": "once"}
 
@@ -223,7 +223,7 @@ async def test_a_key_that_is_asked_for_twice_is_created_once(served: Served) -> 
     assert len((await get(served, "keys"))["data"]) == 2
 
 
-async def test_too_many_requests_are_told_when_to_come_back(
+async def test_too_many_requests_are_refused_with_retry_after(
     served: Served, broker: Broker, tmp_path: Path
 ) -> None:
     async with running_console(broker.url, tmp_path, requests_per_second=0.2) as slow:

@@ -1,4 +1,4 @@
-"""A script that knows the Console API alone, and shows the admin's key."""
+"""A script that uses only the Console API, with the admin's key."""
 
 from typing import Any
 

@@ -53,7 +53,7 @@ async def test_a_gate_keeps_who_created_it(served: Served, script: Script) -> No
 async def test_a_gate_that_exists_is_not_created_again(script: Script) -> None:
     await script.ok("POST", "gates", {"name": "one"}, status=201)
 
-    assert "gate.one already" in await script.refused("POST", "gates", {"name": "one"}, status=409)
+    assert "gate.one exists already" in await script.refused("POST", "gates", {"name": "one"}, status=409)
 
 
 async def test_a_full_update_names_all_and_a_partial_one_keeps_the_rest(script: Script) -> None:
@@ -81,7 +81,7 @@ async def test_rules_are_added_replaced_and_deleted_one_by_one(script: Script) -
 
     assert [rule["name"] for rule in added["rules"]] == ["half", "everyone"]
     assert (grown["rules"][0]["id"], grown["rules"][0]["passPercentage"]) == ("half", 75)
-    assert "there is no rule 'third' (known: half, everyone)" in unknown
+    assert "rule 'third' does not exist (known: half, everyone)" in unknown
     assert [rule["name"] for rule in left["rules"]] == ["most"]
     assert [rule["name"] for rule in new["rules"]] == ["everyone"]
 
@@ -153,26 +153,24 @@ async def test_a_config_carries_values_as_objects_or_as_text(script: Script) -> 
     assert changed["rules"][0]["returnValue"] == {"max": 3}
 
 
-async def test_what_is_not_valid_is_refused_by_name(script: Script) -> None:
+async def test_an_invalid_feature_is_refused_with_the_field(script: Script) -> None:
     await script.ok("POST", "dynamic_configs", {"name": "limits"}, status=201)
 
     async def refusal(body: dict[str, Any]) -> str:
         return await script.refused("PATCH", "dynamic_configs/limits", body, status=400)
 
     assert "colour" in await refusal({"colour": "red"})
-    assert "defaultValueJson5 is no JSON5: Unclosed" in await refusal({"defaultValueJson5": "{a: 1"})
-    assert "NaN and Infinity are not valid in JSON" in await refusal(
-        {"defaultValueJson5": "{a: [-Infinity]}"}
-    )
+    assert "defaultValueJson5 is not valid JSON5: Unclosed" in await refusal({"defaultValueJson5": "{a: 1"})
+    assert "NaN and Infinity are no JSON" in await refusal({"defaultValueJson5": "{a: [-Infinity]}"})
     deep = "[" * 1_000
     assert "nesting" in await refusal({"defaultValueJson5": f"{{a: {deep}"})
-    assert "must hold an object" in await refusal({"defaultValueJson5": "[1]"})
+    assert "must hold a JSON object" in await refusal({"defaultValueJson5": "[1]"})
     assert "returnValue" in await refusal({"rules": [{"name": "a", "conditions": []}]})
     browser = {"type": "browser_name", "operator": "any", "targetValue": ["x"]}
     assert "conditions" in await refusal(
         {"rules": [{"name": "a", "conditions": [browser], "returnValue": {}}]}
     )
-    assert "no letter" in await script.refused("POST", "gates", {"name": "!!!"}, status=400)
+    assert "it needs a letter" in await script.refused("POST", "gates", {"name": "!!!"}, status=400)
     assert "unknown pipeline 'none'" in await script.refused(
         "PATCH", "dynamic_configs/limits", {"releasePipelineID": "none"}, status=404
     )

@@ -60,7 +60,7 @@ async def test_one_that_runs_is_neither_changed_nor_deleted(served: Served, scri
     assert "is used by gate.one" in deleted
 
 
-async def test_what_is_no_pipeline_is_refused_by_name(script: Script) -> None:
+async def test_an_invalid_pipeline_is_refused_with_the_field(script: Script) -> None:
     await script.ok("POST", PIPELINES, body())
 
     again = await script.refused("POST", PIPELINES, body(triggerNotice="another"), status=409)
@@ -70,7 +70,7 @@ async def test_what_is_no_pipeline_is_refused_by_name(script: Script) -> None:
     phases[0]["rules"][0]["environments"] = ["mars"]
     nowhere = await script.refused("POST", PIPELINES, {"name": "z", "phases": phases}, status=400)
 
-    assert "there is a pipeline Night already" in again
+    assert "pipeline Night exists already" in again
     assert "phases" in nothing
     assert "colour" in unknown
     assert "mars" in nowhere

@@ -49,7 +49,7 @@ async def test_a_release_from_creation_to_everyone(script: Script, served: Serve
     assert (paused["status"], paused["currentPhaseEndTime"]) == ("PAUSED", None)
     assert running["currentPhaseEndTime"] > trigger["createdTime"]
     assert waiting["status"] == "WAITING_FOR_REVIEW"
-    assert "look again before you act" in stale
+    assert "check the release, then try again" in stale
     assert approved["currentPhase"] == "staging"
 
     async def completed() -> Any:

@@ -110,7 +110,7 @@ async def test_pages_link_to_each_other(served: Served, script: Script) -> None:
     assert second["pagination"]["nextPage"] is None
 
 
-async def test_what_is_no_valid_question_is_refused(script: Script) -> None:
+async def test_an_invalid_query_is_refused(script: Script) -> None:
     assert "limit" in await script.refused("GET", TRIGGERS, status=400, limit=101)
     assert "startDate" in await script.refused("GET", TRIGGERS, status=400, startDate="yesterday")
     await script.refused("GET", f"{TRIGGERS}/gate.none.1", status=404)

@@ -1,4 +1,4 @@
-"""The audit trail on the page."""
+"""The audit log on the page."""
 
 from sluiceway.contracts.identity import Role
 from tests.integration.console.conftest import Served
@@ -6,7 +6,7 @@ from tests.support.browsers import browsing
 from tests.support.consoles import create_api_key
 
 
-async def test_the_trail_is_read_filtered_and_exported(served: Served) -> None:
+async def test_the_audit_log_is_read_filtered_and_exported(served: Served) -> None:
     key = await create_api_key(served.driver, Role.VIEWER, owner="vera")
     await served.driver.save_gate("one")
     await served.console.backend.features.catch_up()
@@ -22,6 +22,6 @@ async def test_the_trail_is_read_filtered_and_exported(served: Served) -> None:
         lines = await browser.get("/api/v1/audit/export?log=catalogue")
 
     assert "gate.one" in features
-    assert "Nothing here." in nobody
+    assert "No changes found." in nobody
     assert "pipeline.prod-release" in catalogue
     assert "save_pipeline" in lines.text

@@ -1,4 +1,4 @@
-"""Features and pipelines on the page: written, previewed, saved, and never over somebody else's change."""
+"""Features and pipelines on the page: edited, previewed, saved, and never over another user's change."""
 
 import html
 import re
@@ -80,14 +80,17 @@ async def test_an_operator_switches_off_past_the_pipeline(served: Served) -> Non
 
     gate = await served.driver.feature("new_checkout")
     assert 'name="way" value="at_once">Past the pipeline …<' in first
-    assert "live at once, in every region that it touches, past the pipeline, which stays attached." in second
+    assert (
+        "live immediately, in every region that it affects, past the pipeline, which stays attached."
+        in second
+    )
     assert "Past the pipeline …" not in second
     assert gate.base
     assert not gate.base.is_enabled
     assert (gate.active_trigger, gate.release_pipeline_id) == (None, "prod-release")
 
 
-async def test_an_editor_is_told_why_it_may_not_go_past_the_pipeline(served: Served) -> None:
+async def test_an_editor_sees_why_it_may_not_go_past_the_pipeline(served: Served) -> None:
     await attached(served)
     key = await create_api_key(served.driver, Role.EDITOR, owner="edna")
     await served.console.backend.catalogue.catch_up()
@@ -115,13 +118,13 @@ async def test_a_freeze_may_be_overridden_with_a_reason_alone(served: Served) ->
         frozen = browser.page
         await browser.post("/drafts/preview", **changed, way="override_freeze")
         overriding = browser.page
-        unsaid = await browser.post("/drafts/save", **changed, way="override_freeze")
+        without_reason = await browser.post("/drafts/save", **changed, way="override_freeze")
         await browser.post("/drafts/save", **changed, way="override_freeze", reason="hotfix")
 
     assert "would release more during freeze night" in frozen
     assert "Override the freeze …" in frozen
     assert "Saving starts the release gate.new_checkout.1" in overriding
-    assert unsaid.status_code == 400
+    assert without_reason.status_code == 400
     assert "overrode freeze night" in browser.page
 
 
@@ -131,18 +134,18 @@ async def test_a_text_is_checked_while_it_is_written(served: Served) -> None:
         await browser.get("/features/new")
         token = browser.csrf
 
-        async def said(written: str) -> str:
-            return (await browser.post("/drafts/check", text=written, csrf=token)).text
+        async def check(text: str) -> str:
+            return (await browser.post("/drafts/check", text=text, csrf=token)).text
 
-        assert "Valid. Saving starts the release" in await said(GATE)
-        assert "this is no YAML" in await said("kind: [")
-        assert "kind: one of FeatureGate" in await said("kind: Cat")
-        assert "colour: Extra inputs" in await said(f"{GATE}colour: red")
-        assert "unknown pipeline &#39;x&#39;" in await said(GATE.replace("prod-release", "x"))
-        assert "aliases (*name) are not taken" in await said("kind: &a FeatureGate\nname: *a")
+        assert "Valid. Saving starts the release" in await check(GATE)
+        assert "invalid YAML" in await check("kind: [")
+        assert "unknown kind &#39;Cat&#39;: use one of FeatureGate" in await check("kind: Cat")
+        assert "colour: Extra inputs" in await check(f"{GATE}colour: red")
+        assert "unknown pipeline &#39;x&#39;" in await check(GATE.replace("prod-release", "x"))
+        assert "YAML aliases (*name) are not supported" in await check("kind: &a FeatureGate\nname: *a")
 
 
-async def test_what_is_not_valid_comes_back_to_be_mended(served: Served) -> None:
+async def test_an_invalid_text_is_shown_again_for_correction(served: Served) -> None:
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/features/new")
         answer = await browser.post("/drafts/preview", text="kind: FeatureGate\nname: a b", back="/features")
@@ -152,7 +155,7 @@ async def test_what_is_not_valid_comes_back_to_be_mended(served: Served) -> None
     assert text(browser) == "kind: FeatureGate\nname: a b"
 
 
-async def test_nobody_overwrites_what_they_have_not_seen(served: Served) -> None:
+async def test_nobody_overwrites_a_change_they_have_not_seen(served: Served) -> None:
     await served.driver.save_gate("dark_mode", EVERYONE)
     await served.console.backend.features.catch_up()
     async with browsing(served.console.url, served.console.key) as browser:
@@ -165,7 +168,7 @@ async def test_nobody_overwrites_what_they_have_not_seen(served: Served) -> None
         shown = await browser.post("/drafts/preview", **edited)
         saved = await browser.post("/drafts/save", **edited)
 
-    assert "was changed by ada meanwhile" in shown.text
+    assert "was changed by ada in the meantime" in shown.text
     assert "</button>" in shown.text
     assert ">Save<" not in shown.text
     assert saved.status_code == 409
@@ -200,19 +203,19 @@ async def test_features_are_searched_and_paged(served: Served) -> None:
 
     assert "gate_1" in one
     assert "gate_2" not in one
-    assert "Nothing of that name" in browser.page
+    assert "No feature with that name" in browser.page
 
 
-async def test_a_feature_is_archived_after_a_question(served: Served) -> None:
+async def test_a_feature_is_archived_after_confirmation(served: Served) -> None:
     await served.driver.save_gate("dark_mode", EVERYONE)
     await served.console.backend.features.catch_up()
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/features/gate/dark_mode/archive")
-        asked = browser.page
+        confirmation = browser.page
         await browser.post("/features/gate/dark_mode/archive", reason="done")
 
-    assert "It is taken out of" in asked
+    assert "It is removed from" in confirmation
     assert (await served.driver.feature("dark_mode")).archived
 
 
@@ -263,7 +266,7 @@ async def test_a_pipeline_is_edited_as_a_form(served: Served) -> None:
     assert "Phase 3" in added
     assert "invalid duration" in refused
     assert "+   timeInterval: 45m" in shown
-    assert "2 approvals of sre" in browser.page
+    assert "2 approvals by sre" in browser.page
 
 
 async def test_a_pipeline_that_runs_names_what_runs_and_is_not_edited(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""Releases on the page: what is shown, what is offered, and what an action says before it is done."""
+"""Releases on the page: what is shown, which actions are offered, and what each one would do."""
 
 import re
 
@@ -31,7 +31,7 @@ async def test_the_overview_shows_active_releases_and_regions(served: Served) ->
         await browser.get("/")
 
     assert f'href="/triggers/{TRIGGER}"' in browser.page
-    assert "1 release under way" in browser.page
+    assert "1 active release" in browser.page
     assert "bakes" in browser.page
     assert "prod-eu" in browser.page
 
@@ -40,7 +40,7 @@ async def test_an_empty_overview_says_how_to_begin(served: Served) -> None:
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get("/")
 
-    assert "Nothing is being released." in browser.page
+    assert "No release is active." in browser.page
 
 
 async def test_a_release_shows_its_phases_its_change_and_its_log(served: Served) -> None:
@@ -60,11 +60,11 @@ async def test_an_action_says_what_it_will_do_and_does_it_with_its_reason(served
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get(f"/triggers/{TRIGGER}/skip")
-        said = browser.page
+        shown = browser.page
         await browser.post(f"/triggers/{TRIGGER}/skip", phase="dev", reason="seen enough")
 
-    assert re.search(r"<strong>1 of 5 regions</strong> will receive the candidate now: staging", said)
-    assert "Phase staging bakes for 1h" in said
+    assert re.search(r"<strong>1 of 5 regions</strong> will receive the candidate now: staging", shown)
+    assert "Phase staging bakes for 1h" in shown
     assert "seen enough" in browser.page
     trigger = await served.driver.trigger(TRIGGER)
     assert trigger.current_run.phase.id == "staging"
@@ -77,7 +77,7 @@ async def test_an_abort_says_from_how_many_regions_the_candidate_is_taken(served
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get(f"/triggers/{TRIGGER}/abort")
 
-    assert "<strong>1 of 5 regions</strong> will go back to what was live before: dev" in browser.page
+    assert "<strong>1 of 5 regions</strong> will return to what was live before: dev" in browser.page
 
 
 async def test_an_action_for_a_phase_that_is_over_is_refused(served: Served) -> None:
@@ -88,7 +88,7 @@ async def test_an_action_for_a_phase_that_is_over_is_refused(served: Served) -> 
         answer = await browser.post(f"/triggers/{TRIGGER}/skip", phase="staging")
 
     assert answer.status_code == 409
-    assert "look again before you act" in answer.text
+    assert "check the release, then try again" in answer.text
 
 
 async def test_what_a_person_may_not_do_is_not_offered_and_says_why(served: Served) -> None:
@@ -121,7 +121,7 @@ async def test_a_paused_release_says_how_much_of_the_bake_is_left(served: Served
     assert "Phase dev bakes for 59m" in browser.page
 
 
-async def test_a_freeze_is_told_and_can_be_overridden_with_a_reason(served: Served) -> None:
+async def test_a_freeze_is_shown_and_can_be_overridden_with_a_reason(served: Served) -> None:
     await release(served, phase("dev", bake_ms=HOUR), phase("staging", bake_ms=HOUR))
     freeze = {"name": "night", "from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
     await served.driver.accepted(SaveFreeze, freeze=freeze)
@@ -129,17 +129,17 @@ async def test_a_freeze_is_told_and_can_be_overridden_with_a_reason(served: Serv
 
     async with browsing(served.console.url, served.console.key) as browser:
         await browser.get(f"/triggers/{TRIGGER}/skip")
-        told = browser.page
+        shown = browser.page
         await browser.get(f"/triggers/{TRIGGER}/skip?override=true")
         await browser.post(f"/triggers/{TRIGGER}/skip", phase="dev", override="yes", reason="incident 7")
 
-    assert "would release more during freeze night" in told
+    assert "would release more during freeze night" in shown
     assert "overrode freeze night" in browser.page
 
 
-async def test_a_release_that_never_was_is_a_page_that_says_so(served: Served) -> None:
+async def test_an_unknown_release_is_an_error_page(served: Served) -> None:
     async with browsing(served.console.url, served.console.key) as browser:
         answer = await browser.get("/triggers/gate.nothing.1")
 
     assert answer.status_code == 404
-    assert "there is no trigger gate.nothing.1" in answer.text
+    assert "trigger gate.nothing.1 does not exist" in answer.text

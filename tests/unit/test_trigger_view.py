@@ -10,14 +10,15 @@ from sluiceway.contracts.commands import (
     SkipPhase,
 )
 from sluiceway.contracts.identifiers import FeatureKind
-from sluiceway.views import feature_view, phase_status, status_of, trigger_view
+from sluiceway.feature_summary import feature_status, feature_summary
+from sluiceway.trigger_view import phase_status, trigger_view
 from tests.support.builders import BAKE, NOW, Ledger, a_config, a_gate, a_phase, a_release
 
 
 def test_a_gate_has_the_fields_of_the_console_api_and_where_it_stands() -> None:
     ledger = a_release()
 
-    view = feature_view(ledger.feature)
+    view = feature_summary(ledger.feature).to_jsonable()
 
     assert view | {"candidate": None} == {
         "id": "checkout",
@@ -39,27 +40,30 @@ def test_a_config_shows_the_value_that_is_live() -> None:
     ledger = Ledger()
     ledger.save(a_config({"limit": 1}))
 
-    assert feature_view(ledger.feature)["defaultValue"] == {"limit": 1}
-    assert "defaultValue" not in feature_view(a_release().feature)
+    assert feature_summary(ledger.feature).to_jsonable()["defaultValue"] == {"limit": 1}
+    assert "defaultValue" not in feature_summary(a_release().feature).to_jsonable()
 
 
 def test_the_status_of_a_feature_follows_its_life() -> None:
     ledger = Ledger()
 
     ledger.save(a_gate(releasePipelineID="release"))
-    assert (status_of(ledger.feature), feature_view(ledger.feature)["version"]) == ("releasing", None)
+    assert (feature_status(ledger.feature), feature_summary(ledger.feature).to_jsonable()["version"]) == (
+        "releasing",
+        None,
+    )
     ledger.act(AbortTrigger)
-    assert status_of(ledger.feature) == "new"
+    assert feature_status(ledger.feature) == "new"
     ledger.save(a_gate())
-    assert status_of(ledger.feature) == "live"
+    assert feature_status(ledger.feature) == "live"
     ledger.decide(ArchiveFeature(actor="ada", kind=FeatureKind.GATE, name="checkout"))
-    assert status_of(ledger.feature) == "archived"
+    assert feature_status(ledger.feature) == "archived"
 
 
 def test_a_running_trigger_shows_its_phase_and_when_its_bake_ends() -> None:
     ledger = a_release()
 
-    view = trigger_view(ledger.feature, ledger.trigger)
+    view = trigger_view(ledger.feature, ledger.trigger).to_jsonable()
 
     assert (view["id"], view["gateID"], view["status"]) == ("gate.checkout.1", "checkout", "IN_PROGRESS")
     assert "dynamicConfigID" not in view
@@ -91,7 +95,7 @@ def test_an_ended_trigger_has_no_current_phase() -> None:
 
     ledger.act(RollOutTrigger, after_ms=1)
 
-    view = trigger_view(ledger.feature, ledger.trigger)
+    view = trigger_view(ledger.feature, ledger.trigger).to_jsonable()
     assert (view["status"], view["endedTime"]) == ("COMPLETED", NOW + 1)
     assert [view[field] for field in ("currentPhase", "currentPhaseID", "currentPhaseEndTime")] == [None] * 3
 
@@ -109,7 +113,7 @@ def test_each_phase_says_where_it_stands() -> None:
     ledger.act(ApprovePhase)
     ledger.act(AdvancePhase, after_ms=BAKE, holds=("no answer of the monitor",))
     assert _phases(ledger)[2] == "held"
-    assert trigger_view(ledger.feature, ledger.trigger)["held"] == ["no answer of the monitor"]
+    assert trigger_view(ledger.feature, ledger.trigger).to_jsonable()["held"] == ["no answer of the monitor"]
 
 
 def _phases(ledger: Ledger) -> list[str]:
