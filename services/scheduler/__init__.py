@@ -5,5 +5,5 @@
 - `phase_deadlines`: advances phases whose bake is over, with `clearance` and `confirmations`
 - `app`: wires it all; `settings`: the environment
 
-Replicas race, and one write wins: there is no leader and no lock.
+Replicas race, and one write wins: they need neither a leader nor a lock.
 """

@@ -1,4 +1,4 @@
-"""Rules, and the changes between two versions, in words."""
+"""Describes rules, and the changes between two versions, as text."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

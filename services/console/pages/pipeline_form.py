@@ -25,7 +25,7 @@ _MOVE = re.compile(r"(remove|up|down)-(\d{1,3})")
 
 
 @dataclass(frozen=True)
-class PhaseFields:
+class PhaseInputs:
     """A phase as text fields."""
 
     id: str = ""
@@ -49,7 +49,7 @@ class PipelineFields:
     observe: str
     scope: str
     confirmation: bool
-    phases: tuple[PhaseFields, ...]
+    phases: tuple[PhaseInputs, ...]
 
 
 @router.get("/pipelines/{id_}/form")
@@ -119,8 +119,8 @@ def read_fields(form: FormData, id_: str) -> PipelineFields:
     def value(name: str) -> str:
         return str(form.get(name, "")).replace("\r\n", "\n").strip()
 
-    def phase(n: int) -> PhaseFields:
-        return PhaseFields(
+    def phase(n: int) -> PhaseInputs:
+        return PhaseInputs(
             **{
                 name: value(f"phase-{n}-{name}") for name in ("id", "name", "bake", "count", "groups", *LISTS)
             },
@@ -146,7 +146,7 @@ def with_phase_moved(fields: PipelineFields, button: str) -> PipelineFields:
     """Return the fields with a phase added, removed or moved, as a button of the form names it."""
     phases = list(fields.phases)
     if button == "add" and len(phases) < PHASES_MAX:
-        return replace(fields, phases=(*phases, PhaseFields()))
+        return replace(fields, phases=(*phases, PhaseInputs()))
     if not (match := _MOVE.fullmatch(button)) or int(match[2]) >= len(phases):
         return fields
     index = int(match[2])
@@ -156,9 +156,9 @@ def with_phase_moved(fields: PipelineFields, button: str) -> PipelineFields:
     return replace(fields, phases=tuple(phases))
 
 
-def _phase_fields(phase: dict[str, Any]) -> PhaseFields:
+def _phase_fields(phase: dict[str, Any]) -> PhaseInputs:
     approvals = phase.get("approvals") or {}
-    return PhaseFields(
+    return PhaseInputs(
         id=phase.get("id", ""),
         name=phase["name"],
         bake=_duration(phase, "timeInterval") or "0s",
@@ -177,7 +177,7 @@ def _duration(document: dict[str, Any], name: str) -> str:
     return str(document.get(name) or (f"{milliseconds}ms" if milliseconds else ""))
 
 
-def _phase_document(fields: PhaseFields) -> dict[str, Any]:
+def _phase_document(fields: PhaseInputs) -> dict[str, Any]:
     phase: dict[str, Any] = {"name": fields.name, "timeInterval": fields.bake or "0s"}
     if fields.id:
         phase["id"] = fields.id
@@ -195,7 +195,7 @@ def _phase_document(fields: PhaseFields) -> dict[str, Any]:
     return phase
 
 
-def _list(name: str, fields: PhaseFields) -> Any:
+def _list(name: str, fields: PhaseInputs) -> Any:
     try:
         return parse_yaml(getattr(fields, name)) or []
     except InvalidDraft as error:

@@ -69,7 +69,7 @@ async def show_simulation(session: CliSession, file: FileOption) -> None:
     if errors:
         raise CommandFailed("; ".join(errors))
     if not regions:
-        raise CommandFailed("there are no regions yet; apply some, or add Region documents to the file")
+        raise CommandFailed("no region exists yet: apply one, or add Region documents to the file")
     results = {
         pipeline.id: {
             phase: {region: str(extent) for region, extent in extents.items()}

@@ -126,7 +126,7 @@ class Client:
         try:
             self._transport.follow(self._rules, self._ready.set)
         except Exception:
-            log.exception("rules are no longer followed; checks keep using the last ones")
+            log.exception("following the rules has stopped; checks keep using the last rules")
 
     def _start_in_child(self) -> None:
         """Start again after a fork: the thread and its connection exist only in the parent."""

@@ -105,7 +105,7 @@ def _offset_ms(sign: str | None, hours: str, minutes: str) -> int | None:
 
 
 def _milliseconds(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int | None:
-    """Return the milliseconds since 1970 of a date and time; None if there is no such date or time.
+    """Return the milliseconds since 1970 of a date and time; None if it does not exist (February 30).
 
     A leap second (60) counts as the start of the next minute.
     """

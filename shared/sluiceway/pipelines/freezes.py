@@ -23,7 +23,7 @@ class ActiveFreeze(NamedTuple):
     """A freeze that forbids a change now; as text `freeze weekends (Fri 16:00 to Mon 08:00 UTC)`."""
 
     name: str
-    #: The window that is open, in words that stay the same while it is.
+    #: Describes the open window; the text stays the same while it is open.
     window: str
 
     def __str__(self) -> str:

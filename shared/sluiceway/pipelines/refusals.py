@@ -178,7 +178,7 @@ def pipeline_in_use(pipeline_id: str, features: Sequence[str]) -> Refusal:
     return _refusal(RefusalCode.IN_USE, message, ("save_feature",))
 
 
-# Refused before a command is decided: by whoever receives it.
+# Refused before a command is decided, by the service that receives it.
 
 
 def too_large(size: int, max_size: int) -> Refusal:
