@@ -45,7 +45,7 @@ async def test_a_release_through_the_command_line_reaches_every_region_and_an_al
             assert [out.split()[0] for _, out, _ in held] == ["true", "false"]
             refused = await sluiceway(url, "trigger", "pause", trigger)
             assert refused[0] == 1
-            assert "possible are approve" in refused[2]
+            assert "possible now: approve" in refused[2]
             assert refused[2].count("\n") == 1
             approved = await sluiceway(url, "trigger", "approve", trigger, "--reason", "looks good")
             assert approved[0] == 0

@@ -1,10 +1,13 @@
 """Request bodies of actions on a release."""
 
-from pydantic import StrictBool
+from typing import Any
+
+from pydantic import StrictBool, create_model
 
 from sluiceway.contracts.commands import Reason, TriggerCommand
 from sluiceway.contracts.identifiers import Name
 from sluiceway.contracts.models import AuthoredModel
+from sluiceway.pipelines.actions import ActionSpec
 
 
 class ActionBody(AuthoredModel):
@@ -35,3 +38,18 @@ class PhaseActionBody(ActionBody):
 
 class StartingPhaseActionBody(PhaseActionBody, StartingActionBody):
     """The phase that the caller saw, and whether to override a freeze."""
+
+
+def action_body(action: ActionSpec) -> type[ActionBody]:
+    """Return the model of an action's body, by what its command needs."""
+    model: type[ActionBody]
+    if action.acts_on_phase:
+        model = StartingPhaseActionBody if action.may_start_phase else PhaseActionBody
+    else:
+        model = StartingActionBody if action.may_start_phase else ActionBody
+    if not action.options:
+        return model
+    options: dict[str, Any] = {option.name: (str, option.default) for option in action.options}
+    return create_model(
+        f"{action.name.title().replace('_', '')}ActionBody", __base__=model, __doc__=model.__doc__, **options
+    )

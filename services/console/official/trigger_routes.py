@@ -1,29 +1,18 @@
 """`/console/v1/release_pipeline_triggers`: lists releases, and acts on them."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
 
-from sluiceway.contracts.commands import (
-    AbortTrigger,
-    ApprovePhase,
-    PauseTrigger,
-    PhaseCommand,
-    RollOutTrigger,
-    SkipPhase,
-    StartingCommand,
-    TriggerCommand,
-    UnpauseTrigger,
-)
 from sluiceway.contracts.identifiers import FeatureKind, Name, TriggerId
+from sluiceway.pipelines.actions import MANUAL_ACTIONS, ActionSpec
 
 from ..dependencies import Backend, Caller, CommandId
 from ..errors import CHANGING, READING, READING_ONE
 from ..limits import PAGE_SIZE, Day, Limit, Page
 from ..release_index import ReleaseEntry
-from .action_bodies import ActionBody, PhaseActionBody, StartingActionBody, StartingPhaseActionBody
+from .action_bodies import ActionBody, action_body
 from .official_triggers import ACTIVE_STATUSES, STATUSES, OfficialStatus, OfficialTrigger, official_trigger
 from .responses import Listed, Single, pagination_of
 
@@ -32,54 +21,8 @@ router = APIRouter(tags=["release pipeline triggers"])
 PATH = "/release_pipeline_triggers"
 
 
-class ActionRoute(NamedTuple):
-    """An action of the official API."""
-
-    #: The last part of its path.
-    path: str
-    #: The name of the operation.
-    name: str
-    command: type[TriggerCommand]
-    description: str
-
-    @property
-    def body(self) -> type[ActionBody]:
-        """The model of the body, by what the command needs."""
-        may_start = issubclass(self.command, StartingCommand)
-        if issubclass(self.command, PhaseCommand):
-            return StartingPhaseActionBody if may_start else PhaseActionBody
-        return StartingActionBody if may_start else ActionBody
-
-
-ACTION_ROUTES = (
-    ActionRoute(
-        "approve", "approve", ApprovePhase, "Approve a phase that waits for review. Needs the role approver."
-    ),
-    ActionRoute(
-        "pause",
-        "pause",
-        PauseTrigger,
-        "Stop the bake timer; what is released stays. Needs the role operator.",
-    ),
-    ActionRoute(
-        "unpause", "unpause", UnpauseTrigger, "Continue the bake of the phase. Needs the role operator."
-    ),
-    ActionRoute(
-        "skip", "skip", SkipPhase, "End the phase now and go on to the next. Needs the role operator."
-    ),
-    ActionRoute(
-        "abort",
-        "abort",
-        AbortTrigger,
-        "Withdraw the candidate everywhere, for good. Needs the role operator.",
-    ),
-    ActionRoute(
-        "rollout",
-        "roll_out",
-        RollOutTrigger,
-        "Release the candidate to everyone now. Needs the role operator.",
-    ),
-)
+#: The last parts of paths that are not named like their action.
+ACTION_PATHS = {"roll_out": "rollout"}
 
 
 @router.get(PATH, responses=READING)
@@ -125,13 +68,14 @@ async def get_trigger(id: TriggerId, backend: Backend, caller: Caller) -> Single
     return Single(message="Release pipeline trigger found", data=official_trigger(state, state.trigger))
 
 
-def _endpoint(route: ActionRoute) -> Callable[..., Awaitable[Single[OfficialTrigger]]]:
-    """Return the handler of an action. The body is optional if all its fields are."""
+def _add_route(action: ActionSpec) -> None:
+    """Serve an action. Its body is optional if all fields of it are."""
+    model = action_body(action)
 
     async def act(
         id: TriggerId, backend: Backend, caller: Caller, command_id: CommandId, body: ActionBody | None
     ) -> Single[OfficialTrigger]:
-        command = (body or route.body()).to_command(route.command, id, command_id, caller.name)
+        command = (body or model()).to_command(action.command, id, command_id, caller.name)
         reply = await backend.execute(command, caller)
         assert reply.feature
         assert reply.feature.trigger
@@ -140,23 +84,24 @@ def _endpoint(route: ActionRoute) -> Callable[..., Awaitable[Single[OfficialTrig
             data=official_trigger(reply.feature, reply.feature.trigger),
         )
 
-    if issubclass(route.command, PhaseCommand):
-        act.__annotations__["body"] = route.body
+    if action.acts_on_phase:
+        act.__annotations__["body"] = model
     else:
-        act.__annotations__["body"] = route.body | None
+        act.__annotations__["body"] = model | None
         act.__defaults__ = (None,)
-    return act
-
-
-for action_route in ACTION_ROUTES:
+    summary = (action.command.__doc__ or "").partition("\n")[0]
     router.add_api_route(
-        f"{PATH}/{{id}}/{action_route.path}",
-        _endpoint(action_route),
+        f"{PATH}/{{id}}/{ACTION_PATHS.get(action.name, action.name)}",
+        act,
         methods=["PUT"],
-        name=action_route.name,
-        description=action_route.description,
+        name=action.name,
+        description=f"{summary} Needs the role {action.role}.",
         responses=CHANGING,
     )
+
+
+for manual_action in MANUAL_ACTIONS.values():
+    _add_route(manual_action)
 
 
 def _name_of(release: ReleaseEntry, kind: FeatureKind) -> str | None:

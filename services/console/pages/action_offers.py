@@ -3,68 +3,66 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sluiceway.contracts.commands import (
-    AbortTrigger,
-    ApprovePhase,
-    PauseTrigger,
-    PhaseCommand,
-    RollOutTrigger,
-    SkipPhase,
-    StartingCommand,
-    TriggerCommand,
-    UnpauseTrigger,
-)
+from sluiceway.contracts.commands import TriggerCommand
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.replies import Refusal, RefusalCode
+from sluiceway.pipelines.actions import MANUAL_ACTIONS, ActionSpec
 
 from ..backend import ConsoleBackend
 
+#: Titles that are not their action's verb.
+TITLES = {"skip": "Skip the phase", "roll_out": "Roll out to everyone"}
+#: The last parts of paths that are not named like their action.
+PATHS = {"roll_out": "rollout"}
+#: Actions that take something away from users; their buttons show that.
+DANGERS = {"abort"}
+
 
 class PageAction(NamedTuple):
-    """An action on a release."""
+    """An action on a release, as the page shows it."""
 
-    #: The last part of its path.
-    name: str
-    model: type[TriggerCommand]
+    spec: ActionSpec
     title: str
-    #: Takes something away from users; its button shows that.
-    is_danger: bool = False
-
-    @property
-    def may_start_phase(self) -> bool:
-        """Whether the action may start a phase, which a freeze may forbid."""
-        return issubclass(self.model, StartingCommand)
+    #: The last part of its path.
+    path: str
+    is_danger: bool
 
     def command(
         self,
         trigger: Trigger,
         user: Identity,
+        options: Mapping[str, str],
         *,
         phase_id: str | None = None,
         reason: str | None = None,
         override_freeze: bool = False,
     ) -> TriggerCommand:
-        """Return the command for the phase that the user saw; by default, for the current one."""
-        fields: dict[str, Any] = {"actor": user.name, "trigger": trigger.id, "reason": reason}
-        if issubclass(self.model, PhaseCommand):
+        """Return the command for the phase that the user saw; by default, for the current one.
+
+        `ValidationError` if an option is invalid.
+        """
+        fields: dict[str, Any] = {"actor": user.name, "trigger": trigger.id, "reason": reason, **options}
+        if self.spec.acts_on_phase:
             fields["phase_id"] = phase_id or trigger.current_run.phase.id
-        if self.may_start_phase:
+        if self.spec.may_start_phase:
             fields["override_freeze"] = override_freeze
-        return self.model.model_validate(fields)
+        return self.spec.command.model_validate(fields)
 
 
-ACTIONS: Mapping[str, PageAction] = {
-    action.name: action
-    for action in (
-        PageAction("approve", ApprovePhase, "Approve"),
-        PageAction("pause", PauseTrigger, "Pause"),
-        PageAction("unpause", UnpauseTrigger, "Unpause"),
-        PageAction("skip", SkipPhase, "Skip the phase"),
-        PageAction("rollout", RollOutTrigger, "Roll out to everyone"),
-        PageAction("abort", AbortTrigger, "Abort", is_danger=True),
+def _page_action(spec: ActionSpec) -> PageAction:
+    return PageAction(
+        spec=spec,
+        title=TITLES.get(spec.name, spec.name.capitalize()),
+        path=PATHS.get(spec.name, spec.name),
+        is_danger=spec.name in DANGERS,
     )
+
+
+#: By path.
+PAGE_ACTIONS: Mapping[str, PageAction] = {
+    action.path: action for action in map(_page_action, MANUAL_ACTIONS.values())
 }
 #: Refusals because of the release's state: the action is not shown. After others it is shown, disabled.
 NOT_APPLICABLE = (RefusalCode.NOT_POSSIBLE, RefusalCode.TRIGGER_ENDED, RefusalCode.UNKNOWN_TRIGGER)
@@ -81,8 +79,8 @@ class ActionOffer(NamedTuple):
 def action_offers(backend: ConsoleBackend, user: Identity, trigger: Trigger) -> list[ActionOffer]:
     """Return the actions that make sense now, decided as the scheduler would decide them."""
     offers = []
-    for action in ACTIONS.values():
-        decision = backend.preview(action.command(trigger, user), user)
+    for action in PAGE_ACTIONS.values():
+        decision = backend.preview(action.command(trigger, user, {}), user)
         match decision:
             case FeatureEvent():
                 offers.append(ActionOffer(action, None))

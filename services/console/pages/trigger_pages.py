@@ -13,7 +13,7 @@ from sluiceway.contracts.replies import Refusal, RefusalCode
 
 from ..backend import ConsoleBackend
 from ..dependencies import Backend
-from .action_offers import ACTIONS, PageAction, action_offers
+from .action_offers import PAGE_ACTIONS, PageAction, action_offers
 from .describe import describe_change
 from .drafts import PREVIEW_REASON
 from .impact import impact_of
@@ -54,11 +54,11 @@ async def confirm(
     """Show what an action would do, and in which regions, before it is taken."""
     action = _action(name)
     feature, trigger = _newest_release(backend, id_)
-    command = action.command(trigger, user)
+    command = action.command(trigger, user, {})
     decision = backend.preview(command, user)
     is_frozen = isinstance(decision, Refusal) and decision.code is RefusalCode.FROZEN
-    if override and action.may_start_phase:
-        command = action.command(trigger, user, reason=PREVIEW_REASON, override_freeze=True)
+    if override and action.spec.may_start_phase:
+        command = action.command(trigger, user, {}, reason=PREVIEW_REASON, override_freeze=True)
         decision = backend.preview(command, user)
     regions = backend.documents().regions.values()
     return render(
@@ -84,6 +84,7 @@ async def act(id_: TriggerId, name: str, backend: Backend, user: CurrentUser, fo
     command = action.command(
         trigger,
         user,
+        {option.name: str(form[option.name]) for option in action.spec.options if option.name in form},
         phase_id=str(form.get("phase") or "") or None,
         reason=posted_reason(form),
         override_freeze=form.get("override") == "yes",
@@ -109,6 +110,6 @@ def _unknown_trigger(id_: str) -> HTTPException:
 
 
 def _action(name: str) -> PageAction:
-    if action := ACTIONS.get(name):
+    if action := PAGE_ACTIONS.get(name):
         return action
-    raise HTTPException(404, f"unknown action {name!r} (known: {', '.join(ACTIONS)})")
+    raise HTTPException(404, f"unknown action {name!r} (known: {', '.join(PAGE_ACTIONS)})")

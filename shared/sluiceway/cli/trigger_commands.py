@@ -1,22 +1,13 @@
 """`sluiceway trigger …`: act on a release, and show its log."""
 
 import inspect
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Group
 
-from ..contracts.commands import (
-    AbortTrigger,
-    ApprovePhase,
-    PauseTrigger,
-    PhaseCommand,
-    RollOutTrigger,
-    SkipPhase,
-    StartingCommand,
-    TriggerCommand,
-    UnpauseTrigger,
-)
+from ..contracts.commands import TriggerCommand
 from ..contracts.envelope import rfc3339
 from ..contracts.identifiers import feature_of
 from ..contracts.identity import MONITOR
@@ -24,6 +15,7 @@ from ..contracts.measurements import Round, VerdictChanged
 from ..contracts.replies import Outcome
 from ..messaging.feature_log import FeatureLog
 from ..messaging.measurement_store import MeasurementStore
+from ..pipelines.actions import MANUAL_ACTIONS, ActionSpec
 from ..trigger_view import describe_override, trigger_view
 from .apply import describe_progress
 from .get import find_trigger, table
@@ -42,6 +34,8 @@ PhaseOption = Annotated[
 Measurements = Annotated[
     bool, typer.Option("--measurements", help="Show every stored measurement, not only the newest.")
 ]
+#: Commands that are not named like their action.
+NAMES = {"roll_out": "rollout"}
 #: The types of log entries that are not events of the feature.
 VERDICT, MEASUREMENT = "guardrail_verdict", "guardrail_measured"
 
@@ -57,8 +51,8 @@ class LogEntry(NamedTuple):
     json: dict[str, Any]
 
 
-def _action(name: str, model: type[TriggerCommand]) -> None:
-    """Register `sluiceway trigger NAME`, which sends the command `model`."""
+def _add_command(action: ActionSpec) -> None:
+    """Register `sluiceway trigger NAME` for an action on a release."""
 
     async def act(
         session: CliSession,
@@ -66,37 +60,47 @@ def _action(name: str, model: type[TriggerCommand]) -> None:
         phase: PhaseOption = None,
         override_freeze: OverrideFreeze = False,
         reason: Reason = None,
+        **options: str,
     ) -> None:
         _, found = await find_trigger(session, trigger)
-        fields: dict[str, Any] = {"actor": session.actor, "reason": reason, "trigger": trigger}
-        if issubclass(model, PhaseCommand):
+        fields: dict[str, Any] = {"actor": session.actor, "reason": reason, "trigger": trigger, **options}
+        if action.acts_on_phase:
             fields["phase_id"] = phase or found.current_run.phase.id
-        if issubclass(model, StartingCommand):
+        if action.may_start_phase:
             fields["override_freeze"] = override_freeze
-        await _send(session, model(**fields))
+        await _send(session, action.command.model_validate(fields))
 
-    act.__doc__ = model.__doc__
-    accepts = {
-        "phase": issubclass(model, PhaseCommand),
-        "override_freeze": issubclass(model, StartingCommand),
-    }
+    act.__doc__ = action.command.__doc__
+    act.__signature__ = _signature(act, action)  # type: ignore[attr-defined]
+    name = NAMES.get(action.name, action.name)
+    options = "".join(f" --{option.name} {option.default}" for option in action.options)
+    command(app, name, f"sluiceway trigger {name} gate.new_checkout.1{options} --reason 'looks good'")(act)
+
+
+def _signature(act: Callable[..., Any], action: ActionSpec) -> inspect.Signature:
+    """Return the signature from which Typer derives the options: those that the action has."""
+    has = {"phase": action.acts_on_phase, "override_freeze": action.may_start_phase, "options": False}
+    own = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=Annotated[str, typer.Option(help=option.description)],
+        )
+        for option in action.options
+    ]
     signature = inspect.signature(act)
-    parameters = [p for p in signature.parameters.values() if accepts.get(p.name, True)]
-    act.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    command(app, name, f"sluiceway trigger {name} gate.new_checkout.1 --reason 'looks good'")(act)
+    common = [parameter for name, parameter in signature.parameters.items() if has.get(name, True)]
+    return signature.replace(parameters=[*common, *own])
 
 
-_action("approve", ApprovePhase)
-_action("pause", PauseTrigger)
-_action("unpause", UnpauseTrigger)
-_action("skip", SkipPhase)
-_action("abort", AbortTrigger)
-_action("rollout", RollOutTrigger)
+for action in MANUAL_ACTIONS.values():
+    _add_command(action)
 
 
-async def _send(session: CliSession, action: TriggerCommand) -> None:
+async def _send(session: CliSession, sent: TriggerCommand) -> None:
     """Send the command of an action, and print how the trigger stands after it."""
-    reply = await session.send(action)
+    reply = await session.send(sent)
     assert reply.feature
     assert reply.feature.trigger
     trigger = reply.feature.trigger

@@ -8,7 +8,9 @@ The decisions, the permissions, the page, the APIs and the command line derive f
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic.fields import FieldInfo
 
 from ..contracts.commands import (
     AbortTrigger,
@@ -24,6 +26,7 @@ from ..contracts.commands import (
     TriggerCommand,
     UnpauseTrigger,
 )
+from ..contracts.durations import format_duration
 from ..contracts.events import EventType
 from ..contracts.feature import ActionType, Trigger, TriggerStatus
 from ..contracts.identity import Role
@@ -38,7 +41,11 @@ from .transitions import Variant
 #: It takes the row's own command.
 Transition = Callable[[Trigger, Any, int], Trigger | Variant | Unchanged | Refusal | None]
 
-_COMMON_MODELS = (TriggerCommand, PhaseCommand, StartingCommand, GuardrailCommand)
+_COMMON_FIELDS = frozenset(
+    field
+    for model in (TriggerCommand, PhaseCommand, StartingCommand, GuardrailCommand)
+    for field in model.model_fields
+)
 
 IN_PROGRESS = frozenset({TriggerStatus.IN_PROGRESS})
 PAUSED = frozenset({TriggerStatus.PAUSED})
@@ -54,6 +61,15 @@ class ActionScope(StrEnum):
     #: every phase up to the current one
     REACHED_PHASES = "reached_phases"
     EVERYWHERE = "everywhere"
+
+
+class ActionOption(NamedTuple):
+    """What one action asks for and no other, for example how long to extend a bake, as people write it."""
+
+    #: A length of time, `by_ms` in the command, is written as `by: 30m`.
+    name: str
+    default: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +97,29 @@ class ActionSpec:
         return self.command.verb
 
     @property
-    def option_names(self) -> tuple[str, ...]:
-        """The fields of its command that no other action has, for example how long to extend a bake."""
-        common = {name for model in _COMMON_MODELS for name in model.model_fields}
-        return tuple(name for name in self.command.model_fields if name not in common)
+    def acts_on_phase(self) -> bool:
+        """Whether the sender names the phase that is expected to be current."""
+        return issubclass(self.command, PhaseCommand)
+
+    @property
+    def may_start_phase(self) -> bool:
+        """Whether it may start a phase, which a freeze may forbid."""
+        return issubclass(self.command, StartingCommand)
+
+    @property
+    def options(self) -> tuple[ActionOption, ...]:
+        """The fields of its command that the other actions do not have."""
+        return tuple(
+            _option(name, field)
+            for name, field in self.command.model_fields.items()
+            if name not in _COMMON_FIELDS
+        )
+
+
+def _option(name: str, field: FieldInfo) -> ActionOption:
+    is_length = name.endswith("_ms")
+    default = format_duration(field.default) if is_length else str(field.default)
+    return ActionOption(name.removesuffix("_ms"), default, field.description or "")
 
 
 _ROWS = (

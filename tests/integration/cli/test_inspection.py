@@ -70,7 +70,7 @@ async def test_a_simulation_shows_for_each_phase_which_regions_get_the_candidate
     assert phases["prod-us-west"]["prod-us-west"] == "fully"
     assert by_change.json == by_files.json
     assert table.out.splitlines()[1].split()[:3] == ["prod-release:", "development", "fully"]
-    assert "there are no regions yet" in no_regions.line
+    assert "no region exists yet" in no_regions.line
 
 
 async def test_a_simulation_reports_what_would_be_refused(cli: Cli) -> None:
