@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from nats.aio.client import Client
@@ -99,7 +99,8 @@ async def _close(client: Client) -> None:
     Its reconnection may miss a cancellation (asyncio.wait_for in Python 3.11) and then open a
     connection that nobody closes.
     """
-    await client.close()
+    with suppress(ConnectionError):  # there is nothing to flush if the connection is lost
+        await client.close()
     reconnecting = client._reconnection_task
     if reconnecting and not reconnecting.done():
         await cancel_and_wait(reconnecting)
