@@ -111,7 +111,8 @@ class MeasurementStore:
 
     async def store_verdict(self, change: VerdictChanged) -> None:
         """Store a changed verdict; a duplicate is not stored."""
-        id_ = f"{change.trigger}-{change.phase_id}-{change.guardrail}-{change.time_ms}-{change.verdict}"
+        parts = (change.trigger, change.phase_id, change.guardrail, change.time_ms, change.verdict)
+        id_ = "-".join(map(str, (*parts, change.action) if change.action else parts))
         headers = envelope.cloud_event(
             "sluiceway.guardrail_verdict",
             id_=id_,
