@@ -14,8 +14,8 @@ from .session import CommandFailed
 
 RULE_NAME = "set"
 EVERYONE = (Condition(type=ConditionType.PUBLIC),)
-#: The prefixes of operators that compare with a list.
-LIST_OPERATOR_PREFIXES = ("any", "none")
+#: Operators with such a word compare with a list: `any`, `str_contains_none`, `array_contains_all`, …
+LIST_WORDS = frozenset({"any", "none", "all"})
 #: Condition types that --where does not support; a file does.
 FILE_ONLY = {ConditionType.CUSTOM_FIELD, ConditionType.UNIT_ID, ConditionType.PUBLIC}
 
@@ -111,7 +111,8 @@ def _condition(text: str) -> Condition:
             f"invalid --where {text!r}: use FIELD OPERATOR VALUE, for example 'country any US,DE'"
         )
     field, operator, values = parts
-    target: Any = values.split(",") if operator.startswith(LIST_OPERATOR_PREFIXES) else _json_or_text(values)
+    is_list = not LIST_WORDS.isdisjoint(operator.split("_"))
+    target: Any = values.split(",") if is_list else _json_or_text(values)
     is_type = field in set(ConditionType) - FILE_ONLY
     subject = {"type": field} if is_type else {"type": ConditionType.CUSTOM_FIELD, "field": field}
     try:

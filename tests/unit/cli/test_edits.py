@@ -81,6 +81,10 @@ def test_one_of_several_rules_is_not_guessed() -> None:
             "plan none free",
             {"type": "custom_field", "field": "plan", "operator": "none", "targetValue": ["free"]},
         ),
+        (
+            "email str_contains_any @a.org,@b.org",
+            {"type": "email", "operator": "str_contains_any", "targetValue": ["@a.org", "@b.org"]},
+        ),
         ("age gte 18", {"type": "custom_field", "field": "age", "operator": "gte", "targetValue": 18}),
         (
             "plan eq pro max",
