@@ -228,19 +228,6 @@ class DeleteFreeze(Command):
     name: Name
 
 
-CatalogueCommand = (
-    SavePipeline
-    | DeletePipeline
-    | SaveEnvironment
-    | DeleteEnvironment
-    | SaveRegion
-    | DeleteRegion
-    | SaveFreeze
-    | DeleteFreeze
-    | CreateKey
-    | RevokeKey
-)
-
 #: Every command that has a subject.
 PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     SaveFeature,
