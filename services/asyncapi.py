@@ -73,7 +73,7 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     (
         "sluiceway.verdicts.<trigger>",
         VerdictChanged,
-        "Stream VERDICTS, by the monitor: a guardrail has a new verdict, or an alert tripped it.",
+        "Stream VERDICTS, by the monitor: a guardrail has a new verdict, or an alert made it fail.",
     ),
     (
         "sluiceway.answered_alerts.<source>",

@@ -1,4 +1,4 @@
-"""How much one caller may ask of the console, so that enough is left for the others."""
+"""Limits on what one caller can send and read, so that all callers are served."""
 
 import time
 from collections.abc import Callable

@@ -80,7 +80,7 @@ class IdentityProvider:
     async def complete_sign_in(self, request: Request) -> dict[str, Any]:
         """Return the session content of a user who comes back from the provider: name and groups.
 
-        401 if the sign-in is not proved, 403 if the user may do nothing here.
+        401 if the sign-in is not valid, 403 if the user has no role here.
         """
         try:
             await self._refuse_weak_signatures()

@@ -1,4 +1,4 @@
-"""Every release that ever was, active or ended, with its newest event in FEATURES.
+"""Every release that ever existed, active or ended, with its newest event in FEATURES.
 
 The log is read when somebody asks for ended releases: as a whole the first time, then only what is new.
 """

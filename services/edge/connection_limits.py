@@ -1,4 +1,4 @@
-"""What one caller may use of an edge, so that enough is left for the others."""
+"""Bounds on request bodies, and on the requests that an edge serves at the same time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Who may ask an edge: holders of an SDK key of its region, or of the region's environment."""
+"""The SDK keys that an edge accepts: those of its region, and those of the region's environment."""
 
 import hashlib
 import hmac

@@ -1,6 +1,6 @@
 """OpenFeature Remote Evaluation Protocol: evaluation of one flag or all flags, and a stream of changes.
 
-https://github.com/open-feature/protocol (0.3.0). Any OpenFeature SDK speaks it.
+https://github.com/open-feature/protocol (0.3.0). OpenFeature SDKs use it through their OFREP providers.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What official SDKs have applied, by what their polls say; reported like our own clients do."""
+"""What official SDKs have applied, as their polls show; reported in the same way as by our own clients."""
 
 import asyncio
 import logging

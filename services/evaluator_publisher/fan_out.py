@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_SECONDS = 0.05
 RETRY_MAX_SECONDS = 2.0
-#: So many features are checked in a row; then new events come first again.
+#: Features that are checked in a row, before new events come first again.
 CHECK_BATCH = 20
 
 
@@ -72,7 +72,7 @@ class FanOut:
         self._has_work.set()
 
     def rules_overwritten(self, key: RuleKey) -> None:
-        """Check a feature whose rules something else than a publisher has overwritten."""
+        """Check a feature whose rules were overwritten by something other than a publisher."""
         self._to_check[key.feature] = None
         self._has_work.set()
 

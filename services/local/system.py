@@ -179,7 +179,7 @@ class System:
         how = f"was killed by signal {-exited.code}" if exited.code < 0 else f"exited with code {exited.code}"
         delay = exited.restart_in_seconds
         consequence = "is not restarted" if delay is None else f"restarts in {delay:g} s"
-        self._options.print_line(f"{exited.name} {how} and {consequence}; see its log {exited.log}")
+        self._options.print_line(f"{exited.name} {how}; it {consequence}; see its log {exited.log}")
 
     async def supervise_broker(self) -> None:
         """Restart the embedded broker whenever it ends."""

@@ -62,7 +62,7 @@ class ActiveGuardrails:
         )
 
     def queries(self, active: ActiveGuardrail) -> tuple[GuardrailQuery, ...]:
-        """Return what to ask for a guardrail, region by region; empty if its phase covers none."""
+        """Return the queries of a guardrail, one for each region; empty if its phase covers none."""
         entry = self._features.get(feature_of(active.trigger.id))
         cached = self._queries.get(active.key)
         if cached is None or cached[0] is not entry:

@@ -63,7 +63,7 @@ class ClearanceResponder:
         return tuple(hold for active in guardrails if (hold := self._hold(active)))
 
     async def _has_reached(self, request: ClearanceRequest) -> bool:
-        """Return whether the event that the scheduler goes by, or a newer one, is in the view."""
+        """Return whether the event that the scheduler refers to, or a newer one, is in the view."""
         key = feature_of(request.trigger)
         entry = self._features.get(key)
         if entry is None or entry.sequence < request.revision:

@@ -26,7 +26,7 @@ class GuardrailEvidence(WireModel):
     success_condition: str | None
     failure_limit: int
     tally: Tally
-    #: The query in Prometheus; None if the monitor knows no address.
+    #: The query in Prometheus; None if no Prometheus is configured.
     url: str | None
 
     @classmethod

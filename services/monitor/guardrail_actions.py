@@ -25,7 +25,7 @@ REASON_MAX = 2_000
 
 
 class GuardrailActions:
-    """Rolls back or pauses as a guardrail's author asked for, once, and records why."""
+    """Rolls back or pauses as a guardrail says, once, and records why."""
 
     def __init__(self, commands: CommandClient, store: MeasurementStore, prometheus_url: str | None) -> None:
         self._commands = commands
@@ -94,7 +94,7 @@ class GuardrailActions:
             metrics.GUARDRAIL_ACTIONS.labels(action).inc()
         reason, measurement = reason_of(active, round_), decisive_measurement(round_)
         level = logging.WARNING if action else logging.INFO
-        log.log(level, "%s: verdict %s, before %s: %s", active.trigger.id, round_.verdict, before, reason)
+        log.log(level, "%s: verdict %s, previously %s: %s", active.trigger.id, round_.verdict, before, reason)
         change = VerdictChanged(
             trigger=active.trigger.id,
             phase_id=active.phase.id,

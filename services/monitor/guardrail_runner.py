@@ -32,8 +32,8 @@ from .guardrail_actions import GuardrailActions
 
 log = logging.getLogger(__name__)
 
-#: Each replica measures later than it could by a random time: at most this, and at most this part of the
-#: interval. So one comes first, and the others find the measurement done. The first measurement of a
+#: Each replica delays a measurement by a random time: at most this, and at most this part of the
+#: interval. So one replica measures first, and the others need not. The first measurement of a
 #: guardrail is never delayed.
 DELAY_MAX_MS = 500
 DELAY_PART = 8
@@ -119,7 +119,7 @@ class GuardrailRunner:
         self, active: ActiveGuardrail, scheduled: ScheduledMeasurement, last_ms: int | None
     ) -> None:
         delay_max_ms = min(DELAY_MAX_MS, active.guardrail.interval_ms // DELAY_PART)
-        delay_ms = 0 if last_ms is None else random.randrange(delay_max_ms)  # noqa: S311 (no secret)
+        delay_ms = 0 if last_ms is None else random.randrange(delay_max_ms)  # noqa: S311 (not a secret)
         self._timers.push(next_measurement_ms(active, last_ms) + delay_ms, scheduled)
 
     async def _run_due(self, scheduled: ScheduledMeasurement) -> None:

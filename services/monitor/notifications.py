@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 DELIVERY_SECONDS = 5.0
 #: A message that a monitor received, but died before it was sent on, is delivered again after this time.
 ACK_WAIT_SECONDS = 30.0
-#: Requests that one receiver gets at the same time, and notifications that wait for another attempt.
+#: Requests to one receiver at the same time, and notifications that wait for another attempt.
 CONCURRENT_MAX = 4
 WAITING_MAX = 256
 #: A fetch that is under way when the broker restarts gets no answer for all of this time.
@@ -66,7 +66,7 @@ class RetryPolicy:
     def delay(self, attempt: int) -> float:
         """Return the seconds after an attempt, counted from 1, with jitter."""
         base = min(self.first_seconds * 2.0 ** (attempt - 1), self.longest_seconds)
-        return base * random.uniform(0.8, 1.2)  # noqa: S311 (no secret)
+        return base * random.uniform(0.8, 1.2)  # noqa: S311 (not a secret)
 
 
 class Undelivered(Exception):

@@ -1,7 +1,7 @@
 """Who sent a command: the sender in its subject, and keys → the identity that decisions trust.
 
 The broker's permissions let each user publish only to subjects that end with its own name. So the sender
-in the subject is certain, and what a command says of its own sender is not.
+in the subject can be trusted; what a command says about its own sender cannot.
 """
 
 from collections.abc import Awaitable, Callable

@@ -40,7 +40,7 @@ class ClearanceClient:
         return holds
 
     async def _guardrail_holds(self, trigger: Trigger, revision: int) -> tuple[str, ...]:
-        """Return what the monitor has against leaving the phase."""
+        """Return why the monitor holds the phase; empty if it does not."""
         request = ClearanceRequest(
             trigger=trigger.id, phase_id=trigger.current_run.phase.id, revision=revision
         )

@@ -59,7 +59,7 @@ class CommandProcessor:
             tail = tail or await self._log.tail(command.key)
             decision = self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
-                # A freeze may be new. A phase that stays held costs no look at the catalogue.
+                # A freeze may be new. For a phase that stays held, the catalogue is not read.
                 if isinstance(command, AdvancePhase) and await self._catalogue.has_news():
                     continue
                 if reply := await self._append(decision, tail):

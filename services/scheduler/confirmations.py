@@ -1,4 +1,4 @@
-"""Have the regions of a phase applied what was released to them? Their reports in APPLIED tell."""
+"""Whether the regions of a phase have applied what was released to them, by their reports in APPLIED."""
 
 import asyncio
 import logging
@@ -56,7 +56,7 @@ class Confirmations(StreamView):
     async def missing(self, trigger: Trigger) -> tuple[str, ...]:
         """Return which regions of the current phase have not confirmed it, and which instances are late.
 
-        A region from which nobody reports confirms nothing, and holds nothing.
+        A region without reports does not hold the phase.
         """
         regions = [region for region in self._regions(trigger) if self._alive(region.name)]
         holds: list[str] = []

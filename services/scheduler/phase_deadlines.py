@@ -1,4 +1,4 @@
-"""The deadlines of all phases: a phase whose bake is over is advanced, by whichever replica comes first."""
+"""The deadlines of all phases: a phase whose bake is over is advanced, by the replica that comes first."""
 
 import logging
 from typing import NamedTuple

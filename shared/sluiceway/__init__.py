@@ -1,7 +1,7 @@
 """Sluiceway: release pipelines for feature gates and dynamic configs.
 
 Read `contracts/subjects.py`, then `contracts/events.py`, `pipelines/decide.py` and
-`pipelines/projection.py`: what crosses a wire, and the two pure functions that rule it.
+`pipelines/projection.py`: what the services exchange, and the two pure functions that decide it.
 """
 
 from importlib.metadata import version

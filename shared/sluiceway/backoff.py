@@ -6,8 +6,8 @@ import random
 class Backoff:
     """The pause doubles after each failure in a row, up to a bound; a success starts it again.
 
-    `jitter` is the part of a pause that is random: 0.5 gives 50 to 100 % of it, so that those who
-    failed together do not come back together.
+    `jitter` is the part of a pause that is random: 0.5 gives 50 to 100 % of it, so that clients
+    that fail at the same time do not retry at the same time.
     """
 
     def __init__(self, first_seconds: float, max_seconds: float, *, jitter: float = 0.0) -> None:
@@ -26,7 +26,7 @@ class Backoff:
         return self.seconds(self._failures)
 
     def seconds(self, failures: int) -> float:
-        """Return the pause after so many failures in a row, from 1."""
+        """Return the pause after this many failures in a row (1 or more)."""
         exponent = min(failures - 1, 64)  # a larger one overflows
         longest = min(self._first * 2.0**exponent, self._max)
-        return longest * random.uniform(1 - self._jitter, 1)  # noqa: S311 (no secret)
+        return longest * random.uniform(1 - self._jitter, 1)  # noqa: S311 (not a secret)

@@ -1,4 +1,4 @@
-"""API keys, by which people and machines authenticate to the console. Only Argon2 hashes are stored."""
+"""API keys, with which people and machines authenticate to the console. Only Argon2 hashes are stored."""
 
 import secrets
 from functools import cache
@@ -13,7 +13,7 @@ ID_BYTES = 4
 #: Longer texts are not keys, and are not hashed.
 KEY_LENGTH_MAX = 200
 
-#: OWASP's second choice: 19 MiB, two passes. The secret has 192 random bits: an extra safeguard.
+#: OWASP's second recommendation: 19 MiB, two passes. The secret has 192 random bits: an extra safeguard.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
@@ -30,7 +30,7 @@ def key_id(key: str) -> str:
 
 
 def hash_of(key: str) -> str:
-    """Return what is stored of a key."""
+    """Return the hash of a key, the only thing that is stored."""
     return _HASHER.hash(key)
 
 

@@ -2,7 +2,7 @@
 
 
 class SluicewayError(Exception):
-    """Anything that went wrong on our side of a call."""
+    """The base class of the errors below."""
 
 
 class RetryLater(SluicewayError):
@@ -18,7 +18,7 @@ class Conflict(SluicewayError):
 
 
 class Unavailable(RetryLater):
-    """The broker, or whichever process should answer, cannot be reached now."""
+    """The broker, or the process that should answer, cannot be reached now."""
 
 
 class Misconfigured(SluicewayError):

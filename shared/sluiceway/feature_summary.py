@@ -8,7 +8,7 @@ from .contracts.feature import ConfigRule, Feature, GateRule, Spec
 from .contracts.identifiers import FeatureKind
 from .contracts.models import WireModel
 
-#: What people call a feature of a kind.
+#: The word for a feature of each kind.
 NOUNS = {FeatureKind.GATE: "gate", FeatureKind.DYNAMIC_CONFIG: "config", FeatureKind.SEGMENT: "segment"}
 
 

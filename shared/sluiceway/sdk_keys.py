@@ -1,4 +1,4 @@
-"""SDK keys, by which a process authenticates to an edge. Only digests are stored."""
+"""SDK keys, with which a process authenticates to an edge. Only digests are stored."""
 
 import hashlib
 import secrets
@@ -21,5 +21,5 @@ def key_id(key: str) -> str:
 
 
 def digest(key: str) -> str:
-    """Return what is stored of a key: SHA-256 in hex, enough for a secret of 192 random bits."""
+    """Return the digest that is stored for a key: SHA-256 in hex, enough for a secret of 192 random bits."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

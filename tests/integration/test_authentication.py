@@ -56,7 +56,7 @@ async def test_the_console_vouches_for_others_and_never_for_nobody(view: Catalog
     authenticated = await identities.authenticate(command(identity=ROOT), "console", REPLY)
 
     assert (authenticated.actor, authenticated.identity) == ("root", ROOT)
-    with pytest.raises(UnauthorizedSender, match="without saying for whom"):
+    with pytest.raises(UnauthorizedSender, match="without the identity of a user"):
         await identities.authenticate(command(), "console", REPLY)
 
 

@@ -135,7 +135,7 @@ class Ledger:
 
 
 def a_release(*phases: Phase, **fields: Any) -> Ledger:
-    """Return a gate that was off, and is being released to everyone along these phases."""
+    """Return a gate that was off, and is being released to everyone through these phases."""
     ledger = Ledger(a_catalogue(a_pipeline(*phases, **fields)))
     ledger.save(a_gate())
     ledger.save(a_gate(EVERYONE, releasePipelineID="release"))

@@ -38,7 +38,7 @@ class FreezeList(WireModel):
 
 @router.get("/freezes", responses=READING)
 async def list_freezes(backend: Backend, caller: Caller) -> FreezeList:
-    """List the freezes, with which of them are on."""
+    """List the freezes, and which of them are on."""
     freezes = sorted(backend.documents().freezes.values(), key=lambda freeze: freeze.name)
     return FreezeList(data=[_view(freeze) for freeze in freezes])
 

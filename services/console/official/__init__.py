@@ -4,7 +4,7 @@ The header `x-respect-review-settings` has no effect: a review that a phase need
 
 - one file per resource: `pipeline_routes`, `trigger_routes`, `environment_routes`
 - `gate_routes` and `config_routes`: what differs between the two; `feature_routes`: what they share
-- `bodies`: what is written of them; `documents`: bodies → our documents
+- `bodies`: their request bodies; `documents`: bodies → our documents
 - `feature_resource`: reads and changes features; `official_features`, `official_triggers`: their JSON
 - `responses`: the envelope of every response
 

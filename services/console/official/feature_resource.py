@@ -82,17 +82,17 @@ class FeatureResource(Generic[View]):
         return await self._save(with_rules(live, change(live.rules)), command_id)
 
     async def enable(self, name: str, command_id: str) -> Single[View]:
-        """Enable a feature, along its pipeline if it has one."""
+        """Enable a feature, through its pipeline if it has one."""
         document = self._live_document(name).model_copy(update={"is_enabled": True})
         return await self._save(document, command_id)
 
     async def disable(self, name: str, command_id: str) -> Single[View]:
-        """Disable a feature immediately, past its pipeline: scripts use it to switch something off."""
+        """Disable a feature immediately, without its pipeline: scripts use it to switch something off."""
         document = self._live_document(name).model_copy(update={"is_enabled": False})
         return await self._save(document, command_id, at_once=True)
 
     async def launch(self, name: str, command_id: str) -> Single[View]:
-        """Release a gate to everyone immediately, past its pipeline."""
+        """Release a gate to everyone immediately, without its pipeline."""
         update = {"is_enabled": True, "rules": (EVERYONE,)}
         document = self._live_document(name).model_copy(update=update)
         return await self._save(document, command_id, at_once=True)
@@ -105,7 +105,7 @@ class FeatureResource(Generic[View]):
         return await self.get(name)
 
     async def unarchive(self, name: str, command_id: str) -> Single[View]:
-        """Save what was live before the feature was archived, along its pipeline if it has one."""
+        """Save what was live before the feature was archived, through its pipeline if it has one."""
         feature = self._feature(name)
         if not feature.archived:
             raise HTTPException(409, f"{feature.key} is not archived")

@@ -1,6 +1,6 @@
 """Triggers as the official API returns them.
 
-It has no status or action for a roll-back by the monitor. A release that was rolled back is `ABORTED`
+It has no status or action for a rollback by the monitor. A release that was rolled back is `ABORTED`
 there, with `rolledBack` and the reason. `sluicewayStatus` and `sluicewayType` have our own values.
 """
 

@@ -27,14 +27,14 @@ PREVIEW_REASON = "preview"
 class SaveOption(StrEnum):
     """How a draft is saved; the values are those of the form's field."""
 
-    #: along its pipeline, if it has one
+    #: through its pipeline, if it has one
     NORMAL = ""
-    #: immediately, past its pipeline
+    #: immediately, without its pipeline
     AT_ONCE = "at_once"
     OVERRIDE_FREEZE = "override_freeze"
 
 
-TITLES = {SaveOption.AT_ONCE: "Past the pipeline", SaveOption.OVERRIDE_FREEZE: "Override the freeze"}
+TITLES = {SaveOption.AT_ONCE: "Bypass the pipeline", SaveOption.OVERRIDE_FREEZE: "Override the freeze"}
 
 
 class Draft(NamedTuple):
@@ -139,13 +139,13 @@ def preview_draft(
         case FeatureEvent(type=EventType.TRIGGER_STARTED) if decision.feature.trigger:
             trigger = decision.feature.trigger
             return preview._replace(
-                outcome=f"Saving starts the release {trigger.id} along {trigger.pipeline.name}.",
+                outcome=f"Saving starts the release {trigger.id} through {trigger.pipeline.name}.",
                 notice=trigger.pipeline.trigger_notice,
                 changes=_changes(backend, draft),
                 phases=simulate_coverage(trigger.pipeline, backend.documents().regions.values()),
             )
         case FeatureEvent():
-            past = ", past the pipeline, which stays attached" if option is SaveOption.AT_ONCE else ""
+            past = ", bypassing the pipeline, which stays attached" if option is SaveOption.AT_ONCE else ""
             outcome = f"Saving makes this live immediately, in every region that it affects{past}."
             return preview._replace(outcome=outcome, changes=_changes(backend, draft))
         case PutDocument():

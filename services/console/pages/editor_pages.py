@@ -145,7 +145,7 @@ async def confirm_delete(request: Request, id_: Name, backend: Backend, user: Cu
         request,
         "remove.html",
         title=f"Delete pipeline {id_}",
-        effect="No feature uses it. Features that were released along it do not change.",
+        effect="No feature uses it. Features that were released through it do not change.",
         why_not=None if isinstance(decision, PutDocument) else decision.message,  # type: ignore[union-attr]
         verb="Delete",
         back=f"/pipelines/{id_}",

@@ -38,7 +38,7 @@ class RegionRow(NamedTuple):
 
 @router.get("/")
 async def overview(request: Request, backend: Backend, user: CurrentUser, page: Page = 1) -> Response:
-    """Show active releases, those that ended lately, and the regions."""
+    """Show active releases, those that ended recently, and the regions."""
     entries = sorted(
         (entry for entry in backend.features if entry.status), key=lambda entry: entry.sequence, reverse=True
     )

@@ -1,4 +1,4 @@
-"""A pipeline as a form: its fields become the same YAML that the editor shows, and follow its path."""
+"""A pipeline as a form: its fields become the same YAML that the editor shows, and are saved like it."""
 
 import re
 from dataclasses import dataclass, replace

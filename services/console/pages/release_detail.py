@@ -76,7 +76,7 @@ class ReleaseDetail(NamedTuple):
 
     @property
     def candidate(self) -> Spec | None:
-        """What it brings."""
+        """What it releases."""
         return self.log[0].event.feature.candidate
 
 

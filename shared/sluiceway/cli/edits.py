@@ -24,7 +24,7 @@ Rule = TypeVar("Rule", GateRule, ConfigRule)
 
 
 class RuleScope(NamedTuple):
-    """Whom a rule is for, as far as the options say it; None: not given."""
+    """The users that a rule is for, from the options; None: the option was not given."""
 
     environments: tuple[str, ...] | None = None
     conditions: tuple[Condition, ...] | None = None

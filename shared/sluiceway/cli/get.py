@@ -175,7 +175,7 @@ async def find_rules(session: CliSession, region: str, name: str, is_gate: bool 
         if document.name == name and document.kind in kinds[is_gate]
     ]
     if not documents:
-        raise CommandFailed(f"region {region} has no rules of {name!r}")
+        raise CommandFailed(f"region {region} has no rules for {name!r}")
     if len(documents) > 1:
         raise CommandFailed(f"{name} is both a gate and a dynamic config; use --gate or --config")
     return documents[0]

@@ -67,7 +67,7 @@ DryRun = Annotated[
 def common_options(
     context: typer.Context, nats_url: NatsUrl = None, as_json: AsJson = False, actor: ActorInFront = None
 ) -> None:
-    """Accept the common options in front of the command too."""
+    """Accept the common options before the command too."""
     context.obj = CommonOptions(nats_url, as_json, actor)
 
 

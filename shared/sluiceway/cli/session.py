@@ -29,7 +29,7 @@ from ..settings import BrokerSettings
 EXIT_REFUSED = 1
 EXIT_INTERRUPTED = 130
 PIPED_WIDTH = 240
-#: What nats-server writes if the credentials do not allow to publish or subscribe.
+#: What nats-server writes if the credentials do not allow publishing or subscribing.
 PERMISSIONS_VIOLATION = "permissions violation for"
 
 
@@ -46,7 +46,7 @@ class FailedAfterOutput(CommandFailed):
 
 
 class CommonOptions(NamedTuple):
-    """The options that stand in front of the command."""
+    """The options that are given before the command."""
 
     nats_url: str | None = None
     as_json: bool = False
@@ -124,8 +124,8 @@ class CliSession:
             ) from None
 
 
-# Only the option in front of the command reads the environment, because an option that is given, in front
-# of the command or after it, takes precedence over the environment.
+# Only the option before the command reads the environment, because an option that is given, before the
+# command or after it, takes precedence over the environment.
 _NATS_URL_HELP = "URL of the broker. Default: SLUICEWAY_NATS_URL, else nats://127.0.0.1:4222."
 _ACTOR_HELP = "Name of the actor, for the audit log. Default: SLUICEWAY_ACTOR, else the OS user."
 NatsUrl = Annotated[str | None, typer.Option("--nats-url", help=_NATS_URL_HELP)]
@@ -152,7 +152,7 @@ def command(
 ) -> Callable[[Callable[..., Awaitable[None]]], Any]:
     """Register an async function that takes a `CliSession` as a command, and add the common options.
 
-    Without `needs_broker` the function opens a connection itself if it wants one.
+    Without `needs_broker` the function opens a connection itself if it needs one.
     """
 
     def register(work: Callable[..., Awaitable[None]]) -> Any:
@@ -206,7 +206,7 @@ def _settings(nats_url: str | None) -> BrokerSettings:
 def _os_user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, ImportError, OSError):  # a container's user need not have a name
+    except (KeyError, ImportError, OSError):  # a container's user may have no name
         return "unknown"
 
 

@@ -99,7 +99,7 @@ for action in MANUAL_ACTIONS.values():
 
 
 async def _send(session: CliSession, sent: TriggerCommand) -> None:
-    """Send the command of an action, and print how the trigger stands after it."""
+    """Send the command of an action, and print the state of the trigger after it."""
     reply = await session.send(sent)
     assert reply.feature
     assert reply.feature.trigger

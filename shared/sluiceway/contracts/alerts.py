@@ -1,4 +1,4 @@
-"""An alert, which anyone may publish, and what became of it."""
+"""An alert, which anyone may publish, and its outcome."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -22,7 +22,7 @@ class AlertStatus(StrEnum):
 class AlertOutcome(StrEnum):
     """The outcome of an alert."""
 
-    #: a release was rolled back, paused, or somebody notified
+    #: a release was rolled back or paused, or somebody was notified
     MATCHED = "matched"
     #: no release that is out matches
     UNMATCHED = "unmatched"
@@ -41,7 +41,7 @@ class Alert(WireModel):
     status: AlertStatus = AlertStatus.FIRING
     labels: Annotated[dict[str, str], Field(max_length=100)] = {}
     annotations: Annotated[dict[str, str], Field(max_length=100)] = {}
-    #: Since when it has been firing, in whatever form the source uses.
+    #: When it started to fire, in the format of the source.
     starts_at: JsonValue = None
     #: With `startsAt` it identifies the firing. Absent: each message is a separate firing.
     fingerprint: Annotated[str, Field(min_length=1, max_length=100)] | None = None

@@ -21,14 +21,15 @@ Reason = Annotated[str, Field(max_length=2_000)]
 
 
 class Command(AuthoredModel):
-    """What all commands have. A command that is sent twice with one id is applied once."""
+    """What all commands have. A command that is sent twice with the same id is applied once."""
 
     verb: ClassVar[str]
 
     id: Annotated[str, Field(min_length=1, max_length=200)] = Field(default_factory=lambda: uuid4().hex)
     actor: Actor
     reason: Reason | None = None
-    #: The vouched identity. The scheduler sets it; a sender's own value counts only from the console.
+    #: The identity that somebody vouches for. The scheduler sets it; a value from a sender counts only if
+    #: the sender is the console.
     identity: Identity | None = None
 
 

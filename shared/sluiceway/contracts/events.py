@@ -51,9 +51,9 @@ class FeatureEvent(WireModel):
     #: The phase that the command acted on, or whose bake ended.
     phase_id: str | None = None
     feature: Feature
-    #: The freezes that forbade it, and that the actor overrode.
+    #: The freezes that the actor overrode.
     overrode: tuple[str, ...] = ()
-    #: The alert that caused a roll-back.
+    #: The alert that caused a rollback.
     alert: dict[str, Any] = {}
-    #: The guardrail that caused a roll-back or a pause: query, value, limit, region.
+    #: The guardrail that caused a rollback or a pause: query, value, limit, region.
     guardrail: dict[str, Any] = {}

@@ -100,7 +100,7 @@ class Segment(_FeatureDocument):
 
     kind: Literal["Segment"] = "Segment"
     rules: Annotated[tuple[GateRule, ...], Field(max_length=RULES_MAX)] = ()
-    #: Ids of the kind `idType` that are members whatever the rules say; case counts.
+    #: Ids of the kind `idType` that are members even if no rule matches; case-sensitive.
     ids: Annotated[tuple[Label, ...], Field(max_length=IDS_MAX)] = ()
 
     @property
@@ -180,7 +180,7 @@ class Action(WireModel):
     phase_id: str | None
     actor_id: str
     reason: str | None = None
-    #: The freezes that forbade it, and that the actor overrode.
+    #: The freezes that the actor overrode.
     overrode: tuple[str, ...] = ()
 
 

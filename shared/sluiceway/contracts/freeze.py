@@ -19,7 +19,7 @@ _SHORT = tuple(day[:3] for day in DAYS)
 MINUTES_A_DAY = 24 * 60
 MINUTES_A_WEEK = 7 * MINUTES_A_DAY
 _WEEK_TIME = re.compile(r"([A-Za-z]+) +(\d{1,2}):(\d{2})")
-#: Outside these years, a time zone's offset may lead out of the calendar.
+#: Outside these years, a conversion between time zones can overflow.
 YEARS = range(1970, 9_999)
 
 
@@ -88,7 +88,7 @@ class WeeklyWindow(AuthoredModel):
 
 
 class Freeze(AuthoredModel):
-    """When and where no phase starts; roll-backs and aborts are always allowed.
+    """When and where no phase starts; rollbacks and aborts are always allowed.
 
     It applies to what all of `environments`, `regions` and `pipelines` include; an empty list includes all.
     """

@@ -35,7 +35,7 @@ class OnInconclusive(StrEnum):
 
     HOLD = "hold"
     #: too few samples, or neither condition is met: go on
-    PASS = "pass"  # noqa: S105 (no password)
+    PASS = "pass"  # noqa: S105 (not a password)
     ROLLBACK = "rollback"
     PAUSE = "pause"
 

@@ -89,7 +89,7 @@ class Round(WireModel):
 
 
 class VerdictChanged(WireModel):
-    """A guardrail has another verdict than before, or an alert made it fail."""
+    """The verdict of a guardrail has changed, or an alert made it fail."""
 
     trigger: TriggerId
     phase_id: Name

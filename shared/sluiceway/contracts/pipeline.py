@@ -32,7 +32,7 @@ class PhaseRule(AuthoredModel):
 
 
 class RollbackScope(StrEnum):
-    """How far a roll-back goes."""
+    """How far a rollback goes."""
 
     #: the candidate is taken back everywhere, and the trigger ends
     TRIGGER = "trigger"

@@ -42,7 +42,7 @@ class SpecRule(WireModel):
     id_type: str = "userID"
     salt: str | None = None
     group_name: str | None = None
-    #: The dynamic config that answers in this rule's place.
+    #: The dynamic config that is evaluated instead of this rule.
     config_delegate: str | None = None
 
 
@@ -63,7 +63,7 @@ class OverrideReference(WireModel):
     """A reference to an override rule."""
 
     rule_name: str = Field(alias="rule_name")
-    #: From when on it counts, in ms since 1970; absent: always.
+    #: When it starts to apply, in ms since 1970; absent: it always applies.
     start_time: int | None = Field(default=None, alias="start_time")
 
 
@@ -88,7 +88,7 @@ class SpecSet(WireModel):
 
 
 class RuleDocument(WireModel):
-    """What one region evaluates one feature by. Its key in RULES names the region."""
+    """The rules by which one region evaluates one feature. The key in RULES names the region."""
 
     kind: FeatureKind
     name: Name

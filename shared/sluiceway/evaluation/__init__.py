@@ -9,5 +9,5 @@
 - `bucketing`: unit → bucket, for percentages
 
 The semantics are those of Statsig's Server Core SDKs (config specs `dcs-v2`), so that a user gets
-the same value here and there.
+the same value from both.
 """

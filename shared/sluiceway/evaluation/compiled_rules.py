@@ -2,7 +2,7 @@
 
 A rule whose conditions are all about the user itself is a tuple of tests. A rule that refers to other
 features, or that holds a condition that this version does not support, is evaluated condition by condition
-as the SDKs do: then the order matters, since an unsupported outcome shows how far the evaluation came.
+as the SDKs do: then the order matters, since an unsupported outcome shows how far the evaluation got.
 """
 
 from collections.abc import Callable
@@ -39,13 +39,13 @@ def missing_condition(user: AnyUser) -> bool:
 
 
 CompiledCondition = ConditionTest | NestedGate | GroupTest
-#: Whom the percentage of a rule lets in; None: everyone.
+#: Tests whether the percentage of a rule includes a user; None: everyone.
 PercentageTest = ConditionTest | None
 
 
 @dataclass
 class RuleProgress:
-    """How far an evaluation came: the last condition's result, and the rule of the last nested gate."""
+    """How far an evaluation got: the last condition's result, and the rule of the last nested gate."""
 
     value: bool = False
     #: None: there was no nested gate yet.
@@ -72,9 +72,9 @@ class RuleOutcomes(NamedTuple):
 
     rule: CompiledRule
     passed: EvaluationOutcome
-    #: For users whom the percentage leaves out.
+    #: For users that the percentage excludes.
     failed: EvaluationOutcome
-    #: The dynamic config that answers in the rule's place.
+    #: The dynamic config that is evaluated instead of the rule.
     delegate: str | None
 
     @property

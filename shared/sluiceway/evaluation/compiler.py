@@ -58,7 +58,7 @@ def unrecognized(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
 
 class _CompiledOverride(NamedTuple):
     target: str
-    #: From when on (ms since 1970) each rule counts.
+    #: When (ms since 1970) each rule starts to apply.
     rules: tuple[tuple[int, CompiledRule], ...]
 
 
@@ -129,12 +129,12 @@ class _Compiler:
     def _matched(
         self, rule: RuleOutcomes, user: AnyUser, run: EvaluationRun, progress: RuleProgress
     ) -> EvaluationOutcome:
-        """Return the delegate's outcome, which goes before any percentage; else the rule's own."""
+        """Return the delegate's outcome, which takes precedence over a percentage; else the rule's own."""
         delegate = self._registry.configs.get(rule.delegate) if rule.delegate is not None else None
         if delegate:
             override_checks = run.override_checks
             outcome = run.redirect(delegate.evaluate, user)
-            # An unsupported outcome shows the newest rule id; overrides that were tried wiped it out.
+            # An unsupported outcome shows the newest rule id; overrides that were evaluated have reset it.
             keeps_rule = run.reported_rule is None and run.override_checks == override_checks
             if outcome.evaluation.reason is Reason.UNSUPPORTED and keeps_rule:
                 run.reported_rule = progress.rule_id
@@ -176,7 +176,7 @@ class _Compiler:
         return evaluate
 
     def _overrides_user(self, start_ms: int, rule: CompiledRule, user: AnyUser, run: EvaluationRun) -> bool:
-        """Return whether an override rule leads a user to its target."""
+        """Return whether an override rule applies to a user."""
         if start_ms and start_ms > self._process.clock():
             return False
         run.override_checks += 1

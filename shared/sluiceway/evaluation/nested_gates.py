@@ -6,16 +6,16 @@ from typing import Protocol
 from .outcomes import EvaluationOutcome
 from .users import AnyUser
 
-#: Levels of nested gates; the SDKs give up at the same one.
+#: Levels of nested gates; the SDKs have the same limit.
 DEPTH_MAX = 64
-#: Overrides and delegates that lead from one to the next.
+#: Overrides and delegates in a chain.
 REDIRECTS_MAX = 64
-#: Nested evaluations of one check; more than that only a ladder of gates takes.
+#: Nested evaluations of one check; only gates that multiply at each level need more.
 NESTED_MAX = 10_000
 
 
 class TooDeep(Exception):
-    """Gates are nested deeper than the bound, or in a circle."""
+    """Gates are nested deeper than the bound, or in a cycle."""
 
 
 class Evaluator(Protocol):

@@ -45,7 +45,7 @@ class OutcomeFactory(NamedTuple):
         return self._outcome(value is not False, value, rule.id, reason, rule.group_name)
 
     def failed(self, rule: SpecRule, spec: ConfigSpec) -> EvaluationOutcome:
-        """Return the default, for users whom the rule's percentage leaves out."""
+        """Return the default, for users that the rule's percentage excludes."""
         value = spec.default_value
         return self._outcome(value is True, value, rule.id, Reason.SPLIT, rule.group_name)
 

@@ -7,7 +7,7 @@ classes. What they spell differently is translated; what Rust does not have is r
 import re
 from dataclasses import dataclass, replace
 
-#: A repetition that counts further is refused when it is saved.
+#: A repetition with a larger count is refused when it is saved.
 REPEAT_MAX = 1_000
 
 _ESCAPES = {
@@ -218,7 +218,7 @@ def _character_class(pattern: str, start: int, *, ignores_case: bool) -> tuple[i
                 continue
             text, at = "[", match.start() + 1
         if text in ("&&", "--", "~~") and (is_first or pattern.startswith("]", at)):
-            raise InvalidPattern(f"{pattern!r}: {text} must stand between two classes")
+            raise InvalidPattern(f"{pattern!r}: {text} must be between two classes")
         if text == "[":
             depth, is_first = depth + 1, True
             if pattern[at : at + 1] == "^":

@@ -19,7 +19,7 @@ class LazyEvaluator:
         self._source = source
 
     def __getattr__(self, name: str) -> Evaluator:
-        """Fill `evaluate`. Two threads may both do so: the results are equal, and either may stay."""
+        """Fill `evaluate`. Two threads may both do so: the results are equal, and either may be kept."""
         if name != "evaluate":
             raise AttributeError(name)
         self.evaluate = evaluate = self._compile(self._source)

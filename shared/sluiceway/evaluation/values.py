@@ -47,7 +47,7 @@ def integer(value: object) -> int | None:
 
 
 def truncated(value: float) -> int:
-    """Return a number cut toward zero, as a signed 64-bit integer.
+    """Return a number truncated toward zero, as a signed 64-bit integer.
 
     NaN is 0; a number outside 64 bits becomes the nearest limit.
     """

@@ -42,7 +42,7 @@ async def run_service(
     """Serve the health pages, run `service` inside, and return after SIGTERM or SIGINT.
 
     `pages` handles every other path, on the same port. The health pages answer from the start, so
-    that a process that waits for its broker differs from a dead one.
+    that a process that waits for its broker can be told from a dead one.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,7 +60,7 @@ async def health_server(
     """Serve the health pages and `pages` while the block runs; yield their URL."""
     listener = socket.create_server((settings.http_host, settings.http_port))
     # asyncio sets this only on sockets that are created as TCP, unlike these. Without it, responses on
-    # a kept connection wait 40 ms for an acknowledgement. Accepted sockets inherit it.
+    # a kept-alive connection wait 40 ms for an acknowledgement. Accepted sockets inherit it.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listener.getsockname()[:2]
     url = f"http://{host}:{port}"

@@ -61,7 +61,7 @@ class Connection:
 async def connected(
     settings: BrokerSettings, name: str, *, wait_for_broker: bool = True, **options: Any
 ) -> AsyncIterator[Connection]:
-    """Connect as `name` while the block runs; reconnect without end.
+    """Connect as `name` while the block runs; reconnect forever.
 
     Without `wait_for_broker`, raise `Unavailable` if the first connection takes more than two seconds.
     """

@@ -1,6 +1,6 @@
 """What happens to a message that cannot be handled: it is refused, retried, or stored as a dead letter.
 
-FastStream's own policies lose it, or deliver it again immediately and without end.
+FastStream's own policies lose it, or deliver it again immediately, forever.
 """
 
 import contextlib

@@ -48,7 +48,7 @@ class FeatureLog:
         self._source = source
 
     async def append(self, event: FeatureEvent, expected: int) -> int:
-        """Append behind the sequence `expected` of the feature's subject; return the new sequence.
+        """Append after the sequence `expected` of the feature's subject; return the new sequence.
 
         Raises `Conflict` if another event came first, and `Unavailable` if it is unknown whether the
         event is stored: reading the tail tells.

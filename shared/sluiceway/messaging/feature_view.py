@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class FeatureEntry:
-    """The newest event of a feature; its headers tell the most important without parsing the body."""
+    """The newest event of a feature; its most important fields are read from headers, without the body."""
 
     __slots__ = ("_data", "_event", "headers", "key", "sequence", "tail")
 
@@ -120,7 +120,7 @@ class FeatureView(StreamView):
         )
 
     async def caught_up(self) -> None:
-        """Return once every feature has its newest event, also behind invalid messages."""
+        """Return once every feature has its newest event, even if invalid messages follow it."""
         await super().caught_up()
         while self._without_event:
             key = self._without_event.pop()

@@ -1,4 +1,4 @@
-"""Publish to a stream. Every failure is `Conflict` or `Unavailable`; NATS' header names stand here."""
+"""Publish to a stream. Every failure is `Conflict` or `Unavailable`; the names of NATS' headers are here."""
 
 import asyncio
 import json
@@ -27,12 +27,12 @@ DELETIONS = frozenset((KV_DEL, KV_PURGE))
 WRONG_LAST_SEQUENCE = frozenset((10071, 10164))
 #: Messages of `append_all` that may wait for their acknowledgements, so that they cannot fill the memory.
 PENDING_MAX = 4_000
-#: For the acknowledgements of so many messages.
+#: The timeout for the acknowledgements of that many messages.
 ACKNOWLEDGED_WITHIN_SECONDS = 5.0
 
 
 class ConditionalMessage(NamedTuple):
-    """A message to append behind the sequence `expected` of its subject."""
+    """A message to append after the sequence `expected` of its subject."""
 
     subject: str
     data: bytes
@@ -78,7 +78,7 @@ class StreamPublisher:
         *,
         message_id: str | None = None,
     ) -> int:
-        """Publish a message, whatever its subject holds; return its sequence.
+        """Publish a message without a condition; return its sequence.
 
         A second message with the same `message_id` is not stored. Raises `Unavailable`.
         """

@@ -53,14 +53,14 @@ class RuleWrite(NamedTuple):
     data: bytes | None
 
 
-#: What a key holds that was never written.
+#: The content of a key that was never written.
 NOT_PUBLISHED = PublishedRule(0, RuleVersion(0, 0), NOTHING)
 
 
 class RuleStore(StreamView):
     """Follows the headers of RULES while the block runs, and writes newer documents.
 
-    `on_foreign_write` is called with a key that something else than a publisher wrote to; `on_newest`
+    `on_foreign_write` is called with a key that was written by something other than a publisher; `on_newest`
     with a region and the newest sequence that was written for it.
     """
 

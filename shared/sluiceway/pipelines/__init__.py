@@ -1,4 +1,4 @@
-"""The state machine and the projection: pure functions that are given the time and know no I/O.
+"""The state machine and the projection: pure functions that take the time as an argument and do no I/O.
 
 - `decide`: state, command, now → event or refusal; with `feature_decisions` and `trigger_decisions`;
   `catalogue_decisions`: the same for the catalogue

@@ -1,4 +1,4 @@
-"""Matches an alert with a release, and returns what it does to it."""
+"""Finds the release that an alert is about, and the action that follows."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -17,7 +17,7 @@ GATE, DYNAMIC_CONFIG, PIPELINE, REGION, ALERT_NAME = (
     "region",
     "alertname",
 )
-#: From the action with the most effect.
+#: The strongest action first.
 STRONGEST_FIRST = (OnFailure.ROLLBACK, OnFailure.PAUSE, OnFailure.NOTIFY)
 
 

@@ -1,4 +1,4 @@
-"""Approving a phase: who may, who counts, and when it starts."""
+"""Approving a phase: who may approve it, whose approval counts, and when it starts."""
 
 from collections.abc import Sequence
 

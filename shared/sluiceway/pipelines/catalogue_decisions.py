@@ -1,4 +1,4 @@
-"""Commands to the catalogue: command, catalogue → the document to write, or why not."""
+"""Commands to the catalogue: command, catalogue → the document to write, or why nothing is written."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from .validation import pipeline_errors
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Which features are attached to each pipeline, and which are being released along it."""
+    """Which features are attached to each pipeline, and which are being released through it."""
 
     attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """State, command, now → event or refusal. Everything hard about a release is decided here.
 
-Each step happens once: validate → authorise → decide → freeze. Who lacks the role everywhere is refused
-before anything else is spent on what was sent.
+Each step happens once: validate → authorise → decide → freeze. A sender who has the
+role nowhere is refused before the document is looked at.
 """
 
 from ..contracts.commands import (

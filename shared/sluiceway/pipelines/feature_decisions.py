@@ -42,7 +42,7 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
 
 
 def _attach(feature: Feature, pipeline_id: str | None, command: SaveFeature, now_ms: int) -> Decision:
-    """Return what a save does that changes nothing but the pipeline, if even that."""
+    """Return the result of a save that changes only the pipeline, or nothing."""
     if feature.release_pipeline_id == pipeline_id:
         return Unchanged(f"no effective change to {feature.key}")
     attached = feature.changed(release_pipeline_id=pipeline_id)

@@ -15,7 +15,7 @@ from .segments import Extent, Location, coverage
 
 MINUTE_MS = 60_000
 FREEZE = "freeze "
-#: A week, and a day for the hours by which clocks are changed.
+#: A week, and a day for changes of the clocks.
 LOOK_AHEAD_MINUTES = MINUTES_A_WEEK + MINUTES_A_DAY
 
 
@@ -43,8 +43,8 @@ def describe_windows(freeze: Freeze) -> tuple[str, ...]:
 def open_window(freeze: Freeze, now_ms: int) -> str | None:
     """Return the window that contains `now_ms` as text; None if the freeze is not active.
 
-    A weekly window is open while a clock on the wall of its time zone shows a time in it: where an
-    hour is passed over or comes twice, that clock counts.
+    A weekly window is open while the local time in its time zone lies in it, also if the clocks change
+    and an hour is skipped or repeated.
     """
     now = datetime.fromtimestamp(now_ms / 1_000, freeze.zone)
     if freeze.single:

@@ -18,7 +18,7 @@ from .segments import Extent, Location, coverage
 #: What `{{ }}` may hold; `region.<attribute>` as well.
 PLACEHOLDERS = ("region", "regions", "environment", "feature", "pipeline", "phase", "trigger")
 ATTRIBUTE = "region."
-#: Regions of one guardrail, and of one baseline; of more, the first by name are queried.
+#: Regions of one guardrail, and of one baseline; if there are more, only the first by name are queried.
 REGIONS_MAX = 200
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 

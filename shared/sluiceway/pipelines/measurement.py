@@ -24,7 +24,7 @@ NO_DATA = "no data"
 
 
 class _Finding(NamedTuple):
-    """What the conditions say of a value, and which one decided."""
+    """What the conditions say about a value, and which one decided."""
 
     judgement: Judgement
     why: str

@@ -1,4 +1,4 @@
-"""Which roles a command needs its sender to be granted, and whether they are.
+"""Which roles the sender of a command needs, and whether the sender has them.
 
 A command without an identity is not checked: it comes over a broker that lets everybody write, or from
 the scheduler's own deadlines.
@@ -191,7 +191,7 @@ def _scope_of(command: TriggerCommand, trigger: Trigger, catalogue: Catalogue) -
 
 
 def _covered(phases: tuple[Phase, ...], catalogue: Catalogue) -> frozenset[str]:
-    """Return the environments that may hold somebody whom the phases cover."""
+    """Return the environments that may have users in the phases."""
     return frozenset(
         name
         for name in catalogue.environments

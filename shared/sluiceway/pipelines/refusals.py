@@ -1,4 +1,4 @@
-"""Every refusal of a command: its code, what is wrong, and what to do. Nothing else words one.
+"""Every refusal of a command: its code, what is wrong, and what to do. No other module has such texts.
 
 A refusal is a value, not an exception: the command changed nothing, and its sender is told why.
 """
@@ -12,7 +12,7 @@ from ..contracts.identifiers import FeatureKey
 from ..contracts.identity import RESERVED_NAMES
 from ..contracts.replies import Refusal, RefusalCode
 
-#: Verbs that free a name from a freeze.
+#: Verbs that remove a name from a freeze.
 FREEZE_VERBS = ("save_freeze", "delete_freeze")
 #: Verbs that end a release.
 END_VERBS = ("abort", "roll_out")
@@ -163,7 +163,7 @@ def environment_in_use(name: str, regions: Sequence[str]) -> Refusal:
 
 
 def named_by_freezes(subject: str, freezes: Collection[str]) -> Refusal:
-    """An environment, region or pipeline cannot go while freezes name it."""
+    """An environment, region or pipeline cannot be deleted while freezes name it."""
     named = ", ".join(f"freeze {name}" for name in sorted(freezes))
     return _refusal(RefusalCode.IN_USE, f"{subject} is named by {named}; change that first", FREEZE_VERBS)
 
@@ -216,7 +216,7 @@ def unauthenticated(actor: str, verb: str) -> Refusal:
 
 
 def missing_identity(sender: str, verb: str) -> Refusal:
-    return _refusal(RefusalCode.NOT_ALLOWED, f"{sender} sent {verb} without saying for whom")
+    return _refusal(RefusalCode.NOT_ALLOWED, f"{sender} sent {verb} without the identity of a user; set it")
 
 
 def revoked_key(key_id: str) -> Refusal:

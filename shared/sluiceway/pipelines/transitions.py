@@ -1,7 +1,7 @@
 """How a trigger moves: pure changes of its state.
 
-The functions with a `command` are the transitions of `actions.ACTIONS`; the others are what they are
-made of. Whether an action is allowed is decided before (`trigger_decisions`).
+The functions with a `command` are the transitions of `actions.ACTIONS`; the others are their
+parts. Whether an action is allowed is decided before (`trigger_decisions`).
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from ..contracts.pipeline import Pipeline
 
 
 class Variant(NamedTuple):
-    """A trigger after an action that is recorded as something else than its row in `ACTIONS` says."""
+    """A trigger after an action that is recorded differently from its row in `ACTIONS`."""
 
     trigger: Trigger
     event: EventType
@@ -124,7 +124,7 @@ def left(trigger: Trigger, now_ms: int) -> Trigger:
 
 
 def ended(trigger: Trigger, status: TriggerStatus, now_ms: int) -> Trigger:
-    """Return the trigger with nothing left to happen to it."""
+    """Return the trigger as ended, without a deadline or holds."""
     run = trigger.current_run
     if run.started_ms is not None and run.ended_ms is None:
         trigger = _with_run(trigger, run.model_copy(update={"ended_ms": now_ms}))

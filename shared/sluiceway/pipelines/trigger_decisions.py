@@ -1,6 +1,6 @@
 """Commands to a trigger: state, command, now → the event that follows, or why none does.
 
-What each action does and when it is allowed stands in `actions.ACTIONS`.
+What each action does and when it is allowed is defined in `actions.ACTIONS`.
 """
 
 from typing import assert_never
@@ -17,7 +17,7 @@ from .transitions import Variant
 
 
 def decide_trigger(state: Feature | None, command: TriggerCommand, now_ms: int) -> Decision:
-    """Return what a command does to the newest trigger of a feature; freezes and holds aside."""
+    """Return what a command does to the newest trigger of a feature, without regard to freezes and holds."""
     if state is None or state.trigger is None:
         return refusals.unknown_trigger(command.trigger)
     trigger = state.trigger

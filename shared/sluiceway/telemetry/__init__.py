@@ -1,1 +1,1 @@
-"""What a process tells about itself: `metrics` and their `exposition` to Prometheus, and `logging`."""
+"""What a process reports about itself: `metrics` and their `exposition` to Prometheus, and `logging`."""

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY, Metric
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
-#: The fastest: Prometheus is usually near.
+#: The fastest level: Prometheus is usually in the same network.
 GZIP_LEVEL = 1
 
 

@@ -64,7 +64,7 @@ async def test_every_page_is_for_everybody(stage: Stage, scheme: str, viewport: 
     await page.goto("/features/gate/old_checkout/edit")
     await page.get_by_label("As YAML").fill(OFF)
     await page.get_by_role("button", name="Preview …").click()
-    await page.get_by_role("button", name="Past the pipeline …").wait_for()
+    await page.get_by_role("button", name="Bypass the pipeline …").wait_for()
     await stage.picture(page, "preview")
     found["preview"] = await violations(page)
 

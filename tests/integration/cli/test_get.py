@@ -93,7 +93,7 @@ async def test_the_rules_of_a_region_are_shown_as_published(applied: Cli, broker
         assert (one["trigger"], one["revision"]) == ("gate.checkout.1", dev.rules.revision(checkout))
         assert "gate.checkout " in table
     assert (await applied.refused("get", "rules", "checkout", "--region", "eu")).line == (
-        "region eu has no rules of 'checkout'"
+        "region eu has no rules for 'checkout'"
     )
     assert (await applied.refused("get", "rules", "--region", "mars")).line.startswith(
         "unknown region 'mars'"

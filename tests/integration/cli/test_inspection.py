@@ -36,7 +36,7 @@ async def test_a_check_shows_the_value_and_the_rule_it_came_from(released: Cli) 
     assert (candidate.json["value"], candidate.json["rule_id"]) == (True, "everyone")
     assert candidate.json["trigger"] == TRIGGER
     assert base.out.startswith("false  (rule default, static, revision ")
-    assert unknown.line == "region dev has no rules of 'nothing'"
+    assert unknown.line == "region dev has no rules for 'nothing'"
     assert "--user is not valid JSON" in garbled.line
 
 

@@ -36,7 +36,7 @@ class Running(NamedTuple):
     prometheus: StubPrometheus
 
     async def release(self, *phases: dict[str, Any], **fields: Any) -> str:
-        """Start to release a gate along these phases; return the trigger."""
+        """Start to release a gate through these phases; return the trigger."""
         await apply_catalogue(self.driver, *phases, **fields)
         await self.driver.save_gate("checkout")
         reply = await self.driver.save_gate("checkout", EVERYONE, releasePipelineID=PIPELINE)

@@ -1,4 +1,4 @@
-"""What a run of the demo recorded: phases, regions and the roll-back over time."""
+"""What a run of the demo recorded: phases, regions and the rollback over time."""
 
 from itertools import pairwise
 

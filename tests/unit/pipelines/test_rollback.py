@@ -1,4 +1,4 @@
-"""How far a roll-back goes, and until when."""
+"""How far a rollback goes, and until when."""
 
 from typing import Any
 

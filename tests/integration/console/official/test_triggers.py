@@ -1,4 +1,4 @@
-"""Triggers: their filters, their pages, and what a roll-back looks like to a script."""
+"""Triggers: their filters, their pages, and what a rollback looks like to a script."""
 
 import json
 

@@ -51,7 +51,7 @@ async def test_saving_first_says_what_it_will_do_then_does_it(served: Served) ->
             "/drafts/save", text=field(browser, "text"), revision=field(browser, "revision"), reason="try it"
         )
 
-    assert "Saving starts the release gate.new_checkout.1 along prod-release." in shown
+    assert "Saving starts the release gate.new_checkout.1 through prod-release." in shown
     assert "Is somebody watching?" in shown
     assert re.search(r'<th scope="row">dev</th><td><span class="state good">all</span>', shown)
     assert "rule everyone: everyone" in shown
@@ -79,12 +79,12 @@ async def test_an_operator_switches_off_past_the_pipeline(served: Served) -> Non
         await browser.post("/drafts/save", **off, way=field(browser, "way"), reason="incident 7")
 
     gate = await served.driver.feature("new_checkout")
-    assert 'name="way" value="at_once">Past the pipeline …<' in first
+    assert 'name="way" value="at_once">Bypass the pipeline …<' in first
     assert (
-        "live immediately, in every region that it affects, past the pipeline, which stays attached."
+        "live immediately, in every region that it affects, bypassing the pipeline, which stays attached."
         in second
     )
-    assert "Past the pipeline …" not in second
+    assert "Bypass the pipeline …" not in second
     assert gate.base
     assert not gate.base.is_enabled
     assert (gate.active_trigger, gate.release_pipeline_id) == (None, "prod-release")
@@ -101,7 +101,7 @@ async def test_an_editor_sees_why_it_may_not_go_past_the_pipeline(served: Served
         shown = browser.page
         refused = await browser.post("/drafts/save", **off, way="at_once")
 
-    assert "Past the pipeline: edna may not save feature here: this needs the role operator" in shown
+    assert "Bypass the pipeline: edna may not save feature here: this needs the role operator" in shown
     assert ">Save<" in shown
     assert refused.status_code == 403
 
