@@ -17,7 +17,7 @@ from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import NOTHING, RuleKey, RuleStore, RuleVersion, RuleWrite
 from sluiceway.pipelines import segments
 from sluiceway.pipelines.projection import checksum, project, used_attributes
-from sluiceway.pipelines.publish_checks import document_errors, feature_errors_now
+from sluiceway.pipelines.publish_checks import document_errors, publication_errors
 from sluiceway.pipelines.references import feature_references
 
 from . import metrics
@@ -138,7 +138,7 @@ class FanOut:
     def _check_references(self, event: FeatureEvent) -> None:
         """Raise `Rejected` if two concurrent changes refer to each other in a cycle."""
         if feature_references(event.feature) and (
-            errors := feature_errors_now(event.feature, self._features.references())
+            errors := publication_errors(event.feature, self._features.references())
         ):
             raise Rejected(f"the rules would harm the SDKs: {'; '.join(errors)}")
 

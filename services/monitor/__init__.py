@@ -2,7 +2,7 @@
 
 - `guardrail_runner` measures guardrails, `due_phases` waits for the end of a bake, and
   `guardrail_actions` sends the command that follows from a verdict
-- `clearance` answers schedulers: may this phase be left? It only reads, through `active_guardrails`
+- `clearance_responder` answers schedulers: may this phase be left? It only reads, through `active_guardrails`
 - `alertmanager` accepts alerts over HTTP and stores them in ALERTS, `alert_handler` answers them
 - `notifications` tells receivers what happened
 

@@ -29,7 +29,7 @@ from . import metrics
 from .active_guardrails import ActiveGuardrails
 from .alert_handler import AlertHandler
 from .alertmanager import AlertmanagerWebhook
-from .clearance import ClearanceResponder
+from .clearance_responder import ClearanceResponder
 from .collectors import ReleaseCollector
 from .due_phases import DuePhases
 from .guardrail_actions import GuardrailActions

@@ -24,7 +24,7 @@ from sluiceway.service import Service, background_task
 
 from . import metrics
 from .authentication import Authenticate, Authenticator, authentication_middleware
-from .clearance import ClearanceClient
+from .clearance_client import ClearanceClient
 from .command_handlers import CommandHandlers
 from .command_processor import CommandProcessor
 from .confirmations import Confirmations

@@ -60,11 +60,11 @@ class CommandProcessor:
             decision = self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
-                if isinstance(command, AdvancePhase) and await self._catalogue.has_news():
+                if isinstance(command, AdvancePhase) and await self._catalogue.has_changed():
                     continue
                 if reply := await self._append(decision, tail):
                     return reply
-            elif is_fresh and not (_depends_on_others(decision) and await self._features.has_news()):
+            elif is_fresh and not (_depends_on_others(decision) and await self._features.has_changed()):
                 return _reply(decision, tail)
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key} is being changed by too many writers at the same time")

@@ -15,7 +15,7 @@ from sluiceway.pipelines.freezes import is_freeze
 from sluiceway.timers import Timers
 
 from . import metrics
-from .clearance import ClearanceClient
+from .clearance_client import ClearanceClient
 from .command_processor import CommandProcessor
 
 log = logging.getLogger(__name__)

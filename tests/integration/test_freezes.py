@@ -71,7 +71,7 @@ class LateCatalogue(CatalogueView):
     async def catch_up(self) -> None:
         self._known = self.newest
 
-    async def has_news(self) -> bool:
+    async def has_changed(self) -> bool:
         known = self._known
         await self.catch_up()
         return self._known is not known

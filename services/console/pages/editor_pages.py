@@ -13,7 +13,7 @@ from sluiceway.pipelines.catalogue_decisions import PutDocument
 from ..dependencies import Backend
 from .document_text import InvalidDraft, document_text, feature_text, new_text
 from .drafts import Draft, SaveOption, parse_draft, preview_draft, save_command
-from .renderer import render
+from .renderer import plural, render
 from .session import CurrentUser, PostedForm, posted_reason, redirect_to
 
 router = APIRouter()
@@ -120,7 +120,7 @@ async def confirm_archive(
         request,
         "remove.html",
         title=f"Archive {kind}.{name}",
-        effect=f"It is removed from {len(regions)} regions immediately{names}.",
+        effect=f"It is removed from {plural(len(regions), 'region')} immediately{names}.",
         why_not=None if isinstance(decision, FeatureEvent) else decision.message,  # type: ignore[union-attr]
         verb="Archive",
         back=f"/features/{kind}/{name}",

@@ -39,7 +39,8 @@ def _time_left(until_ms: int | None) -> str:
     return "" if until_ms is None else format_duration(max(0, until_ms - now_ms()))
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun, for example `1 region` or `2 regions`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -50,7 +51,7 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters.update(clock=_clock, time_left=_time_left, duration=format_duration, plural=_plural)
+templates.filters.update(clock=_clock, time_left=_time_left, duration=format_duration, plural=plural)
 templates.globals.update(version=__version__, fingerprint=_fingerprint())
 
 

@@ -141,7 +141,7 @@ def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp) -> AsgiApp:
             case "/healthz":
                 await _answer(send, 200, {"status": "alive"})
             case "/readyz":
-                missing = await _missing(readiness)
+                missing = await _unready(readiness)
                 status = "waiting" if missing else "ready"
                 await _answer(send, 503 if missing else 200, {"status": status, "missing": missing})
             case _:
@@ -150,7 +150,7 @@ def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp) -> AsgiApp:
     return app
 
 
-async def _missing(readiness: ReadinessCheck) -> dict[str, str]:
+async def _unready(readiness: ReadinessCheck) -> dict[str, str]:
     try:
         async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
             return await readiness()

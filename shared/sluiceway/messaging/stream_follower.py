@@ -282,7 +282,7 @@ class StreamView:
         """Return once everything stored before this call is in the view; raise `Unavailable` otherwise."""
         await self.follower.catch_up(CATCH_UP_SECONDS)
 
-    async def has_news(self) -> bool:
+    async def has_changed(self) -> bool:
         """Catch up with the stream; return whether it held something that the view did not know."""
         known = self.follower.position
         await self.catch_up()

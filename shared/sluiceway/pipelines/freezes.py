@@ -37,7 +37,7 @@ def is_freeze(hold: str) -> bool:
 
 def describe_windows(freeze: Freeze) -> tuple[str, ...]:
     """Return each window of a freeze as text."""
-    return tuple(_spoken(freeze, window) for window in freeze.weekly or (None,))
+    return tuple(_window_text(freeze, window) for window in freeze.weekly or (None,))
 
 
 def open_window(freeze: Freeze, now_ms: int) -> str | None:
@@ -49,9 +49,9 @@ def open_window(freeze: Freeze, now_ms: int) -> str | None:
     now = datetime.fromtimestamp(now_ms / 1_000, freeze.zone)
     if freeze.single:
         start, end = freeze.single
-        return _spoken(freeze, None) if start.timestamp() <= now.timestamp() < end.timestamp() else None
+        return _window_text(freeze, None) if start.timestamp() <= now.timestamp() < end.timestamp() else None
     minute = now.weekday() * MINUTES_A_DAY + now.hour * 60 + now.minute
-    return next((_spoken(freeze, window) for window in freeze.weekly if _contains(window, minute)), None)
+    return next((_window_text(freeze, window) for window in freeze.weekly if _contains(window, minute)), None)
 
 
 def next_change_ms(freeze: Freeze, now_ms: int) -> int | None:
@@ -144,7 +144,7 @@ def _contains(window: WeeklyWindow, minute: int) -> bool:
     return start <= minute < end if start < end else minute >= start or minute < end
 
 
-def _spoken(freeze: Freeze, window: WeeklyWindow | None) -> str:
+def _window_text(freeze: Freeze, window: WeeklyWindow | None) -> str:
     """Return a weekly window, or the only one, as text."""
     if window:
         return f"{window.start} to {window.end} {freeze.time_zone}"

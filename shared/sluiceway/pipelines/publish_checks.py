@@ -26,7 +26,7 @@ def document_errors(document: RuleDocument) -> list[str]:
     return [*_spec_errors(document), *_override_errors(document), *_size_errors(document)]
 
 
-def feature_errors_now(feature: Feature, known: References) -> list[str]:
+def publication_errors(feature: Feature, known: References) -> list[str]:
     """Return why a feature must not be published, given the features that exist now."""
     own = feature_references(feature)
     error = reference_error(feature.key.spec_name, own, known) if own else None

@@ -9,7 +9,7 @@ import pytest
 from services.monitor import due_phases
 from services.monitor.active_guardrails import ActiveGuardrails
 from services.monitor.app import run_guardrails
-from services.monitor.clearance import ClearanceResponder
+from services.monitor.clearance_responder import ClearanceResponder
 from services.monitor.guardrail_actions import GuardrailActions
 from services.monitor.guardrail_runner import GuardrailRunner, QueryPrometheus
 from sluiceway.clock import now_ms

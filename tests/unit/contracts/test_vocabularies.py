@@ -12,7 +12,7 @@ import pytest
 from services.asyncapi import PUBLICATIONS
 from services.console.official.official_triggers import ACTIONS, official_trigger
 from services.console.pages.progress import release_progress
-from services.monitor.clearance import HOLD_DESCRIPTIONS
+from services.monitor.clearance_responder import HOLD_DESCRIPTIONS
 from services.monitor.notification_messages import notification_of_event
 from services.monitor.receivers import DEFAULT_EVENTS, KNOWN_EVENTS
 from sluiceway.contracts import subjects
