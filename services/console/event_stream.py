@@ -1,9 +1,9 @@
-"""Server-sent events of everything that happens. Each event is encoded once, for all listeners.
+"""Server-sent events of everything that happens. Each live event is encoded once for all listeners.
 
 - `feature`: an event of FEATURES; its id is the sequence there, from which a listener may resume
 - `catalogue`: a document was written or deleted
 - `region`: rules or reports of a region changed; batched
-- `verdict`: guardrails of a release were measured, or have a new verdict; batched
+- `verdict`: a guardrail of a release was measured, or has a new verdict; batched
 - `reset`: more has happened than can be replayed; fetch everything again
 """
 

@@ -28,7 +28,7 @@ from . import metrics
 
 log = logging.getLogger(__name__)
 
-#: How often a command is decided again because another writer came first.
+#: How often a command is decided before its sender has to send it again.
 ATTEMPTS_MAX = 20
 
 
@@ -67,7 +67,7 @@ class CommandProcessor:
             elif is_fresh and not (_depends_on_others(decision) and await self._features.has_changed()):
                 return _reply(decision, tail)
             tail, is_fresh = None, True
-        raise Unavailable(f"{command.key} is being changed by too many writers at the same time")
+        raise Unavailable(f"{command.key}, or what it depends on, keeps changing; send the command again")
 
     def _remembered(self, command: FeatureCommand) -> LogTail | None:
         """Return the state that was followed. It may be old: only an append proves that it is not."""

@@ -7,8 +7,8 @@ from pydantic import JsonValue
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.evaluation.compiled_conditions import ProcessContext, member_key
 from sluiceway.evaluation.compiler import compile_specs, unrecognized
-from sluiceway.evaluation.condition_tests import ProcessContext, member_key
 from sluiceway.evaluation.nested_gates import Evaluator
 from sluiceway.evaluation.outcomes import SpecSource
 from sluiceway.evaluation.registry import FeatureRegistry, LazyEvaluator

@@ -11,7 +11,7 @@ from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureDocument,
 from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from sluiceway.contracts.replies import Refusal
-from sluiceway.evaluation.condition_tests import ProcessContext
+from sluiceway.evaluation.compiled_conditions import ProcessContext
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
 

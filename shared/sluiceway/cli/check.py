@@ -11,7 +11,7 @@ from ..contracts.catalogue import Environment, Region
 from ..contracts.feature import DynamicConfig, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.pipeline import Pipeline
-from ..evaluation.condition_tests import ProcessContext
+from ..evaluation.compiled_conditions import ProcessContext
 from ..evaluation.rule_set import RuleSet
 from ..pipelines.segments import Extent
 from ..pipelines.simulation import simulate_coverage

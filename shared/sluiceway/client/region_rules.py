@@ -12,7 +12,7 @@ from ..contracts.applied_reports import AppliedChange
 from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import RuleDocument
 from ..errors import error_text
-from ..evaluation.condition_tests import ProcessContext
+from ..evaluation.compiled_conditions import ProcessContext
 from ..evaluation.results import Config, Evaluation
 from ..evaluation.rule_set import RuleSet
 from ..evaluation.users import AnyUser

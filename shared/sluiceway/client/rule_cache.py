@@ -26,7 +26,7 @@ class RuleCache:
         try:
             self._database = _open(path)
         except sqlite3.DatabaseError as error:
-            renamed = path.with_suffix(".unreadable")
+            renamed = path.with_name(f"{path.name}.unreadable")
             log.error("cannot read %s (%s); renaming it to %s", path, error, renamed.name)
             path.replace(renamed)
             self._database = _open(path)

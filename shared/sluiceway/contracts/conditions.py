@@ -1,7 +1,8 @@
 """A condition, as authors of features and of pipelines write it (Console API).
 
-`docs/conditions.md` has a line with an example for each type and operator; a test names the tables that a
-new one needs.
+An operator needs a function in `evaluation.operators.OPERATORS`, a check of its targets in
+`pipelines.condition_errors.TARGET_CHECKS`, and a line in `docs/conditions.md`;
+`tests/unit/contracts/test_conditions.py` names what a new one lacks.
 """
 
 from enum import StrEnum

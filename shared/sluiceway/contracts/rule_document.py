@@ -15,7 +15,7 @@ from .models import WireModel
 class ListOperator(StrEnum):
     """Operators on a list of ids. No author writes them: they come from the ids of a segment."""
 
-    #: the key of the value (`evaluation.condition_tests.member_key`) is in the list that the target names
+    #: the key of the value (`evaluation.compiled_conditions.member_key`) is in the list that the target names
     IN_SEGMENT_LIST = "in_segment_list"
     NOT_IN_SEGMENT_LIST = "not_in_segment_list"
 

@@ -2,7 +2,7 @@
 
 - `rule_set`: rules, feature, user → value; start here
 - `results`, `outcomes`: what is returned, and what is prepared for it when rules are compiled
-- `compiler`, `compiled_rules`, `condition_tests`: specs → rules → tests of a user
+- `compiler`, `compiled_rules`, `compiled_conditions`: specs → rules → tests of a user
 - `registry`, `nested_gates`: features that refer to others: each evaluated once, and not too deep
 - `operators`, `times`, `versions`, `patterns`, `regex_dialect`: one function per operator
 - `users`, `values`: where a value is found in a user, and what it is compared as

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..contracts.rule_document import SpecCondition, SpecRule
 from .bucketing import percentage_test
-from .condition_tests import (
+from .compiled_conditions import (
     ConditionTest,
     GroupTest,
     NestedGate,

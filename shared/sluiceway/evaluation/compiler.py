@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from ..contracts.identifiers import FeatureKind
 from ..contracts.rule_document import ConfigSpec, OverrideMapping, RuleDocument, SpecSet
+from .compiled_conditions import ProcessContext
 from .compiled_rules import CompiledRule, RuleCompiler, RuleEvaluator, RuleOutcomes, RuleProgress
-from .condition_tests import ProcessContext
 from .nested_gates import EvaluationRun, Evaluator, FindEvaluator, TooDeep
 from .outcomes import UNRECOGNIZED, EvaluationOutcome, OutcomeFactory, SpecSource
 from .registry import FeatureRegistry, LazyEvaluator

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..contracts.identifiers import FeatureKey, FeatureKind
 from ..contracts.rule_document import RuleDocument
+from .compiled_conditions import ProcessContext
 from .compiler import compile_document
-from .condition_tests import ProcessContext
 from .nested_gates import Evaluator
 from .outcomes import UNRECOGNIZED, EvaluationOutcome
 from .registry import FeatureRegistry, LazyEvaluator

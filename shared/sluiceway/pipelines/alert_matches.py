@@ -54,7 +54,7 @@ def match_alert(
 
 
 def _labels_match(labels: Mapping[str, str], feature: Feature, trigger: Trigger) -> bool:
-    """Return whether no label names another feature or pipeline."""
+    """Return whether the feature and the pipeline that the labels name, if they do, are these."""
     named = {label: labels[label] for label in (GATE, DYNAMIC_CONFIG) if label in labels}
     if named and named.get(feature.kind) != feature.name:
         return False

@@ -24,7 +24,7 @@ from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal
 from . import refusals
 from .decision import Catalogue, Unchanged
-from .permissions import missing_permission, missing_role
+from .permissions import denied_everywhere, missing_permission
 from .references import References, reference_error, references_of
 from .validation import pipeline_errors
 
@@ -58,7 +58,7 @@ def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> Ca
     Each step happens once: validate → authorise → decide.
     """
     refusal = (
-        missing_role(command)
+        denied_everywhere(command)
         or _invalid_document(command, catalogue)
         or missing_permission(command, None, catalogue)
     )

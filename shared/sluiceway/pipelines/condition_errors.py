@@ -29,7 +29,7 @@ REFUSED_OPERATORS = frozenset({ConditionOperator.ON})
 
 
 def condition_errors(condition: Condition) -> Iterator[str]:
-    """Yield everything that is wrong with a condition; each error says what to do."""
+    """Yield everything that is wrong with a condition."""
     yield from TYPE_CHECKS[condition.type](condition)
 
 
@@ -115,7 +115,7 @@ def _colliding(operator: ConditionOperator, target: list[JsonValue]) -> Iterator
     for text in map(element_text, target):
         other = seen.setdefault(text.lower(), text)
         if other != text:
-            yield f"`{operator}`: {other!r} and {text!r} differ only in case; official SDKs keep only one"
+            yield f"`{operator}`: {other!r} and {text!r} differ only in case; remove one (official SDKs do)"
 
 
 def _duplicates(operator: ConditionOperator, target: list[JsonValue]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """State, command, now → event or refusal. Everything hard about a release is decided here.
 
-Each step happens once: validate → authorise → decide → freeze. A sender who has the
-role nowhere is refused before the document is looked at.
+The steps, each once: validate → authorise → decide → freeze. A sender who is granted the role nowhere
+is refused before all of them.
 """
 
 from ..contracts.commands import (
@@ -19,7 +19,7 @@ from . import refusals, transitions
 from .decision import Catalogue, Decision, Unchanged
 from .feature_decisions import decide_archive, decide_save
 from .freezes import ActiveFreeze, active_freezes
-from .permissions import missing_permission, missing_role
+from .permissions import denied_everywhere, missing_permission
 from .trigger_decisions import decide_trigger, hold
 from .validation import feature_errors
 
@@ -33,7 +33,7 @@ def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogu
     if state and command.id in state.recent_commands:
         return Unchanged("this command was already applied")
     refusal = (
-        missing_role(command, state)
+        denied_everywhere(command, state)
         or _invalid_document(command, catalogue)
         or missing_permission(command, state, catalogue)
     )

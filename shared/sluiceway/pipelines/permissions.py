@@ -72,10 +72,10 @@ class RequiredRole:
         return self.pipelines is not None and self.pipelines <= set(grant.pipelines)
 
 
-def missing_role(command: Command, state: Feature | None = None) -> Refusal | None:
+def denied_everywhere(command: Command, state: Feature | None = None) -> Refusal | None:
     """Return a refusal if the sender of a document is not granted the role anywhere.
 
-    It costs nothing: the document has not been looked at. `missing_permission` needs a valid one.
+    It is cheap, and runs before the document is validated; `missing_permission` needs a valid one.
     """
     match command:
         case SaveFeature():

@@ -25,7 +25,7 @@ from ..contracts.rule_document import (
     SpecRule,
     SpecSet,
 )
-from ..evaluation.condition_tests import member_key
+from ..evaluation.compiled_conditions import member_key
 from .sdk_conditions import sdk_condition
 from .segments import Coverage, Extent, Location, coverage, remaining_conditions
 

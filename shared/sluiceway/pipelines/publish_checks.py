@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..contracts.conditions import ConditionOperator
 from ..contracts.feature import Feature
 from ..contracts.rule_document import RuleDocument, SpecCondition, SpecRule
-from ..evaluation.condition_tests import LIST_OPERATORS
+from ..evaluation.compiled_conditions import LIST_OPERATORS
 from .condition_errors import target_errors
 from .references import References, feature_references, reference_error
 

@@ -1,7 +1,8 @@
 """How a trigger moves: pure changes of its state.
 
-The functions with a `command` are the transitions of `actions.ACTIONS`; the others are their
-parts. Whether an action is allowed is decided before (`trigger_decisions`).
+The functions with a `command` are transitions of `actions.ACTIONS`, as are `approvals.approve` and
+`rollbacks.roll_back`; the others are their parts. Whether an action is allowed is decided before
+(`trigger_decisions`).
 """
 
 from typing import NamedTuple

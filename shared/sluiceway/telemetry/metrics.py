@@ -11,7 +11,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 DEAD_LETTERS = Counter(
     "sluiceway_dead_letters_total",
-    "Messages that were rejected and stored as dead letters, by service and reason.",
+    "Messages that were rejected, by service and code.",
     ("service", "reason"),
 )
 RECONNECTS = Counter("sluiceway_broker_reconnects_total", "Reconnects to the broker.")

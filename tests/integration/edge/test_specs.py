@@ -15,7 +15,7 @@ from services.edge.settings import Settings
 from sluiceway import sdk_keys
 from sluiceway.cli.current_state import read_reports
 from sluiceway.contracts.commands import RevokeKey, SaveFeature
-from sluiceway.evaluation.condition_tests import member_key
+from sluiceway.evaluation.compiled_conditions import member_key
 from sluiceway.http.server import health_server
 from tests.integration.edge.conftest import Served
 from tests.support.brokers import Broker

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sluiceway.contracts.feature import Segment
-from sluiceway.evaluation.condition_tests import ProcessContext, member_key
+from sluiceway.evaluation.compiled_conditions import ProcessContext, member_key
 from sluiceway.evaluation.rule_set import RuleSet
 from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Location
