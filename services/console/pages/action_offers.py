@@ -35,6 +35,7 @@ class PageAction(NamedTuple):
         user: Identity,
         options: Mapping[str, str],
         *,
+        command_id: str | None = None,
         phase_id: str | None = None,
         reason: str | None = None,
         override_freeze: bool = False,
@@ -44,6 +45,8 @@ class PageAction(NamedTuple):
         `ValidationError` if an option is invalid.
         """
         fields: dict[str, Any] = {"actor": user.name, "trigger": trigger.id, "reason": reason, **options}
+        if command_id:
+            fields["id"] = command_id
         if self.spec.acts_on_phase:
             fields["phase_id"] = phase_id or trigger.current_run.phase.id
         if self.spec.may_start_phase:

@@ -67,6 +67,7 @@ async def confirm(
         feature=feature,
         trigger=trigger,
         action=action,
+        command_id=command.id,
         phase=command.phase_id if isinstance(command, PhaseCommand) else None,
         impact=impact_of(feature, decision, regions) if isinstance(decision, FeatureEvent) else None,
         count=len(regions),
@@ -78,13 +79,14 @@ async def confirm(
 
 @router.post("/triggers/{id_}/{name}")
 async def act(id_: TriggerId, name: str, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
-    """Take an action, for the phase that the user saw."""
+    """Take an action, for the phase that the user saw; a form that is sent twice acts once."""
     action = _action(name)
     _, trigger = _newest_release(backend, id_)
     command = action.command(
         trigger,
         user,
         {option.name: str(form[option.name]) for option in action.spec.options if option.name in form},
+        command_id=str(form.get("command") or "") or None,
         phase_id=str(form.get("phase") or "") or None,
         reason=posted_reason(form),
         override_freeze=form.get("override") == "yes",

@@ -121,6 +121,20 @@ async def test_a_paused_release_says_how_much_of_the_bake_is_left(served: Served
     assert "Phase dev bakes for 59m" in browser.page
 
 
+async def test_a_form_that_is_sent_twice_acts_once(served: Served) -> None:
+    await release(served)
+
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get(f"/triggers/{TRIGGER}/pause")
+        command = re.search(r'name="command" value="(\w+)"', browser.page)
+        assert command
+        first = await browser.post(f"/triggers/{TRIGGER}/pause", phase="dev", command=command[1])
+        again = await browser.post(f"/triggers/{TRIGGER}/pause", phase="dev", command=command[1])
+
+    assert first.status_code == again.status_code == 200
+    assert [action.type for action in (await served.driver.trigger(TRIGGER)).actions] == ["STARTED", "PAUSED"]
+
+
 async def test_a_freeze_is_shown_and_can_be_overridden_with_a_reason(served: Served) -> None:
     await release(served, phase("dev", bake_ms=HOUR), phase("staging", bake_ms=HOUR))
     freeze = {"name": "night", "from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
