@@ -10,6 +10,7 @@ from sluiceway.contracts.commands import (
     AbortTrigger,
     AdvancePhase,
     ApprovePhase,
+    ExtendBake,
     PauseTrigger,
     PhaseCommand,
     RollBackTrigger,
@@ -39,6 +40,8 @@ class Release:
     released: set[int] = field(default_factory=set)
     current: int = 0
     status: str = ""
+    #: By how much the bake of the current phase was extended.
+    extended_ms: int = 0
     #: Baked so far, and since when it bakes (None: it does not).
     baked_ms: int = 0
     since_ms: int | None = None
@@ -53,7 +56,7 @@ class Release:
         return str(self.phases[self.current]["name"])
 
     def enter(self, index: int, now: int) -> None:
-        self.baked_ms, self.since_ms, self.approvers = 0, None, set()
+        self.extended_ms, self.baked_ms, self.since_ms, self.approvers = 0, 0, None, set()
         if index == len(self.phases):
             self.status = "COMPLETED"
         elif self.phases[index]["requiredReview"]:
@@ -80,7 +83,12 @@ class Release:
     def left_ms(self, now: int) -> int:
         """How much of the bake is left; negative where it is over."""
         baking = now - self.since_ms if self.since_ms is not None else 0
-        return int(self.phases[self.current]["timeIntervalMs"]) - self.baked_ms - baking
+        return self.bake_ms - self.baked_ms - baking
+
+    @property
+    def bake_ms(self) -> int:
+        """How long the current phase bakes altogether."""
+        return int(self.phases[self.current]["timeIntervalMs"]) + self.extended_ms
 
     def allows(self, command: TriggerCommand, now: int) -> bool:
         """Say whether a command may change anything now."""
@@ -95,6 +103,8 @@ class Release:
                 return self.status == "IN_PROGRESS"
             case UnpauseTrigger():
                 return self.status == "PAUSED"
+            case ExtendBake():
+                return self.status in ("IN_PROGRESS", "PAUSED")
             case AdvancePhase():
                 return self.status == "IN_PROGRESS" and self.left_ms(now) <= 0
         return True
@@ -107,11 +117,12 @@ class Release:
                     self.bake(now)
             case PauseTrigger():
                 # A bake that was over already keeps nothing: it is due as soon as it runs on.
-                interval = int(self.phases[self.current]["timeIntervalMs"])
-                self.baked_ms = interval - max(0, self.left_ms(now))
+                self.baked_ms = self.bake_ms - max(0, self.left_ms(now))
                 self.since_ms, self.status = None, "PAUSED"
             case UnpauseTrigger():
                 self.since_ms, self.status = now, "IN_PROGRESS"
+            case ExtendBake(by_ms=by_ms):  # a bake that is over already goes on from now
+                self.extended_ms += by_ms - min(0, self.left_ms(now))
             case SkipPhase() | AdvancePhase(holds=()):
                 self.enter(self.current + 1, now)
             case AbortTrigger():

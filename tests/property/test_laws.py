@@ -14,6 +14,7 @@ from sluiceway.contracts.commands import (
     AdvancePhase,
     ApprovePhase,
     ArchiveFeature,
+    ExtendBake,
     FeatureCommand,
     PauseTrigger,
     PhaseCommand,
@@ -50,6 +51,7 @@ USERS: tuple[dict[str, Any], ...] = (
 #: Those that end a trigger come less often, so that the others get somewhere.
 ACTIONS: tuple[type[TriggerCommand], ...] = (
     *(ApprovePhase, PauseTrigger, UnpauseTrigger, SkipPhase) * 4,
+    ExtendBake,
     AbortTrigger,
     RollBackTrigger,
     RollOutTrigger,
@@ -61,6 +63,7 @@ WORDS: dict[type[TriggerCommand], tuple[str, str]] = {
     PauseTrigger: ("trigger_paused", "PAUSED"),
     UnpauseTrigger: ("trigger_unpaused", "UNPAUSED"),
     SkipPhase: ("phase_skipped", "SKIPPED"),
+    ExtendBake: ("bake_extended", "EXTENDED"),
     AbortTrigger: ("trigger_aborted", "ABORTED"),
     RollBackTrigger: ("trigger_rolled_back", "ROLLED_BACK"),
     RollOutTrigger: ("trigger_rolled_out", "FULL_ROLL_OUT"),

@@ -4,15 +4,16 @@ import hashlib
 from typing import Annotated, Any, ClassVar
 from uuid import uuid4
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, model_validator
 
 from .catalogue import Environment, Region, SdkKey
+from .durations import convert_durations
 from .feature import FeatureDocument
 from .freeze import Freeze
 from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId, feature_of
 from .identity import Actor, ApiKey, Identity
 from .models import AuthoredModel
-from .pipeline import Pipeline
+from .pipeline import INTERVAL_MAX_MS, Pipeline
 
 #: Bytes of a command; a larger one is refused.
 COMMAND_MAX_BYTES = 256 * 1024
@@ -128,6 +129,29 @@ class SkipPhase(PhaseCommand, StartingCommand):
     verb = "skip"
 
 
+class ExtendBake(PhaseCommand):
+    """Let the phase bake for longer; what is released stays released.
+
+    JSON may say `by: 30m` instead of `byMs`.
+    """
+
+    verb = "extend"
+    by_ms: Annotated[
+        int,
+        Field(
+            strict=True,
+            gt=0,
+            le=INTERVAL_MAX_MS,
+            description="How long to bake in addition to what is left, for example 30m.",
+        ),
+    ] = 30 * 60_000
+
+    @model_validator(mode="before")
+    @classmethod
+    def _convert_durations(cls, data: Any) -> Any:
+        return convert_durations(data, "by")
+
+
 class AbortTrigger(TriggerCommand):
     """Take the candidate back everywhere, and end the trigger."""
 
@@ -237,6 +261,7 @@ PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     PauseTrigger,
     UnpauseTrigger,
     SkipPhase,
+    ExtendBake,
     AbortTrigger,
     RollOutTrigger,
     RollBackTrigger,

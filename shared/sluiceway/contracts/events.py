@@ -22,6 +22,8 @@ class EventType(StrEnum):
     #: one approval of several; the phase waits for the others
     APPROVAL_GIVEN = "approval_given"
     PHASE_SKIPPED = "phase_skipped"
+    #: the current phase bakes for longer
+    BAKE_EXTENDED = "bake_extended"
     #: a bake is over, but the trigger may not leave the phase yet
     PHASE_HELD = "phase_held"
     TRIGGER_PAUSED = "trigger_paused"

@@ -162,6 +162,8 @@ class ActionType(StrEnum):
     PAUSED = "PAUSED"
     UNPAUSED = "UNPAUSED"
     SKIPPED = "SKIPPED"
+    #: the current phase bakes for longer
+    EXTENDED = "EXTENDED"
     #: the bake of the phase is over, but something holds the trigger in it
     HELD = "HELD"
     FULL_ROLL_OUT = "FULL_ROLL_OUT"

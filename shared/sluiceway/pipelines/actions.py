@@ -16,6 +16,7 @@ from ..contracts.commands import (
     AbortTrigger,
     AdvancePhase,
     ApprovePhase,
+    ExtendBake,
     GuardrailCommand,
     PauseTrigger,
     PhaseCommand,
@@ -159,6 +160,15 @@ _ROWS = (
         role=Role.OPERATOR,
         scope=ActionScope.CURRENT_AND_NEXT_PHASE,
         transition=transitions.skip,
+    ),
+    ActionSpec(
+        command=ExtendBake,
+        event=EventType.BAKE_EXTENDED,
+        action=ActionType.EXTENDED,
+        statuses=IN_PROGRESS | PAUSED,
+        role=Role.OPERATOR,
+        scope=ActionScope.CURRENT_PHASE,
+        transition=transitions.extend,
     ),
     ActionSpec(
         command=AbortTrigger,

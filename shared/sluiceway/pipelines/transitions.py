@@ -7,7 +7,7 @@ The functions with a `command` are transitions of `actions.ACTIONS`, as are `app
 
 from typing import NamedTuple
 
-from ..contracts.commands import TriggerCommand
+from ..contracts.commands import ExtendBake, TriggerCommand
 from ..contracts.events import EventType
 from ..contracts.feature import ACTIONS_MAX, Action, ActionType, Approval, PhaseRun, Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, trigger_id
@@ -46,6 +46,18 @@ def unpause(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger:
 def skip(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger:
     """Return the trigger at its next phase; one that waited for review was never released."""
     return left(trigger, now_ms)
+
+
+def extend(trigger: Trigger, command: ExtendBake, now_ms: int) -> Trigger | None:
+    """Return the trigger with more left of its bake; None if its phase has not started.
+
+    A phase that is due already, but held, bakes on from now.
+    """
+    if trigger.due_ms is not None:
+        return trigger.model_copy(update={"due_ms": max(trigger.due_ms, now_ms) + command.by_ms, "held": ()})
+    if trigger.remaining_ms is not None:
+        return trigger.model_copy(update={"remaining_ms": trigger.remaining_ms + command.by_ms})
+    return None
 
 
 def abort(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger:

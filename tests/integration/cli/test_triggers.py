@@ -17,9 +17,12 @@ async def released(cli: Cli) -> Cli:
     return cli
 
 
-async def test_a_release_is_paused_resumed_skipped_approved_and_rolled_out(released: Cli) -> None:
+async def test_a_release_is_paused_resumed_extended_skipped_approved_and_rolled_out(released: Cli) -> None:
     paused = await released.succeeds("trigger", "pause", TRIGGER)
     unpaused = await released.succeeds("trigger", "unpause", TRIGGER)
+    extended = await released.succeeds("trigger", "extend", TRIGGER, "--by", "2h")
+    by_default = await released.succeeds("trigger", "extend", TRIGGER)
+    invalid = await released.refused("trigger", "extend", TRIGGER, "--by", "long")
     skipped = await released.succeeds("trigger", "skip", TRIGGER, "--phase", "dev")
     approved = await released.succeeds("trigger", "approve", TRIGGER, "--reason", "[/b] looks :smile: good")
     rolled_out = await released.succeeds("trigger", "rollout", TRIGGER, "--json")
@@ -28,6 +31,9 @@ async def test_a_release_is_paused_resumed_skipped_approved_and_rolled_out(relea
 
     assert paused.out == f"{TRIGGER} PAUSED, phase dev\n"
     assert unpaused.out.startswith(f"{TRIGGER} IN_PROGRESS, phase dev, next in 59m")
+    assert extended.out.startswith(f"{TRIGGER} IN_PROGRESS, phase dev, next in 2h59m")
+    assert by_default.out.startswith(f"{TRIGGER} IN_PROGRESS, phase dev, next in 3h29m")
+    assert "invalid duration 'long': write for example 30m" in invalid.line
     assert skipped.out == f"{TRIGGER} WAITING_FOR_REVIEW, phase prod, waits for review\n"
     assert approved.out.startswith(f"{TRIGGER} IN_PROGRESS, phase prod")
     assert rolled_out.json["status"] == "COMPLETED"
@@ -35,6 +41,8 @@ async def test_a_release_is_paused_resumed_skipped_approved_and_rolled_out(relea
         ("trigger_started", "dev", "ada", "a new page"),
         ("trigger_paused", "dev", "ada", None),
         ("trigger_unpaused", "dev", "ada", None),
+        ("bake_extended", "dev", "ada", None),
+        ("bake_extended", "dev", "ada", None),
         ("phase_skipped", "dev", "ada", None),
         ("phase_approved", "prod", "ada", "[/b] looks :smile: good"),
         ("trigger_rolled_out", "prod", "ada", None),
@@ -84,6 +92,6 @@ async def test_an_action_for_another_phase_or_an_ended_trigger_is_refused(releas
     unknown = await released.refused("trigger", "pause", "gate.checkout.7")
 
     assert stale.json["error"]["code"] == "stale_phase"
-    assert "possible now: pause, skip, abort, roll_out" in impossible.line
+    assert "possible now: pause, skip, extend, abort, roll_out" in impossible.line
     assert ended.json["error"]["code"] == "trigger_ended"
     assert unknown.line == "trigger gate.checkout.7 does not exist"

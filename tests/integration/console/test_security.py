@@ -38,6 +38,7 @@ CHANGING: dict[tuple[str, str], tuple[frozenset[Role], Any]] = {
     ("PUT", f"{TRIGGERS}/pause"): (OPERATE, {"phaseID": "dev"}),
     ("PUT", f"{TRIGGERS}/unpause"): (OPERATE, {"phaseID": "dev"}),
     ("PUT", f"{TRIGGERS}/skip"): (OPERATE, {"phaseID": "dev"}),
+    ("PUT", f"{TRIGGERS}/extend"): (OPERATE, {"phaseID": "dev", "by": "30m"}),
     ("PUT", f"{TRIGGERS}/abort"): (OPERATE, None),
     ("PUT", f"{TRIGGERS}/rollout"): (OPERATE, None),
     ("POST", "/console/v1/gates"): (EDIT, {"name": "new"}),

@@ -39,7 +39,7 @@ STREAMS = {str(config.name): config for config in streams(replicas=1)}
 #: Subjects that are asked on, and stored nowhere.
 REQUESTS = {subjects.COMMANDS, subjects.CLEARANCE}
 #: What the official API has no word for.
-UNOFFICIAL_ACTIONS = {ActionType.ADVANCED, ActionType.HELD}
+UNOFFICIAL_ACTIONS = {ActionType.ADVANCED, ActionType.HELD, ActionType.EXTENDED}
 
 
 @pytest.mark.parametrize("status", TriggerStatus)

@@ -186,7 +186,7 @@ def test_a_stale_click_is_refused_with_what_is_possible() -> None:
 
     assert refusal.code is RefusalCode.STALE_PHASE
     assert "'prod'" in refusal.message
-    assert refusal.possible == ("pause", "skip", "abort", "roll_out")
+    assert refusal.possible == ("pause", "skip", "extend", "abort", "roll_out")
 
 
 def test_what_the_status_does_not_allow_is_refused() -> None:

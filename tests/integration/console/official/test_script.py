@@ -41,6 +41,8 @@ async def test_a_release_from_creation_to_everyone(script: Script, served: Serve
 
     paused = await script.ok("PUT", f"{at}/pause", {"phaseID": "dev"})
     running = await script.ok("PUT", f"{at}/unpause", {"phaseID": "dev"})
+    extended = await script.ok("PUT", f"{at}/extend", {"phaseID": "dev", "by": "1h30m"})
+    nothing = await script.refused("PUT", f"{at}/extend", {"phaseID": "dev", "by": "0s"}, status=400)
     waiting = await script.ok("PUT", f"{at}/skip", {"phaseID": "dev"})
     stale = await script.refused("PUT", f"{at}/approve", {"phaseID": "dev"}, status=409)
     approved = await script.ok("PUT", f"{at}/approve", {"phaseID": "staging"})
@@ -48,6 +50,8 @@ async def test_a_release_from_creation_to_everyone(script: Script, served: Serve
 
     assert (paused["status"], paused["currentPhaseEndTime"]) == ("PAUSED", None)
     assert running["currentPhaseEndTime"] > trigger["createdTime"]
+    assert extended["currentPhaseEndTime"] == running["currentPhaseEndTime"] + 90 * 60_000
+    assert "greater than 0" in nothing
     assert waiting["status"] == "WAITING_FOR_REVIEW"
     assert "check the release, then try again" in stale
     assert approved["currentPhase"] == "staging"

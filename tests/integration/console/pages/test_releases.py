@@ -135,6 +135,23 @@ async def test_a_form_that_is_sent_twice_acts_once(served: Served) -> None:
     assert [action.type for action in (await served.driver.trigger(TRIGGER)).actions] == ["STARTED", "PAUSED"]
 
 
+async def test_a_bake_is_extended_by_what_the_form_says(served: Served) -> None:
+    await release(served)
+    due_ms = (await served.driver.trigger(TRIGGER)).due_ms
+    assert due_ms
+
+    async with browsing(served.console.url, served.console.key) as browser:
+        await browser.get(f"/triggers/{TRIGGER}/extend")
+        shown = browser.page
+        refused = await browser.post(f"/triggers/{TRIGGER}/extend", phase="dev", by="soon")
+        await browser.post(f"/triggers/{TRIGGER}/extend", phase="dev", by="1h30m", reason="low traffic")
+
+    assert 'name="by" value="30m"' in shown
+    assert refused.status_code == 400
+    assert (await served.driver.trigger(TRIGGER)).due_ms == due_ms + 90 * 60_000
+    assert "low traffic" in browser.page
+
+
 async def test_a_freeze_is_shown_and_can_be_overridden_with_a_reason(served: Served) -> None:
     await release(served, phase("dev", bake_ms=HOUR), phase("staging", bake_ms=HOUR))
     freeze = {"name": "night", "from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
