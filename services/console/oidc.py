@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
-import yaml
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.starlette_client import OAuth, StarletteOAuth2App
 from fastapi import HTTPException, Request
@@ -25,6 +24,7 @@ from starlette.responses import Response
 from sluiceway.contracts.identity import CONSOLE, RESERVED_NAMES, Grant, Identity
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Misconfigured
+from sluiceway.yaml_documents import InvalidYaml, load_yaml
 
 from .settings import Settings
 
@@ -155,10 +155,10 @@ def identity_provider(settings: Settings) -> IdentityProvider | None:
 
 def _read_roles(file: Path) -> dict[str, tuple[Grant, ...]]:
     try:
-        return _GRANTS.validate_python(yaml.safe_load(file.read_text("utf-8")) or {})
+        return _GRANTS.validate_python(load_yaml(file.read_text("utf-8")) or {})
     except ValidationError as error:
         raise Misconfigured(
             f"{file}: {describe_errors(error)}; expected group: [{{role: viewer}}]"
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, InvalidYaml) as error:
         raise Misconfigured(f"SLUICEWAY_OIDC_ROLES: {file} cannot be read: {error}") from error

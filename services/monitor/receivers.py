@@ -8,7 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, ValidationError, model_validator
 
 from sluiceway.contracts.events import EventType
@@ -16,6 +15,7 @@ from sluiceway.contracts.identifiers import Name
 from sluiceway.contracts.models import AuthoredModel
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Misconfigured
+from sluiceway.yaml_documents import InvalidYaml, load_yaml
 
 #: The name of a changed verdict, in a list that otherwise holds types of events.
 VERDICT = "guardrail_verdict"
@@ -70,11 +70,11 @@ class Receiver(AuthoredModel):
 def read_receivers(path: Path) -> tuple[Receiver, ...]:
     """Return the receivers of a file, with their secrets; `Misconfigured` if the file is invalid."""
     try:
-        documents = _LIST.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        documents = _LIST.validate_python(load_yaml(path.read_text(encoding="utf-8")))
         receivers = tuple(_with_secret(receiver) for receiver in documents)
     except ValidationError as error:
         raise Misconfigured(f"invalid SLUICEWAY_RECEIVERS file {path}: {describe_errors(error)}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, InvalidYaml) as error:
         cause = " ".join(str(error).split())
         raise Misconfigured(f"cannot read SLUICEWAY_RECEIVERS file {path}: {cause}") from error
     names = Counter(receiver.name for receiver in receivers)

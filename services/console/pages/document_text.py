@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sluiceway.contracts.durations import format_duration, parse_duration
@@ -12,6 +11,7 @@ from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.pipelines.feature_documents import authored_document
+from sluiceway.yaml_documents import InvalidYaml, dump_yaml, load_yaml
 
 Document = FeatureGate | DynamicConfig | Segment | Pipeline
 MODELS: Mapping[str, type[Document]] = {
@@ -47,24 +47,11 @@ def parse_document(text: str) -> Document:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the content of YAML; `InvalidDraft` if it is invalid, or has aliases, which can grow huge."""
+    """Return the content of a YAML document; `InvalidDraft` if it is invalid."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise InvalidDraft("YAML aliases (*name) are not supported: repeat the content instead")
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InvalidDraft(f"invalid YAML: {' '.join(str(error).split())}") from error
-
-
-def dump_yaml(value: Any) -> str:
-    """Return YAML that is read back as exactly this value, as readable as possible.
-
-    PyYAML writes some Unicode line breaks unescaped, and reads them back as spaces.
-    """
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
-    if yaml.safe_load(text) == value:
-        return text
-    return yaml.safe_dump(value, sort_keys=False, width=100)
+        return load_yaml(text)
+    except InvalidYaml as error:
+        raise InvalidDraft(f"invalid YAML: {error}") from error
 
 
 def feature_text(feature: Feature) -> str:

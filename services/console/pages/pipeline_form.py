@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from sluiceway.contracts.identifiers import Name
 from sluiceway.contracts.pipeline import PHASES_MAX, Pipeline
+from sluiceway.yaml_documents import dump_yaml
 
 from ..dependencies import Backend
-from .document_text import InvalidDraft, document_text, dump_yaml, parse_yaml
+from .document_text import InvalidDraft, document_text, parse_yaml
 from .drafts import parse_draft, preview_draft
 from .renderer import render
 from .session import CurrentUser, PostedForm

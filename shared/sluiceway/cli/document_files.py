@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..contracts.catalogue import Environment, Region
@@ -13,6 +12,7 @@ from ..contracts.feature import DynamicConfig, FeatureGate, Segment
 from ..contracts.freeze import Freeze
 from ..contracts.pipeline import Pipeline
 from ..contracts.validation_errors import describe_errors
+from ..yaml_documents import InvalidYaml, load_yaml_documents
 from .session import CommandFailed
 
 Document = Environment | Region | Pipeline | Freeze | Segment | FeatureGate | DynamicConfig
@@ -86,11 +86,11 @@ def _files(path: Path) -> list[Path]:
 
 def _parse(name: str, text: str) -> Iterator[Source]:
     try:
-        for number, document in enumerate(yaml.safe_load_all(text), start=1):
+        for number, document in enumerate(load_yaml_documents(text), start=1):
             if document is not None:
                 yield Source(document, f"{name}, document {number}")
-    except yaml.YAMLError as error:
-        raise CommandFailed(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+    except InvalidYaml as error:
+        raise CommandFailed(f"{name} is not valid YAML: {error}") from error
 
 
 def _model(source: Source) -> Document:

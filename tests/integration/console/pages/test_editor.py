@@ -142,7 +142,7 @@ async def test_a_text_is_checked_while_it_is_written(served: Served) -> None:
         assert "unknown kind &#39;Cat&#39;: use one of FeatureGate" in await check("kind: Cat")
         assert "colour: Extra inputs" in await check(f"{GATE}colour: red")
         assert "unknown pipeline &#39;x&#39;" in await check(GATE.replace("prod-release", "x"))
-        assert "YAML aliases (*name) are not supported" in await check("kind: &a FeatureGate\nname: *a")
+        assert "an alias refers to what contains it" in await check("kind: &a [*a]\nname: x")
 
 
 async def test_an_invalid_text_is_shown_again_for_correction(served: Served) -> None:

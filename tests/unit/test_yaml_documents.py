@@ -1,0 +1,93 @@
+"""YAML is read as its author means it, or refused with the line and what to do."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluiceway.yaml_documents import DEPTH_MAX, InvalidYaml, dump_yaml, load_yaml, load_yaml_documents
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[DK, SE, NO, FI]", ["DK", "SE", "NO", "FI"]),
+        ("[yes, off, on, n, y]", ["yes", "off", "on", "n", "y"]),
+        ("[09:00, 20:30, 12:30:45]", ["09:00", "20:30", "12:30:45"]),
+        ("[1_000, 2026-12-20, 0b1]", ["1_000", "2026-12-20", "0b1"]),
+        ("[true, False, null, ~, ]", [True, False, None, None]),
+        ("[10, -3, 0, 0.5, 10.0, 1.1]", [10, -3, 0, 0.5, 10.0, 1.1]),
+        ('["01067", \'1.10\', "5e10", "NO"]', ["01067", "1.10", "5e10", "NO"]),
+        ('{"title": "sale \\ud83d\\ude00"}', {"title": "sale 😀"}),
+        ("", None),
+        ("base: &b {a: 1}\nmore: {<<: *b, c: 2}", {"base": {"a": 1}, "more": {"a": 1, "c": 2}}),
+    ],
+)
+def test_a_value_is_what_its_author_means(text: str, value: object) -> None:
+    assert load_yaml(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("zip: 01067", "line 1: 01067 would be read as 1067; quote it if it is text: '01067'"),
+        ("version: 1.10", "line 1: 1.10 would be read as 1.1; quote it if it is text: '1.10'"),
+        ("a: 1\nbuild: 5e10", "line 2: 5e10 would be read as 50000000000.0; quote it if it is text: '5e10'"),
+        ("mask: 0x1F", "line 1: 0x1F is a number; write 31, or quote it: '0x1F'"),
+        ("limit: .inf", "line 1: .inf does not exist in JSON"),
+        ("a: 1\nb: 2\na: 3", "line 3: duplicate key 'a' (first at line 1)"),
+        ("rules:\n- {p: 5, q: 1, p: 100}", "line 2: duplicate key 'p' (first at line 2)"),
+        ("1: one", "line 1: the key 1 is not text; quote it"),
+        ('{"title": "\\ud83d"}', "line 1: half of a surrogate pair"),
+        ("a: !!timestamp 2026-01-01", "line 1: unknown tag"),
+        ("a: [1, 2", "line "),
+        ("&a [*a]", "line 1: an alias refers to what contains it"),
+        ("--- 1\n--- 2", "2 documents; one is expected"),
+    ],
+)
+def test_what_could_be_misread_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(InvalidYaml) as error:
+        load_yaml(text)
+
+    assert str(error.value).startswith(problem)
+
+
+def test_documents_are_given_one_by_one() -> None:
+    documents = load_yaml_documents("a: 1\n---\nb: 2\nb: 3\n")
+
+    assert next(documents) == {"a": 1}
+    with pytest.raises(InvalidYaml, match="line 4: duplicate key 'b'"):
+        next(documents)
+
+
+@pytest.mark.parametrize("escape", ["", '"\\ud83d\\ude00", '])
+def test_deep_nesting_is_refused(escape: str) -> None:
+    deep = "[" * DEPTH_MAX + "]" * DEPTH_MAX
+
+    assert load_yaml(deep)
+    with pytest.raises(InvalidYaml, match="levels deep"):
+        load_yaml(f"[{escape}{deep}]")
+
+
+def test_aliases_that_multiply_are_refused() -> None:
+    levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 10)]
+
+    with pytest.raises(InvalidYaml, match="more than 200000 values"):
+        load_yaml("\n".join(["l0: &l0 [x]", *levels]))
+
+
+@pytest.mark.parametrize("text", ["NO", "01067", "20:30", "1e3", "0o17", "1.10", "~", "on", "<<", "=", "."])
+def test_a_text_that_looks_like_something_else_is_written_in_quotes(text: str) -> None:
+    assert load_yaml(dump_yaml({text: [text]})) == {text: [text]}
+    assert yaml.safe_load(dump_yaml({text: [text]})) == {text: [text]}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
+def test_a_number_is_read_back_as_it_was_written(number: float) -> None:
+    assert load_yaml(dump_yaml([number])) == [number]
+
+
+def test_a_value_that_occurs_twice_is_written_twice() -> None:
+    same = ["a"]
+
+    assert dump_yaml([same, same]) == "- - a\n- - a\n"
