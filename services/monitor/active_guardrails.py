@@ -1,4 +1,4 @@
-"""The guardrails of all releases that are out: their queries, and their newest rounds. Reads only."""
+"""The guardrails of active and observed releases, with their queries and newest rounds. Read-only."""
 
 import logging
 
@@ -39,7 +39,7 @@ class ActiveGuardrails:
             self._queries.clear()
 
     def of_feature(self, key: FeatureKey) -> tuple[ActiveGuardrail, ...]:
-        """Return the guardrails of a feature's release; empty if none is out or observed."""
+        """Return the guardrails of a feature's release; empty if none is active or observed."""
         entry, now_ms = self._features.get(key), self._clock()
         if entry is None or not (entry.is_active or entry.observed_until_ms > now_ms):
             self._of_feature.pop(key, None)
@@ -56,7 +56,7 @@ class ActiveGuardrails:
         )
 
     def find(self, key: GuardrailKey, since_ms: int) -> ActiveGuardrail | None:
-        """Return a guardrail whose measurements count from `since_ms`; None if it is no longer active."""
+        """Return the guardrail whose measurements count from `since_ms`; None if it has ended."""
         return next(
             (a for a in self.of_trigger(key.trigger) if a.key == key and a.since_ms == since_ms), None
         )
@@ -87,7 +87,7 @@ class ActiveGuardrails:
         return newest is not None and is_due(newest.trigger, self._clock())
 
     def forget(self, key: GuardrailKey) -> None:
-        """Drop what is cached for a guardrail that is no longer active."""
+        """Drop the cached queries of a guardrail that has ended."""
         self._queries.pop(key, None)
         self.forget_if_over(key.trigger)
 

@@ -92,7 +92,7 @@ class GuardrailRunner:
             self._schedule(active)
 
     def schedule_all(self) -> None:
-        """Schedule the guardrails of every release that is out; forget the rounds of those that are over."""
+        """Schedule the guardrails of every active release; forget the rounds of ended ones."""
         for trigger in self._measurements.triggers():
             self._guardrails.forget_if_over(trigger)
         for entry in self._features:

@@ -194,7 +194,7 @@ async def test_the_command_line_acts_with_a_keys_credentials(secured: Secured) -
     assert "the broker does not allow these credentials to do this (publish to" in everybodys.line
 
 
-async def test_a_group_counts_only_where_it_is_vouched_for(secured: Secured) -> None:
+async def test_a_group_counts_only_if_it_is_vouched_for(secured: Secured) -> None:
     admin = await secured.admin()
     reviewed = phase("dev", bake_ms=HOUR, review=True, approvals={"count": 1, "groups": ["sre"]})
     await admin.accepted(SavePipeline, pipeline=pipeline(reviewed))
@@ -210,7 +210,7 @@ async def test_a_group_counts_only_where_it_is_vouched_for(secured: Secured) -> 
     assert (await person.trigger(TRIGGER)).phases[0].approvals[0].actor_id == "bea"
 
 
-async def test_a_revoked_and_an_expired_key_are_refused_at_once(secured: Secured) -> None:
+async def test_a_revoked_and_an_expired_key_are_refused_immediately(secured: Secured) -> None:
     admin = await secured.admin()
     person = await secured.person(Role.EDITOR)
     await person.save_gate("dark_mode")
@@ -314,7 +314,7 @@ async def test_no_answer_is_written_where_its_asker_wants_it(secured: Secured) -
     assert await end_of(admin, "KV_CATALOG") == catalogue
 
 
-async def test_what_a_stream_delivers_to_a_command_is_no_command(secured: Secured) -> None:
+async def test_what_a_stream_delivers_to_a_command_subject_is_ignored(secured: Secured) -> None:
     """Who may read a stream may have the broker deliver its messages anywhere in its account."""
     forged = SaveEnvironment.model_validate(
         {"actor": "root", "environment": {"name": "qa"}, "identity": ROOT},

@@ -66,7 +66,7 @@ class Phase(AuthoredModel):
     required_review: StrictBool = False
     #: Who must approve it, if one approval by anybody is not enough; implies `requiredReview`.
     approvals: Approvals | None = None
-    #: What watches the phase from its start until the trigger has ended and is no longer observed.
+    #: What watches the phase, from its start until the trigger's observation ends.
     guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=GUARDRAILS_MAX)] = ()
     rules: Annotated[tuple[PhaseRule, ...], Field(min_length=1, max_length=RULES_MAX)]
 

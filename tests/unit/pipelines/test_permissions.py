@@ -111,7 +111,7 @@ def test_every_command_has_its_role(model: type[Command], role: Role) -> None:
 
 
 @pytest.mark.parametrize("model", PUBLIC_COMMANDS, ids=lambda model: model.verb)
-def test_whoever_is_not_vouched_for_is_not_looked_at_here(model: type[Command]) -> None:
+def test_a_sender_without_an_identity_is_not_checked_here(model: type[Command]) -> None:
     ledger = a_release(DEV, PROD)
 
     assert missing_permission(command(model, None), ledger.feature, ledger.catalogue) is None
