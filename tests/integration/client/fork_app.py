@@ -19,7 +19,7 @@ def main(nats_url: str, cache_dir: Path) -> int:
     client = Client("dev", url=nats_url, cache_dir=cache_dir).start()
     assert client.wait_until_ready()
     children = [pid for _ in range(WORKERS) if (pid := fork(client))]
-    print("forked", flush=True)
+    say("forked")
     work("parent", client)
     return sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children)
 
@@ -36,11 +36,16 @@ def work(name: str, client: Client) -> int:
     deadline = time.monotonic() + BOUND_SECONDS
     while not client.check_gate(User("ada"), "checkout"):
         if time.monotonic() > deadline:
-            print(name, "sees nothing", flush=True)
+            say(f"{name} sees nothing")
             return 1
         time.sleep(0.01)
-    print(name, "sees it", flush=True)
+    say(f"{name} sees it")
     return 0
+
+
+def say(line: str) -> None:
+    """Write a whole line at once: the processes share one stdout."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 if __name__ == "__main__":
