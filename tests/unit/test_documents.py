@@ -98,6 +98,14 @@ def test_paths_in_the_text_exist(page: Path) -> None:
 
 
 @each_page
+def test_tests_that_prove_something_exist(page: Path) -> None:
+    named = [span.split("::") for span in code_spans(page) if span.startswith("tests/") and "::" in span]
+    functions = {file: re.findall(r"def (test_\w+)", (ROOT / file).read_text()) for file, _ in named}
+
+    assert [name for file, name in named if name not in functions[file]] == []
+
+
+@each_page
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = [words[1] for words in _calls(page) if words[0] == "make"]
