@@ -22,7 +22,7 @@ from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Reply
-from sluiceway.contracts.rule_document import RuleDocument
+from sluiceway.contracts.rule_document import CompleteSet, RuleDocument
 from sluiceway.messaging.dead_letters import DeadLetters
 
 from .monitor import app as monitor
@@ -51,7 +51,14 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "$KV.RULES.<region>.<kind>.<name>",
         RuleDocument,
         "Bucket RULES, by the evaluator-publisher: the rules of a feature in a region. A message with "
-        "the header KV-Operation: DEL deletes them. Headers: Sluiceway-Revision, Sluiceway-Event-Time.",
+        "the header KV-Operation: DEL deletes them. Headers: Sluiceway-Epoch, Sluiceway-Revision, "
+        "Sluiceway-Event-Time.",
+    ),
+    (
+        "$KV.RULES.<region>.complete",
+        CompleteSet,
+        "Bucket RULES, by the evaluator-publisher: RULES holds everything that the region receives. It is "
+        "written again, with a greater epoch, whenever a publisher has read the log from the start.",
     ),
     (
         "$KV.CATALOG.<environment|region|pipeline|freeze|key>.<id>",

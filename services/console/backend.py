@@ -39,6 +39,7 @@ class ConsoleBackend:
         self.regions = RegionsView(connection)
         self.events = EventStream(connection)
         self.features.on_change = self.events.publish_feature
+        self.features.on_reset = self.events.publish_reset
         self.catalogue.on_change = self.events.publish_document
         self.regions.on_change = self.events.publish_region
         self.audit = AuditLog(connection, self.features, self.catalogue)

@@ -17,19 +17,19 @@ class Creation(NamedTuple):
 
 
 class Creators:
-    """Reads creations from the log, and remembers them until the log is recreated."""
+    """Reads creations from the log, and remembers them until the log goes back."""
 
     def __init__(self, log: FeatureLog, features: FeatureView) -> None:
         self._log = log
         self._features = features
         self._creations: dict[FeatureKey, Creation] = {}
-        #: When the log that they come from was created.
-        self._log_created = ""
+        #: How often the log had been read from the start when they were read.
+        self._resets = 0
 
     async def of(self, keys: Iterable[FeatureKey]) -> dict[FeatureKey, Creation]:
         """Return the creation of each feature; without those whose first event cannot be read."""
-        if self._log_created != self._features.position.created:
-            self._log_created, self._creations = self._features.position.created, {}
+        if self._resets != self._features.resets:
+            self._resets, self._creations = self._features.resets, {}
         creations, wanted = self._creations, list(keys)
         unknown = [key for key in wanted if key not in creations]
         for key, first in zip(unknown, await asyncio.gather(*map(self._log.first, unknown)), strict=True):

@@ -122,6 +122,10 @@ class EventStream:
             return
         self._publish(feature_event(event, entry.sequence))
 
+    def publish_reset(self) -> None:
+        """Publish that the log went back: whatever was read of it may be void."""
+        self._publish(RESET)
+
     def publish_document(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
         """Publish a change of the catalogue. It wakes all listeners, so a revoked key ends its streams."""
         self._publish(encode_event("catalogue", {"kind": kind, "id": id_, "deleted": stored is None}))

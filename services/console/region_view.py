@@ -11,7 +11,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.stream_follower import Follower, Record, StreamView
+from sluiceway.messaging.stream_follower import START, Follower, Position, Record, StreamView
 from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
 
 
@@ -25,8 +25,8 @@ class _Document(msgspec.Struct):
 class HeldRules(NamedTuple):
     """The rules of one feature in one region."""
 
-    #: Sequence in RULES: an instance whose report is at least as far has applied it.
-    sequence: int
+    #: Its place in RULES: an instance whose report is at least as far has applied it.
+    position: Position
     #: Sequence of the event in FEATURES.
     revision: int
     #: The active trigger whose candidate these rules hold, or that released them.
@@ -39,7 +39,17 @@ class RegionInstance(NamedTuple):
     name: str
     #: The sequence in RULES that it has applied.
     sequence: int
+    #: When the broker stored that message; None if an older version reports.
+    stored_ms: int | None
     time_ms: int
+
+    def has_applied(self, position: Position) -> bool:
+        """Return whether it has applied everything up to a position of RULES, as RULES is now.
+
+        A message with a greater sequence that was stored earlier is of a history that is lost.
+        """
+        is_of_lost_history = self.stored_ms is not None and self.stored_ms < position.time_ms
+        return self.sequence >= position.sequence and not is_of_lost_history
 
 
 _DECODER = msgspec.json.Decoder(_Document)
@@ -50,8 +60,8 @@ class RegionsView(StreamView):
 
     def __init__(self, connection: Connection) -> None:
         self._held: dict[str, dict[FeatureKey, HeldRules]] = defaultdict(dict)
-        #: The newest sequence in RULES per region, deletions included.
-        self._newest: dict[str, int] = {}
+        #: The newest position in RULES per region, deletions included.
+        self._newest: dict[str, Position] = {}
         self._reports: dict[str, dict[str, RegionInstance]] = defaultdict(dict)
         self.follower = Follower(
             connection, subjects.RULES_STREAM, [subjects.RULES], self._handle_rules, on_reset=self._reset
@@ -95,22 +105,26 @@ class RegionsView(StreamView):
         None if no instance reports from the region.
         """
         held = self.held(region).get(key) if key else None
-        sequence = self._newest.get(region, 0) if key is None else held.sequence if held else 0
+        position = self._newest.get(region, START) if key is None else held.position if held else START
         instances = self.instances(region, now_ms)
-        return all(instance.sequence >= sequence for instance in instances) if instances else None
+        return all(instance.has_applied(position) for instance in instances) if instances else None
 
     def _reset(self) -> None:
         self._held.clear()
         self._newest.clear()
 
     def _handle_rules(self, record: Record) -> None:
+        position = Position("", record.sequence, record.time_ms)
+        if subjects.is_complete_set(record.subject):
+            self._newest[subjects.parse_region(record.subject)] = position
+            return
         region, key = subjects.parse_rule(record.subject)
-        self._newest[region] = record.sequence
+        self._newest[region] = position
         if record.is_deletion:
             self._held[region].pop(key, None)
         else:
             document = _DECODER.decode(record.data)
-            self._held[region][key] = HeldRules(record.sequence, document.revision, document.trigger)
+            self._held[region][key] = HeldRules(position, document.revision, document.trigger)
         if self.follower.is_caught_up:
             self.on_change(region, (key,))
 
@@ -121,7 +135,7 @@ class RegionsView(StreamView):
             return
         known = self._reports[report.region].get(report.instance)
         self._reports[report.region][report.instance] = RegionInstance(
-            report.instance, report.sequence, report.time_ms
+            report.instance, report.sequence, report.stored_ms, report.time_ms
         )
         if known is None or known.sequence != report.sequence:
             self.on_change(report.region, tuple(FeatureKey(c.kind, c.name) for c in report.changes))

@@ -42,8 +42,8 @@ class ReleaseIndex:
         self._log = log
         self._features = features
         self._entries: dict[str, ReleaseEntry] = {}
-        #: When the stream that `_entries` come from was created.
-        self._created = ""
+        #: How often the log had been read from the start when `_entries` were read.
+        self._resets = 0
         self._read_until = 0
         self._reading = asyncio.Lock()
 
@@ -98,8 +98,8 @@ class ReleaseIndex:
 
     async def _read_new_events(self) -> None:
         position = self._features.position
-        if self._created != position.created:  # the stream was recreated: start again
-            self._created, self._read_until, self._entries = position.created, 0, {}
+        if self._resets != self._features.resets:  # the log went back
+            self._resets, self._read_until, self._entries = self._features.resets, 0, {}
         if self._read_until >= position.sequence:
             return
         records = read_records(

@@ -47,6 +47,7 @@ class Edge(Service):
         self.keys = KeyStore(settings.region, RuleCache(folder / f"{settings.region}.keys"))
         self.feed = SpecFeed(self.rules)
         self.poll_reports = PollReports(settings.region)
+        self._client: RegionClient | None = None
         statsig = StatsigRoutes(self.feed, self.keys, self.poll_reports)
         ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale)
         self.pages = build_http_app([*statsig.routes(), *ofrep.routes()])
@@ -56,16 +57,18 @@ class Edge(Service):
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Follow the region's rules and keys from where the cache ends."""
-        self.missing = {"rules": "no rules received yet; is a scheduler running?"}
+        self.missing = {"rules": "no complete set received yet; are a scheduler and a publisher running?"}
         stack.callback(self.rules.close)
         REGISTRY.register(self._releases)
         stack.callback(REGISTRY.unregister, self._releases)
         stack.callback(self.keys.close)
         self.rules.on_rejected = DeadLetters(connection, self.name).store_soon
-        client = RegionClient(connection, self.rules, instance=self.instance)
+        client = self._client = RegionClient(connection, self.rules, instance=self.instance)
         self.feed.is_complete = client.is_complete
+        self.keys.are_rules_complete = client.is_complete
         await stack.enter_async_context(client)
         keys = await stack.enter_async_context(self.keys.follow(connection))
+        client.on_complete = keys.finish
         await client.caught_up()
         await keys.follower.caught_up()
         await self._serve_grpc(stack)
@@ -86,8 +89,11 @@ class Edge(Service):
         self.grpc_port = await stack.enter_async_context(server)
 
     async def readiness(self) -> dict[str, str]:
-        """Return what is not ready: an edge is ready as soon as it has rules, also old ones from disk."""
-        return {} if len(self.rules) else self.missing
+        """Return what is not ready: an edge is ready with a whole set, also an old one from disk."""
+        if self.rules.is_whole:
+            return {}
+        missing = self._client.missing if self._client else None
+        return {"rules": f"a set was read, but {missing}"} if missing else self.missing
 
     def is_stale(self) -> bool:
         """Return whether the rules may be old because the broker is not connected."""

@@ -3,16 +3,17 @@
 import hashlib
 import hmac
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from pydantic import ValidationError
 
 from sluiceway import sdk_keys
-from sluiceway.client.rule_cache import RuleCache
+from sluiceway.client.rule_cache import Place, RuleCache
 from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region, SdkKey
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.stream_follower import Follower, Record
+from sluiceway.messaging.stream_follower import START, Follower, Record
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +22,26 @@ NO_DIGEST = "0" * 64
 
 
 class KeyStore:
-    """The digests of all SDK keys and the region's environment, kept on disk like the rules."""
+    """The digests of all SDK keys and the region's environment, kept on disk like the rules.
+
+    If the catalogue went back, it is read as a whole before it replaces the keys. One that does not know
+    the region is of another system, or empty, and replaces nothing; nor does one whose rules are not
+    complete.
+    """
 
     def __init__(self, region: str, cache: RuleCache) -> None:
         self._region = region
         self._environment: str | None = None
         self._keys: dict[str, SdkKey] = {}
-        self.cache = cache
-        for subject, data in cache.documents():
-            self._apply(subject, data)
+        #: The documents of the catalogue that the keys come from, by subject.
+        self._documents: dict[str, bytes] = {}
+        #: What was read since the catalogue went back.
+        self._staged: dict[str, bytes] | None = None
+        #: Returns whether the region's rules are complete.
+        self.are_rules_complete: Callable[[], bool] = lambda: True
+        self._cache = cache
+        self._place = cache.place()
+        self._replace(cache.documents())
 
     def follow(self, connection: Connection) -> "KeyFollower":
         """Return a block in which the keys are kept current."""
@@ -48,18 +60,52 @@ class KeyStore:
 
     def close(self) -> None:
         """Close the file."""
-        self.cache.close()
+        self._cache.close()
+
+    @property
+    def place(self) -> Place | None:
+        """How far the catalogue is applied; None if nothing of it is."""
+        return self._place
 
     def apply(self, record: Record, follower: Follower) -> None:
         """Apply a document of CATALOG, and store it."""
         data = None if record.is_deletion else record.data
-        if self._apply(record.subject, data):
-            position = follower.position._replace(sequence=record.sequence)
-            self.cache.put(record.subject, data, position)
+        if self._staged is not None:
+            _set(self._staged, record.subject, data)
+            self.finish(follower)
+        elif self._apply(record.subject, data):
+            _set(self._documents, record.subject, data)
+            self._store({record.subject: data}, follower)
 
     def reset(self) -> None:
-        """Clear the file: the stream was recreated. Known keys stay valid until they are read again."""
-        self.cache.clear()
+        """Stage what follows: the catalogue went back. Known keys stay valid until it is read."""
+        self._staged = {}
+
+    def finish(self, follower: Follower) -> None:
+        """Replace the keys by what was read, if that is a catalogue of this system."""
+        staged = self._staged
+        if staged is None or not (follower.is_caught_up and self.are_rules_complete()):
+            return
+        if subjects.catalogue("region", self._region) not in staged:
+            log.warning("keeping %s keys: the catalogue lacks the region %s", len(self._keys), self._region)
+            return
+        changes = {subject: staged.get(subject) for subject in self._documents.keys() | staged.keys()}
+        self._staged = None
+        self._replace(staged)
+        self._store(changes, follower)
+
+    def _store(self, changes: Mapping[str, bytes | None], follower: Follower) -> None:
+        self._place = Place(follower.position, 0)
+        self._cache.store(changes, self._place, lambda: self._documents)
+
+    def _replace(self, documents: Mapping[str, bytes]) -> None:
+        """Replace all keys by those in these documents; an invalid one keeps its previous version."""
+        kept = self._keys
+        self._documents, self._keys = dict(documents), {}
+        for subject, data in documents.items():
+            kind, id_ = subjects.parse_catalogue(subject)
+            if not self._apply(subject, data) and kind == "key" and id_ in kept:
+                self._keys[id_] = kept[id_]
 
     def _is_for_region(self, key: SdkKey) -> bool:
         return key.region == self._region or (key.environment or "") == self._environment
@@ -85,14 +131,20 @@ class KeyFollower:
     """Follows CATALOG into a key store while the block runs."""
 
     def __init__(self, keys: KeyStore, connection: Connection) -> None:
-        self.follower: Follower = Follower(
+        self._keys = keys
+        self.follower = Follower(
             connection,
             subjects.CATALOG_STREAM,
             [subjects.catalogue_of("key"), subjects.catalogue_of("region")],
             lambda record: keys.apply(record, self.follower),
             on_reset=keys.reset,
-            after=keys.cache.position(),
+            on_caught_up=self.finish,
+            after=keys.place.position if keys.place else START,
         )
+
+    def finish(self) -> None:
+        """Replace the keys by what was read, if nothing is missing."""
+        self._keys.finish(self.follower)
 
     async def __aenter__(self) -> Self:
         await self.follower.__aenter__()
@@ -100,3 +152,10 @@ class KeyFollower:
 
     async def __aexit__(self, *details: Any) -> None:
         await self.follower.__aexit__(*details)
+
+
+def _set(documents: dict[str, bytes], subject: str, data: bytes | None) -> None:
+    if data is None:
+        documents.pop(subject, None)
+    else:
+        documents[subject] = data

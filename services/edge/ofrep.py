@@ -34,7 +34,8 @@ TOKEN_SECONDS = 3_600
 KEEP_ALIVE_SECONDS = 25.0
 SSE_INACTIVITY_SECONDS = 120
 
-STATUS = {"FLAG_NOT_FOUND": 404, "GENERAL": 500}
+NOT_READY = "this edge has no complete set of rules yet; try again later"
+STATUS = {"FLAG_NOT_FOUND": 404, "PROVIDER_NOT_READY": 503, "GENERAL": 500}
 
 
 class InvalidContext(ValueError):
@@ -86,6 +87,8 @@ class OfrepRoutes:
             context = await _context(request)
         except InvalidContext as error:
             return _json({"errorCode": error.code, "errorDetails": str(error)}, 400)
+        if not self._rules.is_whole:
+            return _json({"errorCode": "PROVIDER_NOT_READY", "errorDetails": NOT_READY}, 503)
         etag = self._etag(context)
         headers = {"etag": etag}
         if request.headers.get("if-none-match") == etag:

@@ -14,6 +14,7 @@ from sluiceway.contracts.identifiers import slug
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.publishing import StreamPublisher
+from sluiceway.messaging.stream_follower import Position
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ SESSIONS_MAX = 10_000
 
 
 class _Report(NamedTuple):
-    sequence: int
+    position: Position
     at: float
 
 
@@ -35,21 +36,21 @@ class PollReports:
     def __init__(self, region: str) -> None:
         self._region = region
         self._last: LRUCache[str, _Report] = LRUCache(SESSIONS_MAX)
-        self._due: dict[str, int] = {}
+        self._due: dict[str, Position] = {}
         self._has_due = asyncio.Event()
 
-    def add(self, session: str, sequence: int) -> None:
-        """Record that a process has applied everything up to a sequence of RULES."""
+    def add(self, session: str, position: Position) -> None:
+        """Record that a process has applied everything up to a position in RULES."""
         instance = slug(session)
         if not instance:
             return
         last, now = self._last.get(instance), time.monotonic()
-        if last and last.sequence == sequence and now - last.at < REPORT_AGAIN_SECONDS:
+        if last and last.position == position and now - last.at < REPORT_AGAIN_SECONDS:
             return
         if instance not in self._due and len(self._due) >= SESSIONS_MAX:
             return
-        self._last[instance] = _Report(sequence, now)
-        self._due[instance] = sequence
+        self._last[instance] = _Report(position, now)
+        self._due[instance] = position
         self._has_due.set()
 
     @property
@@ -64,14 +65,20 @@ class PollReports:
             await self._has_due.wait()
             self._has_due.clear()
             while self._due:
-                instance, sequence = next(iter(self._due.items()))
-                if not await self._publish(publisher, instance, sequence):
+                instance, position = next(iter(self._due.items()))
+                if not await self._publish(publisher, instance, position):
                     await asyncio.sleep(RETRY_SECONDS)
-                elif self._due.get(instance) == sequence:
+                elif self._due.get(instance) == position:
                     del self._due[instance]
 
-    async def _publish(self, publisher: StreamPublisher, instance: str, sequence: int) -> bool:
-        report = AppliedReport(region=self._region, instance=instance, sequence=sequence, time_ms=now_ms())
+    async def _publish(self, publisher: StreamPublisher, instance: str, position: Position) -> bool:
+        report = AppliedReport(
+            region=self._region,
+            instance=instance,
+            sequence=position.sequence,
+            stored_ms=position.time_ms,
+            time_ms=now_ms(),
+        )
         try:
             await publisher.publish(subjects.applied(self._region, instance), report.to_json())
         except Unavailable as error:

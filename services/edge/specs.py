@@ -5,16 +5,18 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+from cachetools import LRUCache
 
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.messaging.stream_follower import Position
 
 CHECKSUM_LENGTH = 32
 COMPRESSION_LEVEL = 6
+#: Payloads whose place in RULES is remembered, for what SDKs say that they have.
+PLACES_MAX = 1_000
 #: How long a request waits for the first payload.
 FIRST_WAIT_SECONDS = 2.0
 
@@ -49,7 +51,8 @@ class MemberList(NamedTuple):
 class SpecPayload:
     """The payload of one state of the rules."""
 
-    def __init__(self, position: Position, documents: Collection[bytes]) -> None:
+    def __init__(self, place: Position, documents: Collection[bytes], epoch: int = 0) -> None:
+        """`place`: how far RULES is applied, and the time of the newest message up to there."""
         parts: dict[str, dict[str, msgspec.Raw]] = {name: {} for name in PARTS}
         self.member_lists: dict[str, MemberList] = {}
         for text in documents:
@@ -59,10 +62,10 @@ class SpecPayload:
             for name, members in document.specs.member_lists.items():
                 self.member_lists[name] = _member_list(document.revision, members)
         content = b",".join(b'"%s":%s' % (name.encode(), _object(part)) for name, part in parts.items())
-        self.sequence = position.sequence
-        self.epoch = created_ms(position)
-        #: The version: it grows with every change, also if the stream was recreated.
-        self.time = self.epoch + position.sequence
+        self.place = place
+        #: The version: when the broker stored the newest message. It is never smaller than that of an earlier
+        #: state, also if RULES went back: the publisher has written to it since. Every replica has the same.
+        self.time = place.time_ms
         #: Letters and digits only: the SDKs escape it twice in their requests.
         self.checksum = hashlib.sha256(content).hexdigest()[:CHECKSUM_LENGTH]
         self.text = (
@@ -76,11 +79,15 @@ class SpecPayload:
             )
         )
         #: The rule documents themselves, for our own client.
-        self.documents = b'{"has_updates":true,"time":%d,"checksum":"%s","created":"%s","sequence":%d,' % (
-            self.time,
-            self.checksum.encode(),
-            position.created.encode(),
-            position.sequence,
+        self.documents = (
+            b'{"has_updates":true,"time":%d,"checksum":"%s","created":"%s","sequence":%d,"epoch":%d,'
+            % (
+                self.time,
+                self.checksum.encode(),
+                place.created.encode(),
+                place.sequence,
+                epoch,
+            )
         )
         self.documents += b'"documents":[%s]}' % b",".join(documents)
         self._compressed: dict[bytes, bytes] = {}
@@ -109,6 +116,8 @@ class SpecFeed:
         self._rules = rules
         self.is_complete = is_complete
         self._published: SpecPayload | None = None
+        #: Time and checksum of each payload → its place in RULES.
+        self._places: LRUCache[tuple[int, str | None], Position] = LRUCache(PLACES_MAX)
         self._changed = asyncio.Event()
         self.is_closed = False
         rules.on_change = self._wake
@@ -120,13 +129,23 @@ class SpecFeed:
 
     def latest(self) -> SpecPayload | None:
         """Return the payload to serve now; None until there is one."""
-        position = self._rules.position
-        if not position.created:
-            return self._published
-        is_old = self._published is None or self._published.sequence != position.sequence
-        if is_old and (self._published is None or self.is_complete()):
-            self._published = SpecPayload(position, list(self._rules.raw_documents().values()))
-        return self._published
+        rules, published = self._rules, self._published
+        place = rules.position._replace(time_ms=rules.time_ms)
+        if not rules.is_whole or (published and published.place == place):
+            return published
+        if published is None or self.is_complete():
+            published = SpecPayload(place, list(rules.raw_documents().values()), rules.epoch)
+            self._published = published
+            for checksum in (published.checksum, None):
+                self._places[published.time, checksum] = place
+        return published
+
+    def place(self, time: int, checksum: str | None) -> Position | None:
+        """Return the place in RULES of the payload that an SDK has; None if it is unknown."""
+        published = self._published
+        if published and checksum == published.checksum:
+            return published.place
+        return self._places.get((time, checksum))
 
     async def wait_for_latest(self) -> SpecPayload:
         """Return the payload to serve, as soon as there is one."""
@@ -159,11 +178,6 @@ class SpecFeed:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def created_ms(position: Position) -> int:
-    """Return when the followed stream was created, in ms since the epoch."""
-    return round(datetime.fromisoformat(position.created).timestamp() * 1_000)
 
 
 def _object(members: Mapping[str, msgspec.Raw]) -> bytes:

@@ -70,9 +70,9 @@ class StatsigRoutes:
         checksum = unquote(query["checksum"]) if "checksum" in query else None
         published = self._feed.latest() or await self._feed.wait_for_first(FIRST_WAIT_SECONDS)
         if published is None:
-            return JSONResponse({"message": "this edge has no rules yet; try again later"}, status_code=503)
+            return _not_ready()
         if time:
-            self._report_applied(request, time, checksum, published)
+            self._report_applied(request, time, checksum)
             if not published.is_newer_than(time, checksum):
                 return await self._wait_for_newer(request, form, time, checksum)
         return await _full(request, published, form(published))
@@ -82,6 +82,8 @@ class StatsigRoutes:
         published = self._feed.latest()
         if not self._is_authorized(request):
             return _unauthorized()
+        if published is None:
+            return _not_ready()
         base = str(request.base_url).rstrip("/")
         return JSONResponse(
             {
@@ -92,7 +94,7 @@ class StatsigRoutes:
                     "size": len(members.content),
                     "creationTime": members.created,
                 }
-                for name, members in (published.member_lists if published else {}).items()
+                for name, members in published.member_lists.items()
             }
         )
 
@@ -101,8 +103,10 @@ class StatsigRoutes:
         published = self._feed.latest()
         if not self._is_authorized(request):
             return _unauthorized()
+        if published is None:
+            return _not_ready()
         name = request.path_params["name"]
-        found = published.member_lists.get(name) if published else None
+        found = published.member_lists.get(name)
         if found is None:
             return JSONResponse({"message": f"unknown id list {name!r}"}, status_code=404)
         start = _range_start(request.headers.get("range", ""))
@@ -134,15 +138,11 @@ class StatsigRoutes:
             else Response(NOTHING_NEW, media_type="application/json")
         )
 
-    def _report_applied(
-        self, request: Request, time: int, checksum: str | None, published: SpecPayload
-    ) -> None:
+    def _report_applied(self, request: Request, time: int, checksum: str | None) -> None:
         """Report which rules the process has; a payload with the same checksum counts as the newest."""
-        session = request.headers.get("statsig-server-session-id", "")
-        is_newest = checksum == published.checksum if checksum else time >= published.time
-        sequence = published.sequence if is_newest else time - published.epoch
-        if 0 <= sequence <= published.sequence:
-            self._poll_reports.add(session, sequence)
+        if place := self._feed.place(time, checksum):
+            session = request.headers.get("statsig-server-session-id", "")
+            self._poll_reports.add(session, place)
 
     def _is_authorized(self, request: Request) -> bool:
         key = request.headers.get("statsig-api-key") or request.path_params.get("key", "")
@@ -159,6 +159,10 @@ async def _full(request: Request, published: SpecPayload, text: bytes) -> Respon
 def _range_start(header: str) -> int:
     start = header.removeprefix("bytes=").partition("-")[0]
     return int(start) if start.isascii() and start.isdigit() else 0
+
+
+def _not_ready() -> Response:
+    return JSONResponse({"message": "this edge has no complete set of rules yet; try again later"}, 503)
 
 
 def _unauthorized() -> Response:

@@ -1,4 +1,9 @@
-"""Publishes the rules of each region that changes when a feature does, with compare-and-set."""
+"""Publishes the rules of each region that changes when a feature does, with compare-and-set.
+
+RULES is derived: whatever it holds, it is made to match the log and the catalogue. After a start, and
+whenever a stream has gone back, everything is checked in a new epoch; then each region's set is marked
+as complete.
+"""
 
 import asyncio
 import logging
@@ -41,6 +46,10 @@ class ProjectedRules(NamedTuple):
     data: bytes | None
 
 
+class Outdated(Exception):
+    """The log, the catalogue or RULES has changed since the rules were projected: project them again."""
+
+
 class FanOut:
     """Makes RULES match the newest events. New events go first, before what is only checked."""
 
@@ -51,12 +60,21 @@ class FanOut:
         self._urgent: PendingFeatures = OrderedDict()
         self._to_check: PendingFeatures = OrderedDict()
         self._deleted_regions: set[str] = set()
+        #: Regions whose set is still to be marked as complete.
+        self._unmarked: set[str] = set()
+        #: Whether everything has to be checked, in a new epoch.
+        self._must_check_all = False
+        self._must_renew_marks = False
+        #: Whether the marks say that the log is empty.
+        self._is_marked_empty = False
         self._has_work = asyncio.Event()
 
     def feature_changed(self, entry: FeatureEntry) -> None:
         """Publish a new event in every region."""
         self._urgent[entry.key] = None
         self._has_work.set()
+        if self._is_marked_empty:
+            self.renew_marks()
 
     def catalogue_changed(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
         """Check every feature in a region that was added or changed; delete the rules of a deleted one."""
@@ -66,6 +84,7 @@ class FanOut:
             self._deleted_regions.add(id_)
         else:
             self._deleted_regions.discard(id_)
+            self._unmarked.add(id_)
             for entry in self._features:
                 known = self._to_check.get(entry.key, frozenset())
                 self._to_check[entry.key] = None if known is None else known | {id_}
@@ -77,15 +96,19 @@ class FanOut:
         self._has_work.set()
 
     def check_all(self) -> None:
-        """Check every feature in every region, as after a start."""
-        for entry in self._features:
-            self._to_check[entry.key] = None
+        """Check every feature in every region, as after a start, or after a stream has gone back."""
+        self._must_check_all = True
+        self._has_work.set()
+
+    def renew_marks(self) -> None:
+        """Mark every region's set again: the broker may have lost what a region has already received."""
+        self._must_renew_marks = True
         self._has_work.set()
 
     @property
     def is_idle(self) -> bool:
         """Whether everything is published."""
-        return not (self._urgent or self._to_check or self._deleted_regions)
+        return not (self._urgent or self._to_check or self._deleted_regions or self._unmarked)
 
     async def run(self) -> None:
         """Publish until cancelled; try again while the broker is not available."""
@@ -94,6 +117,7 @@ class FanOut:
             await self._has_work.wait()
             self._has_work.clear()
             try:
+                await self._read_to_the_end()
                 await self._publish_all()
                 backoff.reset()
             except Unavailable as error:
@@ -101,13 +125,69 @@ class FanOut:
                 self._has_work.set()
                 await asyncio.sleep(backoff.next_seconds())
 
+    async def _read_to_the_end(self) -> None:
+        """Wait until all views are whole: what is not read yet would look deleted."""
+        views = (self._catalogue, self._rules, self._features)
+        for view in views:
+            await view.caught_up()
+        if not (self._must_check_all or self._must_renew_marks):
+            return
+        for view in views:
+            await view.catch_up()
+        self._rules.begin_epoch(now_ms())
+        self._unmarked.update(region.name for region, _ in self._regions())
+        self._must_renew_marks = False
+        if self._must_check_all:
+            self._must_check_all = False
+            self._to_check.update(dict.fromkeys((entry.key for entry in self._features), None))
+            await self._delete_unknown_rules()
+
+    async def _delete_unknown_rules(self) -> None:
+        """Delete the rules of features that the log does not hold, and of regions that were deleted.
+
+        What neither says is left alone: an empty log or catalogue deletes nothing.
+        """
+        known = {region.name: revision for region, revision in self._regions()}
+        for region in sorted({key.region for key in self._rules.keys_with_rules()} - known.keys()):
+            if self._catalogue.last_sequence("region", region):
+                self._deleted_regions.add(region)
+            else:
+                log.error("keeping the rules of the region %s, which the catalogue does not know", region)
+        unknown = [
+            key
+            for key in self._rules.keys_with_rules()
+            if key.region in known and self._features.get(key.feature) is None
+        ]
+        if unknown and not self._features.position.sequence:
+            log.error("keeping all %s rule documents in RULES, although the log is empty", len(unknown))
+            return
+        for key in unknown:
+            log.warning("%s: deleting its rules in %s: the log does not hold it", key.feature, key.region)
+        try:
+            await self._write([self._deletion(key, RuleVersion(0, known[key.region])) for key in unknown])
+        except Outdated:
+            self.check_all()
+
     async def _publish_all(self) -> None:
-        while not self.is_idle:
+        while not (self.is_idle or self._must_check_all):
             await self._publish_pending(self._urgent)
             await self._publish_pending(self._to_check, limit=CHECK_BATCH)
             for region in tuple(self._deleted_regions):
-                await self._write(self._deletions(region))
-                self._deleted_regions.discard(region)
+                await self._delete_region(region)
+            if not self._to_check:
+                await self._mark_complete()
+
+    async def _mark_complete(self) -> None:
+        """Mark the sets of regions in which everything was checked."""
+        if missing := self._missing_marks():
+            end = self._features.position.sequence
+            self._is_marked_empty = end == 0
+            await self._rules.mark_complete(sorted(missing), end)
+        self._unmarked = self._missing_marks()
+
+    def _missing_marks(self) -> set[str]:
+        regions = {region.name for region, _ in self._regions()}
+        return {region for region in self._unmarked & regions if not self._rules.is_marked(region)}
 
     async def _publish_pending(self, pending: PendingFeatures, limit: int | None = None) -> None:
         while pending and limit != 0:
@@ -120,20 +200,22 @@ class FanOut:
 
     async def _publish(self, key: FeatureKey, regions: frozenset[str] | None) -> int:
         """Publish a feature's newest event in these regions; return the sequence of that event."""
-        entry = self._features.get(key)
-        if entry is None:
-            return 0
-        try:
-            event = entry.event
-            writes = list(self._writes(event, entry.sequence, regions))
-            self._check_references(event)
-        except Rejected as error:
-            log.error("%s: keeping the previous rules in every region: %s", key, error)
-            metrics.RULES_REFUSED.inc()
-            return entry.sequence
-        if await self._write(writes):
-            metrics.FAN_OUT_SECONDS.observe(max(0, now_ms() - event.time_ms) / 1_000)
-        return entry.sequence
+        while (entry := self._features.get(key)) is not None:
+            try:
+                event = entry.event
+                writes = list(self._writes(event, entry.sequence, regions))
+                self._check_references(event)
+            except Rejected as error:
+                log.error("%s: keeping the previous rules in every region: %s", key, error)
+                metrics.RULES_REFUSED.inc()
+                return entry.sequence
+            try:
+                if await self._write(writes):
+                    metrics.FAN_OUT_SECONDS.observe(max(0, now_ms() - event.time_ms) / 1_000)
+                return entry.sequence
+            except Outdated:
+                continue
+        return 0
 
     def _check_references(self, event: FeatureEvent) -> None:
         """Raise `Rejected` if two concurrent changes refer to each other in a cycle."""
@@ -143,18 +225,42 @@ class FanOut:
             raise Rejected(f"the rules would harm the SDKs: {'; '.join(errors)}")
 
     async def _write(self, writes: Iterable[RuleWrite]) -> bool:
-        """Write until nothing more is needed; return whether anything was."""
-        needed = [write for write in writes if self._rules.is_needed(write)]
-        remaining = needed
-        while remaining:
-            conflicts = await self._rules.write(remaining)
-            for write in set(remaining) - set(conflicts):
+        """Write what differs from RULES; return whether anything did.
+
+        Raises `Outdated` if the rules have to be projected again.
+        """
+        needed = [write for write in writes if self._rules.differs(write)]
+        if newer := [write for write in needed if self._rules.is_newer(write)]:
+            await self._prove_lost(newer)
+        if conflicts := await self._rules.write(needed):
+            await self._rules.catch_up()
+        for write in needed:
+            if write not in conflicts:
                 action = "deleted" if write.data is None else "published"
                 metrics.RULE_DOCUMENTS.labels(write.key.region, action).inc()
-            if conflicts:
-                await self._rules.catch_up()
-            remaining = [write for write in conflicts if self._rules.is_needed(write)]
+        if any(self._rules.differs(write) for write in conflicts):
+            raise Outdated
         return bool(needed)
+
+    async def _prove_lost(self, newer: Iterable[RuleWrite]) -> None:
+        """Return if what RULES holds comes from a history that is lost, although its version is newer.
+
+        A version that the log or the catalogue still does not hold, when they are read to their end
+        afterwards, is lost. Otherwise another replica was faster: raises `Outdated`.
+        """
+        await self._features.catch_up()
+        await self._catalogue.catch_up()
+        for write in newer:
+            entry = self._features.get(write.key.feature)
+            region = self._catalogue.get("region", write.key.region)
+            newest = RuleVersion(entry.sequence if entry else 0, region.revision if region else 0)
+            if newest != write.version:
+                raise Outdated
+            published = self._rules.published(write.key)
+            log.warning("%s: replacing rules of a lost history: %s", write.key, published.version)
+            if published.epoch >= write.epoch:
+                self._rules.begin_epoch(now_ms())
+                raise Outdated
 
     def _writes(
         self, event: FeatureEvent, revision: int, regions: frozenset[str] | None
@@ -166,22 +272,35 @@ class FanOut:
                 continue
             kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
             if kind not in rules_of_kind:
-                rules_of_kind[kind] = _rules(event, revision, region)
+                rules_of_kind[kind] = _rules(event, revision, region, self._rules.epoch)
             digest, data = rules_of_kind[kind]
             yield RuleWrite(
                 RuleKey(region.name, event.feature.key),
+                self._rules.epoch,
                 RuleVersion(revision, region_revision),
                 digest,
                 event.time_ms,
                 data,
             )
 
-    def _deletions(self, region: str) -> Iterator[RuleWrite]:
-        """Yield the writes that delete the rules of a deleted region."""
+    async def _delete_region(self, region: str) -> None:
+        """Delete the rules of a deleted region, and the mark of its set."""
         deleted_at = self._catalogue.last_sequence("region", region)
-        for key in self._rules.keys_with_rules(region):
-            version = RuleVersion(self._rules.published(key).version.revision, deleted_at)
-            yield RuleWrite(key, version, NOTHING, now_ms(), None)
+        deletions = []
+        for key in self._rules.keys_with_rules():
+            if key.region == region:
+                revision, region_revision = self._rules.published(key).version
+                version = RuleVersion(revision, max(region_revision, deleted_at))
+                deletions.append(self._deletion(key, version))
+        try:
+            await self._write(deletions)
+        except Outdated:  # another replica has written there; look again
+            return
+        await self._rules.delete_mark(region)
+        self._deleted_regions.discard(region)
+
+    def _deletion(self, key: RuleKey, version: RuleVersion) -> RuleWrite:
+        return RuleWrite(key, self._rules.epoch, version, NOTHING, now_ms(), None)
 
     def _regions(self) -> Iterator[tuple[Region, int]]:
         for stored in self._catalogue.all("region"):
@@ -189,10 +308,10 @@ class FanOut:
             yield stored.document, stored.revision
 
 
-def _rules(event: FeatureEvent, revision: int, region: Region) -> ProjectedRules:
+def _rules(event: FeatureEvent, revision: int, region: Region, epoch: int) -> ProjectedRules:
     document = project(event, revision, segments.Location.of(region))
-    if document and (errors := document_errors(document)):
+    if document is None:
+        return ProjectedRules(NOTHING, None)
+    if errors := document_errors(document):
         raise Rejected(f"the rules would harm the SDKs: {'; '.join(errors)}")
-    return (
-        ProjectedRules(checksum(document), document.to_json()) if document else ProjectedRules(NOTHING, None)
-    )
+    return ProjectedRules(checksum(document), document.model_copy(update={"epoch": epoch}).to_json())

@@ -59,7 +59,7 @@ class Scheduler(Service):
         clearance = ClearanceClient(connection, confirmations)
         processor = CommandProcessor(feature_log, features, catalogue, now_ms)
         deadlines = PhaseDeadlines(processor, features, clearance, now_ms, self._settings.ticker_workers)
-        features.on_change = deadlines.schedule
+        features.on_change, features.on_reset = deadlines.schedule, deadlines.reset
         for view in (features, catalogue):
             await stack.enter_async_context(view)
             await view.caught_up()

@@ -73,6 +73,11 @@ class PhaseDeadlines:
             at_ms = self._clock() + HELD_RETRY_MS
         self._timers.push(at_ms, PhaseDeadline(entry.key, entry.sequence))
 
+    def reset(self) -> None:
+        """Forget which phases are held: the log went back, and each of its events is scheduled again."""
+        self._held.clear()
+        self._frozen.clear()
+
     async def run(self) -> None:
         """Advance what is due until cancelled."""
         await self._timers.run()

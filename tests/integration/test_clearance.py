@@ -35,13 +35,15 @@ async def held(driver: Driver, trigger: str) -> Trigger:
 
 
 async def test_a_phase_waits_for_every_instance_that_reports(broker: Broker) -> None:
-    async with services(broker.url), driving(broker.url) as driver, following(broker.url, "dev"):
-        trigger = await release(driver)
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        async with following(broker.url, "dev"):
+            trigger = await release(driver)
 
-        assert (await held(driver, trigger)).held == ("region dev: not applied yet by slow",)
+            assert (await held(driver, trigger)).held == ("region dev: not applied yet by slow",)
 
-        await report(driver, "dev", 1_000)
-        await driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
+            await report(driver, "dev", 1_000)
+            await driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW)
 
 
 async def test_a_region_where_nobody_reports_holds_nothing(broker: Broker) -> None:

@@ -67,29 +67,25 @@ async def test_replicas_side_by_side_release_as_one_does(broker: Broker) -> None
 
 
 async def test_an_alert_takes_the_candidate_back_everywhere_and_it_stays_away(broker: Broker) -> None:
-    async with (
-        services(broker.url, publishers=2),
-        driving(broker.url) as driver,
-        following(broker.url, "dev") as dev,
-        following(broker.url, "prod-eu") as eu,
-    ):
+    async with services(broker.url, publishers=2), driving(broker.url) as driver:
         await apply_catalogue(
             driver, phase("dev", bake_ms=0), phase("staging", bake_ms=LONG_MS), phase("prod-eu")
         )
-        trigger = await _release(driver)
-        await _holding(driver, "dev", "staging")
-        await eventually(lambda: dev.passes("checkout"), "dev follows")
+        async with following(broker.url, "dev") as dev, following(broker.url, "prod-eu") as eu:
+            trigger = await _release(driver)
+            await _holding(driver, "dev", "staging")
+            await eventually(lambda: dev.passes("checkout"), "dev follows")
 
-        await driver.alert("CheckoutErrors", gate="checkout", region="staging")
+            await driver.alert("CheckoutErrors", gate="checkout", region="staging")
 
-        ended = await driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
-        await _holding(driver)
-        await eventually(lambda: not dev.passes("checkout"), "dev is back on the base")
-        assert "CheckoutErrors" in (ended.actions[-1].reason or "")
-        assert not eu.passes("checkout")
-        assert [change.revision for change in dev.changes] == sorted(
-            change.revision for change in dev.changes
-        )
+            ended = await driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+            await _holding(driver)
+            await eventually(lambda: not dev.passes("checkout"), "dev is back on the base")
+            assert "CheckoutErrors" in (ended.actions[-1].reason or "")
+            assert not eu.passes("checkout")
+            assert [change.revision for change in dev.changes] == sorted(
+                change.revision for change in dev.changes
+            )
 
 
 async def test_alerts_about_something_else_roll_nothing_back(broker: Broker) -> None:
@@ -159,9 +155,9 @@ async def test_a_region_that_moves_and_one_that_is_deleted_change_at_once(broker
 
 
 async def test_a_slow_region_converges_and_delays_no_other(broker: Broker) -> None:
-    async with services(broker.url), driving(broker.url) as driver, following(broker.url, "dev") as dev:
+    async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver, *(phase(name, bake_ms=0) for name in REGIONS))
-        async with following(broker.url, "prod-eu") as slow:
+        async with following(broker.url, "dev") as dev, following(broker.url, "prod-eu") as slow:
             take, held = slow.rules.apply, []
             slow.rules.apply = lambda *record, **kw: held.append((record, kw))  # type: ignore[method-assign]
 
@@ -180,15 +176,15 @@ async def test_a_partly_covered_region_gives_the_candidate_to_those_users_alone(
     pro["rules"][0]["conditions"].append(
         {"type": "custom_field", "field": "tier", "operator": "any", "targetValue": ["Pro"]}
     )
-    async with services(broker.url), driving(broker.url) as driver, following(broker.url, "dev") as dev:
+    async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver, pro)
+        async with following(broker.url, "dev") as dev:
+            await _release(driver)
 
-        await _release(driver)
-
-        await eventually(lambda: dev.passes("checkout", {"custom": {"tier": "pro"}}), "Pro users have it")
-        assert not dev.passes("checkout", {"custom": {"tier": "Free"}})
-        assert dev.rules.gate({"custom": {"tier": "Free"}}, "checkout").trigger is None
-        assert dev.rules.gate({"custom": {"tier": "Pro"}}, "checkout").trigger == "gate.checkout.1"
+            await eventually(lambda: dev.passes("checkout", {"custom": {"tier": "pro"}}), "Pro users have it")
+            assert not dev.passes("checkout", {"custom": {"tier": "Free"}})
+            assert dev.rules.gate({"custom": {"tier": "Free"}}, "checkout").trigger is None
+            assert dev.rules.gate({"custom": {"tier": "Pro"}}, "checkout").trigger == "gate.checkout.1"
 
 
 async def test_a_region_keeps_its_rules_while_the_broker_is_away_and_across_its_own_restart(
@@ -213,33 +209,35 @@ async def test_a_region_keeps_its_rules_while_the_broker_is_away_and_across_its_
 
 
 async def test_following_goes_on_after_each_restart_of_the_broker(broker: Broker) -> None:
-    async with services(broker.url), driving(broker.url) as driver, following(broker.url, "dev") as dev:
+    async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver)
-        for n in range(3):
-            broker.kill()
-            broker.start()
-            gate = f"gate{n}"
+        async with following(broker.url, "dev") as dev:
+            for n in range(3):
+                broker.kill()
+                broker.start()
+                gate = f"gate{n}"
 
-            await eventually(partial(_saves, driver, gate), "a command is answered again")
+                await eventually(partial(_saves, driver, gate), "a command is answered again")
 
-            await eventually(partial(dev.passes, gate), "dev follows")
+                await eventually(partial(dev.passes, gate), "dev follows")
 
 
 async def test_what_somebody_else_wrote_into_the_rules_is_put_right(broker: Broker) -> None:
-    async with services(broker.url), driving(broker.url) as driver, following(broker.url, "dev") as dev:
+    async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver)
-        await driver.save_gate("checkout", EVERYONE)
-        await eventually(lambda: dev.passes("checkout"), "dev has it")
-        place = subjects.rule("dev", CHECKOUT)
+        async with following(broker.url, "dev") as dev:
+            await driver.save_gate("checkout", EVERYONE)
+            await eventually(lambda: dev.passes("checkout"), "dev has it")
+            place = subjects.rule("dev", CHECKOUT)
 
-        await driver.connection.js.publish(place, b"nonsense")
+            await driver.connection.js.publish(place, b"nonsense")
 
-        async def mended() -> bool:
-            message = await driver.connection.js.get_last_msg(subjects.RULES_STREAM, place)
-            return message.data != b"nonsense"
+            async def mended() -> bool:
+                message = await driver.connection.js.get_last_msg(subjects.RULES_STREAM, place)
+                return message.data != b"nonsense"
 
-        await eventually(mended, "the rules are right again")
-        assert dev.passes("checkout")
+            await eventually(mended, "the rules are right again")
+            assert dev.passes("checkout")
 
 
 async def test_a_full_rollout_reaches_every_region(broker: Broker) -> None:

@@ -1,4 +1,7 @@
-"""Law 6: what a region has applied only moves forward, in whatever order documents arrive."""
+"""Law 6: what a region has applied only moves forward, in whatever order documents arrive.
+
+Documents of a later epoch come after those of an earlier one, whatever their revisions: the log went back.
+"""
 
 from typing import Any
 

@@ -63,7 +63,7 @@ async def read_rules(connection: Connection, region: str) -> list[RuleDocument]:
 
     def on_record(record: Record) -> None:
         documents.pop(record.subject, None)
-        if not record.is_deletion:
+        if not (record.is_deletion or subjects.is_complete_set(record.subject)):
             documents[record.subject] = RuleDocument.model_validate_json(record.data, extra="ignore")
 
     await _read(connection, subjects.RULES_STREAM, subjects.rules_of(region), on_record)

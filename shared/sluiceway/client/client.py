@@ -29,7 +29,7 @@ class Client:
 
     The connection has a thread of its own: a check is a computation in memory, never I/O, and may be
     made from any thread, event loop or signal handler. Until the first rules arrive, checks use those
-    in `cache_dir`; without any, they return False and empty configs.
+    in `cache_dir`; without any, they return False and empty configs, and `evaluate` says `NOT_READY`.
 
     A process may fork afterwards (gunicorn with `preload_app`): each child keeps the rules and opens
     a connection of its own. Only the parent writes to `cache_dir`.
@@ -42,7 +42,7 @@ class Client:
         transport: Literal["nats", "edge"] = "nats",
         url: str | None = None,
         key: str | None = None,
-        cache_dir: Path | None = None,
+        cache_dir: Path | str | None = None,
     ) -> None:
         """Create a client; it connects when it is started or its block is entered.
 

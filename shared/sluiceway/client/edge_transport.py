@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ..backoff import Backoff
 from ..errors import Misconfigured
-from ..messaging.stream_follower import START, Position
+from ..messaging.stream_follower import Position
 from .region_rules import RegionRules
 from .transport import PAUSE_SECONDS
 
@@ -39,6 +39,7 @@ class _Answer(msgspec.Struct):
     checksum: str = ""
     created: str = ""
     sequence: int = 0
+    epoch: int = 0
     documents: list[msgspec.Raw] = []
 
 
@@ -122,11 +123,10 @@ class EdgeTransport:
     def _apply(self, rules: RegionRules, answer: _Answer) -> None:
         if not answer.has_updates or answer.time < self._time:
             return
-        position, applied = Position(answer.created, answer.sequence), rules.position
         # The rules from disk may be newer than those of a replica that lags behind.
-        is_older = applied.created == position.created and applied.sequence > position.sequence
-        if applied is START or not is_older:
-            rules.replace(map(bytes, answer.documents), position)
+        if not rules.is_whole or answer.time >= rules.time_ms:
+            position = Position(answer.created, answer.sequence, answer.time)
+            rules.replace(map(bytes, answer.documents), position, answer.epoch)
         self._time, self._checksum = answer.time, answer.checksum
 
     def _wait(self, seconds: float) -> None:

@@ -22,6 +22,7 @@ REASONS: Mapping[Reason, str] = {
 #: Why no value was chosen → OpenFeature's error code.
 ERROR_CODES: Mapping[Reason, str] = {
     Reason.UNRECOGNIZED: "FLAG_NOT_FOUND",
+    Reason.NOT_READY: "PROVIDER_NOT_READY",
     Reason.UNSUPPORTED: "PARSE_ERROR",
     Reason.ERROR: "GENERAL",
 }

@@ -50,7 +50,7 @@ class SluicewayProvider(AbstractProvider):
         """Return once the region's rules have arrived, or after `ready_seconds` if the cache has old ones."""
         is_new = self._client.start().wait_until_ready(self._ready_seconds)
         self._known = self._client.rules.raw_documents()
-        self._is_late = not is_new and not self._known
+        self._is_late = not is_new and not self._client.rules.is_whole
         self._client.rules.on_change = self._changed
         if self._is_late:
             raise ProviderNotReadyError(
@@ -111,6 +111,8 @@ class SluicewayProvider(AbstractProvider):
     def _changed(self) -> None:
         before, self._known = self._known, self._client.rules.raw_documents()
         if self._is_late:
+            if not self._client.rules.is_whole:
+                return
             self._is_late = False
             self.emit_provider_ready(ProviderEventDetails())
             return
@@ -151,4 +153,13 @@ def _failed(key: str) -> NoReturn:
     raise GeneralError(f"cannot evaluate {key}; see the log")
 
 
-_ERRORS = {Reason.UNRECOGNIZED: _not_found, Reason.UNSUPPORTED: _unsupported, Reason.ERROR: _failed}
+def _not_ready(key: str) -> NoReturn:
+    raise ProviderNotReadyError(f"{key}: the rules of the region have not arrived yet")
+
+
+_ERRORS = {
+    Reason.UNRECOGNIZED: _not_found,
+    Reason.NOT_READY: _not_ready,
+    Reason.UNSUPPORTED: _unsupported,
+    Reason.ERROR: _failed,
+}

@@ -1,35 +1,40 @@
 """The rules of one region in this process: evaluated, applied record by record, kept on disk."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
+import msgspec
 
-from ..clock import now_ms
-from ..contracts import envelope, subjects
-from ..contracts.applied_reports import AppliedChange
-from ..contracts.identifiers import FeatureKey
-from ..contracts.rule_document import RuleDocument
-from ..errors import error_text
-from ..evaluation.compiled_conditions import ProcessContext
+from ..contracts import subjects
+from ..contracts.applied_reports import CHANGES_MAX, AppliedChange
+from ..contracts.identifiers import FeatureKey, FeatureKind
+from ..contracts.rule_document import CompleteSet, RuleDocument
 from ..evaluation.results import Config, Evaluation
-from ..evaluation.rule_set import RuleSet
 from ..evaluation.users import AnyUser
 from ..messaging.stream_follower import START, Position, Record
-from .rule_cache import RuleCache
+from .document_set import DocumentSet, parse_document
+from .rule_cache import Place, RuleCache
+from .staged_set import StagedSet
 
 log = logging.getLogger(__name__)
+
+
+class _Key(msgspec.Struct):
+    """The fields of a document that name its feature."""
+
+    kind: str
+    name: str
 
 
 class RegionRules:
     """The rules of one region, with a copy in `cache_dir`.
 
     They can be evaluated immediately, with the last good rules from disk; a `RegionClient` or a
-    `Transport` keeps them current.
+    `Transport` keeps them current. The disk is optional: without it, only a start without a broker fails.
     """
 
-    def __init__(self, region: str, cache_dir: Path | None = None) -> None:
+    def __init__(self, region: str, cache_dir: Path | str | None = None) -> None:
         self.region = region
         #: Called with each change that arrives live.
         self.on_applied: Callable[[AppliedChange], None] = lambda change: None
@@ -37,44 +42,46 @@ class RegionRules:
         self.on_change: Callable[[], None] = lambda: None
         #: Called with the subject and data of an invalid document, and the reason.
         self.on_rejected: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
-        self._rules = RuleSet(ProcessContext(clock=now_ms))
-        self._rules.on_failure = _log_failure
+        self._documents = DocumentSet()
+        rules = self._documents.rules
         # The methods of the rules themselves: a check makes no further call.
         #: Returns whether a user passes a gate; False if the gate is unknown.
-        self.check_gate: Callable[[AnyUser, str], bool] = self._rules.check_gate
+        self.check_gate: Callable[[AnyUser, str], bool] = rules.check_gate
         #: Returns a user's value of a dynamic config; empty if the config is unknown.
-        self.get_config: Callable[[AnyUser, str], Config] = self._rules.get_config
+        self.get_config: Callable[[AnyUser, str], Config] = rules.get_config
         #: Return a user's value of a gate or config, with the rule that decided it.
-        self.gate: Callable[[AnyUser, str], Evaluation] = self._rules.gate
-        self.config: Callable[[AnyUser, str], Evaluation] = self._rules.config
-        self._revisions: dict[FeatureKey, int] = {}
-        self._raw: dict[FeatureKey, bytes] = {}
-        self._cache_path = cache_dir / f"{region}.rules" if cache_dir else None
+        self.gate: Callable[[AnyUser, str], Evaluation] = rules.gate
+        self.config: Callable[[AnyUser, str], Evaluation] = rules.config
+        self._cache_path = Path(cache_dir) / f"{region}.rules" if cache_dir else None
         self._cache = RuleCache(self._cache_path) if self._cache_path else None
-        self._position = START
+        #: How far RULES is applied.
+        self.position = START
+        #: When the broker stored what is applied. It never goes back, not even if the broker's clock does.
+        self.time_ms = 0
+        #: The epoch of the set: the greatest of its marks.
+        self.epoch = 0
+        #: Whether the rules are a whole set; before the first one, evaluations say `NOT_READY`.
+        self.is_whole = False
+        rules.wait()
         if self._cache:
             self._load(self._cache)
 
     def revision(self, key: FeatureKey) -> int | None:
         """Return the sequence in FEATURES that the rules of a feature come from; None without rules."""
-        return self._revisions.get(key)
+        version = self._documents.versions.get(key)
+        return version.revision if version else None
 
     def raw_documents(self) -> dict[FeatureKey, bytes]:
         """Return the document of every feature as it was published."""
-        return dict(self._raw)
+        return dict(self._documents.raw)
 
     def document(self, key: FeatureKey) -> RuleDocument | None:
         """Return the document of a feature; None if the region has none."""
-        data = self._raw.get(key)
-        return _parse(data) if data else None
-
-    @property
-    def position(self) -> Position:
-        """How far RULES is applied."""
-        return self._position
+        data = self._documents.raw.get(key)
+        return parse_document(data) if data else None
 
     def __len__(self) -> int:
-        return len(self._rules)
+        return len(self._documents.raw)
 
     def apply(self, record: Record, created: str, *, is_live: bool) -> AppliedChange | None:
         """Apply one record of RULES; return the change, or None if the record is invalid or outdated.
@@ -82,37 +89,62 @@ class RegionRules:
         `created` is the creation time of the stream.
         """
         try:
-            _, key = subjects.parse_rule(record.subject)
-            document = None if record.is_deletion else _parse_record(record, key)
-        except (ValueError, ValidationError) as error:
-            log.error("%s: invalid rules, keeping the previous version: %s", record.subject, error)
-            self.on_rejected(record.subject, record.data, str(error))
+            change = self._documents.apply(record)
+        except ValueError as error:
+            self.reject(record, error)
             return None
-        change = self._apply(key, document, record)
         if change is None:
             return None
-        self._position = Position(created, record.sequence)
-        if self._cache:
-            self._cache.put(record.subject, record.data if document else None, self._position)
+        self._move(Position(created, record.sequence, record.time_ms))
         self.on_change()
         if is_live:
             self.on_applied(change)
+        self._store({record.subject: None if record.is_deletion else record.data})
         return change
 
-    def replace(self, raw_documents: Iterable[bytes], position: Position) -> None:
-        """Replace all documents by these."""
-        documents = [(_parse(data), data) for data in raw_documents]
-        for key in self._raw.keys() - {document.key for document, _ in documents}:
-            self._remove(key)
-            if self._cache:
-                self._cache.put(subjects.rule(self.region, key), None, position)
-        for document, data in documents:
-            if self._raw.get(document.key) != data:
-                self._set(document, data)
-                if self._cache:
-                    self._cache.put(subjects.rule(self.region, document.key), data, position)
-        self._position = position
+    def renew(self, mark: CompleteSet, position: Position) -> None:
+        """Note that a publisher has checked the whole set again."""
+        self._move(position)
+        self.epoch = max(self.epoch, mark.epoch)
         self.on_change()
+        self._store({})
+
+    def reject(self, record: Record, error: ValueError) -> None:
+        """Report an invalid record; the previous version stays."""
+        log.error("%s: invalid rules, keeping the previous version: %s", record.subject, error)
+        self.on_rejected(record.subject, record.data, str(error))
+
+    def take_over(
+        self, staged: StagedSet, mark: CompleteSet, position: Position
+    ) -> tuple[AppliedChange, ...]:
+        """Replace everything by a set that was read as a whole; return what it changes in another one.
+
+        The staged set must not be used afterwards.
+        """
+        was_whole = self.is_whole
+        for key in staged.invalid & self._documents.raw.keys():
+            data = self._documents.raw[key]
+            staged.documents.set(parse_document(data), data)
+        before = self._documents.raw
+        self._documents.become(staged.documents)
+        changed = self._replaced(before, position, mark.epoch)
+        if not was_whole or len(changed) > CHANGES_MAX:
+            return ()
+        changes = tuple(map(self._documents.change, sorted(changed)))
+        for change in changes:
+            self.on_applied(change)
+        return changes
+
+    def replace(self, raw_documents: Iterable[bytes], position: Position, epoch: int) -> None:
+        """Replace all documents by these."""
+        before, documents = dict(self._documents.raw), {_key(data): data for data in raw_documents}
+        changed = {key: data for key, data in documents.items() if before.get(key) != data}
+        parsed = [(parse_document(data), data) for data in changed.values()]
+        for key in before.keys() - documents.keys():
+            self._documents.remove(key)
+        for document, data in parsed:
+            self._documents.set(document, data)
+        self._replaced(before, position, epoch)
 
     def detach_cache(self) -> None:
         """Leave the file to the process that this one was forked from."""
@@ -123,69 +155,46 @@ class RegionRules:
         if self._cache_path:
             self._cache = RuleCache(self._cache_path)
 
-    def reset(self) -> None:
-        """Remove everything: the stream was recreated, and only what it holds now counts."""
-        for key in tuple(self._revisions):
-            self._rules.remove(key)
-        self._revisions.clear()
-        self._raw.clear()
-        self._position = START
-        if self._cache:
-            self._cache.clear()
-
     def close(self) -> None:
         """Close the file; evaluation goes on."""
         if self._cache:
             self._cache.close()
 
-    def _apply(self, key: FeatureKey, document: RuleDocument | None, record: Record) -> AppliedChange | None:
-        revision = _revision(document, record)
-        if revision < self._revisions.get(key, 0):
-            log.warning("%s: ignoring revision %s, which is older than the applied one", key, revision)
-            return None
-        if document:
-            self._set(document, record.data)
-        else:
-            self._remove(key)
-        event_ms = int(record.headers.get(envelope.EVENT_TIME, record.time_ms))
-        return AppliedChange(
-            kind=key.kind,
-            name=key.name,
-            revision=revision,
-            after_ms=max(0, now_ms() - event_ms),
-            present=document is not None,
-        )
+    def _replaced(
+        self, before: Mapping[FeatureKey, bytes], position: Position, epoch: int
+    ) -> set[FeatureKey]:
+        """Announce and store that everything was replaced; return the features that differ."""
+        self._become_whole(position, epoch)
+        self.on_change()
+        after = self._documents.raw
+        changed = {key for key, _ in before.items() ^ after.items()}
+        self._store({subjects.rule(self.region, key): after.get(key) for key in changed})
+        return changed
 
-    def _set(self, document: RuleDocument, data: bytes) -> None:
-        self._rules.apply(document, data)
-        self._revisions[document.key] = document.revision
-        self._raw[document.key] = data
+    def _move(self, position: Position) -> None:
+        self.position, self.time_ms = position, max(self.time_ms, position.time_ms)
 
-    def _remove(self, key: FeatureKey) -> None:
-        self._rules.remove(key)
-        self._revisions.pop(key, None)
-        self._raw.pop(key, None)
+    def _become_whole(self, position: Position, epoch: int) -> None:
+        self._move(position)
+        self.epoch, self.is_whole = epoch, True
+        self._documents.rules.ready()
+
+    def _store(self, changes: Mapping[str, bytes | None]) -> None:
+        if self._cache:
+            self._cache.store(changes, Place(self.position, self.epoch), self._by_subject)
+
+    def _by_subject(self) -> dict[str, bytes]:
+        return {subjects.rule(self.region, key): data for key, data in self._documents.raw.items()}
 
     def _load(self, cache: RuleCache) -> None:
-        for _, data in cache.documents():
-            self._set(_parse(data), data)
-        self._position = cache.position()
+        place = cache.place()
+        if place is None:
+            return
+        for data in cache.documents().values():
+            self._documents.set(parse_document(data), data)
+        self._become_whole(*place)
 
 
-def _log_failure(name: str, error: Exception) -> None:
-    log.error("%s cannot be evaluated for a user: %s", name, error_text(error))
-
-
-def _parse(data: bytes) -> RuleDocument:
-    return RuleDocument.model_validate_json(data, extra="ignore")
-
-
-def _parse_record(record: Record, key: FeatureKey) -> RuleDocument:
-    document = _parse(record.data)
-    if document.key != key:
-        raise ValueError(f"the document is about {document.key}, its subject about {key}")
-    return document
-
-
-def _revision(document: RuleDocument | None, record: Record) -> int:
-    return document.revision if document else int(record.headers.get(envelope.REVISION, 0))
+def _key(data: bytes) -> FeatureKey:
+    key = msgspec.json.decode(data, type=_Key)
+    return FeatureKey(FeatureKind(key.kind), key.name)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..evaluation.results import Config, Evaluation, Reason
 from ..evaluation.users import AnyUser
+from ..messaging.stream_follower import START
 from .client import Client
 from .flags import evaluate_flag
 from .region_rules import RegionRules
@@ -28,6 +29,7 @@ class FakeClient:
         self, *, gates: Mapping[str, bool] | None = None, configs: Mapping[str, dict[str, Any]] | None = None
     ) -> None:
         self._rules = RegionRules("test")
+        self._rules.replace((), START, 0)
         self.check_gate = self._rules.check_gate
         self.get_config = self._rules.get_config
         _replace(self, self._rules, gates or {}, configs or {})

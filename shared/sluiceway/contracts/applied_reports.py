@@ -29,5 +29,8 @@ class AppliedReport(WireModel):
     region: RegionName
     instance: Name
     sequence: int
+    #: When the broker stored that message: after RULES went back, another message has the same sequence.
+    #: None in reports of older versions.
+    stored_ms: int | None = None
     time_ms: int
     changes: tuple[AppliedChange, ...] = ()

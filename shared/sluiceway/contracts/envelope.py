@@ -30,9 +30,11 @@ ARCHIVED = "Sluiceway-Archived"
 REFERENCES = "Sluiceway-References"
 #: RULES: sequence of the event in FEATURES.
 REVISION = "Sluiceway-Revision"
+#: RULES: the epoch of the document; see `RuleDocument.epoch`.
+EPOCH = "Sluiceway-Epoch"
 #: RULES: sequence of the region's document in CATALOG.
 REGION_REVISION = "Sluiceway-Region-Revision"
-#: RULES: digest of the document without its revision and time.
+#: RULES: digest of the document without its epoch, revision and time.
 CHECKSUM = "Sluiceway-Checksum"
 #: RULES: when the event happened, in ms.
 EVENT_TIME = "Sluiceway-Event-Time"

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field, JsonValue
 
-from .identifiers import FeatureKey, FeatureKind, Name, TriggerId
+from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId
 from .models import WireModel
 
 
@@ -92,6 +92,9 @@ class RuleDocument(WireModel):
 
     kind: FeatureKind
     name: Name
+    #: Which reading of the log it comes from. A publisher begins a greater one whenever it reads the log
+    #: from the start: the order of documents is (epoch, revision), also if the log went back.
+    epoch: int = 0
     #: Sequence of the event in FEATURES that it came from.
     revision: int
     #: When that event happened.
@@ -117,3 +120,15 @@ class RuleDocument(WireModel):
     def spec_name(self) -> str:
         """The name that the feature's own spec has among the specs."""
         return self.key.spec_name
+
+
+class CompleteSet(WireModel):
+    """The mark that RULES holds everything that a region receives, as of one place in the log.
+
+    A publisher writes it once it has read the log to its end and published what was missing.
+    """
+
+    region: RegionName
+    epoch: int
+    #: Last sequence of FEATURES that was read; 0 if the log is empty.
+    log_sequence: int

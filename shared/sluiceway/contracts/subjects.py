@@ -12,6 +12,7 @@ sluiceway.answered_alerts.<source>     stream VERDICTS: the outcome of each aler
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
 $KV.CATALOG.<environment|region|pipeline|freeze|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
+$KV.RULES.<region>.complete            the publisher has written all that the region holds
 $KV.APPLIED.<region>.<instance>
 ```
 """
@@ -46,6 +47,10 @@ DEAD_LETTERS = f"{PREFIX}.dead_letters.*"
 CATALOG_BUCKET = "CATALOG"
 RULES_BUCKET = "RULES"
 APPLIED_BUCKET = "APPLIED"
+
+#: The last token of the mark that a region's rules are all published.
+COMPLETE = "complete"
+COMPLETE_SET_DOTS = 3
 
 CATALOG_STREAM = f"KV_{CATALOG_BUCKET}"
 RULES_STREAM = f"KV_{RULES_BUCKET}"
@@ -145,6 +150,21 @@ def rules_of(region: str) -> str:
 def rule(region: str, key: FeatureKey) -> str:
     """Return the subject of the rules of one feature in one region."""
     return f"$KV.{RULES_BUCKET}.{region}.{key.kind}.{key.name}"
+
+
+def complete_set(region: str) -> str:
+    """Return the subject of the mark that says that all rules of a region are published."""
+    return f"$KV.{RULES_BUCKET}.{region}.{COMPLETE}"
+
+
+def is_complete_set(subject: str) -> bool:
+    """Return whether a subject of RULES is that of such a mark."""
+    return subject.count(".") == COMPLETE_SET_DOTS and subject.endswith(f".{COMPLETE}")
+
+
+def parse_region(subject: str) -> str:
+    """Return the region of a subject of RULES."""
+    return subject.split(".")[2]
 
 
 def parse_rule(subject: str) -> tuple[str, FeatureKey]:

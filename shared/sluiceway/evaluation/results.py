@@ -24,6 +24,8 @@ class Reason(StrEnum):
     UNSUPPORTED = "unsupported"
     #: the feature is unknown here
     UNRECOGNIZED = "unrecognized"
+    #: the rules have not arrived yet, so that nothing is known
+    NOT_READY = "not_ready"
     #: the evaluation failed; the log has the error
     ERROR = "error"
     #: a test set the value

@@ -15,6 +15,8 @@ from .users import AnyUser
 #: For unknown features, and for those whose evaluation failed.
 NO_GATE = Evaluation(False, "", Reason.UNRECOGNIZED)
 NO_CONFIG = Config(UNRECOGNIZED.evaluation)
+NOT_READY_GATE = Evaluation(False, "", Reason.NOT_READY)
+NOT_READY_CONFIG = Config(Evaluation({}, "", Reason.NOT_READY))
 FAILED_GATE = Evaluation(False, "", Reason.ERROR)
 FAILED_CONFIG = Config(Evaluation({}, "", Reason.ERROR))
 
@@ -29,6 +31,8 @@ class RuleSet:
     def __init__(self, process: ProcessContext) -> None:
         self.on_failure: Callable[[str, Exception], None] = lambda name, error: None
         self._process = process
+        #: What is said of an unknown feature.
+        self._no_gate, self._no_config = NO_GATE, NO_CONFIG
         self._features: set[FeatureKey] = set()
         #: Feature → names of the id lists that came with it.
         self._lists_of: dict[FeatureKey, frozenset[str]] = {}
@@ -60,6 +64,20 @@ class RuleSet:
         self._replace_lists(key, {})
         self._named(key.kind).pop(key.spec_name, None)
 
+    def wait(self) -> None:
+        """Say of every feature that nothing is known of it yet, until the rules are there."""
+        self._no_gate, self._no_config = NOT_READY_GATE, NOT_READY_CONFIG
+
+    def ready(self) -> None:
+        """Say of features without rules that they are unknown."""
+        self._no_gate, self._no_config = NO_GATE, NO_CONFIG
+
+    def become(self, other: "RuleSet") -> None:
+        """Replace all rules by those of another set, which must not be changed afterwards."""
+        self._features, self._lists_of = other._features, other._lists_of
+        self.registry = other.registry
+        self._gates, self._configs = other._gates, other._configs
+
     def check_gate(self, user: AnyUser, name: str) -> bool:
         """Return whether a user passes a gate; false if the gate is unknown."""
         entry = self._gates.get(name)
@@ -75,9 +93,9 @@ class RuleSet:
         """Return a user's value of a dynamic config; empty if the config is unknown."""
         entry = self._configs.get(name)
         if entry is None:
-            return NO_CONFIG
+            return self._no_config
         try:
-            return entry.evaluate(user, None).config or NO_CONFIG
+            return entry.evaluate(user, None).config or self._no_config
         except Exception as error:
             self.on_failure(name, error)
             return FAILED_CONFIG
@@ -86,7 +104,7 @@ class RuleSet:
         """Return whether a user passes a gate, and why."""
         entry = self._gates.get(name)
         if entry is None:
-            return NO_GATE
+            return self._no_gate
         try:
             return _as_gate(entry.evaluate(user, None))
         except Exception as error:

@@ -55,12 +55,14 @@ class _Contents:
 class CatalogueView(StreamView):
     """Follows CATALOG while the block runs.
 
-    `on_change` is called with kind, id and the new document, or None if it was deleted.
+    `on_change` is called with kind, id and the new document, or None if it was deleted; `on_reset` if the
+    catalogue went back, so that all documents are void.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._contents = _Contents()
         self.on_change: Callable[[str, str, StoredDocument | None], None] = lambda kind, id_, stored: None
+        self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
             connection,
             subjects.CATALOG_STREAM,
@@ -102,6 +104,7 @@ class CatalogueView(StreamView):
     def _reset(self) -> None:
         self._contents.documents.clear()
         self._contents.last_sequences.clear()
+        self.on_reset()
 
     def _on_record(self, record: Record) -> None:
         key = subjects.parse_catalogue(record.subject)

@@ -98,7 +98,7 @@ class FeatureView(StreamView):
     """Follows FEATURES while the block runs.
 
     `on_change` is called with each new entry; `on_invalid` with the subject and data of a message that
-    is not a valid event, and the reason.
+    is not a valid event, and the reason; `on_reset` if the log went back, so that all entries are void.
     """
 
     def __init__(
@@ -110,13 +110,14 @@ class FeatureView(StreamView):
         self._log = feature_log
         self.on_change: Callable[[FeatureEntry], None] = lambda entry: None
         self.on_invalid: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
+        self.on_reset: Callable[[], None] = lambda: None
         self._without_event: set[FeatureKey] = set()
         self.follower = Follower(
             connection,
             subjects.FEATURES_STREAM,
             [subjects.FEATURES],
             self._on_record,
-            on_reset=self._entries.clear,
+            on_reset=self._reset,
         )
 
     async def caught_up(self) -> None:
@@ -143,6 +144,11 @@ class FeatureView(StreamView):
         """How far the log was followed."""
         return self.follower.position
 
+    @property
+    def resets(self) -> int:
+        """How often the log was read from the start again; sequences read before may be void."""
+        return self.follower.resets
+
     def references(self) -> dict[str, tuple[str, ...]]:
         """Return every feature that is not archived, by the name of its spec, and what it refers to."""
         return {
@@ -164,6 +170,11 @@ class FeatureView(StreamView):
         """Add an event that this process has just appended, before the follower receives it."""
         entry = FeatureEntry(event.feature.key, sequence, headers_of(event, ""), event=event)
         self._set(entry, event.feature.key)
+
+    def _reset(self) -> None:
+        self._entries.clear()
+        self._without_event.clear()
+        self.on_reset()
 
     def _on_record(self, record: Record) -> None:
         try:

@@ -1,11 +1,14 @@
-"""Rule documents in the bucket RULES: a newer one is never overwritten."""
+"""Rule documents in the bucket RULES, and the marks that say that a region's set is complete."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
+from ..contracts.rule_document import CompleteSet
 from ..errors import Conflict
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
@@ -39,14 +42,23 @@ class PublishedRule(NamedTuple):
     """What RULES holds for a key."""
 
     sequence: int
+    epoch: int
     version: RuleVersion
     checksum: str
+
+
+class PublishedMark(NamedTuple):
+    """The mark of a region's complete set; its epoch is 0 if it was deleted or is invalid."""
+
+    sequence: int
+    epoch: int
 
 
 class RuleWrite(NamedTuple):
     """A document to write; if `data` is None, the key's rules are deleted."""
 
     key: RuleKey
+    epoch: int
     version: RuleVersion
     checksum: str
     event_time_ms: int
@@ -54,23 +66,30 @@ class RuleWrite(NamedTuple):
 
 
 #: The content of a key that was never written.
-NOT_PUBLISHED = PublishedRule(0, RuleVersion(0, 0), NOTHING)
+NOT_PUBLISHED = PublishedRule(0, 0, RuleVersion(0, 0), NOTHING)
+NOT_MARKED = PublishedMark(0, 0)
 
 
 class RuleStore(StreamView):
-    """Follows the headers of RULES while the block runs, and writes newer documents.
+    """Follows the headers of RULES while the block runs, and writes documents.
 
     `on_foreign_write` is called with a key that was written by something other than a publisher; `on_newest`
-    with a region and the newest sequence that was written for it.
+    with a region and the newest sequence that was written for it; `on_reset` if RULES went back, so that
+    nothing is known of it.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._publisher = StreamPublisher(connection, subjects.RULES_STREAM)
         self._published: dict[RuleKey, PublishedRule] = {}
+        #: Region → its mark, also one that was deleted.
+        self._marks: dict[str, PublishedMark] = {}
         #: Region → the newest sequence of its keys.
         self._newest: dict[str, int] = {}
+        #: The greatest epoch of all documents and marks.
+        self.epoch = 0
         self.on_foreign_write: Callable[[RuleKey], None] = lambda key: None
         self.on_newest: Callable[[str, int], None] = lambda region, sequence: None
+        self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
             connection,
             subjects.RULES_STREAM,
@@ -83,36 +102,74 @@ class RuleStore(StreamView):
         """Return what a key holds, as far as the stream was followed."""
         return self._published.get(key, NOT_PUBLISHED)
 
-    def keys_with_rules(self, region: str) -> list[RuleKey]:
-        """Return the keys of a region that hold rules."""
-        return [
-            key
-            for key, published in self._published.items()
-            if key.region == region and published.checksum != NOTHING
-        ]
+    def keys_with_rules(self) -> Iterator[RuleKey]:
+        """Yield every key that holds rules."""
+        for key, published in tuple(self._published.items()):
+            if published.checksum != NOTHING:
+                yield key
 
-    def is_needed(self, write: RuleWrite) -> bool:
-        """Return whether a write would change something, and nothing newer is published."""
-        published = self.published(write.key)
-        return write.checksum != published.checksum and write.version.supersedes(published.version)
+    def begin_epoch(self, now_ms: int) -> None:
+        """Begin an epoch that is greater than all before it, also than those of a history that was lost.
+
+        Those began before now.
+        """
+        self.epoch = max(self.epoch + 1, now_ms)
+
+    def differs(self, write: RuleWrite) -> bool:
+        """Return whether a write would change something."""
+        return write.checksum != self.published(write.key).checksum
+
+    def is_newer(self, write: RuleWrite) -> bool:
+        """Return whether RULES holds a newer version than that of `write`."""
+        return not write.version.supersedes(self.published(write.key).version)
 
     async def write(self, writes: Iterable[RuleWrite]) -> list[RuleWrite]:
-        """Do all writes that are needed, pipelined; return those in conflict with another writer.
+        """Do all writes, pipelined; return those in conflict with another writer.
 
         Raises `Unavailable` if the broker does not acknowledge all.
         """
-        needed = [write for write in writes if self.is_needed(write)]
-        results = await self._publisher.append_all([self._message(write) for write in needed])
+        writes = list(writes)
+        results = await self._publisher.append_all([self._message(write) for write in writes])
         conflicts = []
-        for write, result in zip(needed, results, strict=True):
+        for write, result in zip(writes, results, strict=True):
             if isinstance(result, Conflict):
                 conflicts.append(write)
             else:
-                self._set(write.key, PublishedRule(result, write.version, write.checksum))
+                published = PublishedRule(result, write.epoch, write.version, write.checksum)
+                self._set(write.key, published)
         return conflicts
+
+    def is_marked(self, region: str) -> bool:
+        """Return whether the set of a region is marked as complete in this epoch."""
+        return self._marks.get(region, NOT_MARKED).epoch == self.epoch
+
+    async def mark_complete(self, regions: Iterable[str], log_sequence: int) -> None:
+        """Mark the sets of these regions as complete, as of a sequence of FEATURES.
+
+        A mark that another replica writes in the meantime stays: `is_marked` tells once it is followed.
+        """
+        marks = [
+            CompleteSet(region=region, epoch=self.epoch, log_sequence=log_sequence) for region in regions
+        ]
+        await self._write_marks({mark.region: mark.to_json() for mark in marks}, {})
+
+    async def delete_mark(self, region: str) -> None:
+        """Delete the mark of a region that is no longer in the catalogue."""
+        await self._write_marks({region: b""}, DELETION)
+
+    async def _write_marks(self, marks: dict[str, bytes], headers: dict[str, str]) -> None:
+        messages = [
+            ConditionalMessage(
+                subjects.complete_set(region), data, headers, self._marks.get(region, NOT_MARKED).sequence
+            )
+            for region, data in marks.items()
+        ]
+        await self._publisher.append_all(messages)
+        await self.catch_up()
 
     def _message(self, write: RuleWrite) -> ConditionalMessage:
         headers = {
+            envelope.EPOCH: str(write.epoch),
             envelope.REVISION: str(write.version.revision),
             envelope.REGION_REVISION: str(write.version.region_revision),
             envelope.CHECKSUM: write.checksum,
@@ -124,16 +181,25 @@ class RuleStore(StreamView):
 
     def _reset(self) -> None:
         self._published.clear()
+        self._marks.clear()
         self._newest.clear()
+        self.on_reset()
 
     def _set(self, key: RuleKey, published: PublishedRule) -> None:
         if published.sequence > self.published(key).sequence:
             self._published[key] = published
-        if published.sequence > self._newest.get(key.region, 0):
-            self._newest[key.region] = published.sequence
-            self.on_newest(key.region, published.sequence)
+        self.epoch = max(self.epoch, published.epoch)
+        self._set_newest(key.region, published.sequence)
+
+    def _set_newest(self, region: str, sequence: int) -> None:
+        if sequence > self._newest.get(region, 0):
+            self._newest[region] = sequence
+            self.on_newest(region, sequence)
 
     def _on_record(self, record: Record) -> None:
+        if subjects.is_complete_set(record.subject):
+            self._on_mark(record)
+            return
         try:
             key = RuleKey(*subjects.parse_rule(record.subject))
         except ValueError:
@@ -142,9 +208,20 @@ class RuleStore(StreamView):
         headers = record.headers
         try:
             version = RuleVersion(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
-            checksum = headers[envelope.CHECKSUM]
+            epoch, checksum = int(headers.get(envelope.EPOCH, 0)), headers[envelope.CHECKSUM]
         except (KeyError, ValueError):
-            self._set(key, PublishedRule(record.sequence, RuleVersion(0, 0), "foreign"))
+            self._set(key, PublishedRule(record.sequence, 0, RuleVersion(0, 0), "foreign"))
             self.on_foreign_write(key)
             return
-        self._set(key, PublishedRule(record.sequence, version, checksum))
+        self._set(key, PublishedRule(record.sequence, epoch, version, checksum))
+
+    def _on_mark(self, record: Record) -> None:
+        region, epoch = subjects.parse_region(record.subject), 0
+        if not record.is_deletion:
+            try:
+                epoch = CompleteSet.model_validate_json(record.data, extra="ignore").epoch
+            except ValidationError as error:
+                log.warning("%s holds an invalid mark: %s", record.subject, error)
+        self._marks[region] = PublishedMark(record.sequence, epoch)
+        self.epoch = max(self.epoch, epoch)
+        self._set_newest(region, record.sequence)

@@ -2,7 +2,8 @@
 
 nats-py's ordered consumer receives nothing for seconds after a restart of the broker, and never gets
 back what its queue dropped. Here every gap, silence or reconnect leads to a new consumer, which
-starts after the last record that was delivered.
+starts at the last record that was delivered. That record tells whether the history is still the same:
+a stream that was restored from an older copy ends before it, or holds another message there.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from nats.nuid import NUID
 from ..backoff import Backoff
 from ..errors import Unavailable, error_text
 from ..tasks import cancel_and_wait
+from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETIONS, KV_OPERATION
 
@@ -54,10 +56,15 @@ class Record(NamedTuple):
 
 
 class Position(NamedTuple):
-    """How far a stream was followed. `created` tells a recreated stream from the one before."""
+    """How far a stream was followed.
+
+    `created` tells a recreated stream from the one before. `time_ms`, when the broker stored the message
+    at `sequence`, tells it from another message at the same sequence; 0 if unknown.
+    """
 
     created: str
     sequence: int
+    time_ms: int = 0
 
 
 START = Position("", 0)
@@ -66,9 +73,9 @@ START = Position("", 0)
 class Follower:
     """Calls `on_record` with every record, in order, once each, while the block runs.
 
-    `on_record` runs on the event loop and must be quick. `on_reset` is called if the stream was
-    recreated, so that all earlier records are void; a snapshot follows. `on_caught_up` is called at
-    the end of each snapshot.
+    `on_record` runs on the event loop and must be quick. `on_reset` is called if all earlier records are
+    void, because the stream was recreated or went back, or because nothing proves that it did not; a
+    snapshot follows. `on_caught_up` is called at the end of each snapshot.
     """
 
     def __init__(
@@ -83,6 +90,8 @@ class Follower:
         after: Position = START,
     ) -> None:
         self.position = after
+        #: How often everything was read from the start again, since what was read before may be void.
+        self.resets = 0
         self._connection = connection
         self._stream = stream
         self._subjects = list(subjects)
@@ -96,6 +105,8 @@ class Follower:
         self._last_message_at = 0.0
         self._generation = 0
         self._closing = False
+        #: Whether the next record must be the one at `position`.
+        self._is_resuming = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -132,14 +143,21 @@ class Follower:
         try:
             async with asyncio.timeout(timeout):
                 await self.caught_up()
-                info = await self._connection.js.stream_info(self._stream)
-                while self.position.sequence < info.state.last_seq:
+                known, last = self.position.sequence, await self._last_sequence()
+                if last < known:
+                    self._caught_up.clear()
+                    self._restart(f"the stream {self._stream} ends at {last}, and message {known} was read")
+                    await self.caught_up()
+                while self.position.sequence < last:
                     self._advanced.clear()
                     await self._advanced.wait()
         except (NatsError, TimeoutError) as error:
             raise Unavailable(
                 f"cannot read the stream {self._stream} to its end: {error_text(error)}"
             ) from error
+
+    async def _last_sequence(self) -> int:
+        return (await self._connection.js.stream_info(self._stream)).state.last_seq
 
     async def _follow(self) -> None:
         backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=RETRY_JITTER)
@@ -155,7 +173,7 @@ class Follower:
 
     @contextlib.asynccontextmanager
     async def _consumer(self) -> AsyncIterator[None]:
-        await self._detect_recreated_stream()
+        await self._check_history()
         self._expected, self._generation = 1, self._generation + 1
         client = self._connection.client
         inbox = client.new_inbox()
@@ -166,21 +184,47 @@ class Follower:
         try:
             info = await self._connection.js.add_consumer(self._stream, self._config(name, inbox))
             if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
-                self._finish_snapshot()
+                self._receive_nothing()
             self._last_message_at = asyncio.get_running_loop().time()
             yield
         finally:
             await self._remove_consumer(subscription, name)
 
-    async def _detect_recreated_stream(self) -> None:
+    async def _check_history(self) -> None:
+        """Start over if the stream cannot be the one that was followed."""
         info = await self._connection.js.stream_info(self._stream)
-        created = str(info.created)
-        if self.position.created and self.position.created != created:
-            log.warning("the stream %s was recreated; reading from the start", self._stream)
-            self._caught_up.clear()
-            self._on_reset()
-            self.position = START
-        self.position = Position(created, self.position.sequence)
+        created, last = str(info.created), info.state.last_seq
+        if self.position.sequence and self.position.created != created:
+            self._start_over("it was recreated")
+        elif last < self.position.sequence:
+            self._start_over(f"it ends at message {last}", self.position.sequence - last)
+        elif self.position.sequence and not self.position.time_ms:
+            self._read_again("an older version did not store what tells histories apart")
+        self.position = self.position._replace(created=created)
+        self._is_resuming = self.position.sequence > 0
+
+    def _start_over(self, what: str, lost: int | None = None) -> None:
+        """Take the stream for a new history; `lost`: how many messages it is behind, if that is known."""
+        metrics.HISTORY_BREAKS.labels(self._stream).inc()
+        metrics.HISTORY_LOST.labels(self._stream).set(lost or 0)
+        log.error(
+            "the stream %s went back: %s; this process had read message %s%s; reading it from the start",
+            self._stream,
+            what,
+            self.position.sequence,
+            "" if lost is None else f", {lost} messages later",
+        )
+        self._forget()
+
+    def _read_again(self, why: str) -> None:
+        log.info("reading the stream %s from the start: %s", self._stream, why)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._caught_up.clear()
+        self.resets += 1
+        self._on_reset()
+        self.position = Position(self.position.created, 0)
 
     def _config(self, name: str, inbox: str) -> ConsumerConfig:
         resumed = self.position.sequence > 0
@@ -188,7 +232,7 @@ class Follower:
             name=name,
             deliver_subject=inbox,
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE if resumed else DeliverPolicy.LAST_PER_SUBJECT,
-            opt_start_seq=self.position.sequence + 1 if resumed else None,
+            opt_start_seq=self.position.sequence if resumed else None,
             filter_subject=self._subjects[0] if len(self._subjects) == 1 else None,
             filter_subjects=self._subjects if len(self._subjects) > 1 else None,
             ack_policy=AckPolicy.NONE,
@@ -248,14 +292,42 @@ class Follower:
         record = Record(
             message.subject, delivery.stream_sequence, delivery.time_ms, message.data, message.headers or {}
         )
+        if not self._is_resuming:
+            self._deliver(record)
+        elif not self._resume_at(record):
+            return
+        if not delivery.pending:
+            self._finish_snapshot()
+        self._advanced.set()
+
+    def _deliver(self, record: Record) -> None:
+        self.position = Position(self.position.created, record.sequence, record.time_ms)
         try:
             self._on_record(record)
         except Exception:  # an internal error with one record must not stop the others
             log.exception("internal error while handling record %s of %s", record.sequence, self._stream)
-        self.position = Position(self.position.created, record.sequence)
-        if not delivery.pending:
+
+    def _resume_at(self, record: Record) -> bool:
+        """Return whether the first record is the one at `position`; otherwise start over."""
+        self._is_resuming = False
+        known = self.position
+        if record.sequence == known.sequence and record.time_ms == known.time_ms:
+            return True
+        if record.sequence == known.sequence:
+            self._start_over("it holds another message there")
+        else:
+            self._read_again(f"message {known.sequence} is not there any more")
+        self._broken.set()
+        return False
+
+    def _receive_nothing(self) -> None:
+        """Handle that the stream holds nothing at or after `position`."""
+        if self._is_resuming:
+            self._is_resuming = False
+            self._read_again(f"message {self.position.sequence} is not there any more")
+            self._broken.set()
+        else:
             self._finish_snapshot()
-        self._advanced.set()
 
     def _restart(self, reason: str) -> None:
         log.warning("following %s with a new consumer: %s", self._stream, reason)

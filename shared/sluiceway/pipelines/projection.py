@@ -64,8 +64,8 @@ def project(event: FeatureEvent, revision: int, location: Location) -> RuleDocum
 
 
 def checksum(document: RuleDocument) -> str:
-    """Return a digest of a document without its revision and time."""
-    text = document.model_dump_json(exclude={"revision", "event_time_ms"})
+    """Return a digest of a document without its epoch, revision and time."""
+    text = document.model_dump_json(exclude={"epoch", "revision", "event_time_ms"})
     return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
 
 

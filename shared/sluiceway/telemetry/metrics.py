@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from prometheus_client import Counter, disable_created_metrics
+from prometheus_client import Counter, Gauge, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -13,6 +13,16 @@ DEAD_LETTERS = Counter(
     "sluiceway_dead_letters_total",
     "Messages that were rejected, by service and code.",
     ("service", "reason"),
+)
+HISTORY_BREAKS = Counter(
+    "sluiceway_history_breaks_total",
+    "Times that a stream had gone back or was replaced, so that this process read it from the start.",
+    ("stream",),
+)
+HISTORY_LOST = Gauge(
+    "sluiceway_history_lost_messages",
+    "By how many messages the stream was behind this process the last time that it went back; 0 if unknown.",
+    ("stream",),
 )
 RECONNECTS = Counter("sluiceway_broker_reconnects_total", "Reconnects to the broker.")
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.edge.app import Edge
 from services.edge.settings import Settings
 from sluiceway import sdk_keys
 from sluiceway.cli.current_state import read_reports
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import RevokeKey, SaveFeature
 from sluiceway.evaluation.compiled_conditions import member_key
 from sluiceway.http.server import health_server
@@ -45,6 +47,12 @@ async def holding(edge: RunningEdge, gate: str) -> dict[str, Any]:
     return await eventually(look, f"the payload holds {gate}")
 
 
+async def is_marked(driver: Driver, edge: RunningEdge) -> bool:
+    """Return whether the newest message of the region is the mark that follows the first event in the log."""
+    mark = await driver.connection.js.get_last_msg(subjects.RULES_STREAM, subjects.complete_set("dev"))
+    return mark.seq == edge.edge.rules.position.sequence
+
+
 async def save_segment(driver: Driver, name: str, **fields: Any) -> None:
     await driver.accepted(SaveFeature, feature={"kind": "Segment", "name": name, **fields})
 
@@ -70,7 +78,9 @@ async def test_an_sdk_with_the_newest_rules_learns_that_nothing_is_new(
     monkeypatch.setattr("services.edge.statsig.HOLD_SECONDS", 0.05)
     driver, edge, _ = dev
     await driver.save_gate("checkout")
-    newest = await holding(edge, "checkout")
+    await holding(edge, "checkout")
+    await eventually(partial(is_marked, driver, edge), "the set is marked after the first event")
+    newest = await specs(edge)
 
     by_checksum = await specs(edge, sinceTime=1, checksum=newest["checksum"])
     by_time = await specs(edge, sinceTime=newest["time"])

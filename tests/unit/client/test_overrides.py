@@ -51,8 +51,8 @@ def test_many_overrides_leave_nothing_behind() -> None:
             stack.enter_context(override(client, gates={f"gate{number}": True}))
         assert all(client.check_gate(ADA, f"gate{number}") for number in range(12))
 
-    assert client.check_gate == client.rules.check_gate == client.rules._rules.check_gate
-    assert client.get_config == client.rules.get_config == client.rules._rules.get_config
+    assert client.check_gate == client.rules.check_gate == client.rules._documents.rules.check_gate
+    assert client.get_config == client.rules.get_config == client.rules._documents.rules.get_config
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_one_line_overrides_a_gate_and_a_config_while_the_block_runs() -> None:
     assert (answer.value, answer.reason) == (True, Reason.OVERRIDE)
     assert client.check_gate(ADA, "checkout") is False
     assert client.get_config(ADA, "limits").value == {}
-    assert client.evaluate(ADA, "checkout").reason is Reason.UNRECOGNIZED
+    assert client.evaluate(ADA, "checkout").reason is Reason.NOT_READY
 
 
 def test_the_inner_block_goes_before_the_outer_one() -> None:

@@ -10,8 +10,13 @@ from nats.aio.client import Client
 from services.edge import poll_reports
 from services.edge.poll_reports import PollReports
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.stream_follower import Position
 from sluiceway.tasks import cancel_and_wait
 from tests.support.waiting import eventually
+
+
+def at(sequence: int) -> Position:
+    return Position("created", sequence, sequence)
 
 
 class RecordingJetStream:
@@ -37,13 +42,13 @@ async def published(reports: PollReports) -> list[str]:
 async def test_each_process_is_reported_once_for_each_sequence() -> None:
     reports = PollReports("eu")
     for session, sequence in (("a", 1), ("a", 1), ("b", 1), ("a", 2)):
-        reports.add(session, sequence)
+        reports.add(session, at(sequence))
 
     assert sorted(await published(reports)) == ["$KV.APPLIED.eu.a", "$KV.APPLIED.eu.b"]
 
-    reports.add("a", 2)
+    reports.add("a", at(2))
     assert not reports.has_due
-    reports.add("a", 3)
+    reports.add("a", at(3))
     assert await published(reports) == ["$KV.APPLIED.eu.a"]
 
 
@@ -52,7 +57,7 @@ async def test_no_more_processes_are_remembered_than_allowed(monkeypatch: pytest
     reports = PollReports("eu")
 
     for session in ("a", "b", "c"):
-        reports.add(session, 1)
+        reports.add(session, at(1))
 
     assert len(await published(reports)) == 2
 
@@ -61,10 +66,10 @@ async def test_the_process_that_was_silent_for_longest_is_forgotten(monkeypatch:
     monkeypatch.setattr(poll_reports, "SESSIONS_MAX", 2)
     reports = PollReports("eu")
     for session in ("a", "b", "a", "c"):
-        reports.add(session, 1)
+        reports.add(session, at(1))
         await published(reports)
 
-    reports.add("a", 1)
+    reports.add("a", at(1))
     assert not reports.has_due, "it polled last but one"
-    reports.add("b", 1)
+    reports.add("b", at(1))
     assert reports.has_due, "it was forgotten"
