@@ -126,6 +126,31 @@ async def test_an_edge_that_was_stopped_obeys_the_log_that_was_put_back(
             await eventually(lambda: not edge.edge.keys.is_authorized(key), "the key is revoked", 5)
 
 
+@pytest.mark.parametrize("versions", [0, 12], ids=["shorter", "longer"])
+async def test_a_publisher_that_starts_corrects_the_rules_of_a_log_that_went_back(
+    broker: Broker, store: SavedStore, tmp_path: Path, versions: int
+) -> None:
+    """RULES keeps documents of greater revisions than the log has, or of the same ones."""
+    async with running(broker, tmp_path) as (driver, edge):
+        key = edge.http.headers["x-api-key"]
+    store.save()
+    async with services(broker.url), driving(broker.url) as driver:
+        await change_everything(driver)
+        async with running_edge(broker.url, "dev", tmp_path / "edge", key) as edge:
+            await obeys(edge, {"one": False, "two": True})
+    store.restore(subjects.FEATURES_STREAM)
+
+    async with driving(broker.url) as driver:
+        async with services(broker.url, publishers=0):
+            for version in range(versions):
+                await driver.save_gate("three", description=str(version))
+        async with (
+            services(broker.url),
+            running_edge(broker.url, "dev", tmp_path / "edge", key) as edge,
+        ):
+            await obeys(edge, {"one": True, "two": "FLAG_NOT_FOUND"})
+
+
 async def test_a_release_of_a_lost_history_is_taken_back(
     broker: Broker, store: SavedStore, tmp_path: Path
 ) -> None:

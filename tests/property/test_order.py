@@ -28,9 +28,10 @@ def a_history(name: str, length: int) -> list[FeatureEvent]:
     return ledger.events
 
 
-def a_record(event: FeatureEvent, revision: int, sequence: int) -> Record:
+def a_record(event: FeatureEvent, revision: int, sequence: int, epoch: int = 0) -> Record:
     document = project(event, revision, DEV)
     assert document
+    document = document.model_copy(update={"epoch": epoch})
     return Record(subjects.rule("dev", event.feature.key), sequence, NOW, document.to_json(), {})
 
 
@@ -52,3 +53,20 @@ def test_an_older_document_never_replaces_a_newer_one(data: Any) -> None:
         assert rules.gate({"userID": "u"}, name).rule_id == f"version-{newest[name]}"
 
     assert newest == {name: len(log) for name, log in histories.items()}
+
+
+@given(data=st.data())
+def test_documents_are_ordered_by_epoch_and_revision(data: Any) -> None:
+    log = a_history("one", 4)
+    versions = st.tuples(st.integers(1, 3), st.integers(1, len(log)))
+    arrivals = data.draw(st.lists(versions, min_size=1))
+    rules = RegionRules("dev")
+    newest = (0, 0)
+
+    for sequence, (epoch, revision) in enumerate(arrivals, start=1):
+        record = a_record(log[revision - 1], revision, sequence, epoch)
+        change = rules.apply(record, "created", is_live=False)
+
+        assert (change is None) == ((epoch, revision) < newest)
+        newest = max(newest, (epoch, revision))
+        assert rules.gate({"userID": "u"}, "one").rule_id == f"version-{newest[1]}"

@@ -1,7 +1,8 @@
 """An edge inside the test's process, with its HTTP on a free port."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from sluiceway import sdk_keys
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.commands import CreateKey
 from sluiceway.http.server import health_server
+from sluiceway.tasks import cancel_and_wait
 
 from .system import Driver
 from .waiting import eventually
@@ -43,17 +45,24 @@ async def create_key(driver: Driver, **place: str) -> str:
 
 @asynccontextmanager
 async def running_edge(
-    nats_url: str, region: str, folder: Path, key: str = "", **settings_: Any
+    nats_url: str, region: str, folder: Path, key: str = "", *, is_started: bool = True, **settings_: Any
 ) -> AsyncIterator[RunningEdge]:
-    """Run an edge until the block ends; `key`, where given, is accepted when the block begins."""
+    """Run an edge until the block ends; `key`, where given, is accepted when the block begins.
+
+    Without `is_started`, the edge may still be waiting for its first rules then.
+    """
     settings = Settings(nats_url=nats_url, region=region, snapshot_dir=folder, **settings_)
     edge = Edge(settings)
     headers = {"x-api-key": key, "statsig-api-key": key} if key else {}
     async with (
         health_server(settings, edge.readiness, edge.pages) as url,
-        edge,
+        AsyncExitStack() as stack,
         httpx2.AsyncClient(base_url=url, headers=headers, timeout=15) as http,
     ):
+        starting = asyncio.create_task(stack.enter_async_context(edge))
+        stack.push_async_callback(cancel_and_wait, starting)
+        if is_started:
+            await starting
         if key:
             await eventually(lambda: edge.keys.is_authorized(key), "the key is known")
         yield RunningEdge(edge, url, http)
