@@ -177,4 +177,4 @@ def feature_event(event: FeatureEvent, sequence: int) -> bytes:
         "timeMs": event.time_ms,
         "revision": sequence,
     }
-    return encode_event("feature", data, sequence)
+    return encode_event("feature", data, f"{sequence}-{event.time_ms}")

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import StreamingResponse
 
+from sluiceway.errors import Rejected, Unavailable
 from sluiceway.http.server_sent_events import MEDIA_TYPE
 
 from ..authentication import Authentication
@@ -21,10 +22,11 @@ REPLAY_MAX = 1_000
 #: How soon a disconnected client reconnects, in ms.
 RETRY = b"retry: 1000\n\n"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-EVENT_ID_MAX = 2**53
+#: Sequence and time of an event; earlier versions sent the sequence alone.
+EVENT_ID = r"^[0-9]{1,16}(-[0-9]{1,16})?$"
 
-LastEventHeader = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=EVENT_ID_MAX)]
-LastEventQuery = Annotated[int | None, Query(alias="lastEventID", ge=0, le=EVENT_ID_MAX)]
+LastEventHeader = Annotated[str | None, Header(alias="Last-Event-ID", pattern=EVENT_ID)]
+LastEventQuery = Annotated[str | None, Query(alias="lastEventID", pattern=EVENT_ID)]
 
 
 @router.get(
@@ -44,8 +46,9 @@ async def events(
 ) -> StreamingResponse:
     """Stream `feature`, `catalogue`, `region` and `verdict` events; after `reset`, fetch everything again.
 
-    The id of a `feature` event is its sequence in the log. A client that sends the last id it has
-    received as `Last-Event-ID` (or `lastEventID`) misses no event and receives none twice.
+    The id of a `feature` event is its place in the log. A client that sends the last id it has received
+    as `Last-Event-ID` (or `lastEventID`) misses no event and receives none twice; if the log went back
+    since, it gets a `reset`.
     """
     authentication: Authentication = request.app.state.authentication
     last_id = last_header if last_header is not None else last_query
@@ -54,7 +57,7 @@ async def events(
 
 
 async def _stream(
-    backend: ConsoleBackend, last_id: int | None, may_listen: Callable[[], bool]
+    backend: ConsoleBackend, last_id: str | None, may_listen: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
     with backend.events.listening() as listener:
         # From here on, new events wait in the listener's queue; earlier ones are read from the log.
@@ -67,13 +70,25 @@ async def _stream(
             yield event
 
 
-async def _replay(backend: ConsoleBackend, after: int, until: int) -> AsyncIterator[bytes]:
-    """Yield the events between two sequences of FEATURES; `reset` if that is not possible."""
-    if after > until or until - after > REPLAY_MAX:
-        yield RESET  # the log was recreated, or too much has happened
+async def _replay(backend: ConsoleBackend, last_id: str, until: int) -> AsyncIterator[bytes]:
+    """Yield the events between two places in FEATURES; `reset` if that is not possible."""
+    sequence, _, time_ms = last_id.partition("-")
+    after = int(sequence)
+    if after > until or until - after > REPLAY_MAX or not await _is_known(backend, after, time_ms):
+        yield RESET  # the log went back, or too much has happened
         return
     if after == until:
         return
-    for sequence, event in await backend.log.since(after):
-        if sequence <= until:
-            yield feature_event(event, sequence)
+    for number, event in await backend.log.since(after):
+        if number <= until:
+            yield feature_event(event, number)
+
+
+async def _is_known(backend: ConsoleBackend, sequence: int, time_ms: str) -> bool:
+    """Return whether the log still holds the event; true if its time is unknown."""
+    if not time_ms:
+        return True
+    try:
+        return (await backend.log.at(sequence)).time_ms == int(time_ms)
+    except (Rejected, Unavailable):
+        return False

@@ -7,7 +7,7 @@ from typing import Any
 MEDIA_TYPE = "text/event-stream"
 
 
-def encode_event(name: str, data: Mapping[str, Any], id_: int | None = None) -> bytes:
+def encode_event(name: str, data: Mapping[str, Any], id_: int | str | None = None) -> bytes:
     """Return an event whose data is a JSON object, which has no line breaks."""
     head = "" if id_ is None else f"id: {id_}\n"
     return f"{head}event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()

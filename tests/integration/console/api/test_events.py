@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import httpx2
+import pytest
 
 from services.console import event_stream
 from services.console.api import event_routes
@@ -25,7 +26,13 @@ class Event(NamedTuple):
 
     name: str
     data: dict[str, Any]
-    id: int | None
+    id: str | None
+
+    @property
+    def revision(self) -> int:
+        """The sequence of the event in the log."""
+        revision: int = self.data["revision"]
+        return revision
 
 
 class EventReader:
@@ -54,13 +61,13 @@ class EventReader:
             name, _, value = line.partition(": ")
             if not line and "event" in fields:
                 id_ = fields.get("id")
-                return Event(fields["event"], json.loads(fields["data"]), int(id_) if id_ else None)
+                return Event(fields["event"], json.loads(fields["data"]), id_)
             fields[name] = value
         raise AssertionError("the stream has ended")
 
 
 @asynccontextmanager
-async def listening(client: httpx2.AsyncClient, last: int | None = None) -> AsyncIterator[EventReader]:
+async def listening(client: httpx2.AsyncClient, last: int | str | None = None) -> AsyncIterator[EventReader]:
     headers = {} if last is None else {"Last-Event-ID": str(last)}
     async with client.stream("GET", "/api/v1/events", headers=headers) as answer:
         assert answer.status_code == 200
@@ -76,7 +83,7 @@ async def test_a_client_receives_the_events_of_a_feature(served: Served) -> None
     assert event.data["type"] == "trigger_started"
     assert event.data["trigger"] == "gate.new_checkout.1"
     assert event.data["actorID"] == "ada"
-    assert event.id == reply.revision
+    assert event.revision == reply.revision
 
 
 async def test_a_client_receives_changes_of_documents_and_regions(served: Served, broker: Broker) -> None:
@@ -100,8 +107,8 @@ async def test_a_client_that_reconnects_misses_no_event_and_receives_none_twice(
         live = (await served.driver.save_gate("gate_6", EVERYONE)).revision
         after = await reader.next("feature")
 
-    assert [event.id for event in missed] == revisions[2:]
-    assert after.id == live
+    assert [event.revision for event in missed] == revisions[2:]
+    assert after.revision == live
 
 
 async def test_a_client_that_missed_too_much_gets_a_reset(served: Served, monkeypatch: Any) -> None:
@@ -114,8 +121,23 @@ async def test_a_client_that_missed_too_much_gets_a_reset(served: Served, monkey
         assert (await reader.next()).name == "reset"
 
 
-async def test_an_id_of_another_log_gets_a_reset(served: Served) -> None:
-    async with listening(served.console.admin, last=10**9) as reader:
+async def test_the_id_of_an_event_is_where_its_reader_goes_on(served: Served) -> None:
+    async with listening(served.console.admin) as reader:
+        await served.driver.save_gate("one")
+        first = await reader.next("feature")
+    live = (await served.driver.save_gate("two")).revision
+    await served.console.backend.features.catch_up()
+
+    async with listening(served.console.admin, last=first.id) as reader:
+        assert (await reader.next("feature")).revision == live
+
+
+@pytest.mark.parametrize("last", [10**9, "1-5"], ids=["further than the log", "another event there"])
+async def test_an_id_of_another_log_gets_a_reset(served: Served, last: int | str) -> None:
+    await served.driver.save_gate("one")
+    await served.console.backend.features.catch_up()
+
+    async with listening(served.console.admin, last=last) as reader:
         assert (await reader.next()).name == "reset"
 
 
