@@ -64,9 +64,8 @@ class KeyVerifier:
 
     def valid_key(self, key_id: str) -> ApiKey | None:
         """Return the key with this id, unless it is revoked or expired."""
-        stored = self._backend_provider().catalogue.get("api_key", key_id)
-        key = stored.document if stored else None
-        return key if isinstance(key, ApiKey) and not key.has_expired(self._clock()) else None
+        key = self._backend_provider().catalogue.api_key(key_id)
+        return key if key and not key.has_expired(self._clock()) else None
 
     def _digest(self, key: str) -> bytes:
         return hmac.digest(self._secret, key.encode("utf-8", "surrogatepass"), hashlib.sha256)

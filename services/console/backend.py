@@ -15,6 +15,7 @@ from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
+from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.catalogue_decisions import CatalogueDecision, decide_catalogue
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision
@@ -44,14 +45,18 @@ class ConsoleBackend:
         self.regions.on_change = self.events.publish_region
         self.audit = AuditLog(connection, self.features, self.catalogue)
         self.creators = Creators(self.log, self.features)
-        self.releases = ReleaseIndex(connection, self.log, self.features)
+        self.releases = ReleaseIndex(connection, self.log, self.features, self.counted)
         self.measurements = MeasurementStore(connection, SOURCE)
         self._commands = CommandClient(connection, CONSOLE)
 
     def feature(self, key: FeatureKey) -> Feature | None:
-        """Return the newest state of a feature."""
+        """Return the newest state of a feature, as `counted` returns it."""
         entry = self.features.get(key)
-        return entry.event.feature if entry else None
+        return self.counted(entry.event.feature) if entry else None
+
+    def counted(self, feature: Feature) -> Feature:
+        """Return a feature without the approvals that no longer count."""
+        return without_lapsed_approvals(feature, self.catalogue.api_key, now_ms())
 
     def documents(self) -> Catalogue:
         """Return the catalogue in the form that a decision takes, without the features' references."""

@@ -4,7 +4,7 @@ The log is read when somebody asks for ended releases: as a whole the first time
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -35,10 +35,20 @@ class ReleaseEntry(NamedTuple):
 
 
 class ReleaseIndex:
-    """Finds releases by reading FEATURES."""
+    """Finds releases by reading FEATURES.
 
-    def __init__(self, connection: Connection, log: FeatureLog, features: FeatureView) -> None:
+    `counted` returns a feature without the approvals that no longer count.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        log: FeatureLog,
+        features: FeatureView,
+        counted: Callable[[Feature], Feature],
+    ) -> None:
         self._js = connection.js
+        self._counted = counted
         self._log = log
         self._features = features
         self._entries: dict[str, ReleaseEntry] = {}
@@ -78,7 +88,7 @@ class ReleaseIndex:
             return None
         newest = entry.event.feature
         if newest.trigger and newest.trigger.id == id_:
-            return newest
+            return self._counted(newest)
         await self.all()
         release = self._entries.get(id_)
         return await self._state(release) if release else None
@@ -92,7 +102,8 @@ class ReleaseIndex:
         entry = self._features.get(release.key)
         try:
             newest = entry if entry and entry.sequence == release.sequence else None
-            return (newest.event if newest else await self._log.at(release.sequence)).feature
+            event = newest.event if newest else await self._log.at(release.sequence)
+            return self._counted(event.feature)
         except Rejected:
             return None
 

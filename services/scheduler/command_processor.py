@@ -21,6 +21,7 @@ from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_log import FeatureLog, LogTail
 from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Decision
 
@@ -65,7 +66,7 @@ class CommandProcessor:
                 if reply := await self._append(decision, tail):
                     return reply
             elif is_fresh and not (_depends_on_others(decision) and await self._features.has_changed()):
-                return _reply(decision, tail)
+                return self._reply(decision, tail)
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key}, or what it depends on, keeps changing; send the command again")
 
@@ -92,15 +93,16 @@ class CommandProcessor:
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
         return Reply(outcome=Outcome.ACCEPTED, feature=event.feature, revision=sequence)
 
+    def _reply(self, decision: Decision, tail: LogTail) -> Reply:
+        feature = tail.logged.event.feature if tail.logged else None
+        if feature:
+            feature = without_lapsed_approvals(feature, self._catalogue.api_key, self._clock())
+        revision = tail.logged.sequence if tail.logged else None
+        if isinstance(decision, Refusal):
+            return Reply(outcome=Outcome.REFUSED, refusal=decision, feature=feature, revision=revision)
+        assert not isinstance(decision, FeatureEvent)
+        return Reply(outcome=Outcome.UNCHANGED, message=decision.message, feature=feature, revision=revision)
+
 
 def _depends_on_others(decision: Decision) -> bool:
     return isinstance(decision, Refusal) and decision.code is RefusalCode.UNSAFE_REFERENCE
-
-
-def _reply(decision: Decision, tail: LogTail) -> Reply:
-    feature = tail.logged.event.feature if tail.logged else None
-    revision = tail.logged.sequence if tail.logged else None
-    if isinstance(decision, Refusal):
-        return Reply(outcome=Outcome.REFUSED, refusal=decision, feature=feature, revision=revision)
-    assert not isinstance(decision, FeatureEvent)
-    return Reply(outcome=Outcome.UNCHANGED, message=decision.message, feature=feature, revision=revision)

@@ -48,17 +48,19 @@ async def overview(request: Request, backend: Backend, user: CurrentUser, page: 
     return render(
         request,
         "overview.html",
-        active=[release_progress(trigger) for trigger in _triggers(active[first : first + ACTIVE_MAX])],
+        active=[
+            release_progress(trigger) for trigger in _triggers(backend, active[first : first + ACTIVE_MAX])
+        ],
         count=len(active),
         page=page,
         pages=-(-len(active) // ACTIVE_MAX),
-        ended=[release_progress(trigger) for trigger in _triggers(ended)] if page == 1 else [],
-        regions=_regions(backend, _triggers(active)),
+        ended=[release_progress(trigger) for trigger in _triggers(backend, ended)] if page == 1 else [],
+        regions=_regions(backend, _triggers(backend, active)),
     )
 
 
-def _triggers(entries: list[FeatureEntry]) -> list[Trigger]:
-    return [trigger for entry in entries if (trigger := entry.event.feature.trigger)]
+def _triggers(backend: ConsoleBackend, entries: list[FeatureEntry]) -> list[Trigger]:
+    return [trigger for entry in entries if (trigger := backend.counted(entry.event.feature).trigger)]
 
 
 def _regions(backend: ConsoleBackend, active: list[Trigger]) -> list[RegionRow]:

@@ -67,6 +67,8 @@ class ReleaseDetail(NamedTuple):
 
     feature: Feature
     trigger: Trigger
+    #: Who has approved the phase that waits, with a key that was revoked or has expired since.
+    lapsed: tuple[str, ...]
     log: list[LoggedEvent]
 
     @property
@@ -83,16 +85,21 @@ class ReleaseDetail(NamedTuple):
 async def release_detail(backend: ConsoleBackend, id_: str) -> ReleaseDetail | None:
     """Return a release, active or ended; None if it does not exist."""
     key = feature_of(id_)
-    if backend.features.get(key) is None:
+    entry = backend.features.get(key)
+    if entry is None:
         return None
     log = [logged for logged in await backend.log.read_history(key) if _is_about(logged.event, id_)]
     if not log:
         return None
-    newest = backend.feature(key)
-    is_newest = newest is not None and newest.trigger is not None and newest.trigger.id == id_
-    feature = newest if newest and is_newest else log[-1].event.feature
+    newest = entry.event.feature
+    is_newest = newest.trigger is not None and newest.trigger.id == id_
+    feature = newest if is_newest else log[-1].event.feature
+    counted = backend.counted(feature)
     assert feature.trigger
-    return ReleaseDetail(feature, feature.trigger, log)
+    assert counted.trigger
+    counting = counted.trigger.current_run.approvals
+    lapsed = (given for given in feature.trigger.current_run.approvals if given not in counting)
+    return ReleaseDetail(counted, counted.trigger, tuple(given.actor_id for given in lapsed), log)
 
 
 def _is_about(event: FeatureEvent, id_: str) -> bool:

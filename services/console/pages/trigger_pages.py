@@ -39,6 +39,7 @@ async def show(request: Request, id_: TriggerId, backend: Backend, user: Current
         feature=release.feature,
         release=release_progress(trigger),
         offers=action_offers(backend, user, trigger) if trigger.status.is_active else [],
+        lapsed=release.lapsed,
         phases=[phase_card(backend, trigger, run, rounds) for run in trigger.phases],
         candidate=json.dumps(release.candidate.to_jsonable(), indent=2) if release.candidate else "",
         changes=describe_change(release.base, release.candidate),

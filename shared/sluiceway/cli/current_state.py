@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from ..clock import now_ms
 from ..contracts import subjects
 from ..contracts.applied_reports import AppliedReport
 from ..contracts.feature import Feature
@@ -16,6 +17,7 @@ from ..messaging.connection import Connection
 from ..messaging.feature_log import FeatureLog
 from ..messaging.feature_view import FeatureEntry, FeatureView
 from ..messaging.stream_follower import Follower, Record
+from ..pipelines.approvals import without_lapsed_approvals
 from ..pipelines.catalogue_decisions import Usage
 from ..pipelines.decision import Catalogue
 from ..pipelines.references import References
@@ -43,6 +45,17 @@ async def read_feature(connection: Connection, kind: FeatureKind, name: str) -> 
     """Return the state of one feature; None if it was never saved."""
     tail = await FeatureLog(connection, "").tail(FeatureKey(kind, name))
     return tail.logged.event.feature if tail.logged else None
+
+
+async def counted(connection: Connection, features: Sequence[Feature]) -> list[Feature]:
+    """Return the features without the approvals that no longer count.
+
+    It reads the keys only if a phase waits with an approval that was given with one.
+    """
+    if not any(map(_has_key_approvals, features)):
+        return list(features)
+    keys, now = (await read_catalogue(connection)).api_keys, now_ms()
+    return [without_lapsed_approvals(feature, keys.get, now) for feature in features]
 
 
 async def read_usage(connection: Connection) -> Usage:
@@ -92,6 +105,11 @@ async def open_feature_view(connection: Connection) -> AsyncIterator[FeatureView
         async with _read_timeout():
             await view.caught_up()
         yield view
+
+
+def _has_key_approvals(feature: Feature) -> bool:
+    trigger = feature.active_trigger
+    return trigger is not None and any(given.key_id is not None for given in trigger.current_run.approvals)
 
 
 async def _state(connection: Connection, entry: FeatureEntry) -> Feature | None:

@@ -19,7 +19,7 @@ from ..feature_summary import NOUNS, feature_status, feature_summary
 from ..messaging.feature_log import FeatureLog
 from ..pipelines.freezes import describe_windows, next_change_ms, open_window
 from ..trigger_view import trigger_view
-from .current_state import read_catalogue, read_feature, read_features, read_reports, read_rules
+from .current_state import counted, read_catalogue, read_feature, read_features, read_reports, read_rules
 from .session import CliSession, CommandFailed, command
 
 app = typer.Typer(help="Show features, triggers, rules and the catalogue.", no_args_is_help=True)
@@ -135,11 +135,15 @@ async def segments(session: CliSession, name: NameArgument = None) -> None:
 async def triggers(session: CliSession, name: NameArgument = None) -> None:
     """Show the newest trigger of each feature, or any trigger by its id."""
     if name is not None:
-        feature, trigger = await find_trigger(session, name)
+        found, _ = await find_trigger(session, name)
+        (feature,) = await counted(session.connection, [found])
+        trigger = feature.trigger
+        assert trigger
         view = trigger_view(feature, trigger)
         session.print_result(view.to_jsonable(), lambda: _trigger_table([(feature, trigger)]))
         return
-    releases = [(f, f.trigger) for f in await read_features(session.connection) if f.trigger]
+    features = await counted(session.connection, await read_features(session.connection))
+    releases = [(feature, feature.trigger) for feature in features if feature.trigger]
     views = [trigger_view(f, t).to_jsonable() for f, t in releases]
     session.print_result(views, lambda: _trigger_table(releases))
 

@@ -22,9 +22,11 @@ from ..contracts.feature import Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, feature_of
 from ..contracts.measurements import Round, VerdictChanged
 from ..errors import Rejected, Unavailable
+from ..messaging.catalogue_store import CatalogueView
 from ..messaging.feature_view import FeatureEntry
 from ..messaging.measurement_store import MeasurementView, StoredRound
 from ..messaging.stream_follower import Follower, Record
+from ..pipelines.approvals import counted_trigger
 from ..pipelines.guardrail_schedule import GuardrailKey
 from ..trigger_view import describe_override, phase_status
 from .current_state import open_feature_view
@@ -64,6 +66,7 @@ async def watch(
 async def _follow(session: CliSession, screen: "_Screen", until_ended: str | None) -> None:
     async with AsyncExitStack() as stack:
         view = await stack.enter_async_context(open_feature_view(session.connection))
+        await stack.enter_async_context(screen.catalogue)
         for entry in view:
             screen.add(entry)
         view.on_change = screen.on_event
@@ -88,6 +91,7 @@ class _Screen:
 
     def __init__(self, session: CliSession, trigger_id: str | None) -> None:
         self.triggers: dict[str, Trigger] = {}
+        self.catalogue = CatalogueView(session.connection)
         self.live: Live | None = None
         self._session = session
         #: Shows only this trigger; None: all.
@@ -177,9 +181,15 @@ class _Screen:
 
     def draw(self) -> Group:
         recent = now_ms() - SHOW_ENDED_MS
-        triggers = [t for t in self.triggers.values() if t.status.is_active or (t.ended_ms or 0) > recent]
+        triggers = [
+            counted_trigger(trigger, self.catalogue.api_key, now_ms())
+            for trigger in self.triggers.values()
+            if trigger.status.is_active or (trigger.ended_ms or 0) > recent
+        ]
         rounds = [
-            self._rounds[key] for key in sorted(self._rounds) if self.triggers.get(key.trigger) in triggers
+            self._rounds[key]
+            for key in sorted(self._rounds)
+            if key.trigger in {trigger.id for trigger in triggers}
         ]
         guardrails: list[RenderableType] = [guardrail_table(rounds), ""] if rounds else []
         return Group(_release_table(triggers), "", *guardrails, _region_table(self._reports))

@@ -191,6 +191,10 @@ class Approval(WireModel):
 
     actor_id: str
     time_ms: int
+    #: The key that it was given with, and when that was created: a later key may have the same id.
+    #: Absent: it was given without a key.
+    key_id: str | None = None
+    key_created_ms: int | None = None
 
 
 class PhaseRun(WireModel):

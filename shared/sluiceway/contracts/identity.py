@@ -59,6 +59,8 @@ class Identity(WireModel):
     grants: tuple[Grant, ...] = ()
     #: The sender that vouches: the id of a key, or a service.
     vouched_by: Name
+    #: When the key that vouches was created; absent if a service vouches.
+    key_created_ms: int | None = None
 
 
 class ApiKey(AuthoredModel):
@@ -83,4 +85,10 @@ class ApiKey(AuthoredModel):
     @property
     def identity(self) -> Identity:
         """Whom it identifies while it is valid."""
-        return Identity(name=self.owner, groups=self.groups, grants=self.grants, vouched_by=self.id)
+        return Identity(
+            name=self.owner,
+            groups=self.groups,
+            grants=self.grants,
+            vouched_by=self.id,
+            key_created_ms=self.created_ms,
+        )

@@ -75,6 +75,11 @@ class CatalogueView(StreamView):
         """Return a document; None if there is none."""
         return self._contents.documents.get((kind, id_))
 
+    def api_key(self, id_: str) -> ApiKey | None:
+        """Return a key for the console, also an expired one; None if there is none."""
+        stored = self.get("api_key", id_)
+        return stored.document if stored and isinstance(stored.document, ApiKey) else None
+
     def last_sequence(self, kind: str, id_: str) -> int:
         """Return the sequence that the next write must expect; 0 if the key was never written."""
         return self._contents.last_sequences.get((kind, id_), 0)

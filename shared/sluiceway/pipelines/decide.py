@@ -16,6 +16,7 @@ from ..contracts.events import FeatureEvent
 from ..contracts.feature import Feature
 from ..contracts.replies import Refusal
 from . import refusals, transitions
+from .approvals import lapsed_approver, without_lapsed_approvals
 from .decision import Catalogue, Decision, Unchanged
 from .feature_decisions import decide_archive, decide_save
 from .freezes import ActiveFreeze, active_freezes
@@ -36,6 +37,7 @@ def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogu
         denied_everywhere(command, state)
         or _invalid_document(command, catalogue)
         or missing_permission(command, state, catalogue)
+        or lapsed_approver(command, catalogue.api_keys.get, now_ms)
     )
     if refusal:
         return refusal
@@ -60,7 +62,8 @@ def _decide_unfrozen(
         case ArchiveFeature():
             return decide_archive(state, command, now_ms, catalogue)
         case TriggerCommand():
-            return decide_trigger(state, command, now_ms)
+            counted = without_lapsed_approvals(state, catalogue.api_keys.get, now_ms) if state else None
+            return decide_trigger(counted, command, now_ms)
         case _:
             raise TypeError(f"{type(command).__name__} does not change a feature")
 

@@ -102,19 +102,24 @@ def entered(trigger: Trigger, index: int, now_ms: int) -> Trigger:
     if index == len(trigger.phases):
         return ended(trigger, TriggerStatus.COMPLETED, now_ms)
     moved = trigger.model_copy(update={"current": index, "held": (), "remaining_ms": None})
-    moved = _with_run(moved, moved.current_run.model_copy(update={"approvals": ()}))
+    moved = with_approvals(moved, ())
     if moved.current_run.phase.required_review:
         return moved.model_copy(update={"status": TriggerStatus.WAITING_FOR_REVIEW, "due_ms": None})
     return baking(moved, now_ms)
 
 
-def approved(trigger: Trigger, actor: str, now_ms: int) -> Trigger:
+def approved(trigger: Trigger, approval: Approval, now_ms: int) -> Trigger:
     """Return the trigger with one more approval of its current phase; with the last one it bakes."""
     run = trigger.current_run
-    approvals = (*run.approvals, Approval(actor_id=actor, time_ms=now_ms))
-    moved = _with_run(trigger, run.model_copy(update={"approvals": approvals}))
+    approvals = (*run.approvals, approval)
+    moved = with_approvals(trigger, approvals)
     needed = run.phase.approvals.count if run.phase.approvals else 1
     return baking(moved, now_ms) if len(approvals) >= needed else moved
+
+
+def with_approvals(trigger: Trigger, approvals: tuple[Approval, ...]) -> Trigger:
+    """Return the trigger with exactly these approvals of its current phase."""
+    return _with_run(trigger, trigger.current_run.model_copy(update={"approvals": approvals}))
 
 
 def baking(trigger: Trigger, now_ms: int) -> Trigger:

@@ -5,9 +5,12 @@ from pydantic import ValidationError
 
 from sluiceway.contracts.commands import ApprovePhase, PauseTrigger, RollBackTrigger, UnpauseTrigger
 from sluiceway.contracts.events import EventType
-from sluiceway.contracts.feature import ActionType, TriggerStatus
+from sluiceway.contracts.feature import ActionType, Approval, TriggerStatus
+from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.pipeline import Phase
 from sluiceway.contracts.replies import RefusalCode
+from sluiceway.pipelines.approvals import without_lapsed_approvals
+from sluiceway.pipelines.transitions import with_approvals
 from tests.support.builders import (
     BAKE,
     EVERYONE,
@@ -98,3 +101,26 @@ def test_approvals_imply_a_review() -> None:
         Phase.model_validate(
             {"name": "dev", "requiredReview": False, "approvals": {"count": 2}, "rules": [rule]}
         )
+
+
+def test_an_approval_stored_by_an_older_version_stays_as_it_is() -> None:
+    ledger = a_guarded_release(count=2)
+    stored = Approval.model_validate_json('{"actorID":"bob","timeMs":1}')
+    waiting = with_approvals(ledger.trigger, (stored,))
+    feature = ledger.feature.changed(trigger=waiting)
+
+    counted = without_lapsed_approvals(feature, lambda key_id: None, NOW)
+
+    assert counted.trigger == waiting
+
+
+def test_an_approval_with_a_key_that_was_revoked_meanwhile_is_refused() -> None:
+    ledger = a_guarded_release()
+    grants = (Grant(role=Role.APPROVER),)
+    bob = Identity(name="bob", grants=grants, vouched_by="3f9a11c2", key_created_ms=1)
+
+    refusal = refused(ledger.act(ApprovePhase, actor="bob", identity=bob))
+
+    assert refusal.code is RefusalCode.NOT_ALLOWED
+    assert refusal.message == "key '3f9a11c2' was revoked or never created; use a valid key"
+    assert ledger.trigger.status is TriggerStatus.WAITING_FOR_REVIEW
