@@ -12,6 +12,8 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from sluiceway.http.listening import authority
+
 from .connection_limits import ConnectionLimit, LimitReached
 from .specs import SpecFeed, SpecPayload
 
@@ -75,7 +77,7 @@ async def grpc_server(
     """Serve the stream while the block runs; yield the port, a free one if `port` is 0."""
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers((_Handler(feed, is_authorized).generic(),))
-    bound = server.add_insecure_port(f"{host}:{port}")
+    bound = server.add_insecure_port(authority(host, port))
     await server.start()
     try:
         yield bound

@@ -3,10 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .contracts.identifiers import NAME_PATTERN
+
+
+def _without_brackets(host: str) -> str:
+    """Return an IPv6 address without the brackets that it has in a URL."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 class BrokerSettings(BaseSettings):
@@ -30,8 +35,9 @@ class BrokerSettings(BaseSettings):
 class ServiceSettings(BrokerSettings):
     """The settings that every process needs as well as its own."""
 
-    #: Where `/metrics`, `/healthz` and `/readyz` are served; port 0 means any free port.
-    http_host: str = "127.0.0.1"
+    #: Where `/metrics`, `/healthz` and `/readyz` are served; port 0 means any free port. The host `::` means
+    #: all addresses of IPv6 and IPv4.
+    http_host: Annotated[str, AfterValidator(_without_brackets)] = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     #: A file that receives the URL once the port is open.
     http_announce: Path | None = None

@@ -1,6 +1,7 @@
 """HTTP for every process.
 
 - `server`: the health pages, and the pages of the service
+- `listening`: sockets and addresses
 - `request_body`: read a body up to a bound
 - `server_sent_events`: the format of event streams
 """

@@ -16,6 +16,7 @@ import uvicorn
 from ..settings import ServiceSettings
 from ..tasks import cancel_and_wait
 from ..telemetry.exposition import render_metrics
+from .listening import authority, listen
 
 #: Returns what is not ready, and why; empty if the process is ready.
 ReadinessCheck = Callable[[], Awaitable[dict[str, str]]]
@@ -58,12 +59,11 @@ async def health_server(
     settings: ServiceSettings, readiness: ReadinessCheck, pages: AsgiApp | None = None
 ) -> AsyncIterator[str]:
     """Serve the health pages and `pages` while the block runs; yield their URL."""
-    listener = socket.create_server((settings.http_host, settings.http_port))
+    listener = listen(settings.http_host, settings.http_port)
     # asyncio sets this only on sockets that are created as TCP, unlike these. Without it, responses on
     # a kept-alive connection wait 40 ms for an acknowledgement. Accepted sockets inherit it.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    host, port = listener.getsockname()[:2]
-    url = f"http://{host}:{port}"
+    url = f"http://{authority(*listener.getsockname()[:2])}"
     server = _Server(
         uvicorn.Config(
             _with_health_pages(readiness, pages or _not_found),

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from sluiceway import sdk_keys
 from sluiceway.contracts.commands import RevokeKey
 from tests.integration.edge.conftest import Served
-from tests.support.edges import RunningEdge
+from tests.support.brokers import Broker
+from tests.support.edges import RunningEdge, running_edge
 from tests.support.system import EVERYONE
 from tests.support.waiting import eventually
 
@@ -52,6 +55,23 @@ async def test_the_stream_begins_with_the_whole_set_and_goes_on_with_each_change
         assert second.lastUpdated > first.lastUpdated
         assert json.loads(current.spec) == {"has_updates": False}
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this system has no IPv6")
+async def test_an_edge_on_all_addresses_serves_http_and_streams_over_ipv6_and_ipv4(
+    dev: Served, broker: Broker, tmp_path: Path
+) -> None:
+    driver, _, key = dev
+    await driver.save_gate("checkout")
+    async with running_edge(
+        broker.url, "dev", tmp_path, key, http_host="::", grpc_port=0, instance="second"
+    ) as edge:
+        await serves(edge, "checkout")
+        for host in ("127.0.0.1", "[::1]"):
+            async with grpc.aio.insecure_channel(f"{host}:{edge.edge.grpc_port}") as channel:
+                payload = json.loads((await streaming(channel, key).read()).spec)
+
+            assert "checkout" in payload["feature_gates"]
 
 
 async def test_a_revoked_key_ends_its_stream_at_the_next_change(dev: Served) -> None:
