@@ -52,7 +52,7 @@ class IdentityProvider:
         self._settings = settings
         self._roles = roles
         # Not taken from the request: a forged Host header must not send codes to another site.
-        self._redirect = settings.public_url.rstrip("/") + CALLBACK
+        self._redirect = settings.public_url + CALLBACK
         registry = OAuth()
         registry.register(
             "provider",

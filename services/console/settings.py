@@ -15,8 +15,6 @@ class Settings(ServiceSettings):
     session_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
     #: How long users stay signed in.
     session_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = 12 * 3_600
-    #: The console's URL as users see it. With https://, cookies are sent over TLS only.
-    public_url: str | None = None
     #: The URL of an OpenID Connect provider. It needs `public_url` and the OIDC settings below.
     oidc_issuer: Annotated[str, Field(pattern=r"^https?://")] | None = None
     oidc_client_id: str | None = None

@@ -19,6 +19,7 @@ from .http_app import build_http_app
 from .key_store import KeyStore
 from .ofrep import OfrepRoutes
 from .poll_reports import PollReports
+from .public_address import PublicAddress
 from .settings import Settings
 from .specs import SpecFeed
 from .statsig import StatsigRoutes
@@ -48,9 +49,10 @@ class Edge(Service):
         self.feed = SpecFeed(self.rules)
         self.poll_reports = PollReports(settings.region)
         self._client: RegionClient | None = None
-        statsig = StatsigRoutes(self.feed, self.keys, self.poll_reports)
-        ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale)
-        self.pages = build_http_app([*statsig.routes(), *ofrep.routes()])
+        address = PublicAddress(settings.public_url)
+        statsig = StatsigRoutes(self.feed, self.keys, self.poll_reports, address)
+        ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale, address)
+        self.pages = build_http_app([*statsig.routes(), *ofrep.routes()], address)
         metrics.STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
         metrics.FEATURES.labels(settings.region).set_function(lambda: len(self.rules))
         metrics.APPLIED_REVISION.labels(settings.region).set_function(lambda: self.rules.position.sequence)

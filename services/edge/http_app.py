@@ -9,18 +9,20 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
 
 from sluiceway.http.server import AsgiApp
+
+from .public_address import PublicAddress
 
 log = logging.getLogger(__name__)
 
 
-def build_http_app(routes: list[BaseRoute]) -> AsgiApp:
+def build_http_app(routes: list[BaseRoute], address: PublicAddress) -> AsgiApp:
     """Return the application. Browsers of any origin may use it, with a key.
 
     It never redirects. A path may begin with two slashes: OpenFeature's JavaScript clients send that
-    if their base URL ends with one.
+    if their base URL ends with one. It may begin with the path of `address`, too.
     """
     cors = Middleware(
         CORSMiddleware,
@@ -34,9 +36,11 @@ def build_http_app(routes: list[BaseRoute]) -> AsgiApp:
     starlette.router.redirect_slashes = False
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["path"].startswith("//"):
-            scope = {**scope, "path": "/" + scope["path"].lstrip("/")}
-        await starlette(scope, receive, send)
+        def is_route(path: str) -> bool:
+            return any(route.matches({**scope, "path": path})[0] is not Match.NONE for route in routes)
+
+        path = address.route_path(scope["path"], is_route)
+        await starlette({**scope, "path": path}, receive, send)
 
     return app
 

@@ -26,6 +26,7 @@ from sluiceway.http.server_sent_events import MEDIA_TYPE, encode_comment, encode
 from . import metrics
 from .connection_limits import CONTEXT_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
 from .key_store import KeyStore
+from .public_address import PublicAddress
 from .specs import SpecFeed
 
 #: How long the URL of an event stream is valid; then its client must evaluate all flags again.
@@ -34,6 +35,7 @@ TOKEN_SECONDS = 3_600
 KEEP_ALIVE_SECONDS = 25.0
 SSE_INACTIVITY_SECONDS = 120
 
+EVENTS = "/ofrep/v1/events"
 NOT_READY = "this edge has no complete set of rules yet; try again later"
 STATUS = {"FLAG_NOT_FOUND": 404, "PROVIDER_NOT_READY": 503, "GENERAL": 500}
 
@@ -50,19 +52,25 @@ class OfrepRoutes:
     """The routes of OpenFeature clients."""
 
     def __init__(
-        self, rules: RegionRules, feed: SpecFeed, keys: KeyStore, is_stale: Callable[[], bool]
+        self,
+        rules: RegionRules,
+        feed: SpecFeed,
+        keys: KeyStore,
+        is_stale: Callable[[], bool],
+        address: PublicAddress,
     ) -> None:
         self._rules = rules
         self._feed = feed
         self._keys = keys
         self._is_stale = is_stale
+        self._address = address
         self._listeners = ConnectionLimit(WAITING_MAX)
 
     def routes(self) -> list[Route]:
         return [
             Route("/ofrep/v1/evaluate/flags/{key}", self.evaluate, methods=["POST"]),
             Route("/ofrep/v1/evaluate/flags", self.evaluate_all, methods=["POST"]),
-            Route("/ofrep/v1/events", self.events, methods=["GET"]),
+            Route(EVENTS, self.events, methods=["GET"]),
         ]
 
     async def evaluate(self, request: Request) -> Response:
@@ -99,7 +107,9 @@ class OfrepRoutes:
         expires = now_ms() // 1_000 + TOKEN_SECONDS
         stream = {
             "type": "sse",
-            "endpoint": {"requestUri": f"/ofrep/v1/events?expires={expires}&token={self._token(expires)}"},
+            "endpoint": {
+                "requestUri": f"{self._address.path}{EVENTS}?expires={expires}&token={self._token(expires)}"
+            },
             "inactivityDelaySec": SSE_INACTIVITY_SECONDS,
         }
         return _json({"flags": flags, "metadata": {}, "eventStreams": [stream]}, 200, headers)

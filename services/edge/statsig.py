@@ -17,6 +17,7 @@ from . import metrics
 from .connection_limits import EVENTS_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
 from .key_store import KeyStore
 from .poll_reports import PollReports
+from .public_address import PublicAddress
 from .specs import FIRST_WAIT_SECONDS, SpecFeed, SpecPayload
 
 #: How long a request waits if nothing is new; the SDKs give up after 10 s.
@@ -32,10 +33,13 @@ Form = Callable[[SpecPayload], bytes]
 class StatsigRoutes:
     """The routes of the official SDKs."""
 
-    def __init__(self, feed: SpecFeed, keys: KeyStore, poll_reports: PollReports) -> None:
+    def __init__(
+        self, feed: SpecFeed, keys: KeyStore, poll_reports: PollReports, address: PublicAddress
+    ) -> None:
         self._feed = feed
         self._keys = keys
         self._poll_reports = poll_reports
+        self._address = address
         self._waiting = ConnectionLimit(WAITING_MAX)
 
     def routes(self) -> list[Route]:
@@ -84,7 +88,7 @@ class StatsigRoutes:
             return _unauthorized()
         if published is None:
             return _not_ready()
-        base = str(request.base_url).rstrip("/")
+        base = self._address.url(request)
         return JSONResponse(
             {
                 name: {

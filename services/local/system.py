@@ -151,6 +151,7 @@ class System:
                 if exists and replica not in self.processes:
                     snapshots = str(self.data_dir / "edges")
                     settings = {"REGION": name, "INSTANCE": replica, "SNAPSHOT_DIR": snapshots}
+                    settings["PUBLIC_URL"] = ""  # the one in the environment is the console's
                     await self._start(replica, "services.edge", settings)
                 elif not exists and replica in self.processes:
                     await self.processes.pop(replica).stop()

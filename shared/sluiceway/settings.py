@@ -1,7 +1,9 @@
 """Settings that every service shares, read from the environment (`SLUICEWAY_…`)."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +14,29 @@ from .contracts.identifiers import NAME_PATTERN
 def _without_brackets(host: str) -> str:
     """Return an IPv6 address without the brackets that it has in a URL."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def _public_url(text: str) -> str:
+    """Return a URL without a slash at its end; `ValueError` unless it is scheme, host and path only."""
+    parts = urlsplit(text)
+    is_plain = not (parts.query or parts.fragment or parts.username or "//" in parts.path)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise ValueError("use https://HOST or https://HOST/PATH")
+    _ = parts.port  # raises if it is not a number
+    return parts.geturl().rstrip("/")
+
+
+def _proxies(text: str) -> str:
+    """Return a list of addresses and networks; `ValueError` if one of them is neither."""
+    for item in text.split(",") if text not in ("", "*") else ():
+        try:
+            ipaddress.ip_network(item.strip())
+        except ValueError as error:
+            raise ValueError(
+                f"invalid proxy {item.strip()!r} ({error}): use addresses and networks such as 10.0.0.0/8, "
+                "separated by commas, or * for any"
+            ) from error
+    return text
 
 
 class BrokerSettings(BaseSettings):
@@ -41,6 +66,18 @@ class ServiceSettings(BrokerSettings):
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     #: A file that receives the URL once the port is open.
     http_announce: Path | None = None
+    #: The URL of this process as its clients see it, for example `https://flags.example.com/edge`. An edge
+    #: announces it, else what each request says. A console with https:// sends cookies over TLS only; it
+    #: needs a host of its own, without a path.
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    #: The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks,
+    #: separated by commas; `*` means any sender. Not set: none.
+    trusted_proxies: Annotated[str, AfterValidator(_proxies)] = ""
     #: `json` for machines, `text` for people.
     log_format: Annotated[str, Field(pattern="^(json|text)$")] = "json"
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    @property
+    def public_path(self) -> str:
+        """The path under which a proxy serves this process, for example `/edge`; empty if there is none."""
+        return unquote(urlsplit(self.public_url).path) if self.public_url else ""

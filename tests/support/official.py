@@ -11,9 +11,9 @@ statsig = pytest.importorskip("statsig_python_core")
 
 
 @asynccontextmanager
-async def official_sdk(edge: str, key: str) -> AsyncIterator[Any]:
-    """Run the SDK while the block does."""
-    sdk = await asyncio.to_thread(_start, edge, key)
+async def official_sdk(edge: str, key: str, **options: Any) -> AsyncIterator[Any]:
+    """Run the SDK while the block does; `options` are more of its own."""
+    sdk = await asyncio.to_thread(_start, edge, key, options)
     try:
         yield sdk
     finally:
@@ -25,7 +25,7 @@ def passes(sdk: Any, gate: str, **custom: str) -> bool:
     return bool(sdk.check_gate(statsig.StatsigUser("ada", custom=custom), gate))
 
 
-def _start(edge: str, key: str) -> Any:
+def _start(edge: str, key: str, more: dict[str, Any]) -> Any:
     options = statsig.StatsigOptions(
         specs_url=f"{edge}/v2/download_config_specs",
         log_event_url=f"{edge}/v1/log_event",
@@ -33,6 +33,7 @@ def _start(edge: str, key: str) -> Any:
         specs_sync_interval_ms=1000,
         disable_country_lookup=True,
         output_log_level="none",
+        **more,
     )
     sdk = statsig.Statsig(key, options)
     sdk.initialize().wait()

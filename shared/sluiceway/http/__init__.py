@@ -2,6 +2,7 @@
 
 - `server`: the health pages, and the pages of the service
 - `listening`: sockets and addresses
+- `proxies`: whom to believe about clients behind a proxy
 - `request_body`: read a body up to a bound
 - `server_sent_events`: the format of event streams
 """

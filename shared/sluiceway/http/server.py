@@ -17,6 +17,7 @@ from ..settings import ServiceSettings
 from ..tasks import cancel_and_wait
 from ..telemetry.exposition import render_metrics
 from .listening import authority, listen
+from .proxies import ForwardedHeaders
 
 #: Returns what is not ready, and why; empty if the process is ready.
 ReadinessCheck = Callable[[], Awaitable[dict[str, str]]]
@@ -66,12 +67,16 @@ async def health_server(
     url = f"http://{authority(*listener.getsockname()[:2])}"
     server = _Server(
         uvicorn.Config(
-            _with_health_pages(readiness, pages or _not_found),
+            ForwardedHeaders(
+                _with_health_pages(readiness, pages or _not_found, settings.public_path),
+                settings.trusted_proxies,
+            ),
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
             server_header=False,
+            proxy_headers=False,  # uvicorn would trust 127.0.0.1, and an environment variable
             limit_concurrency=CONNECTIONS_MAX,
         )
     )
@@ -131,9 +136,9 @@ async def _not_found(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await _answer(send, 404, {"message": "not found; try /metrics, /healthz or /readyz"})
 
 
-def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp) -> AsgiApp:
+def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp, public_path: str) -> AsgiApp:
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        match scope["path"]:
+        match scope["path"].removeprefix(public_path):
             case "/metrics" | "/metrics/":
                 page = await render_metrics(scope)
                 await send({"type": "http.response.start", "status": 200, "headers": page.headers})

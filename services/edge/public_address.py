@@ -1,0 +1,31 @@
+"""Where the clients of an edge reach it: under a host and a path that only its operator knows."""
+
+from collections.abc import Callable
+from urllib.parse import unquote, urlsplit
+
+from starlette.requests import Request
+
+
+class PublicAddress:
+    """The URL of `SLUICEWAY_PUBLIC_URL`; without it, what each request says."""
+
+    def __init__(self, public_url: str | None) -> None:
+        self._url = public_url
+        #: What stands before the path of each route, for example `/edge`; empty if nothing does.
+        self.path = urlsplit(public_url).path if public_url else ""
+        self._decoded_path = unquote(self.path)
+
+    def url(self, request: Request) -> str:
+        """Return the URL to which the path of a route is added."""
+        return self._url or str(request.base_url).rstrip("/")
+
+    def route_path(self, path: str, is_route: Callable[[str], bool]) -> str:
+        """Return the path of the route that a request means, whether or not a proxy has cut its own path off.
+
+        Several slashes at the beginning count as one.
+        """
+        path = "/" + path.lstrip("/")
+        below = path.removeprefix(self._decoded_path)
+        if not self.path or below == path or not below.startswith("/") or is_route(path):
+            return path
+        return "/" + below.lstrip("/")

@@ -1,0 +1,126 @@
+"""An edge behind proxies: under a path of theirs that they cut off or not, and behind TLS that they end."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from openfeature import api
+from openfeature.contrib.provider.ofrep import OFREPProvider
+from openfeature.evaluation_context import EvaluationContext
+
+from sluiceway.contracts.commands import SaveFeature
+from tests.integration.edge.conftest import Served
+from tests.support.brokers import Broker
+from tests.support.edges import RunningEdge, running_edge
+from tests.support.official import official_sdk, passes
+from tests.support.proxies import Proxy, proxying
+from tests.support.waiting import eventually
+
+CONTEXT = {"context": {"targetingKey": "ada"}}
+BETA = {"type": "passes_segment", "targetValue": "beta"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def published(
+    dev: Served, broker: Broker, folder: Path, *, path: str, cuts_off: bool, **settings: Any
+) -> AsyncIterator[tuple[RunningEdge, Proxy]]:
+    """Run a second edge behind a proxy, whose URL it announces."""
+    driver, _, key = dev
+    checkout = {"kind": "FeatureGate", "name": "checkout", "rules": [{"name": "beta", "conditions": [BETA]}]}
+    for document in ({"kind": "Segment", "name": "beta", "ids": ["ada"]}, checkout):
+        await driver.saved(SaveFeature, feature=document)
+    port = free_port()
+    settings = {"public_url": f"http://127.0.0.1:{port}{path}", "instance": "second", **settings}
+    async with (
+        running_edge(broker.url, "dev", folder, key, **settings) as edge,
+        proxying(edge.url, port=port, cut_off=path if cuts_off else "") as proxy,
+    ):
+        await eventually(lambda: edge.edge.rules.gate({}, "checkout").revision > 0, "the edge has checkout")
+        yield edge, proxy
+
+
+@pytest.mark.parametrize("cuts_off", [True, False])
+@pytest.mark.parametrize("path", ["/flags/eu", "/v1", "/sluiceway", "/ofrep/v1"])
+async def test_every_route_works_under_the_path_of_a_proxy(
+    dev: Served, broker: Broker, tmp_path: Path, path: str, cuts_off: bool
+) -> None:
+    async with published(dev, broker, tmp_path, path=path, cuts_off=cuts_off) as (_, proxy):
+        base = proxy.url + path
+        headers = {"x-api-key": dev.key, "statsig-api-key": dev.key}
+        async with httpx2.AsyncClient(headers=headers, timeout=15) as http:
+            bulk = await http.post(f"{base}/ofrep/v1/evaluate/flags", json=CONTEXT)
+            one = await http.post(f"{base}//ofrep/v1/evaluate/flags/checkout", json=CONTEXT)
+            lists = (await http.post(f"{base}/v1/get_id_lists")).json()
+            statuses = {
+                (await http.get(f"{base}/{route}")).status_code
+                for route in ("v2/download_config_specs", "sluiceway/v1/rules", "readyz")
+            }
+            unknown = await http.get(f"{base}/nothing")
+            stream = bulk.json()["eventStreams"][0]["endpoint"]["requestUri"]
+            async with http.stream("GET", proxy.url + stream) as events:
+                first = await anext(events.aiter_lines())
+            announced = lists["segment:beta"]["url"]
+            members = await http.get(announced)
+
+    assert (bulk.status_code, one.json()["value"], statuses) == (200, True, {200})
+    assert stream.startswith(f"{path}/ofrep/v1/events?")
+    assert (events.status_code, first[:1]) == (200, ":")
+    assert announced.startswith(f"{base}/v1/id_lists/")
+    assert (members.status_code, len(members.content.splitlines())) == (200, 1)
+    assert unknown.status_code == 404
+
+
+@pytest.mark.parametrize("cuts_off", [True, False])
+async def test_the_official_sdk_downloads_its_id_lists_through_the_proxy(
+    dev: Served, broker: Broker, tmp_path: Path, cuts_off: bool
+) -> None:
+    async with (
+        published(dev, broker, tmp_path, path="/flags", cuts_off=cuts_off) as (_, proxy),
+        official_sdk(f"{proxy.url}/flags", dev.key, enable_id_lists=True) as sdk,
+    ):
+        await eventually(lambda: passes(sdk, "checkout"), "the SDK has the id list")
+
+    assert any(request.startswith("GET /flags/v1/id_lists/") for request in proxy.requests)
+
+
+async def test_the_official_openfeature_provider_evaluates_through_the_proxy(
+    dev: Served, broker: Broker, tmp_path: Path
+) -> None:
+    async with published(dev, broker, tmp_path, path="/flags", cuts_off=False) as (_, proxy):
+        found = await asyncio.to_thread(_ask_by_openfeature, f"{proxy.url}/flags", dev.key)
+
+    assert found is True
+
+
+async def test_only_a_trusted_proxy_says_that_a_client_came_over_tls(
+    dev: Served, broker: Broker, tmp_path: Path
+) -> None:
+    forwarded = {"x-forwarded-proto": "https", "x-forwarded-host": "evil.example", "host": "flags.example"}
+    urls = []
+    for trusted in ("", "127.0.0.1"):
+        settings = {"public_url": None, "trusted_proxies": trusted, "instance": f"trusts{len(trusted)}"}
+        async with published(dev, broker, tmp_path, path="", cuts_off=False, **settings) as (edge, _):
+            lists = (await edge.http.post("/v1/get_id_lists", headers=forwarded)).json()
+            urls.append(lists["segment:beta"]["url"])
+
+    assert urls == [f"{scheme}://flags.example/v1/id_lists/segment%3Abeta" for scheme in ("http", "https")]
+
+
+def _ask_by_openfeature(url: str, key: str) -> bool:
+    provider = OFREPProvider(url, headers_factory=lambda: {"Authorization": f"Bearer {key}"})
+    api.set_provider_and_wait(provider, "proxied")
+    try:
+        return api.get_client("proxied").get_boolean_value("checkout", False, EvaluationContext("ada"))
+    finally:
+        api.shutdown()
