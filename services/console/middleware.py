@@ -23,7 +23,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 #: For responses whose route does not set a Cache-Control.
-NO_STORE = "no-store"
+NO_STORE = "private, no-store"
 TLS = "max-age=31536000"
 
 

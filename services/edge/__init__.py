@@ -3,6 +3,7 @@
 It starts and serves without a broker, with the last good rules from disk (`client/rule_cache.py`).
 
 - `http_app`: the HTTP application; `statsig`: the routes of official SDKs; `ofrep`: those of OpenFeature
+- `ofrep_events`: the event streams of OpenFeature clients
 - `public_address`: where clients reach it, behind a proxy
 - `specs`: the rules as one payload, and waiting for the next one
 - `grpc_stream`: the same payload as a gRPC stream

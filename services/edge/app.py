@@ -18,6 +18,7 @@ from .collectors import AppliedReleaseCollector
 from .http_app import build_http_app
 from .key_store import KeyStore
 from .ofrep import OfrepRoutes
+from .ofrep_events import OfrepEvents
 from .poll_reports import PollReports
 from .public_address import PublicAddress
 from .settings import Settings
@@ -47,12 +48,14 @@ class Edge(Service):
         self._releases = AppliedReleaseCollector(self.rules)
         self.keys = KeyStore(settings.region, RuleCache(folder / f"{settings.region}.keys"))
         self.feed = SpecFeed(self.rules)
+        self.keys.on_change = self.feed.wake
         self.poll_reports = PollReports(settings.region)
         self._client: RegionClient | None = None
         address = PublicAddress(settings.public_url)
         statsig = StatsigRoutes(self.feed, self.keys, self.poll_reports, address)
-        ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale, address)
-        self.pages = build_http_app([*statsig.routes(), *ofrep.routes()], address)
+        events = OfrepEvents(settings.region, self.feed, self.keys, address)
+        ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale, events)
+        self.pages = build_http_app([*statsig.routes(), *ofrep.routes(), *events.routes()], address)
         metrics.STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
         metrics.FEATURES.labels(settings.region).set_function(lambda: len(self.rules))
         metrics.APPLIED_REVISION.labels(settings.region).set_function(lambda: self.rules.position.sequence)
@@ -85,9 +88,7 @@ class Edge(Service):
             from .grpc_stream import grpc_server
         except ImportError as error:
             raise Misconfigured("SLUICEWAY_GRPC_PORT needs grpcio: pip install 'sluiceway[grpc]'") from error
-        server = grpc_server(
-            self.feed, self.keys.is_authorized, host=self.settings.http_host, port=self.settings.grpc_port
-        )
+        server = grpc_server(self.feed, self.keys, host=self.settings.http_host, port=self.settings.grpc_port)
         self.grpc_port = await stack.enter_async_context(server)
 
     async def readiness(self) -> dict[str, str]:

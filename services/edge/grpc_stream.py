@@ -5,16 +5,18 @@ it is plain gRPC. Its messages have three fields each, and are declared below.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.http.listening import authority
 
 from .connection_limits import ConnectionLimit, LimitReached
+from .key_store import KeyStore
 from .specs import SpecFeed, SpecPayload
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ NOTHING_NEW = '{"has_updates":false}'
 #: The largest message that the SDKs accept.
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 STREAMS_MAX = 10_000
-#: How long a stream waits for a change before it checks the key again; clients do not notice.
+#: How long a stream waits for a change before it waits again; clients do not notice.
 WAIT_SECONDS = 60.0
 STOP_SECONDS = 2.0
 OPTIONS = [
@@ -71,12 +73,10 @@ Request, Response = MESSAGES["ConfigSpecRequest"], MESSAGES["ConfigSpecResponse"
 
 
 @asynccontextmanager
-async def grpc_server(
-    feed: SpecFeed, is_authorized: Callable[[str], bool], *, host: str, port: int
-) -> AsyncIterator[int]:
+async def grpc_server(feed: SpecFeed, keys: KeyStore, *, host: str, port: int) -> AsyncIterator[int]:
     """Serve the stream while the block runs; yield the port, a free one if `port` is 0."""
     server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers((_Handler(feed, is_authorized).generic(),))
+    server.add_generic_rpc_handlers((_Handler(feed, keys).generic(),))
     bound = server.add_insecure_port(authority(host, port))
     await server.start()
     try:
@@ -86,9 +86,9 @@ async def grpc_server(
 
 
 class _Handler:
-    def __init__(self, feed: SpecFeed, is_authorized: Callable[[str], bool]) -> None:
+    def __init__(self, feed: SpecFeed, keys: KeyStore) -> None:
         self._feed = feed
-        self._is_authorized = is_authorized
+        self._keys = keys
         self._streams = ConnectionLimit(STREAMS_MAX)
         #: Checksum of the last payload that was too large, so that it is logged once.
         self._too_large: str | None = None
@@ -109,7 +109,7 @@ class _Handler:
 
     async def get(self, request: Any, context: Any) -> Any:
         """Return all specs."""
-        await self._check(request, context)
+        await self._key(request, context)
         try:
             with self._streams.acquire():
                 return await self._full(await self._feed.wait_for_latest(), context)
@@ -117,8 +117,8 @@ class _Handler:
             return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
 
     async def stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Stream all specs, immediately and after each change."""
-        await self._check(request, context)
+        """Stream all specs, immediately and after each change, until the key is revoked."""
+        key = await self._key(request, context)
         try:
             with self._streams.acquire():
                 published = await self._feed.wait_for_latest()
@@ -127,17 +127,23 @@ class _Handler:
                 else:
                     yield Response(spec=NOTHING_NEW, lastUpdated=published.time)
                 while not self._feed.is_closed:
-                    newer = await self._feed.wait_for_newer(published.time, published.checksum, WAIT_SECONDS)
-                    await self._check(request, context)
+                    newer = await self._feed.wait_for_newer(
+                        published.time, published.checksum, WAIT_SECONDS, lambda: self._keys.is_valid(key)
+                    )
+                    if not self._keys.is_valid(key):
+                        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
                     if newer is not None:
                         published = newer
                         yield await self._full(published, context)
         except LimitReached:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
 
-    async def _check(self, request: Any, context: Any) -> None:
-        if not self._is_authorized(request.sdkKey):
+    async def _key(self, request: Any, context: Any) -> SdkKey:
+        key = self._keys.find(request.sdkKey)
+        if key is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
+        assert key  # `abort` raises
+        return key
 
     async def _full(self, published: SpecPayload, context: Any) -> Any:
         response = Response(spec=published.text.decode(), lastUpdated=published.time)

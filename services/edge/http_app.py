@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -14,6 +15,9 @@ from starlette.routing import BaseRoute, Match
 from sluiceway.http.server import AsgiApp
 
 from .public_address import PublicAddress
+
+#: For responses whose route says nothing else: each depends on a key, and may contain values of a user.
+PRIVATE = "private, no-store"
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +43,13 @@ def build_http_app(routes: list[BaseRoute], address: PublicAddress) -> AsgiApp:
         def is_route(path: str) -> bool:
             return any(route.matches({**scope, "path": path})[0] is not Match.NONE for route in routes)
 
+        async def send_private(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("cache-control", PRIVATE)
+            await send(message)
+
         path = address.route_path(scope["path"], is_route)
-        await starlette({**scope, "path": path}, receive, send)
+        await starlette({**scope, "path": path}, receive, send_private)
 
     return app
 

@@ -1,6 +1,5 @@
 """The SDK keys that an edge accepts: those of its region, and those of the region's environment."""
 
-import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Mapping
@@ -33,6 +32,8 @@ class KeyStore:
         self._region = region
         self._environment: str | None = None
         self._keys: dict[str, SdkKey] = {}
+        #: Called when a key was created or revoked, or when the region got another environment.
+        self.on_change: Callable[[], None] = lambda: None
         #: The documents of the catalogue that the keys come from, by subject.
         self._documents: dict[str, bytes] = {}
         #: What was read since the catalogue went back.
@@ -49,14 +50,23 @@ class KeyStore:
 
     def is_authorized(self, key: str) -> bool:
         """Return whether a key gives access to this region."""
+        return self.find(key) is not None
+
+    def find(self, key: str) -> SdkKey | None:
+        """Return the document of a key that gives access to this region; None if it does not."""
         known = self._keys.get(sdk_keys.key_id(key))
         is_right = hmac.compare_digest(sdk_keys.digest(key), known.digest if known else NO_DIGEST)
-        return is_right and known is not None and self._is_for_region(known)
+        return known if is_right and known is not None and self._is_for_region(known) else None
 
-    def token(self, purpose: str) -> str:
-        """Return a token that proves to every replica that the holder of a key asked for this purpose."""
-        secret = "".join(sorted(key.digest for key in self._keys.values() if self._is_for_region(key)))
-        return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+    def find_by_id(self, id_: str) -> SdkKey | None:
+        """Return the document of the key with this id that gives access to this region."""
+        known = self._keys.get(id_)
+        return known if known is not None and self._is_for_region(known) else None
+
+    def is_valid(self, known: SdkKey) -> bool:
+        """Return whether a key that gave access still does. It is cheap: nothing is hashed."""
+        newest = self.find_by_id(known.id)
+        return newest is not None and newest.digest == known.digest
 
     def close(self) -> None:
         """Close the file."""
@@ -121,6 +131,7 @@ class KeyStore:
                 self._keys.pop(id_, None)
             elif kind == "key" and data:
                 self._keys[id_] = SdkKey.model_validate_json(data, extra="ignore")
+            self.on_change()
         except ValidationError as error:
             log.error("%s: invalid %s, keeping the previous version: %s", subject, kind, error)
             return False

@@ -1,42 +1,36 @@
-"""OpenFeature Remote Evaluation Protocol: evaluation of one flag or all flags, and a stream of changes.
+"""OpenFeature Remote Evaluation Protocol: evaluation of one flag or all flags.
 
 https://github.com/open-feature/protocol (0.3.0). OpenFeature SDKs use it through their OFREP providers.
 """
 
 import hashlib
-import hmac
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from sluiceway.client.evaluation_context import user_from_context
 from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata_of, variant_of
 from sluiceway.client.region_rules import RegionRules
-from sluiceway.clock import now_ms
+from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.evaluation.results import Evaluation, Reason
+from sluiceway.http.etags import EntityTag, tag_condition
 from sluiceway.http.request_body import BodyTooLarge, read_body
-from sluiceway.http.server_sent_events import MEDIA_TYPE, encode_comment, encode_event
 
 from . import metrics
-from .connection_limits import CONTEXT_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
+from .connection_limits import CONTEXT_BYTES_MAX
 from .key_store import KeyStore
-from .public_address import PublicAddress
+from .ofrep_events import SSE_INACTIVITY_SECONDS, OfrepEvents
 from .specs import SpecFeed
 
-#: How long the URL of an event stream is valid; then its client must evaluate all flags again.
-TOKEN_SECONDS = 3_600
-#: A stream sends something at least this often, so that proxies keep it open.
-KEEP_ALIVE_SECONDS = 25.0
-SSE_INACTIVITY_SECONDS = 120
-
-EVENTS = "/ofrep/v1/events"
 NOT_READY = "this edge has no complete set of rules yet; try again later"
+#: Of an answer with a tag: its client may keep it, and asks each time.
+REVALIDATED = "private, no-cache"
 STATUS = {"FLAG_NOT_FOUND": 404, "PROVIDER_NOT_READY": 503, "GENERAL": 500}
 
 
@@ -57,20 +51,18 @@ class OfrepRoutes:
         feed: SpecFeed,
         keys: KeyStore,
         is_stale: Callable[[], bool],
-        address: PublicAddress,
+        events: OfrepEvents,
     ) -> None:
         self._rules = rules
         self._feed = feed
         self._keys = keys
         self._is_stale = is_stale
-        self._address = address
-        self._listeners = ConnectionLimit(WAITING_MAX)
+        self._events = events
 
     def routes(self) -> list[Route]:
         return [
             Route("/ofrep/v1/evaluate/flags/{key}", self.evaluate, methods=["POST"]),
             Route("/ofrep/v1/evaluate/flags", self.evaluate_all, methods=["POST"]),
-            Route(EVENTS, self.events, methods=["GET"]),
         ]
 
     async def evaluate(self, request: Request) -> Response:
@@ -88,8 +80,9 @@ class OfrepRoutes:
         return _json(item, STATUS.get(code, 400) if code else 200)
 
     async def evaluate_all(self, request: Request) -> Response:
-        """Return all flags, or 304 if the client already has these values."""
-        if not self._is_authorized(request):
+        """Return all flags, or 304 if the client already has them, with an address that is still fresh."""
+        key = self._key(request)
+        if key is None:
             return _json({"errorDetails": "unauthorized"}, 401)
         try:
             context = await _context(request)
@@ -97,54 +90,19 @@ class OfrepRoutes:
             return _json({"errorCode": error.code, "errorDetails": str(error)}, 400)
         if not self._rules.is_whole:
             return _json({"errorCode": "PROVIDER_NOT_READY", "errorDetails": NOT_READY}, 503)
-        etag = self._etag(context)
-        headers = {"etag": etag}
-        if request.headers.get("if-none-match") == etag:
+        request_uri, etag = self._versions(context, key)
+        headers = {"etag": str(etag), "cache-control": REVALIDATED}
+        if _is_known(request, etag):
             return Response(status_code=304, headers=headers)
         keys = [key for key in self._rules.raw_documents() if key.kind is not FeatureKind.SEGMENT]
         flags = [self._item(name, context) for name in sorted({key.name for key in keys})]
         metrics.EVALUATIONS.labels("answered").inc(len(flags))
-        expires = now_ms() // 1_000 + TOKEN_SECONDS
         stream = {
             "type": "sse",
-            "endpoint": {
-                "requestUri": f"{self._address.path}{EVENTS}?expires={expires}&token={self._token(expires)}"
-            },
+            "endpoint": {"requestUri": request_uri},
             "inactivityDelaySec": SSE_INACTIVITY_SECONDS,
         }
         return _json({"flags": flags, "metadata": {}, "eventStreams": [stream]}, 200, headers)
-
-    async def events(self, request: Request) -> Response:
-        """Stream one event for each change. The URL holds the credential: browsers send no header."""
-        expires = request.query_params.get("expires", "")
-        is_number = expires.isascii() and expires.isdigit() and len(expires) < 15
-        token = self._token(int(expires)) if is_number else ""
-        if not hmac.compare_digest(token, request.query_params.get("token", "")) or not token:
-            return _json({"errorDetails": "unauthorized"}, 401)
-        if int(expires) * 1_000 < now_ms():
-            return _json({"errorDetails": "this URL has expired; evaluate all flags again"}, 401)
-        headers = {"cache-control": "no-store"}
-        return StreamingResponse(self._changes(), headers=headers, media_type=MEDIA_TYPE)
-
-    async def _changes(self) -> AsyncIterator[bytes]:
-        try:
-            with self._listeners.acquire():
-                yield encode_comment("listening")
-                known = await self._feed.wait_for_latest()
-                while not self._feed.is_closed:
-                    newer = await self._feed.wait_for_newer(known.time, known.checksum, KEEP_ALIVE_SECONDS)
-                    if newer is None:
-                        yield encode_comment("keep-alive")
-                        continue
-                    known = newer
-                    notice = {
-                        "type": "refetchEvaluation",
-                        "etag": f'"{newer.checksum}"',
-                        "lastModified": now_ms() // 1_000,
-                    }
-                    yield encode_event("message", notice, newer.time)
-        except LimitReached:
-            yield b"event: error\ndata: too many listeners\n\n"
 
     def _item(self, key: str, context: Mapping[str, Any]) -> dict[str, Any]:
         answer = evaluate_flag(self._rules, user_from_context(context), key)
@@ -172,20 +130,33 @@ class OfrepRoutes:
     def _metadata(self, answer: Evaluation) -> dict[str, Any]:
         return {**metadata_of(answer), "region": self._rules.region}
 
-    def _etag(self, context: Mapping[str, Any]) -> str:
+    def _versions(self, context: Mapping[str, Any], key: SdkKey) -> tuple[str, EntityTag]:
+        """Return the address of the client's event stream, and the tag of its flags with that address."""
         payload = self._feed.latest()
-        inputs = json.dumps([context, self._is_stale(), payload.checksum if payload else ""], sort_keys=True)
-        return f'"{hashlib.sha256(inputs.encode("utf-8", "surrogatepass")).hexdigest()[:32]}"'
-
-    def _token(self, expires: int) -> str:
-        return self._keys.token(f"events {self._rules.region} {expires}")
+        client = json.dumps(context, sort_keys=True).encode("utf-8", "surrogatepass")
+        request_uri = self._events.request_uri(key, client, payload.checksum if payload else "")
+        inputs = b"\n".join((client, str(self._is_stale()).encode(), request_uri.encode()))
+        return request_uri, EntityTag(hashlib.sha256(inputs).hexdigest()[:32])
 
     def _is_authorized(self, request: Request) -> bool:
-        """Return whether the request has credentials, and all of them are valid."""
+        return self._key(request) is not None
+
+    def _key(self, request: Request) -> SdkKey | None:
+        """Return the key of a request; None if it has none, or if one of several is not valid."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         presented = [bearer.strip() if scheme.lower() == "bearer" else scheme] if scheme else []
         presented += request.headers.getlist("x-api-key")
-        return bool(presented) and all(self._keys.is_authorized(key) for key in presented)
+        found = [self._keys.find(key) for key in presented]
+        return found[0] if found and all(found) else None
+
+
+def _is_known(request: Request, etag: EntityTag) -> bool:
+    """Return whether the client has what the tag stands for; a header that cannot be read says nothing."""
+    try:
+        condition = tag_condition(request.headers.getlist("if-none-match"))
+    except ValueError:
+        return False
+    return condition is not None and condition.matches_weakly(etag)
 
 
 async def _context(request: Request) -> dict[str, Any]:

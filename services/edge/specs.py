@@ -120,12 +120,12 @@ class SpecFeed:
         self._places: LRUCache[tuple[int, str | None], Position] = LRUCache(PLACES_MAX)
         self._changed = asyncio.Event()
         self.is_closed = False
-        rules.on_change = self._wake
+        rules.on_change = self.wake
 
     def close(self) -> None:
         """End all waiting."""
         self.is_closed = True
-        self._wake()
+        self.wake()
 
     def latest(self) -> SpecPayload | None:
         """Return the payload to serve now; None until there is one."""
@@ -161,11 +161,20 @@ class SpecFeed:
         except TimeoutError:
             return None
 
-    async def wait_for_newer(self, time: int, checksum: str | None, timeout: float) -> SpecPayload | None:
-        """Return a payload that is newer than this one; None if there is none within `timeout` seconds."""
+    async def wait_for_newer(
+        self,
+        time: int,
+        checksum: str | None,
+        timeout: float,
+        may_wait: Callable[[], bool] = lambda: True,
+    ) -> SpecPayload | None:
+        """Return a payload that is newer than this one; None if there is none within `timeout` seconds.
+
+        It is None as soon as `may_wait` is false, too; `wake` lets all waiting look at that.
+        """
         try:
             async with asyncio.timeout(timeout):
-                while not self.is_closed:
+                while not self.is_closed and may_wait():
                     changed = self._changed
                     published = self.latest()
                     if published and published.is_newer_than(time, checksum):
@@ -175,7 +184,8 @@ class SpecFeed:
             pass
         return None
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.http.request_body import BodyTooLarge, read_body
 
 from . import metrics
@@ -63,7 +64,8 @@ class StatsigRoutes:
         return await self._answer(request, lambda published: published.documents)
 
     async def _answer(self, request: Request, form: Form) -> Response:
-        if not self._is_authorized(request):
+        key = self._key(request)
+        if key is None:
             return _unauthorized()
         query = request.query_params
         try:
@@ -78,7 +80,7 @@ class StatsigRoutes:
         if time:
             self._report_applied(request, time, checksum)
             if not published.is_newer_than(time, checksum):
-                return await self._wait_for_newer(request, form, time, checksum)
+                return await self._wait_for_newer(request, form, time, checksum, key)
         return await _full(request, published, form(published))
 
     async def lists(self, request: Request) -> Response:
@@ -129,13 +131,17 @@ class StatsigRoutes:
         return JSONResponse({"success": True}, status_code=202)
 
     async def _wait_for_newer(
-        self, request: Request, form: Form, time: int, checksum: str | None
+        self, request: Request, form: Form, time: int, checksum: str | None, key: SdkKey
     ) -> Response:
         try:
             with self._waiting.acquire():
-                newer = await self._feed.wait_for_newer(time, checksum, HOLD_SECONDS)
+                newer = await self._feed.wait_for_newer(
+                    time, checksum, HOLD_SECONDS, lambda: self._keys.is_valid(key)
+                )
         except LimitReached:
             newer = None
+        if not self._keys.is_valid(key):
+            return _unauthorized()
         return (
             await _full(request, newer, form(newer))
             if newer
@@ -149,8 +155,11 @@ class StatsigRoutes:
             self._poll_reports.add(session, place)
 
     def _is_authorized(self, request: Request) -> bool:
+        return self._key(request) is not None
+
+    def _key(self, request: Request) -> SdkKey | None:
         key = request.headers.get("statsig-api-key") or request.path_params.get("key", "")
-        return self._keys.is_authorized(key.removesuffix(".json"))
+        return self._keys.find(key.removesuffix(".json"))
 
 
 async def _full(request: Request, published: SpecPayload, text: bytes) -> Response:

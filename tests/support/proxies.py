@@ -1,6 +1,7 @@
 """A reverse proxy such as those before an edge: it cuts a path off, adds headers, compresses answers."""
 
 import gzip
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -20,10 +21,17 @@ HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "serv
 
 
 class Proxy(NamedTuple):
-    """A running proxy, and what it was asked for: method and path."""
+    """A running proxy, and what it has passed on: method, path, and the status of the answer."""
 
     url: str
     requests: list[str]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 @asynccontextmanager
@@ -45,7 +53,6 @@ async def proxying(
 
         async def forward(request: Request) -> Response:
             path = request.url.path
-            requests.append(f"{request.method} {path}")
             passed_on = [
                 (name, value)
                 for name, value in request.headers.items()
@@ -59,6 +66,7 @@ async def proxying(
                 content=await request.body(),
             )
             answer = await http.send(sent, stream=True)
+            requests.append(f"{request.method} {path} {answer.status_code}")
             return await _passed_on(answer, compresses=compresses)
 
         app = Starlette(routes=[Route("/{path:path}", forward, methods=METHODS)])

@@ -21,7 +21,7 @@ router = APIRouter(tags=["events"])
 REPLAY_MAX = 1_000
 #: How soon a disconnected client reconnects, in ms.
 RETRY = b"retry: 1000\n\n"
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
 #: Sequence and time of an event; earlier versions sent the sequence alone.
 EVENT_ID = r"^[0-9]{1,16}(-[0-9]{1,16})?$"
 

@@ -4,5 +4,6 @@
 - `listening`: sockets and addresses
 - `proxies`: whom to believe about clients behind a proxy
 - `request_body`: read a body up to a bound
+- `etags`: compare entity tags (`If-Match`, `If-None-Match`)
 - `server_sent_events`: the format of event streams
 """

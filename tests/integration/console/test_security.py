@@ -303,6 +303,7 @@ async def test_every_response_has_the_security_headers(served: Served) -> None:
             headers = (await client.get(path)).headers
             assert "default-src 'none'" in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"].startswith("private")
             assert headers["x-frame-options"] == "DENY"
 
 

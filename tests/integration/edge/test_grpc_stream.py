@@ -20,6 +20,7 @@ grpc = pytest.importorskip("grpc")
 statsig = pytest.importorskip("statsig_python_core")
 
 STREAM = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec"
+BOUND_SECONDS = 10.0
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -74,7 +75,7 @@ async def test_an_edge_on_all_addresses_serves_http_and_streams_over_ipv6_and_ip
             assert "checkout" in payload["feature_gates"]
 
 
-async def test_a_revoked_key_ends_its_stream_at_the_next_change(dev: Served) -> None:
+async def test_a_revoked_key_ends_its_stream_immediately(dev: Served) -> None:
     driver, edge, key = dev
     await driver.save_gate("checkout")
     await serves(edge, "checkout")
@@ -83,11 +84,10 @@ async def test_a_revoked_key_ends_its_stream_at_the_next_change(dev: Served) -> 
         await stream.read()
 
         await driver.accepted(RevokeKey, keyID=sdk_keys.key_id(key))
-        await eventually(lambda: not edge.edge.keys.is_authorized(key), "the edge knows it")
-        await driver.save_gate("checkout", EVERYONE)
 
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stream.read()
+            async with asyncio.timeout(BOUND_SECONDS):
+                await stream.read()
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openfeature import api
@@ -113,23 +115,36 @@ async def test_all_flags_carry_a_tag_that_covers_context_and_rules(dev: Served) 
     assert other.status_code == 200
 
 
-async def test_a_listener_receives_each_change(dev: Served) -> None:
-    driver, edge, key = dev
-    await save_features(driver)
-    await serving(edge)
-    bulk = (await edge.http.post(FLAGS, json={"context": {"targetingKey": "u"}})).json()
-    address = bulk["eventStreams"][0]["endpoint"]["requestUri"]
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda tag: tag,
+        lambda tag: f"W/{tag}",
+        lambda tag: f'"other", W/{tag} ,"last"',
+        lambda tag: "*",
+    ],
+    ids=["as sent", "weak", "a list", "any"],
+)
+async def test_a_client_that_has_the_flags_is_told_so_however_it_writes_the_tag(
+    dev: Served, write: Callable[[str], str]
+) -> None:
+    _, edge, _ = dev
+    body = {"context": {"targetingKey": "u"}}
+    tag = (await edge.http.post(FLAGS, json=body)).headers["etag"]
 
-    async with edge.http.stream("GET", address, headers={"x-api-key": ""}) as stream:
-        lines = stream.aiter_lines()
-        assert (await anext(lines)).startswith(":")
-        await driver.save_gate("everyone")
-        async with asyncio.timeout(10):
-            while not (data := await anext(lines)).startswith("data:"):
-                pass
+    answer = await edge.http.post(FLAGS, json=body, headers={"if-none-match": write(tag)})
 
-    assert json.loads(data.removeprefix("data:"))["type"] == "refetchEvaluation"
-    assert key not in address
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+
+
+@pytest.mark.parametrize("header", ['"other"', 'W/"other"', "", "no quotes", '"open', ","])
+async def test_another_tag_and_one_that_cannot_be_read_get_the_flags(dev: Served, header: str) -> None:
+    _, edge, _ = dev
+    body = {"context": {"targetingKey": "u"}}
+
+    answer = await edge.http.post(FLAGS, json=body, headers={"if-none-match": header})
+
+    assert (answer.status_code, answer.json()["flags"]) == (200, [])
 
 
 async def test_the_official_openfeature_provider_gets_the_same_answers(dev: Served) -> None:

@@ -1,7 +1,6 @@
 """An edge behind proxies: under a path of theirs that they cut off or not, and behind TLS that they end."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,17 +17,12 @@ from tests.integration.edge.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.edges import RunningEdge, running_edge
 from tests.support.official import official_sdk, passes
-from tests.support.proxies import Proxy, proxying
+from tests.support.proxies import Proxy, free_port, proxying
 from tests.support.waiting import eventually
 
+FLAGS = "/ofrep/v1/evaluate/flags"
 CONTEXT = {"context": {"targetingKey": "ada"}}
 BETA = {"type": "passes_segment", "targetValue": "beta"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -101,6 +95,47 @@ async def test_the_official_openfeature_provider_evaluates_through_the_proxy(
         found = await asyncio.to_thread(_ask_by_openfeature, f"{proxy.url}/flags", dev.key)
 
     assert found is True
+
+
+async def test_a_compressing_proxy_leaves_a_client_its_304(dev: Served) -> None:
+    _, edge, key = dev
+    async with proxying(edge.url, compresses=True) as proxy, httpx2.AsyncClient(base_url=proxy.url) as http:
+        first = await http.post(FLAGS, json=CONTEXT, headers={"x-api-key": key})
+        tag = first.headers["etag"]
+        again = await http.post(FLAGS, json=CONTEXT, headers={"x-api-key": key, "if-none-match": tag})
+
+    assert (first.status_code, first.headers["content-encoding"], tag[:3]) == (200, "gzip", 'W/"')
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_no_shared_cache_may_store_an_answer(dev: Served) -> None:
+    driver, edge, key = dev
+    await driver.saved(SaveFeature, feature={"kind": "Segment", "name": "beta", "ids": ["ada"]})
+    await driver.save_gate("checkout", {"name": "beta", "conditions": [BETA]})
+    await eventually(lambda: edge.edge.rules.gate({}, "checkout").revision > 0, "the edge has checkout")
+    async with httpx2.AsyncClient(base_url=edge.url) as stranger:
+        bulk = await edge.http.post(FLAGS, json=CONTEXT)
+        tag = {"if-none-match": bulk.headers["etag"]}
+        answers = [
+            await edge.http.post(f"{FLAGS}/checkout", json=CONTEXT),
+            await edge.http.post(f"{FLAGS}/nothing", json=CONTEXT),
+            await edge.http.post(FLAGS, content=b"{"),
+            await edge.http.get("/v2/download_config_specs"),
+            await edge.http.get(f"/v1/download_config_specs/{key}.json"),
+            await edge.http.get("/sluiceway/v1/rules"),
+            await edge.http.get("/v1/get_id_lists"),
+            await edge.http.get("/v1/id_lists/segment:beta"),
+            await edge.http.post("/v1/log_event", content=b"{}"),
+            await stranger.post(FLAGS, json=CONTEXT),
+            await stranger.get("/v2/download_config_specs"),
+            await stranger.get("/ofrep/v1/events"),
+            await stranger.get("/nothing"),
+        ]
+        revalidated = [bulk, await edge.http.post(FLAGS, json=CONTEXT, headers=tag)]
+
+    assert {answer.headers["cache-control"] for answer in answers} == {"private, no-store"}
+    assert [answer.status_code for answer in revalidated] == [200, 304]
+    assert {answer.headers["cache-control"] for answer in revalidated} == {"private, no-cache"}
 
 
 async def test_only_a_trusted_proxy_says_that_a_client_came_over_tls(

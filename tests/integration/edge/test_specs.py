@@ -13,6 +13,7 @@ import pytest
 
 from services.edge.app import Edge
 from services.edge.settings import Settings
+from services.edge.statsig import HOLD_SECONDS
 from sluiceway import sdk_keys
 from sluiceway.cli.current_state import read_reports
 from sluiceway.contracts import subjects
@@ -150,6 +151,21 @@ async def test_a_revoked_key_is_refused_immediately(dev: Served) -> None:
         return (await edge.http.get(SPECS)).status_code == 401
 
     await eventually(refused, "the key is refused")
+
+
+@pytest.mark.parametrize("path", [SPECS, "/sluiceway/v1/rules"])
+async def test_a_held_request_ends_when_its_key_is_revoked_and_gets_no_rules(dev: Served, path: str) -> None:
+    driver, edge, key = dev
+    await driver.save_gate("checkout")
+    newest = await holding(edge, "checkout")
+    query = {"sinceTime": newest["time"], "checksum": newest["checksum"]}
+    held = asyncio.create_task(edge.http.get(path, params=query))
+
+    await driver.accepted(RevokeKey, keyID=sdk_keys.key_id(key))
+    async with asyncio.timeout(HOLD_SECONDS / 2):
+        answer = await held
+
+    assert (answer.status_code, answer.json()) == (401, {"message": "unauthorized"})
 
 
 async def test_a_segments_ids_are_an_id_list_that_is_read_from_where_one_stopped(dev: Served) -> None:

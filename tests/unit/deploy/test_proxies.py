@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from services.edge.ofrep import KEEP_ALIVE_SECONDS
+from services.edge.ofrep_events import KEEP_ALIVE_SECONDS
 from services.edge.statsig import HOLD_SECONDS
 from tests.support.documents import ROOT
 

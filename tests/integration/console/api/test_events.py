@@ -71,6 +71,10 @@ async def listening(client: httpx2.AsyncClient, last: int | str | None = None) -
     headers = {} if last is None else {"Last-Event-ID": str(last)}
     async with client.stream("GET", "/api/v1/events", headers=headers) as answer:
         assert answer.status_code == 200
+        assert (answer.headers["x-accel-buffering"], answer.headers["cache-control"]) == (
+            "no",
+            "private, no-store",
+        )
         reader = EventReader(answer)
         yield reader
 
