@@ -32,7 +32,7 @@ def build_http_app(routes: list[BaseRoute], address: PublicAddress) -> AsgiApp:
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["POST", "GET"],
-        allow_headers=["Content-Type", "Authorization", "X-API-Key", "If-None-Match"],
+        allow_headers=["Content-Type", "Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
         expose_headers=["ETag", "Retry-After"],
     )
     handlers = {HTTPException: _refused, Exception: _failed}

@@ -59,7 +59,7 @@ class OfficialAction(ActionFields):
 class OfficialPhase(PhaseFields):
     """One phase of a release; our own."""
 
-    #: Who has approved it.
+    #: Whose approval of it counts.
     approvals: list[str]
     started_time: int | None
     ended_time: int | None

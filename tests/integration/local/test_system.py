@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from services.local.system import SERVICES, Options, System, running_system
@@ -66,6 +68,27 @@ async def test_an_edge_starts_and_stops_with_its_region(tmp_path: Path) -> None:
 
         await eventually(lambda: EDGE not in _state(tmp_path)["processes"], "its edge has stopped")
         assert not is_running(pid)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this system has no IPv6")
+async def test_settings_of_the_console_are_not_those_of_edges_and_all_may_listen_on_ipv6(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICEWAY_HTTP_HOST", "::")
+    monkeypatch.setenv("SLUICEWAY_PUBLIC_URL", "https://releases.example/console")
+    async with running_system(Options(tmp_path)) as system, httpx2.AsyncClient() as http:
+        await _write(system, REGION.to_json())
+        await eventually(lambda: EDGE in _running(tmp_path), "the region has its edge")
+        await system.ready()
+        urls = {name: str(_state(tmp_path)["processes"][name]["http"]) for name in (EDGE, "console")}
+
+        statuses = {
+            name: [(await http.get(f"{url}{path}/healthz")).status_code for path in ("", "/console")]
+            for name, url in urls.items()
+        }
+
+    assert all(url.startswith("http://[::]:") for url in urls.values())
+    assert statuses == {"console": [200, 200], EDGE: [200, 404]}
 
 
 async def test_a_start_that_fails_half_way_leaves_no_process(tmp_path: Path) -> None:
