@@ -5,6 +5,7 @@ nothing, and stores nothing but credentials, which are documents of the catalogu
 
 - `app`: builds the application; `settings`: its environment; `bootstrap`: the first key
 - `backend`: what every route reads from, and the one way to execute a command
+- `command_executor`: how a command is executed that was made from a reading; with `preconditions`, `turns`
 - `region_view`, `release_index`, `creators`, `audit`: answers from the streams
 - `event_stream`: server-sent events
 - `authentication`, `csrf`, `oidc`: who sends a request

@@ -7,11 +7,12 @@ from sluiceway.contracts.commands import Command, FeatureCommand, TriggerCommand
 from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.identity import CONSOLE, Identity
-from sluiceway.contracts.replies import Reply
+from sluiceway.contracts.replies import Refusal, Reply
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.feature_edits import FeatureEdit
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
@@ -21,9 +22,10 @@ from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision
 
 from .audit import AuditLog
+from .command_executor import CommandExecutor, PipelineEdit, on_behalf_of
 from .creators import Creators
-from .errors import CommandRefused
 from .event_stream import EventStream
+from .preconditions import ANY_REVISION, Preconditions
 from .region_view import RegionsView
 from .release_index import ReleaseIndex
 
@@ -47,7 +49,8 @@ class ConsoleBackend:
         self.creators = Creators(self.log, self.features)
         self.releases = ReleaseIndex(connection, self.log, self.features, self.counted)
         self.measurements = MeasurementStore(connection, SOURCE)
-        self._commands = CommandClient(connection, CONSOLE)
+        commands = CommandClient(connection, CONSOLE)
+        self._executor = CommandExecutor(connection.js, commands, self.log, self.features, self.catalogue)
 
     def feature(self, key: FeatureKey) -> Feature | None:
         """Return the newest state of a feature, as `counted` returns it."""
@@ -62,34 +65,44 @@ class ConsoleBackend:
         """Return the catalogue in the form that a decision takes, without the features' references."""
         return self.catalogue.catalogue()
 
-    async def execute(self, command: Command, caller: Identity) -> Reply:
+    async def execute(
+        self, command: Command, caller: Identity, preconditions: Preconditions = ANY_REVISION
+    ) -> Reply:
         """Let the scheduler execute a command for `caller`; the console's views show the result then.
 
-        `CommandRefused` if the scheduler refuses it. `Unavailable` if there was no answer: the same
-        command may be sent again.
+        `CommandRefused` if the scheduler refuses it, or if the preconditions do not hold. `Unavailable` if
+        there was no answer: the same command may be sent again.
         """
-        reply = await self._commands.send(_on_behalf_of(caller, command))
-        if reply.refusal:
-            raise CommandRefused(reply.refusal)
-        await self._wait_until_visible(command)
-        return reply
+        return await self._executor.execute(command, caller, preconditions)
+
+    async def edit_feature(
+        self, key: FeatureKey, edit: FeatureEdit, caller: Identity, preconditions: Preconditions
+    ) -> Reply:
+        """Let the scheduler save an edit of the newest state of a feature, as `execute` does."""
+        return await self._executor.edit_feature(key, edit, caller, preconditions)
+
+    async def edit_pipeline(
+        self, id_: str, edit: PipelineEdit, caller: Identity, preconditions: Preconditions
+    ) -> Reply:
+        """Let the scheduler save an edit of the newest state of a pipeline, as `execute` does."""
+        return await self._executor.edit_pipeline(id_, edit, caller, preconditions)
+
+    async def stale_refusal(self, command: Command) -> Refusal | None:
+        """Return the refusal of a command that expects another revision than the newest one; else None.
+
+        The views show the newest one then.
+        """
+        return await self._executor.stale_refusal(command)
 
     def preview(self, command: Command, caller: Identity) -> Decision | CatalogueDecision:
         """Return what the scheduler would decide now, by the same functions."""
-        command = _on_behalf_of(caller, command)
+        command = on_behalf_of(caller, command)
         catalogue = self.documents()
         if not isinstance(command, TriggerCommand):
             catalogue = replace(catalogue, references=self.features.references())
         if isinstance(command, FeatureCommand):
             return decide(self.feature(command.key), command, now_ms(), catalogue)
         return decide_catalogue(command, catalogue, self.features.usage())
-
-    async def _wait_until_visible(self, command: Command) -> None:
-        """Wait until the views show what a command has changed, so that callers read their own writes."""
-        if isinstance(command, FeatureCommand):
-            await self.features.catch_up()
-        else:
-            await self.catalogue.catch_up()
 
 
 class BackendProvider:
@@ -103,8 +116,3 @@ class BackendProvider:
         if self.backend is None:
             raise Unavailable("the console has not read the log to its end yet; is a scheduler running?")
         return self.backend
-
-
-def _on_behalf_of(caller: Identity, command: Command) -> Command:
-    """Return the command with `caller` as its actor and identity, whatever it named before."""
-    return command.model_copy(update={"actor": caller.name, "identity": caller})

@@ -1,7 +1,7 @@
-"""What routes depend on: the backend, the caller, the id of a command."""
+"""What routes depend on: the backend, the caller, the headers of a change."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import uuid4
 
 from fastapi import Depends, Header, Request, Security
@@ -12,6 +12,7 @@ from sluiceway.contracts.identity import Identity
 
 from .authentication import KEY_HEADER, Authentication
 from .backend import BackendProvider, ConsoleBackend
+from .preconditions import IF_MATCH, IF_NONE_MATCH, Preconditions, preconditions_of
 
 IDEMPOTENCY_LENGTH_MAX = 200
 
@@ -58,3 +59,24 @@ async def _command_id(
 
 #: The id of the command that a request leads to.
 CommandId = Annotated[str, Depends(_command_id)]
+
+
+class ChangeHeaders(NamedTuple):
+    """The headers of a request that changes something."""
+
+    command_id: str
+    preconditions: Preconditions
+
+
+async def _change_headers(
+    request: Request,
+    command_id: CommandId,
+    if_match: Annotated[str | None, Header(description=IF_MATCH)] = None,
+    if_none_match: Annotated[str | None, Header(description=IF_NONE_MATCH)] = None,
+) -> ChangeHeaders:
+    """Return the headers. A header may stand in several lines, so they are read from the request."""
+    return ChangeHeaders(command_id, preconditions_of(request))
+
+
+#: The id of the command that a request leads to, and what its sender has read.
+Headers = Annotated[ChangeHeaders, Depends(_change_headers)]

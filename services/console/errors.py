@@ -34,6 +34,7 @@ STATUS: Mapping[RefusalCode, int] = {
     RefusalCode.UNAVAILABLE: 503,
 }
 CONFLICT = 409
+PRECONDITION_FAILED = 412
 RETRY_AFTER_SECONDS = 1
 
 
@@ -67,11 +68,13 @@ class Problem(BaseModel):
 
 
 class CommandRefused(Exception):
-    """The scheduler refused a command."""
+    """A command was refused."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, status: int | None = None) -> None:
+        """`status`: the HTTP status; None: that of the refusal's code."""
         super().__init__(refusal.message)
         self.refusal = refusal
+        self.status = status
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -79,10 +82,11 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem} for status in statuses}
 
 
-#: Error responses of routes that read a list, read one thing, and change something.
+#: Error responses of routes that read a list, read one thing, create something, and change something.
 READING = responses(400, 401, 429, 503)
 READING_ONE = {**READING, **responses(404)}
-CHANGING = {**READING_ONE, **responses(403, 409, 413)}
+CREATING = {**READING_ONE, **responses(403, 409, 413)}
+CHANGING = {**CREATING, **responses(PRECONDITION_FAILED)}
 #: Renders a problem as a page.
 ErrorPage = Callable[[Request, Problem], Response]
 #: Paths that programs request: errors there are always JSON.
@@ -120,7 +124,8 @@ def problem_of(refusal: Refusal) -> Problem:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, CommandRefused)
-    return problem_response(request, problem_of(error.refusal))
+    problem = problem_of(error.refusal)
+    return problem_response(request, problem.model_copy(update={"status": error.status or problem.status}))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

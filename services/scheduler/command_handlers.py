@@ -5,13 +5,18 @@ Handlers hold no rules: `decide` and `decide_catalogue` do.
 
 from dataclasses import replace
 
+from nats.js import JetStreamContext
+
 from sluiceway.clock import Clock
 from sluiceway.contracts.commands import Command, FeatureCommand
 from sluiceway.contracts.replies import Outcome, Refusal, Reply
+from sluiceway.contracts.revisions import NOTHING_STORED, revision_tag
 from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.pipelines.catalogue_decisions import PutDocument, decide_catalogue
+from sluiceway.messaging.stale_readings import explain_stale_document
+from sluiceway.pipelines.catalogue_decisions import PutDocument, decide_catalogue, document_of
+from sluiceway.pipelines.decision import Unchanged
 
 from . import metrics
 from .command_processor import ATTEMPTS_MAX, CommandProcessor
@@ -26,12 +31,14 @@ class CommandHandlers:
         features: FeatureView,
         catalogue: CatalogueView,
         store: CatalogueStore,
+        js: JetStreamContext,
         clock: Clock,
     ) -> None:
         self._processor = processor
         self._features = features
         self._catalogue = catalogue
         self._store = store
+        self._js = js
         self._clock = clock
 
     async def handle(self, command: Command) -> Reply:
@@ -53,13 +60,34 @@ class CommandHandlers:
             decision = decide_catalogue(command, catalogue, self._features.usage())
             if isinstance(decision, Refusal):
                 return Reply(outcome=Outcome.REFUSED, refusal=decision)
+            if refusal := await self._stale(command):
+                return Reply(outcome=Outcome.REFUSED, refusal=refusal)
             if not isinstance(decision, PutDocument):
-                return Reply(outcome=Outcome.UNCHANGED, message=decision.message)
+                return self._unchanged(decision, command)
             try:
-                return Reply(outcome=Outcome.ACCEPTED, revision=await self._write(decision, command))
+                revision = await self._write(decision, command)
+                tag = NOTHING_STORED if decision.document is None else revision_tag(revision, command.id)
+                return Reply(outcome=Outcome.ACCEPTED, revision=revision, revision_tag=tag)
             except Conflict:
                 continue
         raise Unavailable("the catalogue is being changed by too many writers at the same time")
+
+    def _unchanged(self, decision: Unchanged, command: Command) -> Reply:
+        tag = self._catalogue.revision_tag(*document_of(command, self._catalogue.catalogue()))
+        return Reply(outcome=Outcome.UNCHANGED, message=decision.message, revision_tag=tag)
+
+    async def _stale(self, command: Command) -> Refusal | None:
+        """Refuse a command that was made from another revision of the document than the newest one.
+
+        A command that is sent again has itself led to the newest one.
+        """
+        kind, id_ = document_of(command, self._catalogue.catalogue())
+        expected, newest = command.expected_revision, self._catalogue.get(kind, id_)
+        if expected in (None, self._catalogue.revision_tag(kind, id_)):
+            return None
+        if newest and newest.command_id == command.id:
+            return None
+        return await explain_stale_document(self._js, kind, id_, expected, newest)
 
     async def _write(self, put: PutDocument, command: Command) -> int:
         expected, now_ms = self._catalogue.last_sequence(put.kind, put.id), self._clock()

@@ -17,13 +17,15 @@ from sluiceway.contracts.commands import (
 )
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
+from sluiceway.contracts.revisions import NOTHING_STORED
 from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
-from sluiceway.messaging.feature_log import FeatureLog, LogTail
+from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail
 from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.stale_readings import explain_stale
 from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.decide import decide
-from sluiceway.pipelines.decision import Decision
+from sluiceway.pipelines.decision import Decision, Unchanged
 
 from . import metrics
 
@@ -57,7 +59,7 @@ class CommandProcessor:
         tail = self._remembered(command)
         is_fresh = tail is None
         for _ in range(ATTEMPTS_MAX):
-            tail = tail or await self._log.tail(command.key)
+            tail = tail or await self._log.tail(command.key, from_leader=True)
             decision = self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
@@ -66,7 +68,7 @@ class CommandProcessor:
                 if reply := await self._append(decision, tail):
                     return reply
             elif is_fresh and not (_depends_on_others(decision) and await self._features.has_changed()):
-                return self._reply(decision, tail)
+                return self._reply(await self._explained(decision, command, tail), tail)
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key}, or what it depends on, keeps changing; send the command again")
 
@@ -80,7 +82,17 @@ class CommandProcessor:
         catalogue = self._catalogue.catalogue()
         if isinstance(command, SaveFeature | ArchiveFeature):
             catalogue = replace(catalogue, references=self._features.references())
-        return decide(state, command, self._clock(), catalogue)
+        return decide(state, command, self._clock(), catalogue, tail.revision_tag)
+
+    async def _explained(
+        self, decision: Decision, command: FeatureCommand, tail: LogTail
+    ) -> Unchanged | Refusal:
+        """Return a decision that is not an event; a stale reading is told what has changed since."""
+        assert not isinstance(decision, FeatureEvent)
+        if isinstance(decision, Refusal) and decision.code is RefusalCode.STALE:
+            assert command.expected_revision is not None
+            return await explain_stale(self._log, command.key, command.expected_revision, tail.logged)
+        return decision
 
     async def _append(self, event: FeatureEvent, tail: LogTail) -> Reply | None:
         """Return the reply once the event is stored; None if another one came before it."""
@@ -91,17 +103,25 @@ class CommandProcessor:
         self._features.add(event, sequence)
         metrics.EVENTS.labels(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
-        return Reply(outcome=Outcome.ACCEPTED, feature=event.feature, revision=sequence)
+        return _reply_with_state(LoggedEvent(sequence, event))
 
-    def _reply(self, decision: Decision, tail: LogTail) -> Reply:
-        feature = tail.logged.event.feature if tail.logged else None
-        if feature:
-            feature = without_lapsed_approvals(feature, self._catalogue.api_key, self._clock())
-        revision = tail.logged.sequence if tail.logged else None
+    def _reply(self, decision: Unchanged | Refusal, tail: LogTail) -> Reply:
+        reply = _reply_with_state(tail.logged)
+        if reply.feature:
+            counted = without_lapsed_approvals(reply.feature, self._catalogue.api_key, self._clock())
+            reply = reply.model_copy(update={"feature": counted})
         if isinstance(decision, Refusal):
-            return Reply(outcome=Outcome.REFUSED, refusal=decision, feature=feature, revision=revision)
-        assert not isinstance(decision, FeatureEvent)
-        return Reply(outcome=Outcome.UNCHANGED, message=decision.message, feature=feature, revision=revision)
+            return reply.model_copy(update={"outcome": Outcome.REFUSED, "refusal": decision})
+        return reply.model_copy(update={"outcome": Outcome.UNCHANGED, "message": decision.message})
+
+
+def _reply_with_state(logged: LoggedEvent | None) -> Reply:
+    return Reply(
+        outcome=Outcome.ACCEPTED,
+        feature=logged.event.feature if logged else None,
+        revision=logged.sequence if logged else None,
+        revision_tag=logged.revision_tag if logged else NOTHING_STORED,
+    )
 
 
 def _depends_on_others(decision: Decision) -> bool:

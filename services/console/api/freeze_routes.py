@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, HTTPException, Path
+from fastapi import APIRouter, Body, HTTPException, Path, Response
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts.commands import DeleteFreeze, SaveFreeze
@@ -11,8 +11,10 @@ from sluiceway.contracts.identifiers import NAME_PATTERN
 from sluiceway.contracts.models import WireModel
 from sluiceway.pipelines.freezes import next_change_ms, open_window
 
-from ..dependencies import Backend, Caller, CommandId
-from ..errors import CHANGING, READING
+from ..backend import ConsoleBackend
+from ..dependencies import Backend, Caller, Headers
+from ..errors import CHANGING, READING, READING_ONE
+from ..preconditions import entity_tag
 from .region_routes import Message
 
 router = APIRouter(tags=["freezes"])
@@ -43,28 +45,45 @@ async def list_freezes(backend: Backend, caller: Caller) -> FreezeList:
     return FreezeList(data=[_view(freeze) for freeze in freezes])
 
 
+@router.get("/freezes/{name}", responses=READING_ONE)
+async def get_freeze(name: FreezePath, backend: Backend, caller: Caller, response: Response) -> FreezeView:
+    """Return a freeze. Its ETag is that of the freeze as an admin has written it."""
+    return _single(backend, name, response)
+
+
 @router.put("/freezes/{name}", responses=CHANGING)
 async def save_freeze(
     name: FreezePath,
     body: Annotated[Freeze, Body(examples=[EXAMPLE])],
     backend: Backend,
     caller: Caller,
-    command_id: CommandId,
+    headers: Headers,
+    response: Response,
 ) -> FreezeView:
     """Create or replace a freeze: weekly windows, or one `from` and `to`. Needs the role admin."""
     if body.name != name:
         raise HTTPException(
             400, f"the body names freeze {body.name!r}, but the path {name!r}: use the same name"
         )
-    await backend.execute(SaveFreeze(id=command_id, actor=caller.name, freeze=body), caller)
-    return _view(backend.documents().freezes[name])
+    command = SaveFreeze(id=headers.command_id, actor=caller.name, freeze=body)
+    await backend.execute(command, caller, headers.preconditions)
+    return _single(backend, name, response)
 
 
 @router.delete("/freezes/{name}", responses=CHANGING)
-async def delete_freeze(name: FreezePath, backend: Backend, caller: Caller, command_id: CommandId) -> Message:
+async def delete_freeze(name: FreezePath, backend: Backend, caller: Caller, headers: Headers) -> Message:
     """Delete a freeze; the phases that it holds continue. Needs the role admin."""
-    await backend.execute(DeleteFreeze(id=command_id, actor=caller.name, name=name), caller)
+    command = DeleteFreeze(id=headers.command_id, actor=caller.name, name=name)
+    await backend.execute(command, caller, headers.preconditions)
     return Message(message=f"freeze {name} is deleted")
+
+
+def _single(backend: ConsoleBackend, name: str, response: Response) -> FreezeView:
+    freeze = backend.documents().freezes.get(name)
+    if freeze is None:  # also if somebody deletes what somebody else has just saved
+        raise HTTPException(404, f"freeze {name!r} does not exist")
+    response.headers["ETag"] = entity_tag(backend.catalogue.revision_tag("freeze", name))
+    return _view(freeze)
 
 
 def _view(freeze: Freeze) -> FreezeView:

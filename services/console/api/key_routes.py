@@ -14,8 +14,8 @@ from sluiceway.contracts.identifiers import NAME_PATTERN, Label
 from sluiceway.contracts.identity import GRANTS_MAX, GROUPS_MAX, ApiKey, Grant, Owner, Role
 from sluiceway.contracts.models import AuthoredModel, WireModel
 
-from ..dependencies import Backend, Caller, CommandId
-from ..errors import CHANGING, READING, responses
+from ..dependencies import Backend, Caller, CommandId, Headers
+from ..errors import CHANGING, CREATING, READING, responses
 from .region_routes import Message
 
 router = APIRouter(tags=["keys"])
@@ -74,7 +74,7 @@ async def list_keys(backend: Backend, caller: Caller) -> KeyList:
     return KeyList(data=[_view(key) for key in sorted(keys, key=lambda key: key.id)])
 
 
-@router.post("/keys", status_code=201, responses=CHANGING)
+@router.post("/keys", status_code=201, responses=CREATING)
 async def create_key(body: NewKey, backend: Backend, caller: Caller, command_id: CommandId) -> CreatedKey:
     """Create a key for the console, and return it, once. Needs the role admin.
 
@@ -97,9 +97,10 @@ async def create_key(body: NewKey, backend: Backend, caller: Caller, command_id:
 
 
 @router.delete("/keys/{id}", responses=CHANGING)
-async def revoke_key(id: KeyPath, backend: Backend, caller: Caller, command_id: CommandId) -> Message:
+async def revoke_key(id: KeyPath, backend: Backend, caller: Caller, headers: Headers) -> Message:
     """Revoke a key everywhere. Needs the role admin."""
-    await backend.execute(RevokeKey(id=command_id, actor=caller.name, key_id=id), caller)
+    command = RevokeKey(id=headers.command_id, actor=caller.name, key_id=id)
+    await backend.execute(command, caller, headers.preconditions)
     return Message(message=f"key {id} is revoked")
 
 

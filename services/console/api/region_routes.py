@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, HTTPException, Path, Response
 from pydantic import Field
 
 from sluiceway.clock import now_ms
@@ -13,9 +13,10 @@ from sluiceway.contracts.identifiers import NAME_PATTERN, FeatureKind, Name
 from sluiceway.contracts.models import AuthoredModel, WireModel
 
 from ..backend import ConsoleBackend
-from ..dependencies import Backend, Caller, CommandId
+from ..dependencies import Backend, Caller, Headers
 from ..errors import CHANGING, READING, READING_ONE
 from ..limits import PAGE_SIZE, Limit, Page
+from ..preconditions import entity_tag
 
 router = APIRouter(tags=["regions"])
 
@@ -92,12 +93,18 @@ async def list_regions(backend: Backend, caller: Caller) -> RegionList:
 
 @router.get("/regions/{name}", responses=READING_ONE)
 async def get_region(
-    name: RegionPath, backend: Backend, caller: Caller, limit: Limit = PAGE_SIZE, page: Page = 1
+    name: RegionPath,
+    backend: Backend,
+    caller: Caller,
+    response: Response,
+    limit: Limit = PAGE_SIZE,
+    page: Page = 1,
 ) -> RegionWithRules:
-    """Return one region, with a page of the features whose rules it holds, by name."""
-    region = backend.documents().regions.get(name)
-    if region is None:
-        raise HTTPException(404, f"region {name!r} does not exist")
+    """Return one region, with a page of the features whose rules it holds, by name.
+
+    The ETag is that of the region as an admin has written it; what it holds changes without it.
+    """
+    region = _region(backend, name, response)
     now = now_ms()
     held = sorted(backend.regions.held(name).items())[(page - 1) * limit : page * limit]
     views = [
@@ -115,19 +122,30 @@ async def get_region(
 
 @router.put("/regions/{name}", responses=CHANGING)
 async def save_region(
-    name: RegionPath, body: NewRegion, backend: Backend, caller: Caller, command_id: CommandId
+    name: RegionPath, body: NewRegion, backend: Backend, caller: Caller, headers: Headers, response: Response
 ) -> RegionView:
     """Create or change a region; it receives its rules immediately. Needs the role admin."""
     region = Region(name=name, environment=body.environment, attributes=body.attributes)
-    await backend.execute(SaveRegion(id=command_id, actor=caller.name, region=region), caller)
-    return view_of(backend, backend.documents().regions[name])
+    command = SaveRegion(id=headers.command_id, actor=caller.name, region=region)
+    await backend.execute(command, caller, headers.preconditions)
+    return view_of(backend, _region(backend, name, response))
 
 
 @router.delete("/regions/{name}", responses=CHANGING)
-async def delete_region(name: RegionPath, backend: Backend, caller: Caller, command_id: CommandId) -> Message:
+async def delete_region(name: RegionPath, backend: Backend, caller: Caller, headers: Headers) -> Message:
     """Delete a region, and the rules published for it. Needs the role admin."""
-    await backend.execute(DeleteRegion(id=command_id, actor=caller.name, name=name), caller)
+    command = DeleteRegion(id=headers.command_id, actor=caller.name, name=name)
+    await backend.execute(command, caller, headers.preconditions)
     return Message(message=f"region {name} is deleted")
+
+
+def _region(backend: ConsoleBackend, name: str, response: Response) -> Region:
+    """Return a region, and name its revision in the response; 404 if it does not exist."""
+    region = backend.documents().regions.get(name)
+    if region is None:  # also if somebody deletes what somebody else has just saved
+        raise HTTPException(404, f"region {name!r} does not exist")
+    response.headers["ETag"] = entity_tag(backend.catalogue.revision_tag("region", name))
+    return region
 
 
 def view_of(backend: ConsoleBackend, region: Region) -> RegionView:

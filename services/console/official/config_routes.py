@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from sluiceway.contracts.identifiers import FeatureKind
 
@@ -15,8 +15,9 @@ from .official_features import OfficialConfig
 router = APIRouter(tags=["dynamic configs"])
 
 
-def _configs(backend: Backend, caller: Caller) -> FeatureResource[OfficialConfig]:
-    return FeatureResource(FeatureKind.DYNAMIC_CONFIG, "Dynamic config", OfficialConfig, backend, caller)
+def _configs(backend: Backend, caller: Caller, response: Response) -> FeatureResource[OfficialConfig]:
+    kind = FeatureKind.DYNAMIC_CONFIG
+    return FeatureResource(kind, "Dynamic config", OfficialConfig, backend, caller, response)
 
 
 add_feature_routes(

@@ -1,19 +1,27 @@
-"""What gates and dynamic configs have in common: how a feature is read and changed."""
+"""What gates and dynamic configs have in common: how a feature is read and changed.
+
+Every change but a creation is a function of the newest state: if somebody else has changed the feature
+meanwhile, it is made again, so that both changes hold, or it is refused.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException, Request, Response
 
 from sluiceway.contracts.commands import ArchiveFeature, SaveFeature
-from sluiceway.contracts.feature import Feature, FeatureDocument
+from sluiceway.contracts.feature import FeatureDocument
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.identity import Identity
+from sluiceway.contracts.replies import Reply
+from sluiceway.contracts.revisions import NOTHING_STORED
+from sluiceway.messaging.feature_edits import FeatureEdit
 from sluiceway.messaging.feature_view import FeatureEntry
-from sluiceway.pipelines.feature_documents import authored_document
 
 from ..backend import ConsoleBackend
+from ..dependencies import ChangeHeaders
+from ..preconditions import entity_tag
 from .bodies import FeatureBody
 from .documents import (
     EVERYONE,
@@ -30,7 +38,7 @@ from .responses import Listed, Single, pagination_of
 
 @dataclass(frozen=True)
 class FeatureResource(Generic[View]):
-    """The features of one kind, for one caller. `command_id` is the id of the command that a call sends."""
+    """The features of one kind, for one caller; `response` gets the ETag of the feature in it."""
 
     kind: FeatureKind
     #: How messages name a feature.
@@ -38,6 +46,7 @@ class FeatureResource(Generic[View]):
     view: type[View]
     backend: ConsoleBackend
     caller: Identity
+    response: Response
 
     async def list(self, request: Request, pipeline: str | None, limit: int, page: int) -> Listed[View]:
         """Return a page of features, by name. Only the features of the page are parsed."""
@@ -59,69 +68,107 @@ class FeatureResource(Generic[View]):
 
     async def create(self, name: str, body: FeatureBody, command_id: str) -> Single[View]:
         """Create a feature; 409 if it exists and is not archived."""
-        known = self.backend.feature(self._key(name))
+        entry = self.backend.features.get(self._key(name))
+        known = entry.event.feature if entry else None
         if known and not known.archived and command_id not in known.recent_commands:
             raise HTTPException(409, f"{known.key} exists already; POST or PATCH it to change it")
-        return await self._save(new_document(self.kind, name, body), command_id, ignored_fields(body))
+        command = SaveFeature(
+            id=command_id,
+            actor=self.caller.name,
+            feature=new_document(self.kind, name, body),
+            expected_revision=entry.revision_tag if entry else NOTHING_STORED,
+        )
+        await self.backend.execute(command, self.caller)
+        return await self._saved(name, ignored_fields(body))
 
-    async def replace(self, name: str, body: FeatureBody, command_id: str) -> Single[View]:
+    async def replace(self, name: str, body: FeatureBody, headers: ChangeHeaders) -> Single[View]:
         """Write a feature as a whole; its pipeline, id type and default stay unless the body names them."""
-        document = replaced_document(self._live_document(name), body)
-        return await self._save(document, command_id, ignored_fields(body))
+        await self._edit(name, headers, lambda live: replaced_document(live, body))
+        return await self._saved(name, ignored_fields(body))
 
-    async def change(self, name: str, body: FeatureBody, command_id: str) -> Single[View]:
+    async def change(self, name: str, body: FeatureBody, headers: ChangeHeaders) -> Single[View]:
         """Change the fields of a live feature that the body names."""
-        document = changed_document(self._live_document(name), body)
-        return await self._save(document, command_id, ignored_fields(body))
+        await self._edit(name, headers, lambda live: changed_document(live, body))
+        return await self._saved(name, ignored_fields(body))
 
     async def change_rules(
-        self, name: str, command_id: str, change: Callable[[Rules], Rules]
+        self, name: str, headers: ChangeHeaders, change: Callable[[Rules], Rules]
     ) -> Single[View]:
         """Change the rules of a live feature."""
-        live = self._live_document(name)
-        return await self._save(with_rules(live, change(live.rules)), command_id)
+        await self._edit(name, headers, lambda live: with_rules(live, change(live.rules)))
+        return await self._saved(name)
 
-    async def enable(self, name: str, command_id: str) -> Single[View]:
+    async def enable(self, name: str, headers: ChangeHeaders) -> Single[View]:
         """Enable a feature, through its pipeline if it has one."""
-        document = self._live_document(name).model_copy(update={"is_enabled": True})
-        return await self._save(document, command_id)
+        await self._edit(name, headers, lambda live: live.model_copy(update={"is_enabled": True}))
+        return await self._saved(name)
 
-    async def disable(self, name: str, command_id: str) -> Single[View]:
+    async def disable(self, name: str, headers: ChangeHeaders) -> Single[View]:
         """Disable a feature immediately, without its pipeline: scripts use it to switch something off."""
-        document = self._live_document(name).model_copy(update={"is_enabled": False})
-        return await self._save(document, command_id, at_once=True)
 
-    async def launch(self, name: str, command_id: str) -> Single[View]:
+        def off(live: FeatureDocument) -> FeatureDocument:
+            return live.model_copy(update={"is_enabled": False})
+
+        await self._edit(name, headers, off, at_once=True, is_forced=True)
+        return await self._saved(name)
+
+    async def launch(self, name: str, headers: ChangeHeaders) -> Single[View]:
         """Release a gate to everyone immediately, without its pipeline."""
         update = {"is_enabled": True, "rules": (EVERYONE,)}
-        document = self._live_document(name).model_copy(update=update)
-        return await self._save(document, command_id, at_once=True)
+        await self._edit(name, headers, lambda live: live.model_copy(update=update), at_once=True)
+        return await self._saved(name)
 
-    async def archive(self, name: str, command_id: str) -> Single[View]:
+    async def archive(self, name: str, headers: ChangeHeaders) -> Single[View]:
         """Remove a feature from every region."""
         self._entry(name)
-        command = ArchiveFeature(id=command_id, actor=self.caller.name, kind=self.kind, name=name)
-        await self.backend.execute(command, self.caller)
+        command = ArchiveFeature(id=headers.command_id, actor=self.caller.name, kind=self.kind, name=name)
+        await self.backend.execute(command, self.caller, headers.preconditions)
         return await self.get(name)
 
-    async def unarchive(self, name: str, command_id: str) -> Single[View]:
+    async def unarchive(self, name: str, headers: ChangeHeaders) -> Single[View]:
         """Save what was live before the feature was archived, through its pipeline if it has one."""
-        feature = self._feature(name)
-        if not feature.archived:
+        feature = self._entry(name).event.feature
+        if not feature.archived and headers.command_id not in feature.recent_commands:
             raise HTTPException(409, f"{feature.key} is not archived")
-        return await self._save(authored_document(feature), command_id)
+        await self._save_edit(name, headers, lambda live: live)
+        return await self._saved(name)
 
-    async def _save(
+    async def _edit(
         self,
-        document: FeatureDocument,
-        command_id: str,
-        ignored: tuple[str, ...] = (),
+        name: str,
+        headers: ChangeHeaders,
+        change: Callable[[FeatureDocument], FeatureDocument],
         *,
         at_once: bool = False,
-    ) -> Single[View]:
-        command = SaveFeature(id=command_id, actor=self.caller.name, feature=document, at_once=at_once)
-        await self.backend.execute(command, self.caller)
-        entry = self._entry(document.name)
+        is_forced: bool = False,
+    ) -> Reply:
+        """Edit a live feature: an edit does not bring back what somebody has archived."""
+        feature = self._entry(name).event.feature
+        if feature.archived and headers.command_id not in feature.recent_commands:
+            raise HTTPException(409, f"{feature.key} is archived; unarchive it first")
+        return await self._save_edit(name, headers, change, at_once=at_once, is_forced=is_forced)
+
+    async def _save_edit(
+        self,
+        name: str,
+        headers: ChangeHeaders,
+        change: Callable[[FeatureDocument], FeatureDocument],
+        *,
+        at_once: bool = False,
+        is_forced: bool = False,
+    ) -> Reply:
+        edit = FeatureEdit(
+            id=headers.command_id,
+            actor=self.caller.name,
+            change=change,
+            at_once=at_once,
+            is_forced=is_forced,
+        )
+        key = self._entry(name).key
+        return await self.backend.edit_feature(key, edit, self.caller, headers.preconditions)
+
+    async def _saved(self, name: str, ignored: tuple[str, ...] = ()) -> Single[View]:
+        entry = self._entry(name)
         trigger = entry.event.feature.active_trigger
         notice = trigger.pipeline.trigger_notice if trigger else None
         message = f"{self.noun} saved" + (f"; release {trigger.id} is active" if trigger else "")
@@ -130,17 +177,12 @@ class FeatureResource(Generic[View]):
     async def _response(
         self, entry: FeatureEntry, message: str, notice: str | None = None, ignored: tuple[str, ...] = ()
     ) -> Single[View]:
+        self.response.headers["ETag"] = entity_tag(entry.revision_tag)
         creations = await self.backend.creators.of([entry.key])
         data = official_feature(
             self.view, entry.event, creations.get(entry.key), notice=notice, ignored=ignored
         )
         return Single(message=message, data=data)
-
-    def _live_document(self, name: str) -> FeatureDocument:
-        return authored_document(self._feature(name))
-
-    def _feature(self, name: str) -> Feature:
-        return self._entry(name).event.feature
 
     def _entry(self, name: str) -> FeatureEntry:
         entry = self.backend.features.get(self._key(name))

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Path, Query, Request
 
 from sluiceway.contracts.identifiers import NAME_PATTERN, Name
 
-from ..dependencies import CommandId
-from ..errors import CHANGING, READING, READING_ONE
+from ..dependencies import CommandId, Headers
+from ..errors import CHANGING, CREATING, READING, READING_ONE
 from ..limits import PAGE_SIZE, Limit, Page
 from .bodies import (
     ConfigChange,
@@ -157,7 +157,7 @@ async def list_features(
     return await features.list(request, pipeline, limit, page)
 
 
-@_route("POST", "", "create_{noun}", status_code=201)
+@_route("POST", "", "create_{noun}", responses=CREATING, status_code=201)
 async def create_feature(
     body: NewBody, features: FeatureResource[View], command_id: CommandId
 ) -> Single[View]:
@@ -173,23 +173,23 @@ async def get_feature(id: FeatureId, features: FeatureResource[View]) -> Single[
 
 @_route("POST", "/{id}", "update_{noun}")
 async def update_feature(
-    id: FeatureId, body: UpdateBody, features: FeatureResource[View], command_id: CommandId
+    id: FeatureId, body: UpdateBody, features: FeatureResource[View], headers: Headers
 ) -> Single[View]:
     """Write a {noun} as a whole. With a pipeline, a release starts; refused (409) while one is active."""
-    return await features.replace(id, body, command_id)
+    return await features.replace(id, body, headers)
 
 
 @_route("PATCH", "/{id}", "change_{noun}")
 async def change_feature(
-    id: FeatureId, body: ChangeBody, features: FeatureResource[View], command_id: CommandId
+    id: FeatureId, body: ChangeBody, features: FeatureResource[View], headers: Headers
 ) -> Single[View]:
     """Change the fields that the body names. Attaching a pipeline alone starts no release."""
-    return await features.change(id, body, command_id)
+    return await features.change(id, body, headers)
 
 
 @_route("PATCH", "/{id}{rule}", "replace_rule")
 async def replace_rule(
-    id: FeatureId, rule_id: RuleId, body: RuleBody, features: FeatureResource[View], command_id: CommandId
+    id: FeatureId, rule_id: RuleId, body: RuleBody, features: FeatureResource[View], headers: Headers
 ) -> Single[View]:
     """Replace a rule. The new rule keeps the id of the old one, so that the same users pass it."""
 
@@ -197,12 +197,12 @@ async def replace_rule(
         index = rule_index(rules, rule_id)
         return (*rules[:index], rule_with_id(body, rules[index]), *rules[index + 1 :])
 
-    return await features.change_rules(id, command_id, change)
+    return await features.change_rules(id, headers, change)
 
 
 @_route("DELETE", "/{id}{rule}", "delete_rule")
 async def delete_rule(
-    id: FeatureId, rule_id: RuleId, features: FeatureResource[View], command_id: CommandId
+    id: FeatureId, rule_id: RuleId, features: FeatureResource[View], headers: Headers
 ) -> Single[View]:
     """Delete a rule."""
 
@@ -210,28 +210,28 @@ async def delete_rule(
         index = rule_index(rules, rule_id)
         return (*rules[:index], *rules[index + 1 :])
 
-    return await features.change_rules(id, command_id, change)
+    return await features.change_rules(id, headers, change)
 
 
 @_route("PUT", "/{id}/enable", "enable")
-async def enable(id: FeatureId, features: FeatureResource[View], command_id: CommandId) -> Single[View]:
+async def enable(id: FeatureId, features: FeatureResource[View], headers: Headers) -> Single[View]:
     """Enable a {noun}; with a pipeline, its release starts."""
-    return await features.enable(id, command_id)
+    return await features.enable(id, headers)
 
 
 @_route("PUT", "/{id}/disable", "disable")
-async def disable(id: FeatureId, features: FeatureResource[View], command_id: CommandId) -> Single[View]:
+async def disable(id: FeatureId, features: FeatureResource[View], headers: Headers) -> Single[View]:
     """Disable a {noun} everywhere immediately. With a pipeline, this also needs the role operator."""
-    return await features.disable(id, command_id)
+    return await features.disable(id, headers)
 
 
 @_route("PUT", "/{id}/archive", "archive")
-async def archive(id: FeatureId, features: FeatureResource[View], command_id: CommandId) -> Single[View]:
+async def archive(id: FeatureId, features: FeatureResource[View], headers: Headers) -> Single[View]:
     """Remove a {noun} from every region immediately. With a pipeline, this also needs the role operator."""
-    return await features.archive(id, command_id)
+    return await features.archive(id, headers)
 
 
 @_route("PUT", "/{id}/unarchive", "unarchive")
-async def unarchive(id: FeatureId, features: FeatureResource[View], command_id: CommandId) -> Single[View]:
+async def unarchive(id: FeatureId, features: FeatureResource[View], headers: Headers) -> Single[View]:
     """Restore an archived {noun}; with a pipeline, its release starts."""
-    return await features.unarchive(id, command_id)
+    return await features.unarchive(id, headers)

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Response
 
 from sluiceway.contracts.identifiers import NAME_PATTERN, FeatureKind
 
-from ..dependencies import Backend, Caller, CommandId
+from ..dependencies import Backend, Caller, Headers
 from ..errors import CHANGING
 from .bodies import GateChange, GateRuleBody, GateRulesBody, GateUpdate, NewGate
 from .documents import rule_of
@@ -18,8 +18,8 @@ from .responses import Single
 router = APIRouter(tags=["gates"])
 
 
-def _gates(backend: Backend, caller: Caller) -> FeatureResource[OfficialGate]:
-    return FeatureResource(FeatureKind.GATE, "Gate", OfficialGate, backend, caller)
+def _gates(backend: Backend, caller: Caller, response: Response) -> FeatureResource[OfficialGate]:
+    return FeatureResource(FeatureKind.GATE, "Gate", OfficialGate, backend, caller, response)
 
 
 Gates = Annotated[FeatureResource[OfficialGate], Depends(_gates)]
@@ -42,33 +42,29 @@ add_feature_routes(
 
 
 @router.post("/gates/{id}/rule", responses=CHANGING)
-async def add_rule(
-    id: GateId, body: GateRuleBody, gates: Gates, command_id: CommandId
-) -> Single[OfficialGate]:
+async def add_rule(id: GateId, body: GateRuleBody, gates: Gates, headers: Headers) -> Single[OfficialGate]:
     """Add a rule after the others."""
     rule = rule_of(body)
-    return await gates.change_rules(id, command_id, lambda rules: (*rules, rule))
+    return await gates.change_rules(id, headers, lambda rules: (*rules, rule))
 
 
 @router.post("/gates/{id}/rules", responses=CHANGING)
-async def add_rules(
-    id: GateId, body: GateRulesBody, gates: Gates, command_id: CommandId
-) -> Single[OfficialGate]:
+async def add_rules(id: GateId, body: GateRulesBody, gates: Gates, headers: Headers) -> Single[OfficialGate]:
     """Add rules after the others."""
     added = tuple(map(rule_of, body.rules))
-    return await gates.change_rules(id, command_id, lambda rules: (*rules, *added))
+    return await gates.change_rules(id, headers, lambda rules: (*rules, *added))
 
 
 @router.patch("/gates/{id}/rules", responses=CHANGING)
 async def replace_rules(
-    id: GateId, body: GateRulesBody, gates: Gates, command_id: CommandId
+    id: GateId, body: GateRulesBody, gates: Gates, headers: Headers
 ) -> Single[OfficialGate]:
     """Replace all rules."""
     replacement = tuple(map(rule_of, body.rules))
-    return await gates.change_rules(id, command_id, lambda rules: replacement)
+    return await gates.change_rules(id, headers, lambda rules: replacement)
 
 
 @router.put("/gates/{id}/launch", responses=CHANGING)
-async def launch(id: GateId, gates: Gates, command_id: CommandId) -> Single[OfficialGate]:
+async def launch(id: GateId, gates: Gates, headers: Headers) -> Single[OfficialGate]:
     """Release a gate to everyone immediately. With a pipeline, this also needs the role operator."""
-    return await gates.launch(id, command_id)
+    return await gates.launch(id, headers)

@@ -2,19 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 from pydantic import Field, StrictBool
 
 from sluiceway.contracts.commands import DeletePipeline, SavePipeline
 from sluiceway.contracts.identifiers import NAME_PATTERN, Label, Name, slug
 from sluiceway.contracts.models import AuthoredModel
 from sluiceway.contracts.pipeline import INTERVAL_MAX_MS, PHASES_MAX, Phase, Pipeline, RollbackScope
+from sluiceway.contracts.revisions import NOTHING_STORED
 from sluiceway.messaging.catalogue_store import StoredDocument
 
 from ..backend import ConsoleBackend
-from ..dependencies import Backend, Caller, CommandId
-from ..errors import CHANGING, READING, READING_ONE
+from ..command_executor import PipelineEdit
+from ..dependencies import Backend, Caller, CommandId, Headers
+from ..errors import CHANGING, CREATING, READING, READING_ONE
 from ..limits import PAGE_SIZE, Limit, Page
+from ..preconditions import entity_tag
 from .responses import Listed, OfficialMessage, Single, paged
 
 router = APIRouter(tags=["release pipelines"])
@@ -63,9 +66,9 @@ async def list_pipelines(
     return paged(request, "Release pipelines listed", pipelines, limit, page)
 
 
-@router.post("/release_pipelines", responses=CHANGING)
+@router.post("/release_pipelines", responses=CREATING)
 async def create_pipeline(
-    body: NewPipeline, backend: Backend, caller: Caller, command_id: CommandId
+    body: NewPipeline, backend: Backend, caller: Caller, command_id: CommandId, response: Response
 ) -> Single[PipelineView]:
     """Create a pipeline. Needs the role admin."""
     id_ = body.id or slug(body.name)
@@ -73,41 +76,54 @@ async def create_pipeline(
     stored = backend.catalogue.get("pipeline", id_)
     if stored and stored.document != pipeline:
         raise HTTPException(409, f"pipeline {id_} exists already; POST release_pipelines/{id_} to change it")
-    await backend.execute(SavePipeline(id=command_id, actor=caller.name, pipeline=pipeline), caller)
-    return Single(message="Release pipeline created", data=_view(_stored(backend, id_)))
+    revision = stored.revision_tag if stored else NOTHING_STORED
+    command = SavePipeline(id=command_id, actor=caller.name, pipeline=pipeline, expected_revision=revision)
+    await backend.execute(command, caller)
+    return _single("Release pipeline created", backend, id_, response)
 
 
 @router.get("/release_pipelines/{id}", responses=READING_ONE)
-async def get_pipeline(id: Id, backend: Backend, caller: Caller) -> Single[PipelineView]:
+async def get_pipeline(id: Id, backend: Backend, caller: Caller, response: Response) -> Single[PipelineView]:
     """Return a pipeline."""
-    return Single(message="Release pipeline found", data=_view(_stored(backend, id)))
+    return _single("Release pipeline found", backend, id, response)
 
 
-@router.post("/release_pipelines/{id}", responses={**CHANGING, **READING_ONE})
+@router.post("/release_pipelines/{id}", responses=CHANGING)
 async def update_pipeline(
     id: Id,
     body: PipelineChange,
     backend: Backend,
     caller: Caller,
-    command_id: CommandId,
+    headers: Headers,
+    response: Response,
 ) -> Single[PipelineView]:
     """Change a pipeline. Needs the role admin; refused while one of its releases is active."""
-    stored = _stored(backend, id).document
     changes = {
         name: value
         for name, value in body.model_dump(mode="json", exclude_unset=True).items()
         if value is not None or name == "triggerNotice"
     }
-    pipeline = Pipeline.model_validate({**stored.to_jsonable(), **changes})
-    await backend.execute(SavePipeline(id=command_id, actor=caller.name, pipeline=pipeline), caller)
-    return Single(message="Release pipeline updated", data=_view(_stored(backend, id)))
+
+    def change(pipeline: Pipeline) -> Pipeline:
+        return Pipeline.model_validate({**pipeline.to_jsonable(), **changes})
+
+    edit = PipelineEdit(headers.command_id, change)
+    await backend.edit_pipeline(id, edit, caller, headers.preconditions)
+    return _single("Release pipeline updated", backend, id, response)
 
 
-@router.delete("/release_pipelines/{id}", responses={**CHANGING, **READING_ONE})
-async def delete_pipeline(id: Id, backend: Backend, caller: Caller, command_id: CommandId) -> OfficialMessage:
+@router.delete("/release_pipelines/{id}", responses=CHANGING)
+async def delete_pipeline(id: Id, backend: Backend, caller: Caller, headers: Headers) -> OfficialMessage:
     """Delete a pipeline that no feature is attached to. Needs the role admin."""
-    await backend.execute(DeletePipeline(id=command_id, actor=caller.name, pipeline_id=id), caller)
+    command = DeletePipeline(id=headers.command_id, actor=caller.name, pipeline_id=id)
+    await backend.execute(command, caller, headers.preconditions)
     return OfficialMessage(message="Release pipeline deleted")
+
+
+def _single(message: str, backend: ConsoleBackend, id_: str, response: Response) -> Single[PipelineView]:
+    stored = _stored(backend, id_)
+    response.headers["ETag"] = entity_tag(stored.revision_tag)
+    return Single(message=message, data=_view(stored))
 
 
 def _stored(backend: ConsoleBackend, id_: str) -> StoredDocument:

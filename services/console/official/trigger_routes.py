@@ -3,14 +3,16 @@
 from datetime import UTC, date, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from sluiceway.contracts.identifiers import FeatureKind, Name, TriggerId
+from sluiceway.contracts.identifiers import FeatureKind, Name, TriggerId, feature_of
 from sluiceway.pipelines.actions import MANUAL_ACTIONS, ActionSpec
 
-from ..dependencies import Backend, Caller, CommandId
+from ..backend import ConsoleBackend
+from ..dependencies import Backend, Caller, Headers
 from ..errors import CHANGING, READING, READING_ONE
 from ..limits import PAGE_SIZE, Day, Limit, Page
+from ..preconditions import entity_tag
 from ..release_index import ReleaseEntry
 from .action_bodies import ActionBody, action_body
 from .official_triggers import ACTIVE_STATUSES, STATUSES, OfficialStatus, OfficialTrigger, official_trigger
@@ -60,8 +62,11 @@ async def list_triggers(
 
 
 @router.get(f"{PATH}/{{id}}", responses=READING_ONE)
-async def get_trigger(id: TriggerId, backend: Backend, caller: Caller) -> Single[OfficialTrigger]:
-    """Return a release, also an earlier one of its feature."""
+async def get_trigger(
+    id: TriggerId, backend: Backend, caller: Caller, response: Response
+) -> Single[OfficialTrigger]:
+    """Return a release, also an earlier one of its feature. Only the newest one has an ETag."""
+    _add_etag(response, backend, id)
     state = await backend.releases.state(id)
     if state is None or state.trigger is None:
         raise HTTPException(404, f"trigger {id} does not exist")
@@ -73,12 +78,18 @@ def _add_route(action: ActionSpec) -> None:
     model = action_body(action)
 
     async def act(
-        id: TriggerId, backend: Backend, caller: Caller, command_id: CommandId, body: ActionBody | None
+        id: TriggerId,
+        backend: Backend,
+        caller: Caller,
+        headers: Headers,
+        response: Response,
+        body: ActionBody | None,
     ) -> Single[OfficialTrigger]:
-        command = (body or model()).to_command(action.command, id, command_id, caller.name)
-        reply = await backend.execute(command, caller)
+        command = (body or model()).to_command(action.command, id, headers.command_id, caller.name)
+        reply = await backend.execute(command, caller, headers.preconditions)
         assert reply.feature
         assert reply.feature.trigger
+        _add_etag(response, backend, id)
         return Single(
             message=reply.message or "Release pipeline trigger updated",
             data=official_trigger(reply.feature, reply.feature.trigger),
@@ -102,6 +113,13 @@ def _add_route(action: ActionSpec) -> None:
 
 for manual_action in MANUAL_ACTIONS.values():
     _add_route(manual_action)
+
+
+def _add_etag(response: Response, backend: ConsoleBackend, trigger_id: str) -> None:
+    """Name the revision of the feature whose newest release this is."""
+    entry = backend.features.get(feature_of(trigger_id))
+    if entry and (trigger := entry.event.feature.trigger) and trigger.id == trigger_id:
+        response.headers["ETag"] = entity_tag(entry.revision_tag)
 
 
 def _name_of(release: ReleaseEntry, kind: FeatureKind) -> str | None:

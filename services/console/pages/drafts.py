@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sluiceway.contracts.commands import Command, SaveFeature, SavePipeline
 from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Refusal, RefusalCode
+from sluiceway.contracts.revisions import NOTHING_STORED, RevisionTag
 from sluiceway.pipelines.catalogue_decisions import CatalogueDecision, PutDocument
 from sluiceway.pipelines.decision import Decision
 from sluiceway.pipelines.segments import Extent
@@ -44,10 +45,8 @@ class Draft(NamedTuple):
     text: str
     #: The text of the stored document; empty if there is none.
     before: str
-    #: The revision of the stored document; 0 if there is none.
-    revision: int
-    #: Who wrote the stored document.
-    modifier: str
+    #: The revision of the stored document.
+    revision: RevisionTag
 
     @property
     def address(self) -> str:
@@ -103,23 +102,31 @@ def parse_draft(backend: ConsoleBackend, text: str) -> Draft:
         stored = backend.catalogue.get("pipeline", document.id)
         known = stored.document if stored else None
         before = document_text(known) if isinstance(known, Pipeline) else ""
-        revision, modifier = (stored.revision, stored.modifier) if stored else (0, "")
-        return Draft(document, document_text(document), before, revision, modifier)
+        revision = stored.revision_tag if stored else NOTHING_STORED
+        return Draft(document, document_text(document), before, revision)
     entry = backend.features.get(document.key)
     before = feature_text(entry.event.feature) if entry else ""
-    modifier = entry.event.actor_id if entry else ""
-    return Draft(document, document_text(document), before, entry.sequence if entry else 0, modifier)
+    revision = entry.revision_tag if entry else NOTHING_STORED
+    return Draft(document, document_text(document), before, revision)
 
 
 def save_command(
-    draft: Draft, user: Identity, option: SaveOption = SaveOption.NORMAL, reason: str | None = None
+    draft: Draft,
+    user: Identity,
+    option: SaveOption = SaveOption.NORMAL,
+    reason: str | None = None,
+    *,
+    command_id: str | None = None,
+    read: RevisionTag | None = None,
 ) -> Command:
-    """Return the command that saves a draft. The options are for features only."""
+    """Return the command that saves a draft of the revision `read`. The options are for features only."""
+    common: dict[str, Any] = {"actor": user.name, "reason": reason, "expected_revision": read}
+    if command_id:
+        common["id"] = command_id
     if isinstance(draft.document, Pipeline):
-        return SavePipeline(actor=user.name, reason=reason, pipeline=draft.document)
+        return SavePipeline(**common, pipeline=draft.document)
     return SaveFeature(
-        actor=user.name,
-        reason=reason,
+        **common,
         feature=draft.document,
         at_once=option is SaveOption.AT_ONCE,
         override_freeze=option is SaveOption.OVERRIDE_FREEZE,

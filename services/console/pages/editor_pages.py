@@ -8,11 +8,15 @@ from sluiceway.contracts.commands import ArchiveFeature, DeletePipeline
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, Name
 from sluiceway.contracts.pipeline import Pipeline
+from sluiceway.contracts.replies import RefusalCode
+from sluiceway.contracts.revisions import NOTHING_STORED
 from sluiceway.pipelines.catalogue_decisions import PutDocument
 
 from ..dependencies import Backend
+from ..errors import CommandRefused
 from .document_text import InvalidDraft, document_text, feature_text, new_text
-from .drafts import Draft, SaveOption, parse_draft, preview_draft, save_command
+from .draft_pages import Edited, conflict_page, editor_page, posted_revision, preview_page
+from .drafts import SaveOption, parse_draft, preview_draft, save_command
 from .renderer import plural, render
 from .session import CurrentUser, PostedForm, posted_reason, redirect_to
 
@@ -22,7 +26,8 @@ router = APIRouter()
 @router.get("/features/new")
 async def new_feature(request: Request, user: CurrentUser, kind: FeatureKind = FeatureKind.GATE) -> Response:
     """Show the editor for a new gate, config or segment."""
-    return _editor(request, new_text(kind), 0, f"New {kind.replace('_', ' ')}", "/features")
+    title = f"New {kind.replace('_', ' ')}"
+    return editor_page(request, Edited(new_text(kind), NOTHING_STORED, title, "/features"))
 
 
 @router.get("/features/{kind}/{name}/edit")
@@ -34,13 +39,15 @@ async def edit_feature(
     if entry is None:
         raise HTTPException(404, f"{kind}.{name} does not exist")
     text = feature_text(entry.event.feature)
-    return _editor(request, text, entry.sequence, f"Edit {kind}.{name}", f"/features/{kind}/{name}")
+    title, back = f"Edit {kind}.{name}", f"/features/{kind}/{name}"
+    return editor_page(request, Edited(text, entry.revision_tag, title, back))
 
 
 @router.get("/pipelines/new")
 async def new_pipeline(request: Request, user: CurrentUser) -> Response:
     """Show the editor for a new pipeline."""
-    return _editor(request, new_text("pipeline"), 0, "New pipeline", "/pipelines")
+    edited = Edited(new_text("pipeline"), NOTHING_STORED, "New pipeline", "/pipelines")
+    return editor_page(request, edited)
 
 
 @router.get("/pipelines/{id_}/edit")
@@ -49,15 +56,15 @@ async def edit_pipeline(request: Request, id_: Name, backend: Backend, user: Cur
     stored = backend.catalogue.get("pipeline", id_)
     if stored is None or not isinstance(stored.document, Pipeline):
         raise HTTPException(404, f"pipeline {id_!r} does not exist")
-    text = document_text(stored.document)
-    return _editor(request, text, stored.revision, f"Edit pipeline {id_}", f"/pipelines/{id_}")
+    text, title = document_text(stored.document), f"Edit pipeline {id_}"
+    return editor_page(request, Edited(text, stored.revision_tag, title, f"/pipelines/{id_}"))
 
 
 @router.post("/drafts/check")
 async def check(request: Request, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
     """Return whether a text could be saved, as a fragment of a page."""
     try:
-        preview = preview_draft(backend, user, parse_draft(backend, _text(form)))
+        preview = preview_draft(backend, user, parse_draft(backend, Edited.posted(form).text))
     except InvalidDraft as error:
         return render(request, "checked.html", error=str(error), outcome="")
     return render(request, "checked.html", error=preview.refusal, outcome=preview.outcome)
@@ -66,41 +73,46 @@ async def check(request: Request, backend: Backend, user: CurrentUser, form: Pos
 @router.post("/drafts/preview")
 async def preview(request: Request, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
     """Show what saving would do."""
-    text, back = _text(form), str(form.get("back", "/"))
+    edited = Edited.posted(form)
     try:
-        draft = parse_draft(backend, text)
+        draft = parse_draft(backend, edited.text)
     except InvalidDraft as error:
-        title = str(form.get("title", "Edit"))
-        return _editor(request, text, _revision(form), title, back, error=str(error), code=400)
-    return render(
-        request,
-        "preview.html",
-        draft=draft,
-        text=text,
-        revision=_revision(form),
-        back=back,
-        preview=preview_draft(backend, user, draft, _option(form)),
-        conflict=_conflict(draft, form),
-    )
+        return editor_page(request, edited, error=str(error), code=400)
+    return await preview_page(request, backend, user, draft, edited, _option(form))
 
 
 @router.post("/drafts/edit")
 async def edit_again(request: Request, user: CurrentUser, form: PostedForm) -> Response:
     """Show the editor again with an unsaved text."""
-    title, back = str(form.get("title", "Edit")), str(form.get("back", "/"))
-    return _editor(request, _text(form), _revision(form), title, back)
+    return editor_page(request, Edited.posted(form))
 
 
 @router.post("/drafts/save")
-async def save(backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
-    """Save a draft; 409 if another user has changed the document since it was opened."""
+async def save(request: Request, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
+    """Save a draft; a form that is sent twice is saved once.
+
+    409, with the text and the newest version, if another user has changed the document since it was opened.
+    """
+    edited = Edited.posted(form)
     try:
-        draft = parse_draft(backend, _text(form))
+        draft = parse_draft(backend, edited.text)
     except InvalidDraft as error:
         raise HTTPException(400, str(error)) from error
-    if conflict := _conflict(draft, form):
-        raise HTTPException(409, conflict)
-    reply = await backend.execute(save_command(draft, user, _option(form), posted_reason(form)), user)
+    command = save_command(
+        draft,
+        user,
+        _option(form),
+        posted_reason(form),
+        command_id=str(form.get("command") or "") or None,
+        read=edited.revision,
+    )
+    try:
+        reply = await backend.execute(command, user)
+    except CommandRefused as error:
+        stale = await backend.stale_refusal(command)
+        if error.refusal.code is not RefusalCode.STALE or stale is None:
+            raise
+        return conflict_page(request, edited, parse_draft(backend, edited.text), stale.message)
     trigger = reply.feature.active_trigger if reply.feature else None
     return redirect_to(f"/triggers/{trigger.id}" if trigger else draft.address)
 
@@ -112,6 +124,7 @@ async def confirm_archive(
     """Show what archiving a feature would do."""
     decision = backend.preview(ArchiveFeature(actor=user.name, kind=kind, name=name), user)
     key = FeatureKey(kind, name)
+    entry = backend.features.get(key)
     regions = [
         region for region in sorted(backend.documents().regions) if key in backend.regions.held(region)
     ]
@@ -123,6 +136,7 @@ async def confirm_archive(
         effect=f"It is removed from {plural(len(regions), 'region')} immediately{names}.",
         why_not=None if isinstance(decision, FeatureEvent) else decision.message,  # type: ignore[union-attr]
         verb="Archive",
+        revision=entry.revision_tag if entry else NOTHING_STORED,
         back=f"/features/{kind}/{name}",
     )
 
@@ -131,8 +145,14 @@ async def confirm_archive(
 async def archive(
     kind: FeatureKind, name: Name, backend: Backend, user: CurrentUser, form: PostedForm
 ) -> Response:
-    """Remove a feature from every region."""
-    command = ArchiveFeature(actor=user.name, kind=kind, name=name, reason=posted_reason(form))
+    """Remove a feature from every region, as the user has seen it."""
+    command = ArchiveFeature(
+        actor=user.name,
+        kind=kind,
+        name=name,
+        reason=posted_reason(form),
+        expected_revision=posted_revision(form) if "revision" in form else None,
+    )
     await backend.execute(command, user)
     return redirect_to(f"/features/{kind}/{name}")
 
@@ -148,58 +168,24 @@ async def confirm_delete(request: Request, id_: Name, backend: Backend, user: Cu
         effect="No feature uses it. Features that were released through it do not change.",
         why_not=None if isinstance(decision, PutDocument) else decision.message,  # type: ignore[union-attr]
         verb="Delete",
+        revision=backend.catalogue.revision_tag("pipeline", id_),
         back=f"/pipelines/{id_}",
     )
 
 
 @router.post("/pipelines/{id_}/delete")
 async def delete(id_: Name, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
-    """Delete a pipeline."""
-    command = DeletePipeline(actor=user.name, pipeline_id=id_, reason=posted_reason(form))
+    """Delete a pipeline, as the user has seen it."""
+    command = DeletePipeline(
+        actor=user.name,
+        pipeline_id=id_,
+        reason=posted_reason(form),
+        expected_revision=posted_revision(form) if "revision" in form else None,
+    )
     await backend.execute(command, user)
     return redirect_to("/pipelines")
-
-
-def _editor(
-    request: Request,
-    text: str,
-    revision: int,
-    title: str,
-    back: str,
-    *,
-    error: str | None = None,
-    code: int = 200,
-) -> Response:
-    return render(
-        request,
-        "editor.html",
-        code=code,
-        text=text,
-        revision=revision,
-        title=title,
-        back=back,
-        error=error,
-    )
-
-
-def _text(form: FormData) -> str:
-    return str(form.get("text", "")).replace("\r\n", "\n")
 
 
 def _option(form: FormData) -> SaveOption:
     value = str(form.get("way", ""))
     return SaveOption(value) if value in set(SaveOption) else SaveOption.NORMAL
-
-
-def _revision(form: FormData) -> int:
-    revision = str(form.get("revision", "0"))
-    return int(revision) if revision.isdecimal() and len(revision) < 16 else 0
-
-
-def _conflict(draft: Draft, form: FormData) -> str | None:
-    """Return an error if another user has changed the document since it was opened; else None."""
-    if _revision(form) == draft.revision:
-        return None
-    if not draft.revision:
-        return f"{draft.name} no longer exists"
-    return f"{draft.name} was changed by {draft.modifier} in the meantime; open it again and repeat your edit"

@@ -10,11 +10,13 @@ from starlette.responses import Response
 
 from sluiceway.contracts.identifiers import Name
 from sluiceway.contracts.pipeline import PHASES_MAX, Pipeline
+from sluiceway.contracts.revisions import RevisionTag
 from sluiceway.yaml_documents import dump_yaml
 
 from ..dependencies import Backend
 from .document_text import InvalidDraft, document_text, parse_yaml
-from .drafts import parse_draft, preview_draft
+from .draft_pages import Edited, editor_page, posted_revision, preview_page
+from .drafts import parse_draft
 from .renderer import render
 from .session import CurrentUser, PostedForm
 
@@ -60,7 +62,7 @@ async def edit(request: Request, id_: Name, backend: Backend, user: CurrentUser)
     if stored is None or not isinstance(stored.document, Pipeline):
         raise HTTPException(404, f"pipeline {id_!r} does not exist")
     fields = fields_of(parse_yaml(document_text(stored.document)))
-    return _form(request, fields, stored.revision)
+    return _form(request, fields, stored.revision_tag)
 
 
 @router.post("/pipelines/{id_}/form")
@@ -69,25 +71,18 @@ async def change(
 ) -> Response:
     """Add, remove or move a phase; show the YAML; or preview."""
     fields = with_phase_moved(read_fields(form, id_), str(form.get("do", "")))
-    revision, back = str(form.get("revision", "0")), f"/pipelines/{id_}"
+    revision = posted_revision(form)
     if form.get("do") not in ("preview", "yaml"):
-        return _form(request, fields, int(revision) if revision.isdecimal() else 0)
+        return _form(request, fields, revision)
     try:
         text = dump_yaml(document_from_fields(fields))
         draft = parse_draft(backend, text)
     except InvalidDraft as error:
-        return _form(request, fields, int(revision) if revision.isdecimal() else 0, error=str(error))
-    common: dict[str, Any] = {"text": text, "revision": revision, "back": back}
+        return _form(request, fields, revision, error=str(error))
+    edited = Edited(text, revision, f"Edit pipeline {id_}", f"/pipelines/{id_}")
     if form.get("do") == "yaml":
-        return render(request, "editor.html", **common, title=f"Edit pipeline {id_}", error=None)
-    return render(
-        request,
-        "preview.html",
-        **common,
-        draft=draft,
-        preview=preview_draft(backend, user, draft),
-        conflict=None,
-    )
+        return editor_page(request, edited)
+    return await preview_page(request, backend, user, draft, edited)
 
 
 def fields_of(document: dict[str, Any]) -> PipelineFields:
@@ -207,6 +202,8 @@ def _text(items: list[Any]) -> str:
     return dump_yaml(items) if items else ""
 
 
-def _form(request: Request, fields: PipelineFields, revision: int, *, error: str | None = None) -> Response:
+def _form(
+    request: Request, fields: PipelineFields, revision: RevisionTag, *, error: str | None = None
+) -> Response:
     code = 400 if error else 200
     return render(request, "form.html", code=code, pipeline=fields, revision=revision, error=error)

@@ -21,15 +21,17 @@ from ..contracts.freeze import Freeze
 from ..contracts.identifiers import FeatureKey
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Outcome, Refusal, Reply
+from ..contracts.revisions import RevisionTag
 from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection
+from ..messaging.feature_edits import FeatureReading
 from ..pipelines.catalogue_decisions import CatalogueDecision, PutDocument, decide_catalogue
 from ..pipelines.decide import decide
 from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
 from ..trigger_view import describe_override, phase_status
 from .current_state import read_catalogue, read_feature, read_references, read_usage
-from .document_files import Document
+from .document_files import Document, FileDocument
 
 #: `kind` in a document → the noun in messages.
 NOUNS: Mapping[str, str] = {
@@ -54,6 +56,8 @@ class ApplyResult(NamedTuple):
     #: The notice of the pipeline's author for people who start a trigger.
     notice: str | None = None
     refusal: Refusal | None = None
+    #: The revision that is stored now.
+    revision: RevisionTag | None = None
 
     def line(self) -> str:
         return f"{self.kind} {self.name}: {self.message}"
@@ -71,44 +75,51 @@ class ApplyOptions(NamedTuple):
     override_freeze: bool = False
 
 
-def save_command(document: Document, options: ApplyOptions) -> Command:
-    """Return the command that saves a document."""
-    actor, reason = options.actor, options.reason
-    match document:
-        case Environment():
-            return SaveEnvironment(actor=actor, reason=reason, environment=document)
-        case Region():
-            return SaveRegion(actor=actor, reason=reason, region=document)
-        case Pipeline():
-            return SavePipeline(actor=actor, reason=reason, pipeline=document)
-        case Freeze():
-            return SaveFreeze(actor=actor, reason=reason, freeze=document)
-        case _:
-            return SaveFeature(
-                actor=actor, reason=reason, feature=document, override_freeze=options.override_freeze
-            )
+def save_command(found: FileDocument, options: ApplyOptions) -> Command:
+    """Return the command that saves a document.
+
+    A file is the wanted state, whatever is there; unless it names the revision that its author has read.
+    """
+    common: dict[str, Any] = {
+        "actor": options.actor,
+        "reason": options.reason,
+        "expected_revision": found.revision,
+    }
+    match found.document:
+        case Environment() as environment:
+            return SaveEnvironment(**common, environment=environment)
+        case Region() as region:
+            return SaveRegion(**common, region=region)
+        case Pipeline() as pipeline:
+            return SavePipeline(**common, pipeline=pipeline)
+        case Freeze() as freeze:
+            return SaveFreeze(**common, freeze=freeze)
+        case feature:
+            return SaveFeature(**common, feature=feature, override_freeze=options.override_freeze)
 
 
 async def apply_all(
     connection: Connection, documents: Iterable[Document], actor: str, reason: str | None
 ) -> list[ApplyResult]:
     """Save each document and return the results. After a refusal it goes on with the next document."""
-    return [result async for result in apply_documents(connection, documents, ApplyOptions(actor, reason))]
+    found, options = map(FileDocument, documents), ApplyOptions(actor, reason)
+    return [result async for result in apply_documents(connection, found, options)]
 
 
 async def apply_documents(
-    connection: Connection, documents: Iterable[Document], options: ApplyOptions
+    connection: Connection, documents: Iterable[FileDocument], options: ApplyOptions
 ) -> AsyncIterator[ApplyResult]:
     """Save each document, and yield each result as soon as it is known."""
     commands = CommandClient(connection)
     before = await read_catalogue(connection)
-    for document in documents:
-        reply = await commands.send(save_command(document, options))
-        yield _result(document, reply, is_new=not _exists_in(before, document))
+    for found in documents:
+        reply = await commands.send(save_command(found, options))
+        result = _result(found.document, reply, is_new=not _exists_in(before, found.document))
+        yield result._replace(revision=reply.revision_tag)
 
 
 async def preview_documents(
-    connection: Connection, documents: Iterable[Document], options: ApplyOptions
+    connection: Connection, documents: Iterable[FileDocument], options: ApplyOptions
 ) -> AsyncIterator[ApplyResult]:
     """Yield what applying each document would do, without saving anything.
 
@@ -117,16 +128,17 @@ async def preview_documents(
     """
     catalogue, usage = await read_catalogue(connection), await read_usage(connection)
     catalogue = replace(catalogue, references=await read_references(connection))
-    states: dict[FeatureKey, Feature | None] = {}
-    for document in documents:
-        command = save_command(document, options)
+    states: dict[FeatureKey, FeatureReading] = {}
+    for found in documents:
+        document, command = found.document, save_command(found, options)
         if isinstance(command, SaveFeature):
             key = command.key
             if key not in states:
                 states[key] = await read_feature(connection, *key)
-            decision = decide(states[key], command, now_ms(), catalogue)
+            state, revision = states[key]
+            decision = decide(state, command, now_ms(), catalogue, revision)
             if isinstance(decision, FeatureEvent):
-                states[key] = decision.feature
+                states[key] = FeatureReading(decision.feature, revision)
                 known = {**catalogue.references, key.spec_name: feature_references(decision.feature)}
                 catalogue = replace(catalogue, references=known)
             yield _preview(document, decision)

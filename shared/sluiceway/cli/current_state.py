@@ -14,7 +14,8 @@ from ..contracts.rule_document import RuleDocument
 from ..errors import Rejected, Unavailable
 from ..messaging.catalogue_store import CatalogueView
 from ..messaging.connection import Connection
-from ..messaging.feature_log import FeatureLog
+from ..messaging.feature_edits import FeatureReading
+from ..messaging.feature_log import FeatureLog, LoggedEvent
 from ..messaging.feature_view import FeatureEntry, FeatureView
 from ..messaging.stream_follower import Follower, Record
 from ..pipelines.approvals import without_lapsed_approvals
@@ -34,17 +35,17 @@ async def read_catalogue(connection: Connection) -> Catalogue:
         return view.catalogue()
 
 
-async def read_features(connection: Connection) -> list[Feature]:
-    """Return the state of every feature, by kind and name."""
+async def read_features(connection: Connection) -> list[LoggedEvent]:
+    """Return the newest event of every feature, by kind and name."""
     async with open_feature_view(connection) as view:
-        states = [await _state(connection, entry) for entry in view]
-    return sorted(filter(None, states), key=lambda feature: (feature.kind, feature.name))
+        events = [await _newest(connection, entry) for entry in view]
+    return sorted(filter(None, events), key=lambda logged: logged.event.feature.key)
 
 
-async def read_feature(connection: Connection, kind: FeatureKind, name: str) -> Feature | None:
-    """Return the state of one feature; None if it was never saved."""
+async def read_feature(connection: Connection, kind: FeatureKind, name: str) -> FeatureReading:
+    """Return the state of one feature, and its revision."""
     tail = await FeatureLog(connection, "").tail(FeatureKey(kind, name))
-    return tail.logged.event.feature if tail.logged else None
+    return FeatureReading(tail.logged.event.feature if tail.logged else None, tail.revision_tag)
 
 
 async def counted(connection: Connection, features: Sequence[Feature]) -> list[Feature]:
@@ -112,12 +113,12 @@ def _has_key_approvals(feature: Feature) -> bool:
     return trigger is not None and any(given.key_id is not None for given in trigger.current_run.approvals)
 
 
-async def _state(connection: Connection, entry: FeatureEntry) -> Feature | None:
-    """Return the state in an entry; the previous one if the newest message is not a valid event."""
+async def _newest(connection: Connection, entry: FeatureEntry) -> LoggedEvent | None:
+    """Return the event of an entry; the previous one if the newest message is not a valid event."""
     try:
-        return entry.event.feature
+        return entry.logged.logged
     except Rejected:
-        return await read_feature(connection, *entry.key)
+        return (await FeatureLog(connection, "").tail(entry.key)).logged
 
 
 async def _read(

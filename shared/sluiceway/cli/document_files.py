@@ -11,6 +11,7 @@ from ..contracts.catalogue import Environment, Region
 from ..contracts.feature import DynamicConfig, FeatureGate, Segment
 from ..contracts.freeze import Freeze
 from ..contracts.pipeline import Pipeline
+from ..contracts.revisions import RevisionTag, is_revision_tag
 from ..contracts.validation_errors import describe_errors
 from ..yaml_documents import InvalidYaml, load_yaml_documents
 from .session import CommandFailed
@@ -30,6 +31,13 @@ MODELS: dict[str, type[BaseModel]] = {
 SUFFIXES = (".yaml", ".yml")
 
 
+class FileDocument(NamedTuple):
+    """A document, and the revision that its author has read, if the file names it."""
+
+    document: Document
+    revision: RevisionTag | None = None
+
+
 class Source(NamedTuple):
     """A document, and its place in a file."""
 
@@ -38,12 +46,17 @@ class Source(NamedTuple):
 
 
 def read_documents(paths: Iterable[str]) -> list[Document]:
+    """Return all documents in these files and folders; see `read_file_documents`."""
+    return [found.document for found in read_file_documents(paths)]
+
+
+def read_file_documents(paths: Iterable[str]) -> list[FileDocument]:
     """Return all documents in these files and folders (`-`: standard input), in the order to apply them.
 
     `CommandFailed`, with all errors of all documents, if one is invalid.
     """
     errors: list[str] = []
-    documents: list[Document] = []
+    documents: list[FileDocument] = []
     for name, text in (file for path in paths for file in _texts(path)):
         try:
             sources = list(_parse(name, text))
@@ -62,7 +75,7 @@ def read_documents(paths: Iterable[str]) -> list[Document]:
     if not documents:
         raise CommandFailed(f"{', '.join(paths)} has no document; add one with a `kind`")
     kinds = list(MODELS)
-    return sorted(documents, key=lambda document: kinds.index(document.kind))
+    return sorted(documents, key=lambda found: kinds.index(found.document.kind))
 
 
 def _texts(path: str) -> Iterator[tuple[str, str]]:
@@ -93,14 +106,22 @@ def _parse(name: str, text: str) -> Iterator[Source]:
         raise CommandFailed(f"{name} is not valid YAML: {error}") from error
 
 
-def _model(source: Source) -> Document:
+def _model(source: Source) -> FileDocument:
     if not isinstance(source.document, dict):
         raise CommandFailed(f"{source.location}: expected a mapping with `kind`")
     kind = source.document.get("kind")
     model = MODELS.get(kind) if isinstance(kind, str) else None
     if model is None:
         raise CommandFailed(f"{source.location}: unknown kind {kind!r} (known: {', '.join(MODELS)})")
+    content = dict(source.document)
+    written = content.pop("revision", None)
+    revision = None if written is None else str(written)  # YAML reads 0 as a number
+    if revision is not None and not is_revision_tag(revision):
+        raise CommandFailed(
+            f"{source.location} ({kind}): invalid revision {written!r}: use the one that `sluiceway apply "
+            "--json` or `get gates --json` shows, or leave it out"
+        )
     try:
-        return model.model_validate(source.document)  # type: ignore[return-value]
+        return FileDocument(model.model_validate(content), revision)  # type: ignore[arg-type]
     except ValidationError as error:
         raise CommandFailed(f"{source.location} ({kind}): {describe_errors(error)}") from error

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import JsonValue, ValidationError
 
 from ..contracts.conditions import Condition, ConditionType
-from ..contracts.feature import ConfigRule, DynamicConfig, Feature, FeatureGate, GateRule
+from ..contracts.feature import ConfigRule, DynamicConfig, FeatureGate, GateRule
 from ..contracts.validation_errors import describe_errors
-from ..pipelines.feature_documents import authored_document
 from .session import CommandFailed
 
 RULE_NAME = "set"
@@ -37,13 +36,6 @@ class RuleScope(NamedTuple):
         """Return the rule with the given parts of the scope."""
         given = {name: value for name, value in self._asdict().items() if value is not None}
         return rule.model_copy(update=given)
-
-
-def live_document(feature: Feature | None, new: Document) -> Document:
-    """Return the feature as it is live now, as its author would write it; `new` if it does not exist."""
-    document = authored_document(feature) if feature else new
-    assert isinstance(document, type(new))
-    return document
 
 
 def changed(document: Document, **fields: Any) -> Document:

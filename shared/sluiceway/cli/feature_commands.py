@@ -1,21 +1,21 @@
 """`sluiceway gate|config|segment …`: change or archive one feature."""
 
 from typing import Annotated
+from uuid import uuid4
 
 import typer
 
-from ..contracts.commands import ArchiveFeature, SaveFeature
-from ..contracts.feature import DynamicConfig, Feature, FeatureGate
+from ..contracts.commands import ArchiveFeature
+from ..contracts.feature import DynamicConfig, FeatureDocument, FeatureGate
 from ..contracts.identifiers import FeatureKind
 from ..contracts.replies import Outcome, Reply
-from ..feature_summary import NOUNS
+from ..messaging.feature_edits import FeatureEdit
 from ..trigger_view import describe_override
 from .apply import describe_progress
 from .current_state import read_feature
 from .edits import (
     changed,
     json_object,
-    live_document,
     rule_scope,
     rule_to_change,
     with_rule,
@@ -80,21 +80,34 @@ async def set_gate(
 
     With --on, the gate is on for everyone, or for the users that the other options name.
     """
-    feature = await _live_feature(session, FeatureKind.GATE, name)
-    document = live_document(feature, FeatureGate(name=name))
-    document = with_settings(document, pipeline, no_pipeline, description)
     scope = rule_scope(environment, where)
     names_users = scope.is_given or percentage is not None
     if on is False and names_users:
         raise CommandFailed("--off is for everyone; leave out --pass, --environment and --where")
-    if on is False:
-        document = changed(document, rules=())
-    elif on or names_users:
-        rule = scope.apply_to(rule_to_change(document.rules, for_everyone=on is True))
+
+    def change(document: FeatureDocument) -> FeatureDocument:
+        assert isinstance(document, FeatureGate)
+        gate = with_settings(document, pipeline, no_pipeline, description)
+        if on is False:
+            return changed(gate, rules=())
+        if not on and not names_users:
+            return gate
+        rule = scope.apply_to(rule_to_change(gate.rules, for_everyone=on is True))
         if percentage is not None:
             rule = rule.model_copy(update={"pass_percentage": percentage})
-        document = changed(document, is_enabled=on or document.is_enabled, rules=(rule,))
-    await _save(session, document, reason, at_once=at_once, override_freeze=override_freeze)
+        return changed(gate, is_enabled=on or gate.is_enabled, rules=(rule,))
+
+    edit = FeatureEdit(
+        id=uuid4().hex,
+        actor=session.actor,
+        change=change,
+        new=FeatureGate(name=validated_name("gate", name)),
+        reason=reason,
+        at_once=at_once,
+        override_freeze=override_freeze,
+        is_forced=on is False,
+    )
+    await _send_edit(session, edit, brings_back="--on", is_brought_back=on is not None)
 
 
 @command(
@@ -116,17 +129,30 @@ async def set_config(
     reason: Reason = None,
 ) -> None:
     """Change a config, or create it. With --where or --environment, the value is only for those users."""
-    feature = await _live_feature(session, FeatureKind.DYNAMIC_CONFIG, name)
-    document = live_document(feature, DynamicConfig(name=name))
-    document = with_settings(document, pipeline, no_pipeline, description)
     scope = rule_scope(environment, where)
     if scope.is_given and value is None:
         raise CommandFailed("--where and --environment require --value")
-    if value is not None and scope.is_given:
-        document = changed(document, rules=with_rule(document.rules, scope, json_object(value)))
-    elif value is not None:
-        document = changed(document, default_value=json_object(value))
-    await _save(session, document, reason, at_once=at_once, override_freeze=override_freeze)
+    new_value = None if value is None else json_object(value)
+
+    def change(document: FeatureDocument) -> FeatureDocument:
+        assert isinstance(document, DynamicConfig)
+        config = with_settings(document, pipeline, no_pipeline, description)
+        if new_value is None:
+            return config
+        if scope.is_given:
+            return changed(config, rules=with_rule(config.rules, scope, new_value))
+        return changed(config, default_value=new_value)
+
+    edit = FeatureEdit(
+        id=uuid4().hex,
+        actor=session.actor,
+        change=change,
+        new=DynamicConfig(name=validated_name("config", name)),
+        reason=reason,
+        at_once=at_once,
+        override_freeze=override_freeze,
+    )
+    await _send_edit(session, edit, brings_back="--value", is_brought_back=value is not None)
 
 
 @command(gates, "archive", "sluiceway gate archive old_checkout --reason 'no longer used'")
@@ -147,26 +173,15 @@ async def archive_segment(session: CliSession, name: Name, reason: Reason = None
     await _archive(session, FeatureKind.SEGMENT, name, reason)
 
 
-async def _live_feature(session: CliSession, kind: FeatureKind, name: str) -> Feature | None:
-    return await read_feature(session.connection, kind, validated_name(NOUNS[kind], name))
-
-
-async def _save(
-    session: CliSession,
-    document: FeatureGate | DynamicConfig,
-    reason: str | None,
-    *,
-    at_once: bool,
-    override_freeze: bool,
+async def _send_edit(
+    session: CliSession, edit: FeatureEdit, *, brings_back: str, is_brought_back: bool
 ) -> None:
-    save = SaveFeature(
-        actor=session.actor,
-        reason=reason,
-        feature=document,
-        at_once=at_once,
-        override_freeze=override_freeze,
-    )
-    _print_reply(session, await session.send(save))
+    """Make an edit of the newest state; one that does not say so brings back nothing that is archived."""
+    assert edit.new
+    read = await read_feature(session.connection, *edit.new.key)
+    if read.is_archived and not is_brought_back:
+        raise CommandFailed(f"{edit.new.key} is archived; bring it back with {brings_back}")
+    _print_reply(session, await session.send_edit(edit, read))
 
 
 async def _archive(session: CliSession, kind: FeatureKind, name: str, reason: str | None) -> None:

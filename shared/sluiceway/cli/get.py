@@ -142,7 +142,8 @@ async def triggers(session: CliSession, name: NameArgument = None) -> None:
         view = trigger_view(feature, trigger)
         session.print_result(view.to_jsonable(), lambda: _trigger_table([(feature, trigger)]))
         return
-    features = await counted(session.connection, await read_features(session.connection))
+    newest = [logged.event.feature for logged in await read_features(session.connection)]
+    features = await counted(session.connection, newest)
     releases = [(feature, feature.trigger) for feature in features if feature.trigger]
     views = [trigger_view(f, t).to_jsonable() for f, t in releases]
     session.print_result(views, lambda: _trigger_table(releases))
@@ -193,7 +194,7 @@ async def find_trigger(session: CliSession, trigger_id: str) -> tuple[Feature, T
         raise CommandFailed(
             f"invalid trigger id {trigger_id!r}: use KIND.NAME.NUMBER, for example gate.new_checkout.1"
         ) from None
-    newest = await read_feature(session.connection, *key)
+    newest = (await read_feature(session.connection, *key)).feature
     if newest and newest.trigger and newest.trigger.id == trigger_id:
         return newest, newest.trigger
     for logged in reversed(await FeatureLog(session.connection, "").read_history(key)):
@@ -221,7 +222,12 @@ def _describe_now(is_on: bool, change: int | None, now: int) -> str:
 
 
 async def _show_features(session: CliSession, kind: FeatureKind, name: str | None) -> None:
-    features = [f for f in await read_features(session.connection) if f.kind is kind]
+    found = [e for e in await read_features(session.connection) if e.event.feature.kind is kind]
+    features = [logged.event.feature for logged in found]
+    documents = {
+        e.event.feature.name: {**feature_summary(e.event.feature).to_jsonable(), "revision": e.revision_tag}
+        for e in found
+    }
     rows = [
         (
             f.name,
@@ -234,7 +240,7 @@ async def _show_features(session: CliSession, kind: FeatureKind, name: str | Non
     ]
     noun = NOUNS[kind]
     columns = (noun, "status", "version", "pipeline", "trigger")
-    _show(session, noun, name, {f.name: feature_summary(f).to_jsonable() for f in features}, columns, rows)
+    _show(session, noun, name, documents, columns, rows)
 
 
 def _show(

@@ -20,7 +20,7 @@ from . import (
 from .apply import ApplyOptions, ApplyResult, apply_documents, preview_documents
 from .check import check, show_simulation
 from .dead_letter_commands import show_dead_letters
-from .document_files import read_documents
+from .document_files import read_file_documents
 from .session import (
     ActorInFront,
     AsJson,
@@ -82,7 +82,7 @@ async def apply(
     reason: Reason = None,
 ) -> None:
     """Save every document in the files. Documents that have not changed stay as they are."""
-    documents = read_documents(file)
+    documents = read_file_documents(file)
     options = ApplyOptions(session.actor, reason, override_freeze)
     run = preview_documents if dry_run else apply_documents
     await _print_results(session, run(session.connection, documents, options))

@@ -24,6 +24,7 @@ from ..contracts.validation_errors import describe_errors
 from ..errors import SluicewayError
 from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection, connected
+from ..messaging.feature_edits import FeatureEdit, FeatureReading, send_edit
 from ..settings import BrokerSettings
 
 EXIT_REFUSED = 1
@@ -70,10 +71,11 @@ class CliSession:
 
     async def send(self, command: Command) -> Reply:
         """Send a command and return its reply; `CommandFailed` if it is refused."""
-        reply = await CommandClient(self.connection).send(command)
-        if reply.outcome is Outcome.REFUSED and reply.refusal:
-            raise CommandFailed(reply.refusal.message, reply.refusal.to_jsonable())
-        return reply
+        return _accepted(await CommandClient(self.connection).send(command))
+
+    async def send_edit(self, edit: FeatureEdit, read: FeatureReading) -> Reply:
+        """Send an edit of a feature, as the module `feature_edits` does; `CommandFailed` if it is refused."""
+        return _accepted(await send_edit(CommandClient(self.connection).send, edit, read))
 
     def print_result(self, document: Any, text: str | Callable[[], Any]) -> None:
         """Print `document` with `--json`, else the text (or the Rich object that `text` returns)."""
@@ -139,6 +141,13 @@ OverrideFreeze = Annotated[
     typer.Option("--override-freeze", help="Start the phase even during a freeze. Requires --reason."),
 ]
 Reason = Annotated[str | None, typer.Option("--reason", help="Reason, for the audit log.")]
+
+
+def _accepted(reply: Reply) -> Reply:
+    """Return a reply; `CommandFailed` if it is a refusal."""
+    if reply.outcome is Outcome.REFUSED and reply.refusal:
+        raise CommandFailed(reply.refusal.message, reply.refusal.to_jsonable())
+    return reply
 
 
 def _console() -> Console:

@@ -14,6 +14,7 @@ from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId, f
 from .identity import Actor, ApiKey, Identity
 from .models import AuthoredModel
 from .pipeline import INTERVAL_MAX_MS, Pipeline
+from .revisions import RevisionTag
 
 #: Bytes of a command; a larger one is refused.
 COMMAND_MAX_BYTES = 256 * 1024
@@ -32,6 +33,9 @@ class Command(AuthoredModel):
     #: The identity that somebody vouches for. The scheduler sets it; a value from a sender counts only if
     #: the sender is the console.
     identity: Identity | None = None
+    #: The revision that the sender has read (`revisionTag` of a reply; `0`: nothing is stored yet). The
+    #: command is refused as `stale` if the newest revision is another one; absent: it applies to any.
+    expected_revision: RevisionTag | None = None
 
 
 def derived_id(kind: str, *parts: object) -> str:

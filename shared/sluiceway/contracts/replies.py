@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from .feature import Feature
 from .models import WireModel
+from .revisions import RevisionTag
 
 
 class RefusalCode(StrEnum):
@@ -27,6 +28,8 @@ class RefusalCode(StrEnum):
     TRIGGER_ENDED = "trigger_ended"
     #: the command names a phase that is not the current one
     STALE_PHASE = "stale_phase"
+    #: it was made from a reading, and somebody has changed the document since
+    STALE = "stale"
     #: the state of the trigger does not allow it
     NOT_POSSIBLE = "not_possible"
     #: the sender lacks a role, or another person has to do it
@@ -70,6 +73,13 @@ class Reply(WireModel):
     feature: Feature | None = None
     #: Sequence of that state in FEATURES (or of the document in CATALOG).
     revision: int | None = None
+    #: Names that state, for `expectedRevision` of the next command; `0` if there is none.
+    revision_tag: RevisionTag | None = None
     #: The result in a sentence.
     message: str | None = None
     refusal: Refusal | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the command was refused because it was made from an old reading."""
+        return self.refusal is not None and self.refusal.code is RefusalCode.STALE

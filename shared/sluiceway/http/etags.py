@@ -41,6 +41,9 @@ class TagCondition:
     tags: tuple[EntityTag, ...] = ()
     is_any: bool = False
 
+    def __str__(self) -> str:
+        return "*" if self.is_any else ", ".join(map(str, self.tags))
+
     def matches_strongly(self, current: EntityTag | None) -> bool:
         """Return whether the current tag is listed, as `If-Match` compares; None: nothing is there."""
         if current is None:

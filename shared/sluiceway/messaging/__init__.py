@@ -10,5 +10,6 @@
 - `rule_store`: rule documents, written with compare-and-set
 - `measurement_store`: rounds and verdicts of guardrails
 - `command_client`: send a command and wait for its reply
+- `feature_edits`: change a feature that others change too; `stale_readings`: what they have changed
 - `delivery`: refuse, retry or reject a message that cannot be handled; `dead_letters`: what was rejected
 """

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
@@ -13,6 +15,7 @@ from ..contracts.commands import Command
 from ..contracts.freeze import Freeze
 from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
+from ..contracts.revisions import NOTHING_STORED, RevisionTag, revision_tag, sequence_of
 from ..pipelines.catalogue_decisions import CatalogueDocument
 from ..pipelines.decision import Catalogue
 from .connection import Connection
@@ -43,6 +46,13 @@ class StoredDocument:
     created_ms: int
     modifier: str
     modified_ms: int
+    #: The command that wrote it.
+    command_id: str = ""
+
+    @property
+    def revision_tag(self) -> RevisionTag:
+        """The tag of this state of the document."""
+        return revision_tag(self.revision, self.command_id)
 
 
 @dataclass(slots=True)
@@ -79,6 +89,11 @@ class CatalogueView(StreamView):
         """Return a key for the console, also an expired one; None if there is none."""
         stored = self.get("api_key", id_)
         return stored.document if stored and isinstance(stored.document, ApiKey) else None
+
+    def revision_tag(self, kind: str, id_: str) -> RevisionTag:
+        """Return the tag of a document's state; `NOTHING_STORED` if there is none."""
+        stored = self.get(kind, id_)
+        return stored.revision_tag if stored else NOTHING_STORED
 
     def last_sequence(self, kind: str, id_: str) -> int:
         """Return the sequence that the next write must expect; 0 if the key was never written."""
@@ -182,6 +197,22 @@ class CatalogueStore:
         )
 
 
+async def read_earlier(
+    js: JetStreamContext, kind: str, id_: str, revision: RevisionTag
+) -> CatalogueDocument | None:
+    """Return a document as it was at a revision; None if that is not stored any more."""
+    try:
+        message = await js.get_msg(subjects.CATALOG_STREAM, seq=sequence_of(revision), direct=True)
+    except (NatsError, TimeoutError):
+        return None
+    sequence, headers = message.seq or 0, message.headers or {}
+    record = Record(message.subject or "", sequence, 0, message.data or b"", headers)
+    if record.is_deletion or record.subject != subjects.catalogue(kind, id_):
+        return None
+    stored = _parse(record, kind)
+    return stored.document if stored and stored.revision_tag == revision else None
+
+
 def _parse(record: Record, kind: str) -> StoredDocument | None:
     model = MODELS.get(kind)
     try:
@@ -195,6 +226,7 @@ def _parse(record: Record, kind: str) -> StoredDocument | None:
             created_ms=int(headers.get(envelope.CREATED, record.time_ms)),
             modifier=headers.get(envelope.ACTOR, ""),
             modified_ms=record.time_ms,
+            command_id=headers.get(envelope.CE_ID, ""),
         )
     except (ValidationError, ValueError) as error:
         log.warning("%s: invalid %s, keeping the previous version: %s", record.subject, kind, error)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ..contracts import envelope, subjects
 from ..contracts.events import FeatureEvent
 from ..contracts.identifiers import FeatureKey
+from ..contracts.revisions import NOTHING_STORED, RevisionTag, revision_tag
 from ..contracts.validation_errors import describe_errors
 from ..errors import Rejected, Unavailable, error_text
 from ..pipelines.references import feature_references
@@ -28,6 +29,11 @@ class LoggedEvent(NamedTuple):
     sequence: int
     event: FeatureEvent
 
+    @property
+    def revision_tag(self) -> RevisionTag:
+        """The tag of the state after the event."""
+        return revision_tag(self.sequence, self.event.command_id, self.event.time_ms)
+
 
 class LogTail(NamedTuple):
     """The end of a feature's log: its newest event, and the sequence that the next append must expect.
@@ -37,6 +43,11 @@ class LogTail(NamedTuple):
 
     logged: LoggedEvent | None
     sequence: int
+
+    @property
+    def revision_tag(self) -> RevisionTag:
+        """The tag of the feature's state; `NOTHING_STORED` if it was never saved."""
+        return self.logged.revision_tag if self.logged else NOTHING_STORED
 
 
 class FeatureLog:
@@ -56,11 +67,14 @@ class FeatureLog:
         subject, headers = subjects.feature(event.feature.key), headers_of(event, self._source)
         return await self._publisher.append(ConditionalMessage(subject, event.to_json(), headers, expected))
 
-    async def tail(self, key: FeatureKey) -> LogTail:
-        """Return the end of a feature's log. Invalid messages there are skipped."""
+    async def tail(self, key: FeatureKey, *, from_leader: bool = False) -> LogTail:
+        """Return the end of a feature's log. Invalid messages there are skipped.
+
+        Any replica of the stream answers, which may lack the newest messages, unless `from_leader`.
+        """
         try:
             message = await self._js.get_last_msg(
-                subjects.FEATURES_STREAM, subjects.feature(key), direct=True
+                subjects.FEATURES_STREAM, subjects.feature(key), direct=not from_leader
             )
         except NotFoundError:
             return LogTail(None, 0)

@@ -8,6 +8,7 @@ from ..contracts import envelope, subjects
 from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import TriggerStatus
 from ..contracts.identifiers import FeatureKey
+from ..contracts.revisions import RevisionTag
 from ..errors import Rejected
 from ..pipelines.catalogue_decisions import Usage
 from .connection import Connection
@@ -49,6 +50,11 @@ class FeatureEntry:
     @property
     def logged(self) -> LogTail:
         return LogTail(LoggedEvent(self.sequence, self.event), self.tail)
+
+    @property
+    def revision_tag(self) -> RevisionTag:
+        """The tag of the state after the event."""
+        return self.logged.revision_tag
 
     @property
     def type(self) -> EventType | None:

@@ -5,6 +5,7 @@
 - `actions`: the actions on a release, one row each; `transitions`, `approvals`, `rollbacks`: what they do
 - `permissions`: which roles a command needs; `refusals`: every refusal, with its text
 - `validation`: what is refused when it is saved, with `condition_errors`, `guardrail_errors`, `references`
+- `document_changes`: what two versions differ in, and whether two edits can both hold
 - `freezes`: when no phase may start; `spec_changes`: which environments a new version affects
 - `segments`: whom a phase covers; `projection`: feature, region → rule document; `publish_checks`
 - `simulation`: which region would receive a candidate in which phase

@@ -65,6 +65,27 @@ def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> Ca
     return refusal or _decide_allowed(command, catalogue, usage)
 
 
+def document_of(command: Command, catalogue: Catalogue) -> tuple[str, str]:
+    """Return kind and id of the document that a command writes or deletes."""
+    match command:
+        case SaveEnvironment(environment=Environment(name=id_)) | DeleteEnvironment(name=id_):
+            return "environment", id_
+        case SaveRegion(region=Region(name=id_)) | DeleteRegion(name=id_):
+            return "region", id_
+        case SavePipeline(pipeline=Pipeline(id=id_)) | DeletePipeline(pipeline_id=id_):
+            return "pipeline", id_
+        case SaveFreeze(freeze=Freeze(name=id_)) | DeleteFreeze(name=id_):
+            return "freeze", id_
+        case CreateKey(key=SdkKey(id=id_)):
+            return "key", id_
+        case CreateKey(key=ApiKey(id=id_)):
+            return "api_key", id_
+        case RevokeKey(key_id=id_):
+            return "api_key" if id_ in catalogue.api_keys else "key", id_
+        case _:
+            raise TypeError(f"{type(command).__name__} does not change the catalogue")
+
+
 def _invalid_document(command: Command, catalogue: Catalogue) -> Refusal | None:
     """Refuse an invalid pipeline; one that is stored already may have been valid under older rules."""
     if (

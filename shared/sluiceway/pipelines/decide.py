@@ -1,7 +1,7 @@
 """State, command, now → event or refusal. Everything hard about a release is decided here.
 
-The steps, each once: validate → authorise → decide → freeze. A sender who is granted the role nowhere
-is refused before all of them.
+The steps, each once: validate → authorise → decide → freeze. Before all of them, a command that was made
+from an old reading is refused, and a sender who is granted the role nowhere.
 """
 
 from ..contracts.commands import (
@@ -15,6 +15,7 @@ from ..contracts.commands import (
 from ..contracts.events import FeatureEvent
 from ..contracts.feature import Feature
 from ..contracts.replies import Refusal
+from ..contracts.revisions import RevisionTag
 from . import refusals, transitions
 from .approvals import lapsed_approver, without_lapsed_approvals
 from .decision import Catalogue, Decision, Unchanged
@@ -25,16 +26,23 @@ from .trigger_decisions import decide_trigger, hold
 from .validation import feature_errors
 
 
-def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogue: Catalogue) -> Decision:
+def decide(
+    state: Feature | None,
+    command: FeatureCommand,
+    now_ms: int,
+    catalogue: Catalogue,
+    revision: RevisionTag | None = None,
+) -> Decision:
     """Return what happens, or why it does not.
 
     `state` is None for a feature that was never saved. A command that this feature has answered
-    already is not applied again.
+    already is not applied again. `revision` is that of `state`; None: the command's is not compared.
     """
     if state and command.id in state.recent_commands:
         return Unchanged("this command was already applied")
     refusal = (
-        denied_everywhere(command, state)
+        _stale(command, revision)
+        or denied_everywhere(command, state)
         or _invalid_document(command, catalogue)
         or missing_permission(command, state, catalogue)
         or lapsed_approver(command, catalogue.api_keys.get, now_ms)
@@ -43,6 +51,13 @@ def decide(state: Feature | None, command: FeatureCommand, now_ms: int, catalogu
         return refusal
     decision = _decide_unfrozen(state, command, now_ms, catalogue)
     return _apply_freezes(state, command, decision, now_ms, catalogue)
+
+
+def _stale(command: FeatureCommand, revision: RevisionTag | None) -> Refusal | None:
+    expected = command.expected_revision
+    if expected is None or revision is None or revision == expected:
+        return None
+    return refusals.stale(command.key, expected, revision)
 
 
 def _invalid_document(command: FeatureCommand, catalogue: Catalogue) -> Refusal | None:

@@ -11,6 +11,7 @@ from ..contracts.feature import Trigger
 from ..contracts.identifiers import FeatureKey
 from ..contracts.identity import RESERVED_NAMES
 from ..contracts.replies import Refusal, RefusalCode
+from ..contracts.revisions import NOTHING_STORED, RevisionTag
 
 #: Verbs that remove a name from a freeze.
 FREEZE_VERBS = ("save_freeze", "delete_freeze")
@@ -80,6 +81,43 @@ def stale_phase(
         f"{trigger.current_run.phase.id!r} ({trigger.status}); check the release, then try again"
     )
     return _refusal(RefusalCode.STALE_PHASE, message, possible)
+
+
+def stale(
+    subject: object,
+    expected: RevisionTag,
+    newest: RevisionTag,
+    *,
+    change: str = "",
+    fields: str | None = None,
+) -> Refusal:
+    """The command was made from another revision of a document than the newest one.
+
+    `change` is what led to the newest one: who, when and how. `fields` names what differs (empty: no field
+    of the document; None: unknown).
+    """
+    if newest == NOTHING_STORED:
+        return _refusal(RefusalCode.STALE, f"{subject} does not exist (any more); read it again")
+    by = f" {change}" if change else ""
+    if expected == NOTHING_STORED:
+        message = f"{subject} exists already, last changed{by} (revision {newest}); read it, then change it"
+        return _refusal(RefusalCode.STALE, message)
+    what = "" if fields is None else f": {fields or 'nothing in the document itself'}"
+    message = (
+        f"{subject} was changed{by} since you read it{what}; its revision is now {newest}, and this was made "
+        f"from {expected}; read it again, then repeat your change"
+    )
+    return _refusal(RefusalCode.STALE, message)
+
+
+def precondition_failed(subject: object, condition: object, newest: RevisionTag) -> Refusal:
+    """The headers of a request name no revision that could be the newest one."""
+    state = "it does not exist" if newest == NOTHING_STORED else f"its revision is {newest}"
+    message = (
+        f"{subject} does not meet {condition}: {state}; name the ETag of what you have read (a weak one, "
+        "W/…, never matches in If-Match)"
+    )
+    return _refusal(RefusalCode.STALE, message)
 
 
 def not_possible(command: TriggerCommand, trigger: Trigger, possible: tuple[str, ...]) -> Refusal:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.cli.document_files import read_documents
+from sluiceway.cli.document_files import read_documents, read_file_documents
 from sluiceway.cli.session import CommandFailed
 
 EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
@@ -117,3 +117,27 @@ def test_the_examples_are_valid() -> None:
 def _file(folder: Path, text: str, name: str = "file.yaml") -> str:
     (folder / name).write_text(text)
     return str(folder / name)
+
+
+def test_a_document_may_name_the_revision_that_its_author_has_read(tmp_path: Path) -> None:
+    file = _file(
+        tmp_path,
+        "{kind: FeatureGate, name: a, revision: 17-3f9a21bc}\n"
+        "---\n{kind: FeatureGate, name: b, revision: 0}\n---\n{kind: FeatureGate, name: c}",
+    )
+
+    found = read_file_documents([file])
+
+    assert [(one.document.to_jsonable()["name"], one.revision) for one in found] == [
+        ("a", "17-3f9a21bc"),
+        ("b", "0"),
+        ("c", None),
+    ]
+
+
+@pytest.mark.parametrize("revision", ["17", "latest", "[]", "true"])
+def test_an_invalid_revision_is_refused(tmp_path: Path, revision: str) -> None:
+    file = _file(tmp_path, f"{{kind: FeatureGate, name: a, revision: {revision}}}")
+
+    with pytest.raises(CommandFailed, match=r"document 1 \(FeatureGate\): invalid revision"):
+        read_file_documents([file])

@@ -9,7 +9,6 @@ from sluiceway.cli.edits import (
     EVERYONE,
     changed,
     json_object,
-    live_document,
     rule_scope,
     rule_to_change,
     with_rule,
@@ -18,6 +17,7 @@ from sluiceway.cli.edits import (
 from sluiceway.cli.session import CommandFailed, validated_name
 from sluiceway.contracts.conditions import Condition
 from sluiceway.contracts.feature import DynamicConfig, FeatureGate, GateRule
+from sluiceway.pipelines.feature_documents import authored_document
 from tests.support.builders import EVERYONE as EVERYONE_RULE
 from tests.support.builders import Ledger, a_gate
 
@@ -27,11 +27,17 @@ RULE = GateRule.model_validate(
 FRESH = FeatureGate(name="fresh")
 
 
+def authored_gate(ledger: Ledger) -> FeatureGate:
+    document = authored_document(ledger.feature)
+    assert isinstance(document, FeatureGate)
+    return document
+
+
 def test_what_is_not_given_stays_unchanged() -> None:
     ledger = Ledger()
     ledger.save(a_gate(EVERYONE_RULE, description="old", idType="deviceID"))
 
-    document = with_settings(live_document(ledger.feature, FRESH), "release", False, None)
+    document = with_settings(authored_gate(ledger), "release", False, None)
 
     assert document == a_gate(
         EVERYONE_RULE, description="old", idType="deviceID", releasePipelineID="release"
@@ -39,7 +45,7 @@ def test_what_is_not_given_stays_unchanged() -> None:
 
 
 def test_a_feature_that_was_never_saved_starts_empty() -> None:
-    document = with_settings(live_document(None, FRESH), None, False, None)
+    document = with_settings(FRESH, None, False, None)
 
     assert document == a_gate(name="fresh")
 

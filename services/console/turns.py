@@ -1,0 +1,32 @@
+"""One at a time: edits of the same document in this process take turns instead of racing each other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from sluiceway.errors import Unavailable
+
+#: How long an edit waits for those before it.
+WAIT_SECONDS = 10.0
+
+
+class Turns:
+    """A lock for each key, as long as somebody holds or awaits it."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, key: Hashable) -> AsyncIterator[None]:
+        """Hold the lock of a key while the block runs; `Unavailable` if it is not free in time."""
+        lock = self._locks.get(key) or self._locks.setdefault(key, asyncio.Lock())
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            raise Unavailable(f"too many edits of {key} at the same time") from None
+        try:
+            yield
+        finally:
+            lock.release()
