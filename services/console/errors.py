@@ -82,11 +82,22 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem} for status in statuses}
 
 
-#: Error responses of routes that read a list, read one thing, create something, and change something.
+#: The header that names the revision of one document, in responses that have one.
+ETAG: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "ETag": {
+                "description": "The revision, for If-Match of a later change.",
+                "schema": {"type": "string"},
+            }
+        }
+    }
+}
+#: Responses of routes that read a list, read one thing, create something, and change something.
 READING = responses(400, 401, 429, 503)
-READING_ONE = {**READING, **responses(404)}
-CREATING = {**READING_ONE, **responses(403, 409, 413)}
-CHANGING = {**CREATING, **responses(PRECONDITION_FAILED)}
+READING_ONE = {**READING, **responses(404), **ETAG}
+CREATING = {**READING, **responses(403, 404, 409, 413)}
+CHANGING = {**CREATING, **responses(PRECONDITION_FAILED), **ETAG}
 #: Renders a problem as a page.
 ErrorPage = Callable[[Request, Problem], Response]
 #: Paths that programs request: errors there are always JSON.

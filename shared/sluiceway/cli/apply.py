@@ -25,12 +25,13 @@ from ..contracts.revisions import RevisionTag
 from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection
 from ..messaging.feature_edits import FeatureReading
-from ..pipelines.catalogue_decisions import CatalogueDecision, PutDocument, decide_catalogue
+from ..pipelines import refusals
+from ..pipelines.catalogue_decisions import CatalogueDecision, PutDocument, decide_catalogue, document_of
 from ..pipelines.decide import decide
 from ..pipelines.decision import Catalogue, Decision
 from ..pipelines.references import feature_references
 from ..trigger_view import describe_override, phase_status
-from .current_state import read_catalogue, read_feature, read_references, read_usage
+from .current_state import read_catalogue, read_feature, read_references, read_revision, read_usage
 from .document_files import Document, FileDocument
 
 #: `kind` in a document → the noun in messages.
@@ -143,9 +144,22 @@ async def preview_documents(
                 catalogue = replace(catalogue, references=known)
             yield _preview(document, decision)
         else:
-            change = decide_catalogue(command, catalogue, usage)
+            change = await _stale(connection, command, catalogue) or decide_catalogue(
+                command, catalogue, usage
+            )
             yield _preview(document, change, is_new=not _exists_in(catalogue, document))
             catalogue = _catalogue_after(catalogue, change)
+
+
+async def _stale(connection: Connection, command: Command, catalogue: Catalogue) -> Refusal | None:
+    """Refuse a document that names another revision than the newest one."""
+    if command.expected_revision is None:
+        return None
+    kind, id_ = document_of(command, catalogue)
+    newest = await read_revision(connection, kind, id_)
+    if newest == command.expected_revision:
+        return None
+    return refusals.stale(f"{kind} {id_}", command.expected_revision, newest)
 
 
 def describe_progress(feature: Feature) -> str:

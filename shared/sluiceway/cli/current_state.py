@@ -10,6 +10,7 @@ from ..contracts import subjects
 from ..contracts.applied_reports import AppliedReport
 from ..contracts.feature import Feature
 from ..contracts.identifiers import FeatureKey, FeatureKind
+from ..contracts.revisions import RevisionTag
 from ..contracts.rule_document import RuleDocument
 from ..errors import Rejected, Unavailable
 from ..messaging.catalogue_store import CatalogueView
@@ -33,6 +34,14 @@ async def read_catalogue(connection: Connection) -> Catalogue:
     async with view, _read_timeout():
         await view.caught_up()
         return view.catalogue()
+
+
+async def read_revision(connection: Connection, kind: str, id_: str) -> RevisionTag:
+    """Return the revision of a document of the catalogue."""
+    view = CatalogueView(connection)
+    async with view, _read_timeout():
+        await view.caught_up()
+        return view.revision_tag(kind, id_)
 
 
 async def read_features(connection: Connection) -> list[LoggedEvent]:

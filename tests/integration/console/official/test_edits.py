@@ -1,6 +1,7 @@
 """Edits of the same feature at the same time, by scripts and by people: none of them is lost."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,7 +10,9 @@ import pytest
 from sluiceway.contracts.commands import AbortTrigger, SavePipeline
 from sluiceway.contracts.feature import Feature
 from tests.integration.console.conftest import Served
+from tests.support.brokers import Broker
 from tests.support.catalogues import phase, pipeline
+from tests.support.consoles import running_console
 
 from .conftest import Script
 
@@ -35,6 +38,22 @@ async def test_each_of_ten_rules_that_are_added_in_parallel_stands(served: Serve
     shown = await script.ok("GET", "gates/one")
     assert shown["rules"][0]["name"] == "everyone"
     assert sorted(rule["name"] for rule in shown["rules"][1:]) == [f"rule-{n}" for n in range(10)]
+
+
+async def test_rules_that_are_added_through_two_consoles_all_stand(
+    served: Served, script: Script, broker: Broker, tmp_path: Path
+) -> None:
+    await script.ok("POST", "gates", {"name": "one"}, status=201)
+    (folder := tmp_path / "other").mkdir()
+    (folder / "console.key").write_text(served.console.key)
+    async with running_console(broker.url, folder) as other:
+        scripts = (script, Script(other.admin))
+
+        await asyncio.gather(*(scripts[n % 2].ok("POST", "gates/one/rule", a_rule(n)) for n in range(20)))
+
+    feature = await gate(served)
+    assert feature.base
+    assert sorted(rule.name for rule in feature.base.rules) == sorted(f"rule-{n}" for n in range(20))
 
 
 async def test_a_gate_that_is_disabled_while_it_is_described_is_off_and_described(
