@@ -15,7 +15,7 @@ from .conftest import Served
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 EXAMPLES = 5
-BOUND_SECONDS = 110
+BOUND_SECONDS = 170
 #: A stream has no end.
 STREAMS = r"^/api/v1/events$"
 
