@@ -82,6 +82,7 @@ class CommandExecutor:
 
         If others have changed the feature since the request came, both changes hold, or it is refused.
         """
+        await self._features.catch_up()  # its sender may have read a newer revision than this view
         read = self._reading(key)
         async with self._turns.of(key):
             if edit.was_applied(newest := self._reading(key)):
@@ -96,6 +97,7 @@ class CommandExecutor:
         self, id_: str, edit: PipelineEdit, caller: Identity, preconditions: Preconditions
     ) -> Reply:
         """Save an edit of a pipeline that exists, in the same way."""
+        await self._catalogue.catch_up()
         read, revision = self._pipeline(id_)
         newest, command = read, edit.on(read, revision, caller.name)
         if not preconditions.is_absent and not self._was_applied(command):
@@ -138,7 +140,7 @@ class CommandExecutor:
             return
         expecting = command.model_copy(update={"expected_revision": read})
         refusal = await self.stale_refusal(expecting) or refusals.precondition_failed(
-            self._subject(command), preconditions, newest
+            self._subject(command), str(preconditions), newest
         )
         raise CommandRefused(refusal, PRECONDITION_FAILED)
 

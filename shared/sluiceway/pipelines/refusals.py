@@ -110,14 +110,11 @@ def stale(
     return _refusal(RefusalCode.STALE, message)
 
 
-def precondition_failed(subject: object, condition: object, newest: RevisionTag) -> Refusal:
+def precondition_failed(subject: str, condition: str, newest: RevisionTag) -> Refusal:
     """The headers of a request name no revision that could be the newest one."""
     state = "it does not exist" if newest == NOTHING_STORED else f"its revision is {newest}"
-    message = (
-        f"{subject} does not meet {condition}: {state}; name the ETag of what you have read (a weak one, "
-        "W/…, never matches in If-Match)"
-    )
-    return _refusal(RefusalCode.STALE, message)
+    hint = "; a weak tag never matches there, send the ETag as you got it" if "W/" in condition else ""
+    return _refusal(RefusalCode.STALE, f"{subject} does not meet {condition}: {state}{hint}")
 
 
 def not_possible(command: TriggerCommand, trigger: Trigger, possible: tuple[str, ...]) -> Refusal:
