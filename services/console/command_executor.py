@@ -84,6 +84,8 @@ class CommandExecutor:
         """
         await self._features.catch_up()  # its sender may have read a newer revision than this view
         read = self._reading(key)
+        if read.feature is None:  # the log went back
+            raise CommandRefused(refusals.unknown_feature(key))
         async with self._turns.of(key):
             if edit.was_applied(newest := self._reading(key)):
                 return Reply(outcome=Outcome.UNCHANGED, feature=newest.feature)

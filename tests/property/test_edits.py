@@ -256,3 +256,15 @@ def test_an_edit_from_a_reading_of_another_history_is_made_on_the_newest(edit: E
     is_made = make(restored, edit, read, "command")
 
     assert restored.gate == (edit.change(before) if is_made else before)
+
+
+@given(EDITS)
+def test_an_edit_of_a_gate_that_the_restored_log_does_not_have_is_refused(edit: Edit) -> None:
+    scheduler = Scheduler()
+    read = scheduler.reading
+    scheduler.events.clear()
+
+    is_made = make(scheduler, edit, read, "command")
+
+    assert not is_made
+    assert scheduler.events == []

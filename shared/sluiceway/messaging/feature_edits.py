@@ -62,7 +62,8 @@ class FeatureEdit:
 
     def fits(self, read: FeatureReading, newest: FeatureReading) -> bool:
         """Return whether the edit leaves alone what others have changed since its author's reading."""
-        if read.is_archived != newest.is_archived:
+        is_lost = newest.feature is None and self.new is None  # the log went back
+        if is_lost or read.is_archived != newest.is_archived:
             return False
         document = self._document(newest)
         return self.is_forced or edit_fits(self._document(read), document, self.change(document))
