@@ -9,7 +9,7 @@ Source: https://yaml.org/spec/1.2.2/#103-core-schema
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -17,42 +17,114 @@ import yaml
 DEPTH_MAX = 120
 #: Values in one document, aliases written out.
 NODES_MAX = 200_000
+#: Errors that are reported in one text.
+ERRORS_MAX = 50
+#: Nobody means a longer number, and Python refuses to read more than 4,300 digits.
+NUMBER_LENGTH_MAX = 400
 
 _PREFIX = "tag:yaml.org,2002:"
 _TAGS = {f"{_PREFIX}{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
+_DOCUMENT_START = re.compile(r"---(\s|$)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: libyaml refuses surrogate escapes, which JSON is full of.
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE_IN_SOURCE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 class InvalidYaml(ValueError):
-    """The text is not YAML, or could be misread; the message has the line, and says what to do."""
+    """The text is not YAML, or could be misread; the message has all errors, with their lines."""
+
+
+class YamlError(NamedTuple):
+    """One error, and what to do about it. Lines count from 1; 0: the place is unknown."""
+
+    line: int
+    problem: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.problem}" if self.line else self.problem
+
+
+class YamlDocument(NamedTuple):
+    """A document as JSON values, or its errors."""
+
+    value: Any
+    errors: tuple[YamlError, ...] = ()
 
 
 def load_yaml(text: str) -> Any:
     """Return the only document of a text; None for an empty text. `InvalidYaml` if there are several."""
-    documents = list(load_yaml_documents(text))
+    documents = load_yaml_documents(text)
+    if errors := [str(error) for document in documents for error in document.errors]:
+        raise InvalidYaml("; ".join(errors))
     if len(documents) > 1:
         raise InvalidYaml(f"{len(documents)} documents; one is expected")
-    return documents[0] if documents else None
+    return documents[0].value if documents else None
 
 
-def load_yaml_documents(text: str) -> Iterator[Any]:
-    """Yield each document of a text as JSON values, in order. `InvalidYaml` at the first error."""
-    loader = (_PurePythonLoader if _SURROGATE_ESCAPE.search(text) else _FastLoader)(text)
+def load_yaml_documents(text: str) -> list[YamlDocument]:
+    """Return each document of a text, in order: what is wrong with one says nothing about the others.
+
+    After `ERRORS_MAX` errors the rest of the text is not read.
+    """
+    lines = text.splitlines(keepends=True)
+    documents: list[YamlDocument] = []
+    start: int | None = 0
+    while start is not None:
+        # The line breaks instead of what was read before keep the numbers of the lines.
+        found, start = _load_from("\n" * start + "".join(lines[start:]), start)
+        documents += found
+        start = _next_start(lines, start) if _count(documents) < ERRORS_MAX else None
+    return documents
+
+
+def _load_from(text: str, start: int) -> tuple[list[YamlDocument], int | None]:
+    """Return the documents of a text that begins at line `start`, and from where to look for more.
+
+    Whoever reads YAML cannot go on after an error of its syntax, unless a new document begins.
+    """
+    documents: list[YamlDocument] = []
+    loader: Any = None
     try:
-        while loader.check_node():
-            node = loader.get_node()
-            _check_size(node)
-            yield loader.construct_document(node)
+        loader = (_PurePythonLoader if _SURROGATE_IN_SOURCE.search(text) else _FastLoader)(text)
+        while _count(documents) < ERRORS_MAX and loader.check_node():
+            documents.append(_document(loader, loader.get_node()))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise InvalidYaml(f"{line}{error.problem or error.context or 'invalid YAML'}") from error
+        found = _found(error)
+        documents.append(YamlDocument(None, (found,)))
+        return documents, max(found.line - 1, start + 1)
     except (yaml.YAMLError, RecursionError) as error:
-        raise InvalidYaml(" ".join(str(error).split())) from error
+        documents.append(YamlDocument(None, (YamlError(0, " ".join(str(error).split())),)))
     finally:
-        loader.dispose()
+        if loader:
+            loader.dispose()
+    return documents, None
+
+
+def _document(loader: Any, root: Any) -> YamlDocument:
+    loader.errors = []
+    try:
+        _check_size(root)
+        value = loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        loader.errors.append(_found(error))
+        value = None
+    return YamlDocument(value, tuple(sorted(dict.fromkeys(loader.errors))[:ERRORS_MAX]))
+
+
+def _count(documents: list[YamlDocument]) -> int:
+    return sum(len(document.errors) for document in documents)
+
+
+def _next_start(lines: list[str], start: int | None) -> int | None:
+    """Return the first line from `start` on that begins a document, whatever stands before it."""
+    if start is None:
+        return None
+    return next((n for n in range(start, len(lines)) if _DOCUMENT_START.match(lines[n])), None)
+
+
+def _found(error: yaml.MarkedYAMLError) -> YamlError:
+    mark = error.problem_mark or error.context_mark
+    return YamlError(mark.line + 1 if mark else 0, error.problem or error.context or "invalid YAML")
 
 
 def dump_yaml(value: Any) -> str:
@@ -76,20 +148,26 @@ class _Dumper(yaml.SafeDumper):
 class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """libyaml's parser, if PyYAML was built with it."""
 
+    #: Of the current document.
+    errors: list[YamlError]
+
 
 class _PurePythonLoader(yaml.SafeLoader):
     """PyYAML's own parser, which takes surrogate escapes."""
 
+    errors: list[YamlError]
+
 
 def _construct_mapping(loader: Any, node: Any) -> Iterator[dict[str, Any]]:
-    """Yield a mapping, then fill it, as PyYAML asks for; raise for keys that are duplicate or not text."""
-    _check_keys(node)
+    """Yield a mapping, then fill it, as PyYAML asks for. Report keys that are duplicate or not text."""
+    _check_keys(loader, node)
     mapping: dict[str, Any] = {}
     yield mapping
     loader.flatten_mapping(node)
-    mapping.update(
-        (loader.construct_object(key), loader.construct_object(value, deep=True)) for key, value in node.value
-    )
+    for key, value in node.value:
+        content = loader.construct_object(value, deep=True)
+        if isinstance(key, yaml.ScalarNode):
+            mapping[str(loader.construct_object(key))] = content
 
 
 def _construct_text(loader: Any, node: Any) -> str:
@@ -100,24 +178,30 @@ def _construct_text(loader: Any, node: Any) -> str:
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
-        raise _error(node, "half of a surrogate pair (\\ud83d without its second half)") from None
+        _report(loader, node, "half of a surrogate pair (\\ud83d without its second half)")
+        return ""
 
 
 def _construct_int(loader: Any, node: Any) -> int:
     text: str = node.value
+    if len(text) > NUMBER_LENGTH_MAX:
+        _report(loader, node, f"a number of {len(text)} characters; quote it if it is text")
+        return 0
     if text.startswith(("0x", "0o")):
-        raise _error(node, f"{text} is a number; write {int(text, 0)}, or quote it: {text!r}")
+        _report(loader, node, f"{text} is a number; write {int(text, 0)}, or quote it: {text!r}")
+        return 0
     if str(int(text)) != text:
-        raise _error(node, f"{text} would be read as {int(text)}; quote it if it is text: {text!r}")
+        _report(loader, node, f"{text} would be read as {int(text)}; quote it if it is text: {text!r}")
     return int(text)
 
 
 def _construct_float(loader: Any, node: Any) -> float:
     text: str = node.value
     if text.lstrip("+-").lower() in (".inf", ".nan"):
-        raise _error(node, f"{text} does not exist in JSON")
+        _report(loader, node, f"{text} does not exist in JSON")
+        return 0.0
     if repr(float(text)) != text:
-        raise _error(node, f"{text} would be read as {float(text)!r}; quote it if it is text: {text!r}")
+        _report(loader, node, f"{text} would be read as {float(text)!r}; quote it if it is text: {text!r}")
     return float(text)
 
 
@@ -149,17 +233,19 @@ for _loader in (_FastLoader, _PurePythonLoader):
         _loader.add_constructor(f"{_PREFIX}{_name}", _constructor)
 
 
-def _check_keys(node: Any) -> None:
-    """Raise an error for a duplicate key, or for one that is not text."""
+def _check_keys(loader: Any, node: Any) -> None:
+    """Report each key that is duplicate, or not text."""
     lines: dict[str, int] = {}
     for key, _ in node.value:
         if key.tag == f"{_PREFIX}merge":
             continue
         if key.tag != f"{_PREFIX}str":
-            raise _error(key, f"the key {key.value} is not text; quote it")
-        if key.value in lines:
-            raise _error(key, f"duplicate key {key.value!r} (first at line {lines[key.value]})")
-        lines[key.value] = key.start_mark.line + 1
+            shown = key.value if isinstance(key, yaml.ScalarNode) else "of a mapping or list"
+            _report(loader, key, f"the key {shown} is not text; quote it")
+        elif key.value in lines:
+            _report(loader, key, f"duplicate key {key.value!r} (first at line {lines[key.value]})")
+        else:
+            lines[key.value] = key.start_mark.line + 1
 
 
 def _check_size(root: Any) -> None:
@@ -199,3 +285,8 @@ def _children(node: Any) -> list[Any]:
 
 def _error(node: Any, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def _report(loader: Any, node: Any, problem: str) -> None:
+    """Note an error of the current document, which is read on: one attempt shows them all."""
+    loader.errors.append(YamlError(node.start_mark.line + 1, problem))

@@ -5,7 +5,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.yaml_documents import DEPTH_MAX, InvalidYaml, dump_yaml, load_yaml, load_yaml_documents
+from sluiceway.yaml_documents import (
+    DEPTH_MAX,
+    ERRORS_MAX,
+    InvalidYaml,
+    dump_yaml,
+    load_yaml,
+    load_yaml_documents,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +41,12 @@ def test_a_value_is_what_its_author_means(text: str, value: object) -> None:
         ("version: 1.10", "line 1: 1.10 would be read as 1.1; quote it if it is text: '1.10'"),
         ("a: 1\nbuild: 5e10", "line 2: 5e10 would be read as 50000000000.0; quote it if it is text: '5e10'"),
         ("mask: 0x1F", "line 1: 0x1F is a number; write 31, or quote it: '0x1F'"),
+        ("number: " + "1" * 5_000, "line 1: a number of 5000 characters; quote it if it is text"),
         ("limit: .inf", "line 1: .inf does not exist in JSON"),
         ("a: 1\nb: 2\na: 3", "line 3: duplicate key 'a' (first at line 1)"),
         ("rules:\n- {p: 5, q: 1, p: 100}", "line 2: duplicate key 'p' (first at line 2)"),
         ("1: one", "line 1: the key 1 is not text; quote it"),
+        ("title: \ud83d", "unacceptable character"),
         ('{"title": "\\ud83d"}', "line 1: half of a surrogate pair"),
         ("a: !!timestamp 2026-01-01", "line 1: unknown tag"),
         ("a: [1, 2", "line "),
@@ -52,12 +61,32 @@ def test_what_could_be_misread_is_refused(text: str, problem: str) -> None:
     assert str(error.value).startswith(problem)
 
 
-def test_documents_are_given_one_by_one() -> None:
-    documents = load_yaml_documents("a: 1\n---\nb: 2\nb: 3\n")
+def test_all_errors_of_a_text_are_reported_by_line() -> None:
+    text = 'a: 01\nb: {c: 1.10, c: [5e10, .inf]}\na: "\\ud83d"\n? [x]\n: y\n'
 
-    assert next(documents) == {"a": 1}
-    with pytest.raises(InvalidYaml, match="line 4: duplicate key 'b'"):
-        next(documents)
+    with pytest.raises(InvalidYaml) as error:
+        load_yaml(text)
+
+    lines = [line.partition(":")[0] for line in str(error.value).split("; ") if line.startswith("line")]
+    assert lines == ["line 1", "line 2", "line 2", "line 2", "line 2", "line 3", "line 3", "line 4"]
+
+
+def test_an_error_says_nothing_about_the_other_documents() -> None:
+    documents = load_yaml_documents(
+        "a: 1\n---\nb: 2\nb: 3\n--- # broken\nc: [1, 2\n---\nd: '4'\n...\n---\n{: e"
+    )
+
+    assert [document.value for document in documents][::3] == [{"a": 1}, {"d": "4"}]
+    assert [[error.line for error in document.errors] for document in documents] == [[], [4], [7], [], [11]]
+
+
+def test_a_text_full_of_errors_is_read_to_a_limit() -> None:
+    broken = load_yaml_documents("--- [\n" * 10_000)
+    invalid = load_yaml_documents("a: 010\n---\n" * 10_000)
+
+    assert sum(len(document.errors) for document in broken) == ERRORS_MAX
+    assert len(load_yaml_documents("- 010\n" * 10_000)[0].errors) == ERRORS_MAX
+    assert sum(len(document.errors) for document in invalid) == ERRORS_MAX
 
 
 @pytest.mark.parametrize("escape", ["", '"\\ud83d\\ude00", '])

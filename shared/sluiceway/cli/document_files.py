@@ -13,7 +13,7 @@ from ..contracts.freeze import Freeze
 from ..contracts.pipeline import Pipeline
 from ..contracts.revisions import RevisionTag, is_revision_tag
 from ..contracts.validation_errors import describe_errors
-from ..yaml_documents import InvalidYaml, load_yaml_documents
+from ..yaml_documents import load_yaml_documents
 from .session import CommandFailed
 
 Document = Environment | Region | Pipeline | Freeze | Segment | FeatureGate | DynamicConfig
@@ -29,6 +29,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "DynamicConfig": DynamicConfig,
 }
 SUFFIXES = (".yaml", ".yml")
+STANDARD_INPUT = "-"
 
 
 class FileDocument(NamedTuple):
@@ -39,10 +40,11 @@ class FileDocument(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A document, and its place in a file."""
+    """A document and its place in a file, or what is wrong with it."""
 
     document: Any
     location: str
+    error: str | None = None
 
 
 def read_documents(paths: Iterable[str]) -> list[Document]:
@@ -57,13 +59,8 @@ def read_file_documents(paths: Iterable[str]) -> list[FileDocument]:
     """
     errors: list[str] = []
     documents: list[FileDocument] = []
-    for name, text in (file for path in paths for file in _texts(path)):
-        try:
-            sources = list(_parse(name, text))
-        except CommandFailed as error:
-            errors.append(str(error))
-            continue
-        for source in sources:
+    for file in (file for path in paths for file in _files(path)):
+        for source in _sources(file):
             try:
                 documents.append(_model(source))
             except CommandFailed as error:
@@ -78,35 +75,41 @@ def read_file_documents(paths: Iterable[str]) -> list[FileDocument]:
     return sorted(documents, key=lambda found: kinds.index(found.document.kind))
 
 
-def _texts(path: str) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each file; `CommandFailed` if one cannot be read."""
+def _files(path: str) -> list[str]:
+    if path == STANDARD_INPUT or not Path(path).is_dir():
+        return [path]
     try:
-        if path == "-":
-            yield "standard input", sys.stdin.read()
-            return
-        for file in _files(Path(path)):
-            yield str(file), file.read_text(encoding="utf-8")
+        return sorted(str(file) for file in Path(path).iterdir() if file.suffix in SUFFIXES)
+    except OSError as error:
+        raise CommandFailed(f"cannot read {path}: {error.strerror}") from error
+
+
+def _sources(file: str) -> Iterator[Source]:
+    """Yield the documents of a file, and what is wrong with them or with the file."""
+    try:
+        text = _read(file)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CommandFailed(f"cannot read {path}: {reason}") from error
+        yield Source(None, file, f"cannot read {file}: {reason}")
+        return
+    name = "standard input" if file == STANDARD_INPUT else file
+    for number, document in enumerate(load_yaml_documents(text), start=1):
+        if document.errors:
+            errors = "; ".join(map(str, document.errors))
+            yield Source(None, name, f"{name} is not valid YAML: {errors}")
+        elif document.value is not None:
+            yield Source(document.value, f"{name}, document {number}")
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
-    return [path]
-
-
-def _parse(name: str, text: str) -> Iterator[Source]:
-    try:
-        for number, document in enumerate(load_yaml_documents(text), start=1):
-            if document is not None:
-                yield Source(document, f"{name}, document {number}")
-    except InvalidYaml as error:
-        raise CommandFailed(f"{name} is not valid YAML: {error}") from error
+def _read(file: str) -> str:
+    """Return the text of a file, or of standard input, whatever encoding the terminal has."""
+    content = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
+    return content.decode("utf-8-sig")
 
 
 def _model(source: Source) -> FileDocument:
+    if source.error:
+        raise CommandFailed(source.error)
     if not isinstance(source.document, dict):
         raise CommandFailed(f"{source.location}: expected a mapping with `kind`")
     kind = source.document.get("kind")

@@ -50,9 +50,19 @@ def test_a_folder_stands_for_its_yaml_files_but_not_for_its_subfolders(tmp_path:
 
 
 def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("{kind: Environment, name: development}"))
+    monkeypatch.setattr("sys.stdin", _stdin("{kind: Environment, name: development}"))
 
     assert [document.kind for document in read_documents(["-"])] == ["Environment"]
+
+
+def test_standard_input_is_utf_8_whatever_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", _stdin("{kind: DynamicConfig, name: a, description: größer 😀}"))
+
+    assert [d.to_jsonable()["description"] for d in read_documents(["-"])] == ["größer 😀"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    assert read_documents([_file(tmp_path, "\ufeffkind: Environment\nname: development")])
 
 
 def test_every_error_names_its_file_its_document_and_its_field(tmp_path: Path) -> None:
@@ -112,6 +122,35 @@ def test_the_examples_are_valid() -> None:
         "FeatureGate": 3,
         "DynamicConfig": 2,
     }
+
+
+def test_all_errors_of_all_documents_of_a_file_are_named_at_once(tmp_path: Path) -> None:
+    text = (
+        "kind: FeatureGate\nname: a\nname: b\nversion: 1.10\n"
+        "---\nkind: FeatureGate\nnmae: c\n"
+        "---\nkind: [FeatureGate\nname: d\n"
+        "---\nkind: Segment\nname: 010\n"
+    )
+    file, missing = _file(tmp_path, text), str(tmp_path / "missing.yaml")
+
+    with pytest.raises(CommandFailed) as failed:
+        read_documents([file, missing])
+
+    first, model, syntax, last, unreadable = failed.value.details["faults"]
+    assert first == (
+        f"{file} is not valid YAML: line 3: duplicate key 'name' (first at line 2); "
+        "line 4: 1.10 would be read as 1.1; quote it if it is text: '1.10'"
+    )
+    assert model.startswith(f"{file}, document 2 (FeatureGate): name: Field required; nmae: ")
+    assert syntax.startswith(f"{file} is not valid YAML: line 10: ")
+    assert last == (
+        f"{file} is not valid YAML: line 13: 010 would be read as 10; quote it if it is text: '010'"
+    )
+    assert unreadable == f"cannot read {missing}: No such file or directory"
+
+
+def _stdin(text: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(text.encode()), encoding="ascii")
 
 
 def _file(folder: Path, text: str, name: str = "file.yaml") -> str:
