@@ -6,4 +6,4 @@ from .app import Console
 from .settings import Settings
 
 if __name__ == "__main__":
-    run(Console(Settings()))
+    run(Console, Settings)

@@ -3,23 +3,23 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from sluiceway.settings import ServiceSettings
+from sluiceway.settings import Secret, ServiceSettings, Token
 
 
 class Settings(ServiceSettings):
     """`SLUICEWAY_…`"""
 
     #: Signs session cookies; the same in every replica. Without it, sessions end with the process.
-    session_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    session_secret: Annotated[Secret, Field(min_length=32)] | None = None
     #: How long users stay signed in.
     session_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = 12 * 3_600
     #: The URL of an OpenID Connect provider. It needs `public_url` and the OIDC settings below.
     oidc_issuer: Annotated[str, Field(pattern=r"^https?://")] | None = None
     oidc_client_id: str | None = None
     #: Not needed for a public client, which PKCE protects.
-    oidc_client_secret: SecretStr | None = None
+    oidc_client_secret: Token | None = None
     oidc_scopes: str = "openid email profile groups"
     #: The claims that hold the user's name and groups.
     oidc_name_claim: str = "email"

@@ -6,4 +6,4 @@ from .app import Edge
 from .settings import Settings
 
 if __name__ == "__main__":
-    run(Edge(Settings()))
+    run(Edge, Settings)

@@ -6,4 +6,4 @@ from sluiceway.settings import ServiceSettings
 from .app import EvaluatorPublisher
 
 if __name__ == "__main__":
-    run(EvaluatorPublisher(ServiceSettings()))
+    run(EvaluatorPublisher, ServiceSettings)

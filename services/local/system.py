@@ -15,8 +15,9 @@ from sluiceway.errors import Misconfigured
 from sluiceway.http.server import write_atomically
 from sluiceway.messaging.catalogue_store import CatalogueView, StoredDocument
 from sluiceway.messaging.connection import Connection, connected
+from sluiceway.nats_servers import NatsServers
 from sluiceway.service import background_task
-from sluiceway.settings import BrokerSettings
+from sluiceway.settings import BrokerSettings, read_settings
 from sluiceway.tasks import cancel_and_wait
 
 from .broker import EmbeddedBroker, lock_file
@@ -61,6 +62,11 @@ class System:
         self._broker = broker
         self._edges_lock = asyncio.Lock()
         self._region_tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def shown_url(self) -> str:
+        """The broker's URL without a password."""
+        return str(NatsServers.parse(self.nats_url))
 
     async def start_service(self, name: str) -> None:
         """Start a service and its replicas."""
@@ -142,7 +148,7 @@ class System:
         processes = {name: {"pid": p.pid, "http": p.http} for name, p in self.processes.items()}
         if self._broker:
             processes["broker"] = {"pid": self._broker.pid, "http": None}
-        content = {"nats_url": self.nats_url, "processes": processes}
+        content = {"nats_url": self.shown_url, "processes": processes}
         write_atomically(self.data_dir / "system.json", json.dumps(content, indent=2) + "\n")
 
     async def _update_edges(self, name: str, *, exists: bool) -> None:
@@ -217,7 +223,7 @@ async def running_system(options: Options) -> AsyncIterator[System]:
             broker = stack.enter_context(EmbeddedBroker(options.data_dir.resolve() / "broker", options.port))
             options.print_line(f"started broker (process {broker.pid}) at {broker.url}")
         url = options.nats_url or (broker.url if broker else "")
-        settings = BrokerSettings(nats_url=url)
+        settings = read_settings(BrokerSettings, nats_url=url)
         async with connected(settings, "local-check", wait_for_broker=False):
             pass
         system = System(options, broker, url)

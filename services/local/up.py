@@ -89,10 +89,10 @@ async def apply_to(nats_url: str, path: Path) -> None:
 def _next_steps(system: System) -> str:
     edges = "\n".join(f"  {name.removeprefix('edge-'):14} {url}" for name, url in system.edge_urls().items())
     return f"""
-NATS is at {system.nats_url}. {system.data_dir / "system.json"} lists the processes.
+NATS is at {system.shown_url}. {system.data_dir / "system.json"} lists the processes.
 Try this in another terminal:
 
-  export SLUICEWAY_NATS_URL={system.nats_url} PATH="$PWD/.venv/bin:$PATH"
+  export SLUICEWAY_NATS_URL={system.shown_url} PATH="$PWD/.venv/bin:$PATH"
   sluiceway get regions
   sluiceway apply -f deploy/examples/changes/new_checkout.yaml
   sluiceway watch                                    # and when the release waits for review:

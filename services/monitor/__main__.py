@@ -6,4 +6,4 @@ from .app import Monitor
 from .settings import Settings
 
 if __name__ == "__main__":
-    run(Monitor(Settings()))
+    run(Monitor, Settings)

@@ -15,9 +15,10 @@ from sluiceway.contracts.identity import MONITOR
 from sluiceway.contracts.measurements import Clearance, ClearanceRequest
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
-from sluiceway.messaging.connection import Connection, connect_options
+from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import json_decoder, redelivery_middleware, stop_broker
+from sluiceway.messaging.faststream_options import faststream_options
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
@@ -122,7 +123,7 @@ async def run_guardrails(
 def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters) -> NatsBroker:
     """Return the FastStream broker with the subscriber of alerts."""
     broker = NatsBroker(
-        **connect_options(settings, "monitor-alerts"),
+        **faststream_options(settings, "monitor-alerts"),
         middlewares=[redelivery_middleware(dead_letters)],
         logger=None,
     )
@@ -153,7 +154,7 @@ def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
 
     An invalid request, or an internal error, gets no answer: that holds the phase.
     """
-    broker = NatsBroker(**connect_options(settings, "monitor-clearance"), logger=None)
+    broker = NatsBroker(**faststream_options(settings, "monitor-clearance"), logger=None)
 
     @broker.subscriber(
         subjects.CLEARANCE,

@@ -6,15 +6,24 @@ Secrets are in it, or in files of their own.
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.identifiers import Name
 from sluiceway.contracts.models import AuthoredModel
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Misconfigured
+from sluiceway.settings import Secret, checked_secret, checked_token
 from sluiceway.yaml_documents import InvalidYaml, load_yaml
 
 #: The name of a changed verdict, in a list that otherwise holds types of events.
@@ -44,15 +53,20 @@ class NotificationFormat(StrEnum):
     SLACK = "slack"
 
 
+def _checked_url(url: Any) -> Any:
+    return checked_token(url) if isinstance(url, str) else url
+
+
 class Receiver(AuthoredModel):
     """One webhook."""
 
     name: Name
-    url: AnyHttpUrl
+    #: Often a secret too: it is all that somebody needs to post.
+    url: Annotated[AnyHttpUrl, BeforeValidator(_checked_url)]
     form: NotificationFormat = NotificationFormat.CLOUDEVENTS
     #: The key of the signature (https://www.standardwebhooks.com): `whsec_` and base64, or any text, of
     #: which a receiver gives the base64 to its library. Absent: nothing is signed.
-    secret: SecretStr | None = None
+    secret: Secret | None = None
     secret_file: Path | None = None
     events: Annotated[frozenset[str], Field(min_length=1)] = DEFAULT_EVENTS
     #: Only events of these pipelines; absent: of all.
@@ -89,5 +103,13 @@ _LIST = TypeAdapter(list[Receiver])
 def _with_secret(receiver: Receiver) -> Receiver:
     if receiver.secret_file is None:
         return receiver
-    secret = SecretStr(receiver.secret_file.read_text(encoding="utf-8").strip())
-    return receiver.model_copy(update={"secret": secret})
+    try:
+        secret = checked_secret(receiver.secret_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        if isinstance(error, UnicodeDecodeError):
+            cause = "it is not UTF-8"
+        raise Misconfigured(
+            f"cannot read secretFile {receiver.secret_file} of the receiver {receiver.name!r}: {cause}"
+        ) from None
+    return receiver.model_copy(update={"secret": SecretStr(secret)})

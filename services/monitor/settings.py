@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from sluiceway.settings import ServiceSettings
+from sluiceway.settings import ServiceSettings, Token
 
 
 class Settings(ServiceSettings):
@@ -16,9 +16,9 @@ class Settings(ServiceSettings):
     #: The Prometheus that guardrails query. Absent: every measurement is an error, so phases are held.
     prometheus_url: str | None = None
     #: A bearer token for Prometheus.
-    prometheus_token: SecretStr | None = None
+    prometheus_token: Token | None = None
     #: The bearer token that an Alertmanager sends to `/alertmanager`. Absent: all its requests are refused.
-    alertmanager_token: SecretStr | None = None
+    alertmanager_token: Token | None = None
     #: A file that lists the receivers of notifications; see `receivers`.
     receivers: Path | None = None
     #: Guardrails that are measured, and clearances that are answered, at the same time.

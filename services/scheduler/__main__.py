@@ -6,4 +6,4 @@ from .app import Scheduler
 from .settings import Settings
 
 if __name__ == "__main__":
-    run(Scheduler(Settings()))
+    run(Scheduler, Settings)

@@ -1,5 +1,6 @@
 """Builds the scheduler and wires its adapters."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -13,9 +14,10 @@ from sluiceway.contracts.commands import COMMAND_MAX_BYTES, PUBLIC_COMMANDS, Com
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.replies import Reply
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
-from sluiceway.messaging.connection import Connection, connect_options
+from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_middleware, stop_broker
+from sluiceway.messaging.faststream_options import faststream_options
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.streams import declare
@@ -84,7 +86,7 @@ def build_broker(
 ) -> NatsBroker:
     """Return the broker with two subscribers per command: with a sender in the subject, and without."""
     broker = NatsBroker(
-        **connect_options(settings, "scheduler-commands"),
+        **faststream_options(settings, "scheduler-commands"),
         middlewares=[reply_middleware(dead_letters), authentication_middleware(authenticate)],
         description="Release pipelines for feature gates and dynamic configs.",
         logger=None,
@@ -100,7 +102,7 @@ def build_broker(
                 decoder=json_decoder(model, COMMAND_MAX_BYTES),
                 max_workers=settings.command_workers,
                 title=subject,
-                description=model.__doc__,
+                description=inspect.getdoc(model),
             )(handler)
     return broker
 
@@ -113,7 +115,7 @@ def _handler(
 
     handle.__annotations__["command"] = model
     handle.__name__ = model.verb
-    handle.__doc__ = model.__doc__
+    handle.__doc__ = inspect.getdoc(model)
     return handle
 
 

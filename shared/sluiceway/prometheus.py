@@ -19,6 +19,7 @@ from yarl import URL
 from .clock import Clock
 from .errors import Misconfigured
 from .pipelines.measurement import QueryResult
+from .redaction import hide_userinfo
 from .tasks import cancel_and_wait
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class PrometheusClient:
         try:
             async with self._request(query) as response:
                 body = _json(await response.read())
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a header cannot be sent
             log.warning("%s: no answer: %s", self._name, str(error) or type(error).__name__)
             return "unreachable", QueryResult(error=UNREACHABLE)
         if response.status != 200 or body.get("status") != "success":
@@ -125,8 +126,10 @@ async def open_prometheus(
 ) -> AsyncIterator[PrometheusClient]:
     """Yield a client while the block runs; it sends the bearer `token`, if there is one.
 
-    Nothing is sent before the first query.
+    Nothing is sent before the first query. `Misconfigured` if the URL holds a password besides the token.
     """
+    if token and "@" in url:
+        raise Misconfigured("two credentials for Prometheus: leave out the token, or the user in the URL")
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=QUERIES_MAX),
         timeout=aiohttp.ClientTimeout(total=QUERY_TIMEOUT_SECONDS),
@@ -144,13 +147,13 @@ def redacted_url(url: str) -> str:
 
     `Misconfigured` if it is invalid.
     """
-    expected = "use http://HOST:9090 or https://HOST:9090"
+    invalid = f"invalid Prometheus URL {hide_userinfo(url)!r}: use http://HOST:9090 or https://HOST:9090"
     try:
         parsed = URL(url)
-    except ValueError as error:
-        raise Misconfigured(f"invalid Prometheus URL {url!r}: {error}; {expected}") from error
+    except ValueError:
+        raise Misconfigured(invalid) from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise Misconfigured(f"invalid Prometheus URL {url!r}: {expected}")
+        raise Misconfigured(invalid)
     return str(parsed.with_user(None)).rstrip("/")
 
 

@@ -6,19 +6,21 @@ import logging
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from .errors import Misconfigured
 from .http.server import AsgiApp, run_service
 from .messaging.connection import Connection, connected
-from .settings import ServiceSettings
+from .settings import ServiceSettings, read_settings
 from .tasks import cancel_and_wait
 from .telemetry import metrics
 from .telemetry.logging import set_up_logging
 
 log = logging.getLogger(__name__)
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 EXIT_MISCONFIGURED = 2
 EXIT_CRASHED = 70
@@ -65,12 +67,15 @@ class Service(ABC):
         return {}
 
 
-def run(service: Service) -> None:
-    """Run a service until SIGTERM or SIGINT."""
-    settings = service.settings
-    set_up_logging(service.name, form=settings.log_format, level=settings.log_level)
+def run(service: Callable[[SettingsT], Service], settings: type[SettingsT]) -> None:
+    """Run a service, with the settings in the environment, until SIGTERM or SIGINT."""
+    name = getattr(service, "name", "service")
+    set_up_logging(name, form="json", level="INFO")
     try:
-        asyncio.run(run_service(settings, service, service.readiness, service.pages))
+        read = read_settings(settings)
+        set_up_logging(name, form=read.log_format, level=read.log_level)
+        running = service(read)
+        asyncio.run(run_service(read, running, running.readiness, running.pages))
     except Misconfigured as error:
         log.error("%s", error)
         sys.exit(EXIT_MISCONFIGURED)

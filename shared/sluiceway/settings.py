@@ -1,14 +1,65 @@
 """Settings that every service shares, read from the environment (`SLUICEWAY_…`)."""
 
 import ipaddress
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .contracts.identifiers import NAME_PATTERN
+from .contracts.validation_errors import describe_error
+from .errors import Misconfigured
+from .nats_servers import NatsServers
+
+PREFIX = "SLUICEWAY_"
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+
+
+def checked_secret(text: str) -> str:
+    """Return a secret without white space around it, as files and here-documents leave it.
+
+    `ValueError`, which does not show it, if nothing is left or it has control characters.
+    """
+    secret = text.strip()
+    if not secret:
+        raise ValueError("this secret is empty")
+    if _CONTROL_CHARACTER.search(secret):
+        raise ValueError("this secret has a line break or another control character in it")
+    return secret
+
+
+def checked_token(text: str) -> str:
+    """Return a token, which is sent in a header, without white space around it.
+
+    `ValueError`, which does not show it, if it has anything but visible ASCII characters.
+    """
+    token = checked_secret(text)
+    if not _VISIBLE_ASCII.fullmatch(token):
+        raise ValueError("this token is invalid: use visible ASCII characters, without white space")
+    return token
+
+
+def _checked_by(check: Callable[[str], str]) -> AfterValidator:
+    """Return what checks a secret; an empty one is left alone: it is not set, as in the environment."""
+    return AfterValidator(lambda secret: SecretStr(check(secret.get_secret_value())) if secret else secret)
+
+
+#: A key that stays in this process: any text.
+Secret = Annotated[SecretStr, _checked_by(checked_secret)]
+#: A credential that is sent to others.
+Token = Annotated[SecretStr, _checked_by(checked_token)]
+
+
+def _servers(value: str | NatsServers) -> NatsServers:
+    return value if isinstance(value, NatsServers) else NatsServers.parse(value)
+
+
+NatsUrl = Annotated[NatsServers, BeforeValidator(_servers), PlainSerializer(str), NoDecode]
 
 
 def _without_brackets(host: str) -> str:
@@ -42,10 +93,12 @@ def _proxies(text: str) -> str:
 class BrokerSettings(BaseSettings):
     """How to reach NATS."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICEWAY_", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
 
-    #: Comma-separated URLs of the cluster.
-    nats_url: str = "nats://127.0.0.1:4222"
+    #: Comma-separated URLs of the cluster; a user and a password in them are percent-encoded.
+    nats_url: NatsUrl = NatsServers(("nats://127.0.0.1:4222",))
     #: A `.creds` file, if the broker requires one.
     nats_creds: Path | None = None
     #: The last token of the subjects of commands, if the broker's permissions vouch for it: the id of a key,
@@ -81,3 +134,22 @@ class ServiceSettings(BrokerSettings):
     def public_path(self) -> str:
         """The path under which a proxy serves this process, for example `/edge`; empty if there is none."""
         return unquote(urlsplit(self.public_url).path) if self.public_url else ""
+
+
+SettingsT = TypeVar("SettingsT", bound=BrokerSettings)
+
+
+def read_settings(settings: type[SettingsT], **given: str) -> SettingsT:
+    """Return the settings in the environment, and those that are `given` instead.
+
+    `Misconfigured`, with the name of each invalid setting but no value, if there is one.
+    """
+    try:
+        return settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise Misconfigured(
+            "; ".join(
+                f"invalid setting {PREFIX}{str(detail['loc'][0]).upper()}: {describe_error(detail)}"
+                for detail in error.errors(include_url=False, include_input=False)
+            )
+        ) from None

@@ -17,6 +17,7 @@ from ..pipelines.guardrail_queries import GuardrailQuery, guardrail_queries, is_
 from ..pipelines.measurement import evaluate_measurement
 from ..pipelines.simulation import simulated_trigger
 from ..pipelines.validation import pipeline_errors
+from ..settings import checked_token
 from .current_state import read_catalogue
 from .document_files import Document, read_documents
 from .get import table
@@ -77,8 +78,15 @@ async def try_guardrails(
         if errors := pipeline_errors(pipeline, environments or _environments_in(pipeline), regions):
             raise CommandFailed(f"pipeline {pipeline.id}: {'; '.join(errors)}")
         trials += list(_trials(pipeline, key, regions))
-    measurements = await _measure(trials, prometheus_url, token)
+    measurements = await _measure(trials, prometheus_url, _checked(token))
     _print(session, pipelines, list(zip(trials, measurements, strict=True)))
+
+
+def _checked(token: str | None) -> str | None:
+    try:
+        return checked_token(token) if token else None
+    except ValueError as error:
+        raise CommandFailed(f"invalid --prometheus-token or SLUICEWAY_PROMETHEUS_TOKEN: {error}") from None
 
 
 async def _regions_and_environments(

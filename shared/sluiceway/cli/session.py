@@ -25,7 +25,7 @@ from ..errors import SluicewayError
 from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection, connected
 from ..messaging.feature_edits import FeatureEdit, FeatureReading, send_edit
-from ..settings import BrokerSettings
+from ..settings import BrokerSettings, read_settings
 
 EXIT_REFUSED = 1
 EXIT_INTERRUPTED = 130
@@ -199,17 +199,11 @@ def validated_name(noun: str, name: str) -> str:
 
 
 def _settings(nats_url: str | None) -> BrokerSettings:
-    """Return the settings in the environment, with the URL if given; `CommandFailed` if one is invalid."""
-    try:
-        settings = BrokerSettings()
-    except ValidationError as error:
-        raise CommandFailed(f"invalid setting SLUICEWAY_…: {describe_errors(error)}") from error
-    for file in (settings.nats_creds, settings.nats_ca):
-        if file and not file.is_file():
-            raise CommandFailed(
-                f"file {file} does not exist; check SLUICEWAY_NATS_CREDS and SLUICEWAY_NATS_CA"
-            )
-    return settings.model_copy(update={"nats_url": nats_url}) if nats_url else settings
+    """Return the settings in the environment, with the URL if given; `Misconfigured` if one is invalid."""
+    settings = read_settings(BrokerSettings, **({"nats_url": nats_url} if nats_url else {}))
+    if settings.nats_ca and not settings.nats_ca.is_file():
+        raise CommandFailed(f"file {settings.nats_ca} does not exist; check SLUICEWAY_NATS_CA")
+    return settings
 
 
 def _os_user() -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from ..errors import Misconfigured
 from ..evaluation.results import Evaluation
 from ..evaluation.users import AnyUser
-from ..settings import BrokerSettings
+from ..settings import BrokerSettings, checked_token, read_settings
 from .edge_transport import EdgeTransport
 from .flags import evaluate_flag
 from .nats_transport import NatsTransport
@@ -112,15 +112,18 @@ class Client:
 
     def _new_transport(self) -> Transport:
         if self._transport_kind == "nats":
-            settings = BrokerSettings()
             return NatsTransport(
-                settings.model_copy(update={"nats_url": self._url}) if self._url else settings
+                read_settings(BrokerSettings, **({"nats_url": self._url} if self._url else {}))
             )
         if self._transport_kind != "edge":
             raise Misconfigured(f"unknown transport {self._transport_kind!r}: use nats or edge")
         if not self._url or not self._key:
             raise Misconfigured('transport="edge" needs the url of an edge and an SDK key')
-        return EdgeTransport(self._url, self._key)
+        try:
+            key = checked_token(self._key)
+        except ValueError as error:
+            raise Misconfigured(f"invalid SDK key: {error}") from None
+        return EdgeTransport(self._url, key)
 
     def _run(self) -> None:
         try:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ..backoff import Backoff
 from ..errors import Misconfigured
 from ..messaging.stream_follower import Position
+from ..redaction import hide_userinfo
 from .region_rules import RegionRules
 from .transport import PAUSE_SECONDS
 
@@ -49,8 +50,9 @@ class EdgeTransport:
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Misconfigured(f"invalid edge URL {url!r}: use http(s)://HOST:PORT")
+            raise Misconfigured(f"invalid edge URL {hide_userinfo(url)!r}: use http(s)://HOST:PORT")
         self._parts = parts
+        self._name = hide_userinfo(parts.netloc)
         self._key = key
         self._instance = uuid.uuid4().hex
         self._stopped = threading.Event()
@@ -76,11 +78,11 @@ class EdgeTransport:
                 ready()
                 backoff.reset()
             except Unauthorized:
-                log.error("the edge at %s does not accept the key", self._parts.netloc)
+                log.error("the edge at %s does not accept the key", self._name)
                 self._wait(RETRY_MAX_SECONDS)
             except (OSError, http.client.HTTPException, msgspec.MsgspecError, ValidationError) as error:
                 if not self._stopped.is_set():
-                    log.warning("the edge at %s does not answer: %s", self._parts.netloc, error)
+                    log.warning("the edge at %s does not answer: %s", self._name, error)
                 self._wait(backoff.next_seconds())
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ from nats.js import JetStreamContext
 from ..errors import Unavailable, error_text
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait, reraised_cancellation
+from .credentials import CredentialsFile, read_credentials
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,10 @@ async def connected(
     """Connect as `name` while the block runs; reconnect forever.
 
     Without `wait_for_broker`, raise `Unavailable` if the first connection takes more than two seconds.
+    `Misconfigured` if the credentials are invalid.
     """
+    if settings.nats_creds:
+        read_credentials(settings.nats_creds)
     client = Client()
     connection = Connection(client, settings.principal)
 
@@ -109,13 +113,13 @@ async def _close(client: Client) -> None:
 
 
 def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
-    """Return the options of `nats.connect`, which FastStream's broker takes too."""
+    """Return the options of `nats.connect`."""
 
     async def failed(error: Exception) -> None:
         log.warning("broker: %s", error_text(error))
 
     options: dict[str, Any] = {
-        "servers": settings.nats_url.split(","),
+        "servers": list(settings.nats_url.urls),
         "name": name,
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "ping_interval": PING_INTERVAL_SECONDS,
@@ -126,8 +130,12 @@ def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
     if settings.principal:
         # The only inbox that the broker's permissions give this user: nobody reads the replies of others.
         options["inbox_prefix"] = f"_INBOX.{settings.principal}"
+    if user := settings.nats_url.user:
+        options |= (
+            {"token": user.name} if user.password is None else {"user": user.name, "password": user.password}
+        )
     if settings.nats_creds:
-        options["user_credentials"] = str(settings.nats_creds)
+        options["user_credentials"] = CredentialsFile(settings.nats_creds)
     if settings.nats_ca:
         options["tls"] = ssl.create_default_context(cafile=str(settings.nats_ca))
     return options

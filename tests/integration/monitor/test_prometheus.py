@@ -138,3 +138,22 @@ async def test_the_number_of_queries_under_way_is_bounded(stub: StubPrometheus) 
 
 def test_a_redacted_address_holds_no_password() -> None:
     assert redacted_url("https://ada:secret@host:9090/x/") == "https://host:9090/x"
+
+
+async def test_a_token_that_cannot_be_sent_is_an_error_and_not_a_silence(stub: StubPrometheus) -> None:
+    async with open_prometheus(stub.url, lambda: 0, "secret\n") as client:
+        assert await client.query("up", not_before_ms=0) == QueryResult(error=UNREACHABLE)
+
+
+def test_the_password_in_an_invalid_url_is_not_shown() -> None:
+    with pytest.raises(Misconfigured) as error:
+        redacted_url("htp://user:s3cr3t@host:9090")
+
+    assert "s3cr3t" not in str(error.value)
+    assert "htp://***@host:9090" in str(error.value)
+
+
+async def test_two_credentials_are_refused() -> None:
+    with pytest.raises(Misconfigured, match="two credentials for Prometheus"):
+        async with open_prometheus("http://user:pw@host:9090", lambda: 0, "token"):
+            pass
