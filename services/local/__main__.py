@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from sluiceway.cli.output import run_app
 from sluiceway.errors import Misconfigured, SluicewayError
 from sluiceway.telemetry.logging import set_up_logging
 
@@ -90,4 +91,4 @@ def _scale(pairs: list[str]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    app()
+    run_app(app)

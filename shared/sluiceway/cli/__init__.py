@@ -1,6 +1,6 @@
 """The command `sluiceway`. It sends commands to the services over NATS, and reads the streams itself.
 
-- `main`: all commands; `session`: options, connection, output and errors of one invocation
+- `main`: all commands; `session`: options, connection and errors of one invocation; `output`: what is printed
 - `document_files`: YAML → models; `apply`: models → commands
 - `get`, `check`, `watch`: the commands of these names; `current_state`: what they read
 - `*_commands`: the commands of one noun, for example `sluiceway trigger …`

@@ -1,5 +1,6 @@
 """Reads YAML files into models. Every error names the file, the document and the field."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -76,10 +77,10 @@ def read_file_documents(paths: Iterable[str]) -> list[FileDocument]:
 
 
 def _files(path: str) -> list[str]:
-    if path == STANDARD_INPUT or not Path(path).is_dir():
+    if path == STANDARD_INPUT or not _path(path).is_dir():
         return [path]
     try:
-        return sorted(str(file) for file in Path(path).iterdir() if file.suffix in SUFFIXES)
+        return sorted(str(file) for file in _path(path).iterdir() if file.suffix in SUFFIXES)
     except OSError as error:
         raise CommandFailed(f"cannot read {path}: {error.strerror}") from error
 
@@ -103,8 +104,13 @@ def _sources(file: str) -> Iterator[Source]:
 
 def _read(file: str) -> str:
     """Return the text of a file, or of standard input, whatever encoding the terminal has."""
-    content = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
+    content = sys.stdin.buffer.read() if file == STANDARD_INPUT else _path(file).read_bytes()
     return content.decode("utf-8-sig")
+
+
+def _path(name: str) -> Path:
+    """Return the path of this name, also if the locale's encoding lacks some of its characters."""
+    return Path(os.fsdecode(name.encode("utf-8", "surrogateescape")))
 
 
 def _model(source: Source) -> FileDocument:

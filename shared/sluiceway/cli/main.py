@@ -21,6 +21,7 @@ from .apply import ApplyOptions, ApplyResult, apply_documents, preview_documents
 from .check import check, show_simulation
 from .dead_letter_commands import show_dead_letters
 from .document_files import read_file_documents
+from .output import run_app
 from .session import (
     ActorInFront,
     AsJson,
@@ -105,7 +106,7 @@ async def _print_results(session: CliSession, results: AsyncIterator[ApplyResult
         async for result in results:
             printed.append(result)
             if not session.as_json:
-                session.console.print(_line(result))
+                session.output.print(_line(result))
     except Unavailable as error:
         applied = [result.to_jsonable() for result in printed]
         raise CommandFailed(
@@ -128,7 +129,7 @@ def _line(result: ApplyResult) -> str:
 def main() -> None:
     """Run the command line, without log lines on the terminal."""
     logging.getLogger("sluiceway").addHandler(logging.NullHandler())
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

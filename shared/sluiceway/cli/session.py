@@ -5,7 +5,6 @@ import contextlib
 import functools
 import getpass
 import inspect
-import json
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,7 +14,6 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
-from rich.console import Console
 
 from ..contracts.commands import Command
 from ..contracts.identifiers import NAME_PATTERN
@@ -26,10 +24,10 @@ from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection, connected
 from ..messaging.feature_edits import FeatureEdit, FeatureReading, send_edit
 from ..settings import BrokerSettings, read_settings
+from .output import Output
 
 EXIT_REFUSED = 1
 EXIT_INTERRUPTED = 130
-PIPED_WIDTH = 240
 #: What nats-server writes if the credentials do not allow publishing or subscribing.
 PERMISSIONS_VIOLATION = "permissions violation for"
 
@@ -61,7 +59,7 @@ class CliSession:
     settings: BrokerSettings
     as_json: bool
     actor: str
-    console: Console = field(default_factory=lambda: _console())
+    output: Output = field(default_factory=Output)
     _connection: Connection | None = None
 
     @property
@@ -80,9 +78,9 @@ class CliSession:
     def print_result(self, document: Any, text: str | Callable[[], Any]) -> None:
         """Print `document` with `--json`, else the text (or the Rich object that `text` returns)."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            self.output.print_json(document)
         else:
-            self.console.print(text if isinstance(text, str) else text())
+            self.output.print(text if isinstance(text, str) else text())
 
     def warn(self, text: str) -> None:
         """Print a warning on standard error."""
@@ -148,12 +146,6 @@ def _accepted(reply: Reply) -> Reply:
     if reply.outcome is Outcome.REFUSED and reply.refusal:
         raise CommandFailed(reply.refusal.message, reply.refusal.to_jsonable())
     return reply
-
-
-def _console() -> Console:
-    """Return a console that prints text unchanged, and wraps no lines if the output is not a terminal."""
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
-    return Console(width=width, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def command(
@@ -223,7 +215,7 @@ def _errors_as_exit_code(as_json: bool) -> Iterator[None]:
         line = " ".join(text.split()) or type(error).__name__
         if as_json and not isinstance(error, FailedAfterOutput):
             refusal = getattr(error, "details", None) or {"message": line}
-            sys.stdout.write(json.dumps({"error": refusal}, ensure_ascii=False) + "\n")
+            Output().print_json({"error": refusal})
         sys.stderr.write(f"sluiceway: {line}\n")
         raise typer.Exit(EXIT_REFUSED) from None
     except KeyboardInterrupt:

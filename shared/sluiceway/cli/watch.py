@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import json
-import os
-import sys
 from contextlib import AsyncExitStack
 from typing import Annotated
 
@@ -79,8 +76,8 @@ async def _follow(session: CliSession, screen: "_Screen", until_ended: str | Non
         await stack.enter_async_context(
             Follower(session.connection, subjects.VERDICTS_STREAM, [subjects.VERDICTS], screen.on_verdict)
         )
-        if session.console.is_terminal and not session.as_json:
-            live = Live(screen.draw(), console=session.console, refresh_per_second=4)
+        if session.output.console.is_terminal and not session.as_json:
+            live = Live(screen.draw(), console=session.output.console, refresh_per_second=4)
             stack.enter_context(live)
             screen.live = live
         await screen.until_ended(until_ended)
@@ -99,7 +96,6 @@ class _Screen:
         self._rounds: dict[GuardrailKey, Round] = {}
         self._reports: dict[str, AppliedReport] = {}
         self._changed = asyncio.Event()
-        self._is_output_closed = False
 
     def add(self, entry: FeatureEntry) -> None:
         try:
@@ -116,12 +112,12 @@ class _Screen:
         if self._trigger_id and (trigger is None or trigger.id != self._trigger_id):
             return
         if self._session.as_json:
-            self._print(event.model_dump_json())
+            self._session.output.print_json(event.model_dump(mode="json"))
         elif self.live is None:
             subject = f"{trigger.id} {trigger.status} {event.phase_id or ''}" if trigger else str(entry.key)
             reason = f" ({' '.join(event.reason.split())})" if event.reason else ""
             by = f"by {event.actor_id}{reason}{describe_override(event.overrode)}"
-            self._print(f"{rfc3339(event.time_ms)} {event.type} {subject} {by}")
+            self._session.output.print_line(f"{rfc3339(event.time_ms)} {event.type} {subject} {by}")
 
     def on_report(self, record: Record) -> None:
         report = AppliedReport.model_validate_json(record.data, extra="ignore")
@@ -133,7 +129,7 @@ class _Screen:
             key = FeatureKey(change.kind, change.name)
             if self._trigger_id is None or key == feature_of(self._trigger_id):
                 what = f"{key} revision {change.revision} after {change.after_ms:.0f} ms"
-                self._print(f"{rfc3339(report.time_ms)} {report.region} applied {what}")
+                self._session.output.print_line(f"{rfc3339(report.time_ms)} {report.region} applied {what}")
 
     def on_round(self, stored: StoredRound) -> None:
         round_ = stored.round
@@ -146,27 +142,20 @@ class _Screen:
         if self.live or not is_new or self._trigger_id not in (None, change.trigger):
             return
         if self._session.as_json:
-            self._print(json.dumps({"type": "guardrail_verdict", **change.to_jsonable()}))
+            self._session.output.print_json({"type": "guardrail_verdict", **change.to_jsonable()})
         else:
-            self._print(
+            self._session.output.print_line(
                 f"{rfc3339(change.time_ms)} guardrail_{change.verdict} {change.trigger} ({change.reason})"
             )
-
-    def _print(self, line: str) -> None:
-        try:
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            self._is_output_closed = True
-            # Python flushes stdout at exit, and would print an error.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     async def until_ended(self, trigger: str | None) -> None:
         """Draw until the trigger has ended, or forever without one.
 
         `Unavailable` if the broker disconnects, because the screen would no longer be current.
         """
-        while not self._is_output_closed and (trigger is None or self.triggers[trigger].status.is_active):
+        while not self._session.output.is_closed and (
+            trigger is None or self.triggers[trigger].status.is_active
+        ):
             if not self._session.connection.client.is_connected:
                 raise Unavailable(f"lost the connection to the broker at {self._session.settings.nats_url}")
             self._changed.clear()
