@@ -2,14 +2,15 @@
 
 Format, version 4: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 An Alertmanager tries again only after a 5xx, and treats a redirect as a success. So the webhook never
-answers 429 or 3xx.
+answers 429 or 3xx. After another 4xx it gives up, logs the answer, and sends the group again, as it is
+then, after `group_interval`.
 """
 
 import asyncio
 import hmac
 import json
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -17,14 +18,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
+from sluiceway.contracts.alerts import (
+    ALERT_BYTES_MAX,
+    LABELS_MAX,
+    Alert,
+    AlertOutcome,
+    AlertStatus,
+    AnsweredAlert,
+)
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Unavailable
 from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
+from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.messaging.publishing import StreamPublisher
+from sluiceway.pipelines.alert_matches import DYNAMIC_CONFIG, GATE, PIPELINE
 
 from . import metrics
 
@@ -32,10 +43,39 @@ log = logging.getLogger(__name__)
 
 PATH = "/alertmanager"
 SOURCE = "alertmanager"
-BODY_BYTES_MAX = 4 * 2**20
+#: About 50,000 alerts.
+BODY_BYTES_MAX = 32 * 2**20
+BODY_SECONDS = 30.0
+#: Requests whose bodies are in memory at the same time; others wait.
+REQUESTS_MAX = 4
+#: Alerts that wait for the broker at the same time.
+PUBLISHING_MAX = 256
+RELEASE_LABELS = frozenset((GATE, DYNAMIC_CONFIG, PIPELINE))
+#: Characters of a group's key and name that are kept.
+GROUP_KEY_MAX = 2_000
+NAME_MAX = 100
 SETUP = (
     "set SLUICEWAY_ALERTMANAGER_TOKEN, and the same token as credentials of the receiver in alertmanager.yml"
 )
+GROUPING = "let its route group by more labels, for example group_by: ['...'], and set max_alerts: 0"
+
+
+class WebhookMessage(NamedTuple):
+    """A group of alerts, not validated yet."""
+
+    alerts: list[Any]
+    #: How many alerts Alertmanager left out, because of `max_alerts`.
+    truncated: int
+    #: What identifies the group, and what its alerts have in common.
+    group_key: str
+    labels: dict[str, str]
+
+
+class RejectedAlert(NamedTuple):
+    """An invalid alert, and why."""
+
+    data: bytes
+    reason: str
 
 
 class AlertmanagerWebhook:
@@ -48,6 +88,7 @@ class AlertmanagerWebhook:
         self._token = token
         self._connection: Connection | None = None
         self._dead_letters: DeadLetters | None = None
+        self._free = asyncio.Semaphore(REQUESTS_MAX)
         self.pages = Starlette(routes=[Route(PATH, self._receive, methods=["POST"])])
         self.pages.router.redirect_slashes = False
 
@@ -69,36 +110,44 @@ class AlertmanagerWebhook:
             return 401, f"invalid token: {SETUP}"
         if self._connection is None or self._dead_letters is None:
             return 503, "the monitor is not connected to its broker yet: try again"
+        async with self._free:
+            return await self._read_and_store(request, self._connection, self._dead_letters)
+
+    async def _read_and_store(
+        self, request: Request, connection: Connection, dead_letters: DeadLetters
+    ) -> tuple[int, str]:
         try:
-            body = await read_body(request, BODY_BYTES_MAX)
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await read_body(request, BODY_BYTES_MAX)
+        except TimeoutError:
+            return 503, f"the body did not arrive within {BODY_SECONDS:g} s: try again"
         except BodyTooLarge as error:
-            return 413, f"{error}; set max_alerts in the receiver"
+            return await _refuse_group(error, connection)
         try:
-            alerts = parse_message(body)
+            message = await asyncio.to_thread(parse_message, body)
         except ValueError as error:
-            await self._dead_letters.store(PATH, body, str(error), "invalid")
+            await dead_letters.store(PATH, body, str(error), "invalid")
             return 400, str(error)
-        return await self._store(alerts, self._connection, self._dead_letters)
+        return await self._store(message, connection, dead_letters)
 
     async def _store(
-        self, alerts: list[Any], connection: Connection, dead_letters: DeadLetters
+        self, message: WebhookMessage, connection: Connection, dead_letters: DeadLetters
     ) -> tuple[int, str]:
         """Store each valid alert; move the others to the dead letters."""
-        valid: list[Alert] = []
-        for alert in alerts:
-            try:
-                valid.append(parse_alert(alert))
-            except ValueError as error:
-                reason = describe_errors(error) if isinstance(error, ValidationError) else str(error)
-                await dead_letters.store(PATH, json.dumps(alert).encode(), reason, "invalid")
+        valid, rejected = await asyncio.to_thread(_parse_alerts, message.alerts)
         try:
-            await asyncio.gather(*(_publish(alert, connection) for alert in valid))
+            await _publish_all(valid, connection)
+            if message.truncated:
+                await _record_truncation(message, connection)
         except Unavailable as error:
             return 503, f"the alerts could not be stored: {error}"
-        return 202, f"{len(valid)} alerts stored, {len(alerts) - len(valid)} rejected"
+        for alert in rejected:
+            await dead_letters.store(PATH, alert.data, alert.reason, "invalid")
+        left_out = f", {message.truncated} left out by Alertmanager" if message.truncated else ""
+        return 202, f"{len(valid)} alerts stored, {len(rejected)} rejected{left_out}"
 
 
-def parse_message(body: bytes) -> list[Any]:
+def parse_message(body: bytes) -> WebhookMessage:
     """Return the alerts of a webhook message, unparsed; `ValueError` if the message is invalid."""
     message = _json(body)
     if not isinstance(message, dict) or message.get("version") != "4":
@@ -106,7 +155,25 @@ def parse_message(body: bytes) -> list[Any]:
     alerts = message.get("alerts")
     if not isinstance(alerts, list):
         raise ValueError("invalid Alertmanager message: expected a list in the field alerts")
-    return alerts
+    truncated, labels = message.get("truncatedAlerts"), message.get("groupLabels")
+    return WebhookMessage(
+        alerts,
+        truncated if isinstance(truncated, int) and truncated > 0 else 0,
+        str(message.get("groupKey", ""))[:GROUP_KEY_MAX],
+        {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {},
+    )
+
+
+def _parse_alerts(alerts: list[Any]) -> tuple[list[Alert], list[RejectedAlert]]:
+    valid: list[Alert] = []
+    rejected: list[RejectedAlert] = []
+    for alert in alerts:
+        try:
+            valid.append(parse_alert(alert))
+        except ValueError as error:
+            reason = describe_errors(error) if isinstance(error, ValidationError) else str(error)
+            rejected.append(RejectedAlert(json.dumps(alert).encode(), reason))
+    return valid, rejected
 
 
 def parse_alert(alert: Any) -> Alert:
@@ -130,11 +197,69 @@ def parse_alert(alert: Any) -> Alert:
     )
 
 
+async def _publish_all(alerts: list[Alert], connection: Connection) -> None:
+    """Store all alerts; `Unavailable` if one could not be stored. Those that were are not stored again.
+
+    Those that name a release come first: a rollback must not wait for thousands of others.
+    """
+    remaining = iter(sorted(alerts, key=_names_nothing))
+
+    async def publish() -> None:
+        for alert in remaining:
+            await _publish(alert, connection)
+
+    results = await asyncio.gather(
+        *(publish() for _ in range(min(PUBLISHING_MAX, len(alerts)))), return_exceptions=True
+    )
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def _names_nothing(alert: Alert) -> bool:
+    return alert.status is not AlertStatus.FIRING or not RELEASE_LABELS & alert.labels.keys()
+
+
 async def _publish(alert: Alert, connection: Connection) -> None:
     identity = f"{alert.fingerprint}-{alert.starts_at}-{alert.status}"
     await StreamPublisher(connection, subjects.ALERTS_STREAM).publish(
         subjects.alert(SOURCE), alert.to_json(), message_id=identity if alert.fingerprint else None
     )
+
+
+async def _record_truncation(message: WebhookMessage, connection: Connection) -> None:
+    """Count, log and list the alerts that were left out: nobody knows which releases they are about."""
+    metrics.ALERTMANAGER_TRUNCATED.inc(message.truncated)
+    log.warning(
+        "Alertmanager left %s alerts out of the group %s: %s", message.truncated, message.group_key, GROUPING
+    )
+    name = message.labels.get("alertname", "")[:NAME_MAX] or "unknown"
+    labels = dict(list(message.labels.items())[:LABELS_MAX])
+    group = Alert(name=name, labels=labels, annotations={"groupKey": message.group_key})
+    await _list_lost(group, message.truncated, connection)
+
+
+async def _refuse_group(error: BodyTooLarge, connection: Connection) -> tuple[int, str]:
+    """List a group that is not read, and say how it becomes smaller. Its alerts are lost."""
+    answer = f"{error}; no alert of this group is read: {GROUPING}"
+    try:
+        await _list_lost(Alert(name="unknown", annotations={"reason": answer}), 0, connection)
+    except Unavailable as unavailable:
+        return 503, f"{answer}; this could not be recorded: {unavailable}"
+    return 413, answer
+
+
+async def _list_lost(group: Alert, left_out: int, connection: Connection) -> None:
+    """List a group of which alerts are missing, beside the alerts that were answered."""
+    lost = AnsweredAlert(
+        alert=group,
+        source=SOURCE,
+        sequence=0,
+        time_ms=now_ms(),
+        outcome=AlertOutcome.TRUNCATED,
+        left_out=left_out,
+    )
+    await MeasurementStore(connection, SOURCE).store_answer(lost)
 
 
 def _is_allowed(authorization: str, token: str) -> bool:

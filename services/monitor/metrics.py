@@ -15,6 +15,10 @@ ALERTMANAGER_REQUESTS = Counter(
     "Webhook requests from an Alertmanager, by response status.",
     ("status",),
 )
+ALERTMANAGER_TRUNCATED = Counter(
+    "sluiceway_alertmanager_truncated_alerts_total",
+    "Alerts that an Alertmanager left out of its requests, because of max_alerts.",
+)
 GUARDRAIL_ROUNDS = Counter(
     "sluiceway_guardrail_rounds_total",
     "Measurement rounds of guardrails, each in all regions, by verdict.",

@@ -6,7 +6,7 @@ import typer
 from nats.errors import Error as NatsError
 
 from ..contracts import subjects
-from ..contracts.alerts import Alert, AlertStatus
+from ..contracts.alerts import Alert, AlertStatus, AnsweredAlert
 from ..contracts.envelope import rfc3339
 from ..errors import Unavailable
 from ..messaging.measurement_store import MeasurementStore
@@ -52,12 +52,17 @@ async def show(session: CliSession, last: Last = 20) -> None:
             str(alert.alert.status),
             alert.source,
             ", ".join(f"{key}={value}" for key, value in sorted(alert.alert.labels.items())),
-            ", ".join(alert.triggers) or str(alert.outcome),
+            _result(alert),
         )
         for alert in answered
     ]
     columns = ("time", "alert", "status", "source", "labels", "result")
     session.print_result([alert.to_jsonable() for alert in answered], lambda: table(columns, rows))
+
+
+def _result(answered: AnsweredAlert) -> str:
+    left_out = f" ({answered.left_out} alerts left out)" if answered.left_out else ""
+    return ", ".join(answered.triggers) or f"{answered.outcome}{left_out}"
 
 
 async def _publish(

@@ -10,6 +10,7 @@ from .models import WireModel
 
 #: Bytes of one alert; a larger one is rejected.
 ALERT_BYTES_MAX = 64 * 1024
+LABELS_MAX = 100
 
 
 class AlertStatus(StrEnum):
@@ -29,6 +30,8 @@ class AlertOutcome(StrEnum):
     #: the release that it names started later
     BEFORE_RELEASE = "before_release"
     RESOLVED = "resolved"
+    #: the source left alerts out of a group; which ones is unknown
+    TRUNCATED = "truncated"
 
 
 class Alert(WireModel):
@@ -39,8 +42,8 @@ class Alert(WireModel):
 
     name: Label
     status: AlertStatus = AlertStatus.FIRING
-    labels: Annotated[dict[str, str], Field(max_length=100)] = {}
-    annotations: Annotated[dict[str, str], Field(max_length=100)] = {}
+    labels: Annotated[dict[str, str], Field(max_length=LABELS_MAX)] = {}
+    annotations: Annotated[dict[str, str], Field(max_length=LABELS_MAX)] = {}
     #: When it started to fire, in the format of the source.
     starts_at: JsonValue = None
     #: With `startsAt` it identifies the firing. Absent: each message is a separate firing.
@@ -54,9 +57,11 @@ class AnsweredAlert(WireModel):
 
     alert: Alert
     source: str
-    #: Sequence and time of its message in ALERTS.
+    #: Sequence and time of its message in ALERTS; 0 for alerts that were left out, which have none.
     sequence: int
     time_ms: int
     outcome: AlertOutcome
     #: The releases that it matched.
     triggers: tuple[TriggerId, ...] = ()
+    #: How many alerts were left out of the group that has these labels; 0 if nobody knows.
+    left_out: int = 0

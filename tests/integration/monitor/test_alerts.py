@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from services.monitor.alertmanager import BODY_BYTES_MAX, parse_alert
 from services.monitor.app import Monitor
+from services.monitor.metrics import ALERTMANAGER_TRUNCATED
 from services.monitor.settings import Settings
 from sluiceway.contracts import subjects
-from sluiceway.contracts.alerts import AnsweredAlert
+from sluiceway.contracts.alerts import AlertOutcome, AnsweredAlert
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.http.server import health_server
 from sluiceway.messaging.measurement_store import MeasurementStore
+from tests.integration.cli.calls import Cli
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.system import EVERYONE, Driver, driving, services
@@ -183,6 +185,56 @@ async def test_an_invalid_message_is_refused_and_kept(webhook: AlertWebhook) -> 
     assert too_large.status_code == 413
     letters = await webhook.driver.connection.js.stream_info(subjects.DEAD_LETTERS_STREAM)
     assert letters.state.messages == 5
+
+
+async def test_a_group_of_six_megabytes_is_stored_and_rolls_back(webhook: AlertWebhook) -> None:
+    trigger = await webhook.release()
+    alerts = [{**firing(team="search"), "fingerprint": f"{n:016x}"} for n in range(9_000)]
+    alerts[4_500] = {
+        **alerts[4_500],
+        "labels": {"alertname": "ErrorsHigh", "gate": "checkout"},
+        "annotations": {"summary": "x" * 60_000},
+    }
+    for alert in alerts[:6_000]:
+        alert["annotations"] = {"summary": "x" * 800}
+
+    answer = await webhook.post(*alerts)
+
+    assert len(answer.request.content) > 6_000_000
+    assert (answer.status_code, answer.json()["message"]) == (202, "9000 alerts stored, 0 rejected")
+    js = webhook.driver.connection.js
+    assert (await js.stream_info(subjects.ALERTS_STREAM)).state.messages == 9_000
+    await webhook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+
+
+async def test_alerts_that_alertmanager_left_out_are_counted_and_listed(
+    webhook: AlertWebhook, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = ALERTMANAGER_TRUNCATED._value.get()
+
+    group = {"alertname": "ErrorsHigh", "team": "checkout"}
+    answer = await webhook.post(firing(), truncatedAlerts=37, groupKey="{}:{x}", groupLabels=group)
+    whole = await webhook.post(firing(n=2), truncatedAlerts=0)
+    odd = await webhook.post(truncatedAlerts=2, groupLabels={"alertname": "x" * 200, "n": 1})
+
+    assert answer.json()["message"] == "1 alerts stored, 0 rejected, 37 left out by Alertmanager"
+    assert (whole.status_code, odd.status_code) == (202, 202)
+    assert ALERTMANAGER_TRUNCATED._value.get() - before == 39
+    assert "left 37 alerts out of the group {}:{x}: let its route group by more labels" in caplog.text
+    store = MeasurementStore(webhook.driver.connection, "/tests")
+    listed, _ = [a for a in await store.answered_alerts() if a.outcome is AlertOutcome.TRUNCATED]
+    assert (listed.left_out, listed.alert.labels) == (37, group)
+    assert "truncated (37 alerts left out)" in (await Cli(broker.url).succeeds("alert", "list")).out
+
+
+async def test_a_group_that_is_too_large_is_refused_with_what_to_do_and_listed(webhook: AlertWebhook) -> None:
+    answer = await webhook.http.post("/alertmanager", content=b" " * (BODY_BYTES_MAX + 1))
+
+    assert answer.status_code == 413
+    assert "group_by: ['...'], and set max_alerts: 0" in answer.json()["message"]
+    (listed,) = await MeasurementStore(webhook.driver.connection, "/tests").answered_alerts()
+    assert listed.outcome is AlertOutcome.TRUNCATED
+    assert "the body is too large" in listed.alert.annotations["reason"]
 
 
 async def test_nothing_is_redirected(webhook: AlertWebhook) -> None:
