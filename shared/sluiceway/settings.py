@@ -8,7 +8,8 @@ from typing import Annotated, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from .contracts.identifiers import NAME_PATTERN
 from .contracts.validation_errors import describe_error
@@ -147,9 +148,12 @@ def read_settings(settings: type[SettingsT], **given: str) -> SettingsT:
     try:
         return settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise Misconfigured(
-            "; ".join(
-                f"invalid setting {PREFIX}{str(detail['loc'][0]).upper()}: {describe_error(detail)}"
-                for detail in error.errors(include_url=False, include_input=False)
-            )
-        ) from None
+        details = error.errors(include_url=False, include_input=False)
+        raise Misconfigured("; ".join(map(_describe, details))) from None
+    except SettingsError as error:  # a list or mapping that is not JSON
+        raise Misconfigured(f"invalid setting {PREFIX}…: {error}") from None
+
+
+def _describe(detail: ErrorDetails) -> str:
+    name = str(detail["loc"][0]).upper() if detail["loc"] else "…"
+    return f"invalid setting {PREFIX}{name}: {describe_error(detail)}"

@@ -47,7 +47,8 @@ class Client:
         """Create a client; it connects when it is started or its block is entered.
 
         `url` is the broker's (default: SLUICEWAY_NATS_URL), or with `transport="edge"` the edge's, which
-        also needs `key`, an SDK key (`sluiceway key create`). Raises `Misconfigured` if one is missing.
+        also needs `key`, an SDK key (`sluiceway key create`). Raises `Misconfigured` if one is missing or
+        invalid.
         """
         self._transport_kind = transport
         self._url = url

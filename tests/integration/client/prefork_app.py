@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +16,8 @@ from typing import Any, TextIO
 from sluiceway.client import Client, User
 
 BOUND_SECONDS = 30.0
+#: Python 3.12 and newer warn of every fork beside a thread. The client's thread waits, and holds no lock.
+FORK_WARNING = r"This process \(pid=\d+\) is multi-threaded, use of fork\(\)"
 ADA = User("ada")
 
 
@@ -24,6 +27,7 @@ def main(arguments: dict[str, Any], *, starts_early: bool) -> int:
     client = Client("dev", **arguments)
     if starts_early:
         assert client.start().wait_until_ready()
+    warnings.filterwarnings("ignore", FORK_WARNING, DeprecationWarning)
     to_read, to_write = os.pipe()
     pid = os.fork()
     if pid == 0:
