@@ -9,6 +9,7 @@ from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert, AlertOutcome, AlertStatus, AnsweredAlert
 from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand, derived_id
+from sluiceway.contracts.envelope import rfc3339
 from sluiceway.contracts.guardrails import OnFailure
 from sluiceway.contracts.identifiers import NAME_PATTERN
 from sluiceway.contracts.measurements import Verdict, VerdictChanged
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 
 ACTOR = "monitor"
 REASON_MAX = 2_000
-#: An alert that arrived before a trigger started, by more than this, cannot be about it; clocks differ.
-CLOCKS_DIFFER_MS = 5_000
 #: What an action is called once it is done.
 DONE = {OnFailure.ROLLBACK: "rolled_back", OnFailure.PAUSE: "paused", OnFailure.NOTIFY: "notified"}
 
@@ -77,15 +76,11 @@ class AlertHandler:
         """
         metrics.ALERTS.labels("received").inc()
         received = ReceivedAlert(alert, _source(subject), sequence, time_ms)
-        candidates = await self._match(alert) if alert.status is AlertStatus.FIRING else []
-        matches = [m for m in candidates if m.trigger.created_ms <= time_ms + CLOCKS_DIFFER_MS]
+        found = await self._match(received) if alert.status is AlertStatus.FIRING else []
+        matches = [matched for matched in found if not matched.is_before]
         await asyncio.gather(*(self._act(matched, received) for matched in matches))
-        outcome = _outcome(alert, candidates, matches)
+        outcome = _outcome(alert, found, matches)
         metrics.ALERTS.labels(outcome).inc()
-        if outcome is AlertOutcome.UNMATCHED:
-            log.info(
-                "alert %s from %s matches no release: labels %s", alert.name, received.source, alert.labels
-            )
         answered = AnsweredAlert(
             alert=alert,
             source=received.source,
@@ -93,11 +88,13 @@ class AlertHandler:
             time_ms=time_ms,
             outcome=outcome,
             triggers=tuple(matched.trigger.id for matched in matches),
+            later_triggers=tuple(matched.trigger.id for matched in found if matched.is_before),
         )
+        _log_without_effect(answered)
         await self._store.store_answer(answered)
 
-    async def _match(self, alert: Alert) -> list[MatchedTrigger]:
-        """Return the releases that an alert is about, whenever they started."""
+    async def _match(self, received: ReceivedAlert) -> list[MatchedTrigger]:
+        """Return the releases that an alert is about, including those that started after it."""
         await asyncio.gather(self._features.catch_up(), self._catalogue.catch_up())
         regions, now_ms = self._catalogue.catalogue().regions, self._clock()
         features = [
@@ -105,7 +102,8 @@ class AlertHandler:
             for entry in self._features
             if entry.is_active or entry.observed_until_ms > now_ms
         ]
-        return [matched for f in features if (matched := match_alert(alert, f, regions, now_ms))]
+        found = (match_alert(received.alert, f, regions, now_ms, received.time_ms) for f in features)
+        return [matched for matched in found if matched]
 
     async def _act(self, matched: MatchedTrigger, received: ReceivedAlert) -> None:
         """Send the command, if one follows, and record the verdict of the guardrail, if one matched."""
@@ -124,12 +122,26 @@ class AlertHandler:
             )
 
 
-def _outcome(alert: Alert, candidates: list[MatchedTrigger], matches: list[MatchedTrigger]) -> AlertOutcome:
+def _outcome(alert: Alert, found: list[MatchedTrigger], matches: list[MatchedTrigger]) -> AlertOutcome:
     if alert.status is AlertStatus.RESOLVED:
         return AlertOutcome.RESOLVED
     if matches:
         return AlertOutcome.MATCHED
-    return AlertOutcome.BEFORE_RELEASE if candidates else AlertOutcome.UNMATCHED
+    return AlertOutcome.BEFORE_RELEASE if found else AlertOutcome.UNMATCHED
+
+
+def _log_without_effect(answered: AnsweredAlert) -> None:
+    alert = answered.alert
+    if answered.outcome is AlertOutcome.UNMATCHED:
+        log.info("alert %s from %s matches no release: labels %s", alert.name, answered.source, alert.labels)
+    if answered.later_triggers:
+        log.warning(
+            "alert %s from %s, which started at %s, rolls nothing back in %s: the candidate came later",
+            alert.name,
+            answered.source,
+            alert.starts_at or rfc3339(answered.time_ms),
+            ", ".join(answered.later_triggers),
+        )
 
 
 def _command(matched: MatchedTrigger, received: ReceivedAlert) -> TriggerCommand | None:

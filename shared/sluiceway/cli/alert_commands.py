@@ -61,8 +61,12 @@ async def show(session: CliSession, last: Last = 20) -> None:
 
 
 def _result(answered: AnsweredAlert) -> str:
+    """Return the releases that an alert was about, or why nothing was done."""
+    if answered.triggers:
+        return ", ".join(answered.triggers)
+    named = f" {', '.join(answered.later_triggers)}" if answered.later_triggers else ""
     left_out = f" ({answered.left_out} alerts left out)" if answered.left_out else ""
-    return ", ".join(answered.triggers) or f"{answered.outcome}{left_out}"
+    return f"{answered.outcome}{named}{left_out}"
 
 
 async def _publish(

@@ -27,7 +27,7 @@ class AlertOutcome(StrEnum):
     MATCHED = "matched"
     #: no release that is out matches
     UNMATCHED = "unmatched"
-    #: the release that it names started later
+    #: it fired before the candidate of the release that it is about was out; nothing was done
     BEFORE_RELEASE = "before_release"
     RESOLVED = "resolved"
     #: the source left alerts out of a group; which ones is unknown
@@ -44,7 +44,8 @@ class Alert(WireModel):
     status: AlertStatus = AlertStatus.FIRING
     labels: Annotated[dict[str, str], Field(max_length=LABELS_MAX)] = {}
     annotations: Annotated[dict[str, str], Field(max_length=LABELS_MAX)] = {}
-    #: When it started to fire, in the format of the source.
+    #: When it started to fire: RFC 3339, or seconds or milliseconds since the epoch. Without it, or if it is
+    #: anything else: when its message was stored. An alert that started before a release rolls nothing back.
     starts_at: JsonValue = None
     #: With `startsAt` it identifies the firing. Absent: each message is a separate firing.
     fingerprint: Annotated[str, Field(min_length=1, max_length=100)] | None = None
@@ -65,3 +66,5 @@ class AnsweredAlert(WireModel):
     triggers: tuple[TriggerId, ...] = ()
     #: How many alerts were left out of the group that has these labels; 0 if nobody knows.
     left_out: int = 0
+    #: The releases that it is about by its labels, but whose candidates came only after it had started.
+    later_triggers: tuple[TriggerId, ...] = ()

@@ -14,11 +14,14 @@ from services.monitor.alertmanager import BODY_BYTES_MAX, parse_alert
 from services.monitor.app import Monitor
 from services.monitor.metrics import ALERTMANAGER_TRUNCATED
 from services.monitor.settings import Settings
+from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.alerts import AlertOutcome, AnsweredAlert
+from sluiceway.contracts.alerts import Alert, AlertOutcome, AnsweredAlert
+from sluiceway.contracts.envelope import rfc3339
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.http.server import health_server
 from sluiceway.messaging.measurement_store import MeasurementStore
+from sluiceway.pipelines.alert_times import CLOCKS_DIFFER_MS
 from tests.integration.cli.calls import Cli
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
@@ -32,12 +35,12 @@ CRITICAL = {"severity": "critical", "team": "checkout"}
 
 
 def firing(name: str = "ErrorsHigh", n: int = 1, **labels: str) -> dict[str, Any]:
-    """Return an alert as an Alertmanager 0.25 lists it."""
+    """Return an alert as an Alertmanager 0.25 lists it; it starts now."""
     return {
         "status": "firing",
         "labels": {"alertname": name, **labels},
         "annotations": {"summary": "too many errors"},
-        "startsAt": f"2026-11-23T18:49:{n:02}.123456789Z",
+        "startsAt": rfc3339(now_ms()),
         "endsAt": "0001-01-01T00:00:00Z",
         "generatorURL": "http://prometheus/graph?g0.expr=up",
         "fingerprint": f"{n:016x}",
@@ -64,6 +67,9 @@ class AlertWebhook(NamedTuple):
             if state.messages
         ]
         return [json.loads(message.data or b"") for message in messages]
+
+    async def answered(self) -> list[AnsweredAlert]:
+        return await MeasurementStore(self.driver.connection, "/tests").answered_alerts()
 
     async def release(self, *phases: dict[str, Any]) -> str:
         await apply_catalogue(self.driver, *(phases or (phase("dev", bake_ms=LONG_MS),)))
@@ -109,7 +115,7 @@ async def test_an_alert_is_stored_before_it_is_answered_and_rolls_back(webhook: 
 
 
 async def test_the_same_firing_is_stored_once_and_another_one_again(webhook: AlertWebhook) -> None:
-    one, other = firing(n=1), firing(n=2)
+    one, other = ({**firing(n=n), "startsAt": f"2026-11-23T18:49:0{n}.123456789Z"} for n in (1, 2))
     await webhook.post(one)
     await webhook.post(one, other)
     await webhook.post({**one, "status": "resolved", "endsAt": "2026-11-23T18:50:00Z"}, status="resolved")
@@ -158,14 +164,15 @@ async def test_a_monitor_without_a_token_refuses_all_alerts(broker: Broker, toke
 async def test_alerts_that_cannot_be_stored_are_answered_with_5xx_and_accepted_later(
     webhook: AlertWebhook, broker: Broker
 ) -> None:
+    alert = firing()
     broker.kill()
-    refused = await webhook.post(firing())
+    refused = await webhook.post(alert)
     broker.start()
 
     assert refused.status_code == 503
 
     async def is_accepted() -> bool:
-        return (await webhook.post(firing())).status_code == 202
+        return (await webhook.post(alert)).status_code == 202
 
     await eventually(is_accepted, "the broker is back")
     assert len(await webhook.stored()) == 1
@@ -269,6 +276,59 @@ async def test_an_alert_that_names_no_feature_fails_the_guardrail_with_its_label
 async def _four(store: MeasurementStore) -> list[AnsweredAlert] | None:
     answered = await store.answered_alerts()
     return sorted(answered, key=lambda alert: alert.sequence) if len(answered) == 4 else None
+
+
+@pytest.mark.parametrize("guardrails", [[], [PAGER]])
+async def test_an_alert_that_started_before_the_release_is_recorded_and_rolls_nothing_back(
+    webhook: AlertWebhook, guardrails: list[dict[str, Any]]
+) -> None:
+    labels = CRITICAL if guardrails else {"gate": "checkout", "region": "dev"}
+    yesterday = {**firing(n=1, **labels), "startsAt": rfc3339(now_ms() - 86_400_000)}
+    trigger = await webhook.release(phase("dev", bake_ms=LONG_MS, guardrails=guardrails))
+
+    await webhook.post(yesterday)
+
+    (answered,) = await eventually(webhook.answered, "the alert is answered")
+    assert answered.outcome is AlertOutcome.BEFORE_RELEASE
+    assert (answered.triggers, answered.later_triggers) == ((), (trigger,))
+    assert (await webhook.driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
+    await webhook.post(firing(n=2, **labels))
+    await webhook.driver.reaches(trigger, TriggerStatus.ROLLED_BACK)
+
+
+async def test_an_alert_without_a_start_that_waited_for_the_monitor_started_when_it_was_stored(
+    broker: Broker,
+) -> None:
+    async with services(broker.url, monitors=0), driving(broker.url) as driver:
+        await driver.alert("Boom", gate="checkout")
+        await apply_catalogue(driver, phase("dev", bake_ms=LONG_MS))
+        await driver.save_gate("checkout")
+        later_ms = now_ms() + 2 * CLOCKS_DIFFER_MS
+        await eventually(lambda: now_ms() > later_ms, "clocks cannot differ by that much")
+        await driver.save_gate("checkout", EVERYONE, releasePipelineID=PIPELINE)
+
+        async with Monitor(Settings(nats_url=broker.url)):
+            store = MeasurementStore(driver.connection, "/tests")
+            (answered,) = await eventually(store.answered_alerts, "the alert is answered")
+
+    assert answered.outcome is AlertOutcome.BEFORE_RELEASE
+
+
+def test_answers_of_the_last_version_are_read() -> None:
+    stored = (
+        b'{"alert":{"name":"Slow","status":"firing","labels":{},"annotations":{},"startsAt":null,'
+        b'"fingerprint":null,"url":null},"source":"ci","sequence":7,"timeMs":5,"outcome":"matched",'
+        b'"triggers":["gate.checkout.1"]}'
+    )
+
+    assert AnsweredAlert.model_validate_json(stored) == AnsweredAlert(
+        alert=Alert(name="Slow"),
+        source="ci",
+        sequence=7,
+        time_ms=5,
+        outcome=AlertOutcome.MATCHED,
+        triggers=("gate.checkout.1",),
+    )
 
 
 async def test_an_alert_may_only_pause(webhook: AlertWebhook) -> None:
