@@ -40,8 +40,9 @@ class Console(Service):
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Follow the log, the catalogue and the regions; serve requests once all have caught up."""
+        clock = await self.broker_clock(connection, stack, decides=False)
         self.missing = {"log": "not read to its end yet; is a scheduler running?"}
-        backend = ConsoleBackend(connection)
+        backend = ConsoleBackend(connection, clock)
         for view in (backend.features, backend.catalogue, backend.regions):
             await stack.enter_async_context(view)
             await view.caught_up()
@@ -62,7 +63,7 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
     )
     app.state.backend_provider = backend_provider
     app.state.authentication = Authentication(
-        KeyVerifier(backend_provider, now_ms),
+        KeyVerifier(backend_provider, backend_provider.now_ms),
         RateLimiter(settings.requests_per_second),
         identity_provider(settings),
         settings.session_seconds * 1_000,

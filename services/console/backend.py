@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sluiceway.clock import now_ms
+from sluiceway.clock import Clock
 from sluiceway.contracts.commands import Command, FeatureCommand, TriggerCommand
 from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.identifiers import FeatureKey
@@ -35,7 +35,9 @@ SOURCE = "/sluiceway/console"
 class ConsoleBackend:
     """Reads from memory, changes by commands. It decides and stores nothing."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        #: The broker's time.
+        self.clock = clock
         self.log = FeatureLog(connection, SOURCE)
         self.features = FeatureView(connection, self.log)
         self.catalogue = CatalogueView(connection)
@@ -59,7 +61,7 @@ class ConsoleBackend:
 
     def counted(self, feature: Feature) -> Feature:
         """Return a feature without the approvals that no longer count."""
-        return without_lapsed_approvals(feature, self.catalogue.api_key, now_ms())
+        return without_lapsed_approvals(feature, self.catalogue.api_key, self.clock())
 
     def documents(self) -> Catalogue:
         """Return the catalogue in the form that a decision takes, without the features' references."""
@@ -101,7 +103,7 @@ class ConsoleBackend:
         if not isinstance(command, TriggerCommand):
             catalogue = replace(catalogue, references=self.features.references())
         if isinstance(command, FeatureCommand):
-            return decide(self.feature(command.key), command, now_ms(), catalogue)
+            return decide(self.feature(command.key), command, self.clock(), catalogue)
         return decide_catalogue(command, catalogue, self.features.usage())
 
 
@@ -116,3 +118,7 @@ class BackendProvider:
         if self.backend is None:
             raise Unavailable("the console has not read the log to its end yet; is a scheduler running?")
         return self.backend
+
+    def now_ms(self) -> int:
+        """Return the broker's time; `Unavailable` until the console has caught up."""
+        return self().clock()

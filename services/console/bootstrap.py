@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from sluiceway import console_keys
-from sluiceway.clock import now_ms
 from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Grant, Identity, Role
 
@@ -26,7 +25,9 @@ async def create_first_key(backend: ConsoleBackend, file: Path | None) -> None:
     if backend.catalogue.all("api_key") or backend.catalogue.last_sequence("api_key", ID):
         return
     key = console_keys.mint(ID)
-    stored = ApiKey(id=ID, owner="admin", grants=ADMIN, hash=console_keys.hash_of(key), created_ms=now_ms())
+    stored = ApiKey(
+        id=ID, owner="admin", grants=ADMIN, hash=console_keys.hash_of(key), created_ms=backend.clock()
+    )
     console = Identity(name=CONSOLE, grants=ADMIN, vouched_by=CONSOLE)
     command = CreateKey(actor=console.name, key=stored, reason="first start")
     try:

@@ -8,11 +8,12 @@ from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.js.api import ConsumerConfig
 from prometheus_client import REGISTRY
 
-from sluiceway.clock import now_ms
+from sluiceway.clock import Clock, now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
 from sluiceway.contracts.identity import MONITOR
 from sluiceway.contracts.measurements import Clearance, ClearanceRequest
+from sluiceway.messaging.broker_clock import BrokerClock
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection
@@ -44,6 +45,8 @@ SOURCE = "/sluiceway/monitor"
 ACK_WAIT_SECONDS = 5.0
 #: A fetch that is under way when the broker restarts gets no answer for all of this time.
 PULL_SECONDS = 1.0
+#: The text must not change while the clocks differ: each new text is a new event.
+CLOCK_DIFFERS = "the clock of the monitor's host differs too much from the broker's"
 
 Clear = Callable[[ClearanceRequest], Awaitable[Clearance]]
 Receive = Callable[[Alert, str, int, int], Awaitable[None]]
@@ -54,8 +57,8 @@ class Monitor(Service):
 
     name = "monitor"
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, host_clock: Clock = now_ms) -> None:
+        super().__init__(settings, host_clock)
         self._settings = settings
         token = settings.alertmanager_token
         self._webhook = AlertmanagerWebhook(token.get_secret_value() if token else "")
@@ -63,6 +66,7 @@ class Monitor(Service):
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Read every release and its measurements, then measure, accept alerts, and answer schedulers."""
+        clock = await self.broker_clock(connection, stack)
         features = FeatureView(connection, FeatureLog(connection, SOURCE))
         catalogue = CatalogueView(connection)
         measurements = MeasurementView(connection)
@@ -72,20 +76,21 @@ class Monitor(Service):
             await view.caught_up()
         commands, store = CommandClient(connection, MONITOR), MeasurementStore(connection, SOURCE)
         actions = GuardrailActions(commands, store, self._settings.prometheus_url)
-        guardrails = ActiveGuardrails(features, catalogue, measurements, now_ms)
+        guardrails = ActiveGuardrails(features, catalogue, measurements, clock)
         catalogue.on_change = guardrails.on_catalogue_change
         workers = self._settings.guardrail_workers
-        query = await self._open_prometheus(stack)
-        runner = GuardrailRunner(features, measurements, guardrails, store, query, actions, now_ms, workers)
-        due_phases = DuePhases(features, measurements, guardrails, actions, now_ms, workers)
+        query = await self._open_prometheus(clock, stack)
+        timing = (clock, workers, clock.is_trusted)
+        runner = GuardrailRunner(features, measurements, guardrails, store, query, actions, *timing)
+        due_phases = DuePhases(features, measurements, guardrails, actions, *timing)
         await run_guardrails(features, runner, due_phases, stack)
-        _export(ReleaseCollector(features, guardrails, now_ms), stack)
+        _export(ReleaseCollector(features, guardrails, clock), stack)
         dead_letters = DeadLetters(connection, self.name)
-        responder = ClearanceResponder(features, measurements, guardrails, now_ms)
-        alerts = AlertHandler(features, catalogue, commands, store, now_ms)
+        responder = ClearanceResponder(features, measurements, guardrails, clock)
+        alerts = AlertHandler(features, catalogue, commands, store, clock, clock.check)
         for broker in (
             build_broker(self._settings, alerts.receive, dead_letters),
-            build_clearance_broker(self._settings, responder.clear),
+            build_clearance_broker(self._settings, _clear_by_trusted_clock(responder.clear, clock)),
         ):
             stack.push_async_callback(stop_broker, broker)
             await broker.start()
@@ -93,13 +98,13 @@ class Monitor(Service):
         await stack.enter_async_context(notifications(connection, features, receivers, dead_letters))
         self._webhook.open(connection, dead_letters)
 
-    async def _open_prometheus(self, stack: AsyncExitStack) -> QueryPrometheus:
+    async def _open_prometheus(self, clock: BrokerClock, stack: AsyncExitStack) -> QueryPrometheus:
         url = self._settings.prometheus_url
         if url is None:
             return _no_prometheus
         token = self._settings.prometheus_token
         client = await stack.enter_async_context(
-            open_prometheus(url, now_ms, token.get_secret_value() if token else None, metrics.record_query)
+            open_prometheus(url, clock, token.get_secret_value() if token else None, metrics.record_query)
         )
         return client.query
 
@@ -168,6 +173,17 @@ def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
         return await clear(request)
 
     return broker
+
+
+def _clear_by_trusted_clock(clear: Clear, clock: BrokerClock) -> Clear:
+    """Return `clear` for as long as the clock is trusted; after that every phase is held."""
+
+    async def checked(request: ClearanceRequest) -> Clearance:
+        if clock.is_trusted():
+            return await clear(request)
+        return Clearance(trigger=request.trigger, phase_id=request.phase_id, holds=(CLOCK_DIFFERS,))
+
+    return checked
 
 
 async def _no_prometheus(query: str, *, not_before_ms: int, timeout_seconds: float) -> QueryResult:

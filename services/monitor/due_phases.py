@@ -1,6 +1,7 @@
 """Acts on guardrails at the end of a bake: `onInconclusive` says what to do when a phase becomes due."""
 
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sluiceway.clock import Clock
@@ -36,7 +37,8 @@ class DuePhases:
 
     Measurements that come later, while the phase is still due, are acted on by `GuardrailRunner`; this
     class checks again from time to time, in case a monitor died between a measurement and its action.
-    Every replica acts: the command has the same id, so that it is applied once.
+    Every replica acts: the command has the same id, so that it is applied once. While `may_run` returns
+    false, nothing is done.
     """
 
     def __init__(
@@ -47,13 +49,14 @@ class DuePhases:
         actions: GuardrailActions,
         clock: Clock,
         workers: int,
+        may_run: Callable[[], bool] = lambda: True,
     ) -> None:
         self._features = features
         self._measurements = measurements
         self._guardrails = guardrails
         self._actions = actions
         self._clock = clock
-        self._timers = Timers(self._run_due, clock, workers)
+        self._timers = Timers(self._run_due, clock, workers, may_run)
 
     def schedule(self, entry: FeatureEntry) -> None:
         """Act when the phase of a feature's newest event is due: immediately if it already is."""

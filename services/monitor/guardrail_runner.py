@@ -6,7 +6,7 @@ Replicas share the work: a round is stored conditionally, so that it counts once
 import asyncio
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from sluiceway.clock import Clock
@@ -62,7 +62,7 @@ class PendingAction(NamedTuple):
 
 
 class GuardrailRunner:
-    """Runs the measurements of all active guardrails."""
+    """Runs the measurements of all active guardrails, while `may_run` returns true."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class GuardrailRunner:
         actions: GuardrailActions,
         clock: Clock,
         workers: int,
+        may_run: Callable[[], bool] = lambda: True,
     ) -> None:
         self._features = features
         self._measurements = measurements
@@ -82,7 +83,7 @@ class GuardrailRunner:
         self._query_prometheus = query_prometheus
         self._actions = actions
         self._clock = clock
-        self._timers = Timers(self._run_due, clock, workers)
+        self._timers = Timers(self._run_due, clock, workers, may_run)
         self._scheduled: set[ScheduledMeasurement] = set()
         self._pending_actions: dict[ScheduledMeasurement, PendingAction] = {}
 

@@ -8,11 +8,19 @@ from functools import partial
 from faststream.nats import NatsBroker
 from nats.aio.msg import Msg
 
-from sluiceway.clock import now_ms
+from sluiceway.clock import Clock, now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import COMMAND_MAX_BYTES, PUBLIC_COMMANDS, Command
+from sluiceway.contracts.commands import (
+    COMMAND_MAX_BYTES,
+    PUBLIC_COMMANDS,
+    AbortTrigger,
+    Command,
+    PauseTrigger,
+    RollBackTrigger,
+)
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.replies import Reply
+from sluiceway.messaging.broker_clock import BrokerClock
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
@@ -35,6 +43,9 @@ from .settings import Settings
 
 SOURCE = "/sluiceway/scheduler"
 UNKNOWN_QUEUE = "scheduler-unknown"
+#: These commands only take a candidate back, or keep it from going on.
+TAKING_BACK = (AbortTrigger, PauseTrigger, RollBackTrigger)
+Handle = Callable[[Command], Awaitable[Reply]]
 VERBS = frozenset(command.verb for command in PUBLIC_COMMANDS)
 
 
@@ -43,24 +54,26 @@ class Scheduler(Service):
 
     name = "scheduler"
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, host_clock: Clock = now_ms) -> None:
+        super().__init__(settings, host_clock)
         self._settings = settings
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Declare the streams, read the log, run the deadlines, then answer commands."""
         self.missing = {"streams": "not declared yet"}
         await declare(connection.js, self._settings.stream_replicas)
+        clock = await self.broker_clock(connection, stack)
         self.missing = {"log": "not read to its end yet"}
         feature_log = FeatureLog(connection, SOURCE)
         catalogue = CatalogueView(connection)
         dead_letters = DeadLetters(connection, self.name)
         features = FeatureView(connection, feature_log)
         features.on_invalid = dead_letters.store_soon
-        confirmations = await stack.enter_async_context(Confirmations(connection, catalogue, now_ms))
+        confirmations = await stack.enter_async_context(Confirmations(connection, catalogue, clock))
         clearance = ClearanceClient(connection, confirmations)
-        processor = CommandProcessor(feature_log, features, catalogue, now_ms)
-        deadlines = PhaseDeadlines(processor, features, clearance, now_ms, self._settings.ticker_workers)
+        processor = CommandProcessor(feature_log, features, catalogue, clock)
+        workers = self._settings.ticker_workers
+        deadlines = PhaseDeadlines(processor, features, clearance, clock, workers, clock.is_trusted)
         features.on_change, features.on_reset = deadlines.schedule, deadlines.reset
         for view in (features, catalogue):
             await stack.enter_async_context(view)
@@ -68,9 +81,10 @@ class Scheduler(Service):
         _count_active(features)
         await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))
         store = CatalogueStore(connection, SOURCE)
-        handlers = CommandHandlers(processor, features, catalogue, store, connection.js, now_ms)
-        authenticator = Authenticator(catalogue, now_ms, required=self._settings.require_identity)
-        broker = build_broker(self._settings, handlers.handle, dead_letters, authenticator.authenticate)
+        handlers = CommandHandlers(processor, features, catalogue, store, connection.js, clock)
+        authenticator = Authenticator(catalogue, clock, required=self._settings.require_identity)
+        handle = _by_trusted_clock(handlers.handle, clock)
+        broker = build_broker(self._settings, handle, dead_letters, authenticator.authenticate)
         stack.push_async_callback(stop_broker, broker)
         await broker.start()
         await connection.client.subscribe(
@@ -80,7 +94,7 @@ class Scheduler(Service):
 
 def build_broker(
     settings: Settings,
-    handle: Callable[[Command], Awaitable[Reply]],
+    handle: Handle,
     dead_letters: DeadLetters,
     authenticate: Authenticate,
 ) -> NatsBroker:
@@ -107,9 +121,21 @@ def build_broker(
     return broker
 
 
-def _handler(
-    model: type[Command], handle_command: Callable[[Command], Awaitable[Reply]]
-) -> Callable[..., Awaitable[Reply]]:
+def _by_trusted_clock(handle: Handle, clock: BrokerClock) -> Handle:
+    """Return `handle` for as long as the clock is trusted; only what takes a candidate back is never refused.
+
+    No time decides whether something may be taken back.
+    """
+
+    async def checked(command: Command) -> Reply:
+        if not isinstance(command, TAKING_BACK):
+            clock.check()
+        return await handle(command)
+
+    return checked
+
+
+def _handler(model: type[Command], handle_command: Handle) -> Callable[..., Awaitable[Reply]]:
     async def handle(command: Command) -> Reply:
         return await handle_command(command)
 

@@ -31,6 +31,8 @@ from . import metrics
 
 log = logging.getLogger(__name__)
 
+#: The broker's time is measured with an error; an event is never stamped before the one that it follows.
+TIME_ERROR_MS = 1_000
 #: How often a command is decided before its sender has to send it again.
 ATTEMPTS_MAX = 20
 
@@ -82,7 +84,7 @@ class CommandProcessor:
         catalogue = self._catalogue.catalogue()
         if isinstance(command, SaveFeature | ArchiveFeature):
             catalogue = replace(catalogue, references=self._features.references())
-        return decide(state, command, self._clock(), catalogue, tail.revision_tag)
+        return decide(state, command, self._now_ms(tail), catalogue, tail.revision_tag)
 
     async def _explained(
         self, decision: Decision, command: FeatureCommand, tail: LogTail
@@ -93,6 +95,12 @@ class CommandProcessor:
             assert command.expected_revision is not None
             return await explain_stale(self._log, command.key, command.expected_revision, tail.logged)
         return decision
+
+    def _now_ms(self, tail: LogTail) -> int:
+        """Return the time, or that of the newest event if it is a little later."""
+        now_ms = self._clock()
+        last_ms = tail.logged.event.time_ms if tail.logged else 0
+        return last_ms if 0 < last_ms - now_ms <= TIME_ERROR_MS else now_ms
 
     async def _append(self, event: FeatureEvent, tail: LogTail) -> Reply | None:
         """Return the reply once the event is stored; None if another one came before it."""

@@ -1,6 +1,7 @@
 """The deadlines of all phases: a phase whose bake is over is advanced, by the replica that comes first."""
 
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sluiceway.clock import Clock
@@ -8,7 +9,7 @@ from sluiceway.contracts.commands import AdvancePhase
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.contracts.replies import Outcome
+from sluiceway.contracts.replies import Outcome, RefusalCode
 from sluiceway.errors import Rejected, RetryLater
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.pipelines.freezes import is_freeze
@@ -46,12 +47,14 @@ class PhaseDeadlines:
         clearance: ClearanceClient,
         clock: Clock,
         workers: int,
+        may_run: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_run`: whether phases may be advanced now; otherwise the deadlines wait."""
         self._processor = processor
         self._features = features
         self._clearance = clearance
         self._clock = clock
-        self._timers = Timers(self._run_due, clock, workers)
+        self._timers = Timers(self._run_due, clock, workers, may_run)
         metrics.PHASE_OVERDUE_SECONDS.set_function(self._overdue_seconds)
         metrics.HELD_TRIGGERS.set_function(lambda: len(self._held))
         self._held: set[FeatureKey] = set()
@@ -113,6 +116,8 @@ class PhaseDeadlines:
             self._timers.push(self._clock() + deadline.retry_ms, retry)
         elif not is_held and reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
             metrics.PHASE_LATE_SECONDS.observe((self._clock() - trigger.due_ms) / 1_000)
+        elif reply.refusal and reply.refusal.code is RefusalCode.NOT_DUE:  # the broker's clock was set back
+            self._timers.push(self._clock() + deadline.retry_ms, deadline)
 
     def _overdue_seconds(self) -> float:
         """Return how long the longest overdue phase has been due; a frozen one is not overdue."""

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Self, TypeVar
 
+from .clock import Clock, now_ms
 from .errors import Misconfigured
 from .http.server import AsgiApp, run_service
+from .messaging.broker_clock import BrokerClock
 from .messaging.connection import Connection, connected
 from .settings import ServiceSettings, read_settings
 from .tasks import cancel_and_wait
@@ -33,8 +35,11 @@ class Service(ABC):
     #: What is served on the same port as the health pages.
     pages: AsgiApp | None = None
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, host_clock: Clock = now_ms) -> None:
+        """`host_clock`: the time of this host, which is compared with the broker's."""
         self.settings = settings
+        self._host_clock = host_clock
+        self._clock: BrokerClock | None = None
         #: What the start waits for; empty once the service has started.
         self.missing: dict[str, str] = {"nats": "not connected yet"}
         self._connection: Connection | None = None
@@ -43,6 +48,22 @@ class Service(ABC):
     @abstractmethod
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Start everything, and register on `stack` how to stop it, in reverse order."""
+
+    async def broker_clock(
+        self, connection: Connection, stack: AsyncExitStack, *, decides: bool = True
+    ) -> BrokerClock:
+        """Return the broker's clock, once its time is known; it runs until `stack` is closed.
+
+        A process that `decides` by it is not ready while the clock of its host differs too much.
+        """
+        self.missing = {"clock": "the broker's time is not known yet; is a scheduler running?"}
+        clock = BrokerClock(connection, self._host_clock)
+        await stack.enter_async_context(background_task(clock.run(), "clock"))
+        await clock.measured()
+        metrics.CLOCK_DIFFERENCE_SECONDS.set_function(lambda: clock.difference_ms / 1_000)
+        if decides:
+            self._clock = clock
+        return clock
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -64,6 +85,8 @@ class Service(ABC):
             return self.missing
         if self._connection is None or not await self._connection.is_alive():
             return {"nats": "the broker does not answer"}
+        if self._clock and (problem := self._clock.problem):
+            return {"clock": problem}
         return {}
 
 

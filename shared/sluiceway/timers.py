@@ -16,9 +16,19 @@ CLOCK_CHECK_SECONDS = 1.0
 
 
 class Timers(Generic[T]):
-    """Calls `handle` with each item at its time or soon after; `workers` bounds the calls under way."""
+    """Calls `handle` with each item at its time or soon after; `workers` bounds the calls under way.
 
-    def __init__(self, handle: Callable[[T], Awaitable[None]], clock: Clock, workers: int) -> None:
+    While `may_run` returns false, the items wait.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[T], Awaitable[None]],
+        clock: Clock,
+        workers: int,
+        may_run: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._may_run = may_run
         self._handle = handle
         self._clock = clock
         self._heap: list[tuple[int, int, T]] = []
@@ -44,7 +54,7 @@ class Timers(Generic[T]):
                 await self._until_due()
                 if self._error:
                     raise self._error
-                while self._heap and self._heap[0][0] <= self._clock():
+                while self._heap and self._heap[0][0] <= self._clock() and self._may_run():
                     await self._free.acquire()
                     self._start(heapq.heappop(self._heap)[2])
         finally:
@@ -54,7 +64,7 @@ class Timers(Generic[T]):
     async def _until_due(self) -> None:
         self._wake_up.clear()
         wait = CLOCK_CHECK_SECONDS
-        if self._heap:
+        if self._heap and self._may_run():
             wait = min(wait, max(0, self._heap[0][0] - self._clock()) / 1_000)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):

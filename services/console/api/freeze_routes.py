@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, HTTPException, Path, Response
 
-from sluiceway.clock import now_ms
 from sluiceway.contracts.commands import DeleteFreeze, SaveFreeze
 from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.identifiers import NAME_PATTERN
@@ -42,7 +41,7 @@ class FreezeList(WireModel):
 async def list_freezes(backend: Backend, caller: Caller) -> FreezeList:
     """List the freezes, and which of them are on."""
     freezes = sorted(backend.documents().freezes.values(), key=lambda freeze: freeze.name)
-    return FreezeList(data=[_view(freeze) for freeze in freezes])
+    return FreezeList(data=[_view(freeze, backend.clock()) for freeze in freezes])
 
 
 @router.get("/freezes/{name}", responses=READING_ONE)
@@ -83,11 +82,10 @@ def _single(backend: ConsoleBackend, name: str, response: Response) -> FreezeVie
     if freeze is None:  # also if somebody deletes what somebody else has just saved
         raise HTTPException(404, f"freeze {name!r} does not exist")
     response.headers["ETag"] = entity_tag(backend.catalogue.revision_tag("freeze", name))
-    return _view(freeze)
+    return _view(freeze, backend.clock())
 
 
-def _view(freeze: Freeze) -> FreezeView:
-    now = now_ms()
+def _view(freeze: Freeze, now: int) -> FreezeView:
     return FreezeView.model_validate(
         {
             **freeze.to_jsonable(),

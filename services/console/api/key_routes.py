@@ -7,7 +7,6 @@ from fastapi import APIRouter, HTTPException, Path
 from pydantic import Field
 
 from sluiceway import console_keys
-from sluiceway.clock import now_ms
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.commands import CreateKey, RevokeKey
 from sluiceway.contracts.identifiers import NAME_PATTERN, Label
@@ -81,7 +80,7 @@ async def create_key(body: NewKey, backend: Backend, caller: Caller, command_id:
     The same request with the same `Idempotency-Key` is refused (409): a key is never shown again.
     """
     id_ = hashlib.sha256(command_id.encode()).hexdigest()[:ID_LENGTH]
-    key, now = console_keys.mint(id_), now_ms()
+    key, now = console_keys.mint(id_), backend.clock()
     expires_ms = None if body.expires_in_seconds is None else now + body.expires_in_seconds * 1_000
     stored = ApiKey(
         id=id_,

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Response
 from pydantic import Field
 
-from sluiceway.clock import now_ms
 from sluiceway.contracts.catalogue import ATTRIBUTES_MAX, Region
 from sluiceway.contracts.commands import DeleteRegion, SaveRegion
 from sluiceway.contracts.conditions import Scalar
@@ -105,7 +104,7 @@ async def get_region(
     The ETag is that of the region as an admin has written it; what it holds changes without it.
     """
     region = _region(backend, name, response)
-    now = now_ms()
+    now = backend.clock()
     held = sorted(backend.regions.held(name).items())[(page - 1) * limit : page * limit]
     views = [
         HeldView(
@@ -150,7 +149,7 @@ def _region(backend: ConsoleBackend, name: str, response: Response) -> Region:
 
 def view_of(backend: ConsoleBackend, region: Region) -> RegionView:
     """Return a region with what it holds."""
-    now = now_ms()
+    now = backend.clock()
     held = backend.regions.held(region.name)
     active = (backend.feature(entry.key) for entry in backend.features if entry.is_active)
     candidates = [

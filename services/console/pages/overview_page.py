@@ -5,7 +5,6 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from sluiceway.clock import now_ms
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import feature_of
 from sluiceway.messaging.feature_view import FeatureEntry
@@ -64,7 +63,7 @@ def _triggers(backend: ConsoleBackend, entries: list[FeatureEntry]) -> list[Trig
 
 
 def _regions(backend: ConsoleBackend, active: list[Trigger]) -> list[RegionRow]:
-    now = now_ms()
+    now = backend.clock()
     rows = []
     for region in sorted(backend.documents().regions.values(), key=lambda region: region.name):
         held = backend.regions.held(region.name)

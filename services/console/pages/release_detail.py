@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import yaml
 
-from sluiceway.clock import now_ms
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import Feature, PhaseRun, Spec, Trigger
 from sluiceway.contracts.guardrails import MetricGuardrail
@@ -121,7 +120,7 @@ def phase_card(
 
 
 def _covered(backend: ConsoleBackend, trigger: Trigger, run: PhaseRun) -> Iterable[CoveredRegion]:
-    key, now = feature_of(trigger.id), now_ms()
+    key, now = feature_of(trigger.id), backend.clock()
     for region in sorted(backend.documents().regions.values(), key=lambda region: region.name):
         extent = coverage([run.phase], Location.of(region)).extent
         if extent is Extent.NONE:

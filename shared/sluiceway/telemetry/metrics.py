@@ -24,6 +24,11 @@ HISTORY_LOST = Gauge(
     "By how many messages the stream was behind this process the last time that it went back; 0 if unknown.",
     ("stream",),
 )
+CLOCK_DIFFERENCE_SECONDS = Gauge(
+    "sluiceway_clock_difference_seconds",
+    "How far this host's clock is ahead of the broker's; negative if it is behind. Beyond 30 s in either "
+    "direction, a scheduler or monitor decides nothing.",
+)
 RECONNECTS = Counter("sluiceway_broker_reconnects_total", "Reconnects to the broker.")
 
 
