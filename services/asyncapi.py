@@ -39,6 +39,10 @@ class DeadLetter(RootModel[bytes]):
     """The rejected message, unchanged. The headers have the reason and the subject it was published to."""
 
 
+class Probe(RootModel[bytes]):
+    """A message without content: it only has to be stored."""
+
+
 #: Subject, model, and what subscribers must know.
 PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     (
@@ -91,6 +95,11 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "sluiceway.dead_letters.<service>",
         DeadLetter,
         "Stream DEAD_LETTERS, by every service. Headers: Sluiceway-Dead-Reason, Sluiceway-Dead-Subject.",
+    ),
+    (
+        "sluiceway.probes.<service>",
+        Probe,
+        "Stream PROBES, by every service except the edges: proves that the broker stores what is written.",
     ),
 )
 

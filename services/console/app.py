@@ -41,11 +41,10 @@ class Console(Service):
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Follow the log, the catalogue and the regions; serve requests once all have caught up."""
         clock = await self.broker_clock(connection, stack, decides=False)
-        self.missing = {"log": "not read to its end yet; is a scheduler running?"}
         backend = ConsoleBackend(connection, clock)
-        for view in (backend.features, backend.catalogue, backend.regions):
-            await stack.enter_async_context(view)
-            await view.caught_up()
+        views = (("log", backend.features), ("catalogue", backend.catalogue), ("regions", backend.regions))
+        for name, view in views:
+            await self.follow(name, view, stack)
         await stack.enter_async_context(backend.events)
         await create_first_key(backend, self.settings.bootstrap_key_file)
         self.backend_provider.backend = backend

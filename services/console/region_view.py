@@ -85,6 +85,10 @@ class RegionsView(StreamView):
         await self._applied.__aexit__(*details)
         await super().__aexit__(*details)
 
+    @property
+    def is_current(self) -> bool:
+        return super().is_current and self._applied.is_current
+
     async def caught_up(self) -> None:
         await super().caught_up()
         await self._applied.caught_up()

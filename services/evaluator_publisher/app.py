@@ -28,9 +28,7 @@ class EvaluatorPublisher(Service):
         rules.on_newest = _record_newest
         fan_out = FanOut(features, catalogue, rules)
         for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
-            self.missing = {name: "not read to its end yet; is a scheduler running?"}
-            await stack.enter_async_context(view)
-            await view.caught_up()
+            await self.follow(name, view, stack)
         features.on_change = fan_out.feature_changed
         catalogue.on_change = fan_out.catalogue_changed
         rules.on_foreign_write = fan_out.rules_overwritten

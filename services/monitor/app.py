@@ -18,7 +18,7 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.delivery import json_decoder, redelivery_middleware, stop_broker
+from sluiceway.messaging.delivery import json_decoder, redelivery_middleware, start_broker
 from sluiceway.messaging.faststream_options import faststream_options
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
@@ -71,9 +71,7 @@ class Monitor(Service):
         catalogue = CatalogueView(connection)
         measurements = MeasurementView(connection)
         for name, view in (("log", features), ("catalogue", catalogue), ("measurements", measurements)):
-            self.missing = {name: "not read to its end yet; is a scheduler running?"}
-            await stack.enter_async_context(view)
-            await view.caught_up()
+            await self.follow(name, view, stack)
         commands, store = CommandClient(connection, MONITOR), MeasurementStore(connection, SOURCE)
         actions = GuardrailActions(commands, store, self._settings.prometheus_url)
         guardrails = ActiveGuardrails(features, catalogue, measurements, clock)
@@ -88,12 +86,12 @@ class Monitor(Service):
         dead_letters = DeadLetters(connection, self.name)
         responder = ClearanceResponder(features, measurements, guardrails, clock)
         alerts = AlertHandler(features, catalogue, commands, store, clock, clock.check)
-        for broker in (
-            build_broker(self._settings, alerts.receive, dead_letters),
-            build_clearance_broker(self._settings, _clear_by_trusted_clock(responder.clear, clock)),
+        clear = _clear_by_trusted_clock(responder.clear, clock)
+        for name, broker in (
+            ("alerts", build_broker(self._settings, alerts.receive, dead_letters)),
+            ("clearance", build_clearance_broker(self._settings, clear)),
         ):
-            stack.push_async_callback(stop_broker, broker)
-            await broker.start()
+            await self.watch_client(name, await start_broker(broker, stack), stack)
         receivers = read_receivers(self._settings.receivers) if self._settings.receivers else ()
         await stack.enter_async_context(notifications(connection, features, receivers, dead_letters))
         self._webhook.open(connection, dead_letters)

@@ -24,11 +24,11 @@ from sluiceway.messaging.broker_clock import BrokerClock
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_middleware, stop_broker
+from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_middleware, start_broker
 from sluiceway.messaging.faststream_options import faststream_options
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.streams import declare
+from sluiceway.messaging.streams import declare, recreate_probes
 from sluiceway.pipelines import refusals
 from sluiceway.service import Service, background_task
 
@@ -61,23 +61,23 @@ class Scheduler(Service):
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Declare the streams, read the log, run the deadlines, then answer commands."""
         self.missing = {"streams": "not declared yet"}
-        await declare(connection.js, self._settings.stream_replicas)
+        replicas = self._settings.stream_replicas
+        await declare(connection.js, replicas, self._record_undeclared)
+        connection.writes.recreate_probes = partial(recreate_probes, connection.js, replicas)
         clock = await self.broker_clock(connection, stack)
-        self.missing = {"log": "not read to its end yet"}
         feature_log = FeatureLog(connection, SOURCE)
         catalogue = CatalogueView(connection)
         dead_letters = DeadLetters(connection, self.name)
         features = FeatureView(connection, feature_log)
         features.on_invalid = dead_letters.store_soon
-        confirmations = await stack.enter_async_context(Confirmations(connection, catalogue, clock))
+        confirmations = Confirmations(connection, catalogue, clock)
         clearance = ClearanceClient(connection, confirmations)
         processor = CommandProcessor(feature_log, features, catalogue, clock)
         workers = self._settings.ticker_workers
         deadlines = PhaseDeadlines(processor, features, clearance, clock, workers, clock.is_trusted)
         features.on_change, features.on_reset = deadlines.schedule, deadlines.reset
-        for view in (features, catalogue):
-            await stack.enter_async_context(view)
-            await view.caught_up()
+        for name, view in (("reports", confirmations), ("log", features), ("catalogue", catalogue)):
+            await self.follow(name, view, stack)
         _count_active(features)
         await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))
         store = CatalogueStore(connection, SOURCE)
@@ -85,11 +85,13 @@ class Scheduler(Service):
         authenticator = Authenticator(catalogue, clock, required=self._settings.require_identity)
         handle = _by_trusted_clock(handlers.handle, clock)
         broker = build_broker(self._settings, handle, dead_letters, authenticator.authenticate)
-        stack.push_async_callback(stop_broker, broker)
-        await broker.start()
+        await self.watch_client("commands", await start_broker(broker, stack), stack)
         await connection.client.subscribe(
             subjects.COMMANDS, queue=UNKNOWN_QUEUE, cb=_unknown_command_handler(dead_letters)
         )
+
+    def _record_undeclared(self, reason: str) -> None:
+        self.missing = {"streams": f"not declared yet: {reason}"}
 
 
 def build_broker(

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Self, TypeVar
 
+from nats.aio.client import Client
+
 from .clock import Clock, now_ms
-from .errors import Misconfigured
+from .errors import Misconfigured, Unavailable, error_text
 from .http.server import AsgiApp, run_service
 from .messaging.broker_clock import BrokerClock
-from .messaging.connection import Connection, connected
+from .messaging.connection import Connection, answers_now, connected, until_given_up
+from .messaging.stream_follower import StreamView
 from .settings import ServiceSettings, read_settings
 from .tasks import cancel_and_wait
 from .telemetry import metrics
@@ -26,6 +29,8 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 EXIT_MISCONFIGURED = 2
 EXIT_CRASHED = 70
+SILENT = "the broker does not answer"
+STALE = "not current: catching up, or the broker sends nothing"
 
 
 class Service(ABC):
@@ -43,6 +48,9 @@ class Service(ABC):
         #: What the start waits for; empty once the service has started.
         self.missing: dict[str, str] = {"nats": "not connected yet"}
         self._connection: Connection | None = None
+        #: Every connection of this process, the one of each FastStream broker too.
+        self._clients: dict[str, Client] = {}
+        self._views: dict[str, StreamView] = {}
         self._stack = AsyncExitStack()
 
     @abstractmethod
@@ -65,10 +73,29 @@ class Service(ABC):
             self._clock = clock
         return clock
 
+    async def follow(self, name: str, view: StreamView, stack: AsyncExitStack) -> None:
+        """Read a view to its end, and keep it current until `stack` is closed; readiness watches it."""
+        self.missing = {name: "not read to its end yet; is a scheduler running?"}
+        await stack.enter_async_context(view)
+        await view.caught_up()
+        self._views[name] = view
+
+    async def watch_client(self, name: str, client: Client, stack: AsyncExitStack) -> None:
+        """Watch a connection until `stack` is closed: readiness names it, and the process ends without it.
+
+        A connection is given up after a wrong password, or a message larger than the broker allows.
+        """
+        self._clients[name] = client
+        stack.callback(self._clients.pop, name)
+        await stack.enter_async_context(background_task(_end_if_given_up(name, client), f"connection {name}"))
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._connection = await stack.enter_async_context(connected(self.settings, self.name))
+            self._connection = await stack.enter_async_context(
+                connected(self.settings, self.name, error_cb=self._record_connection_error)
+            )
             self._connection.on_reconnect(metrics.RECONNECTS.inc)
+            await self.watch_client("nats", self._connection.client, stack)
             await self.start(self._connection, stack)
             self.missing = {}
             self._stack = stack.pop_all()
@@ -80,14 +107,27 @@ class Service(ABC):
         log.info("%s has stopped", self.name)
 
     async def readiness(self) -> dict[str, str]:
-        """Return what is not ready, and why; empty if the process is ready."""
-        if self.missing:
+        """Return what is not ready, and why; empty if the process is ready.
+
+        Ready means able: every connection answers, every view is current, the clock is trusted, and the
+        broker stores what is written.
+        """
+        if self.missing or self._connection is None:
             return self.missing
-        if self._connection is None or not await self._connection.is_alive():
-            return {"nats": "the broker does not answer"}
+        names = tuple(self._clients)
+        answers = await asyncio.gather(*(answers_now(self._clients[name]) for name in names))
+        missing = {name: SILENT for name, answer in zip(names, answers, strict=True) if not answer}
+        missing |= {name: STALE for name, view in self._views.items() if not view.is_current}
         if self._clock and (problem := self._clock.problem):
-            return {"clock": problem}
-        return {}
+            missing["clock"] = problem
+        if not missing and (problem := await self._connection.writes.problem(self.name)):
+            missing["store"] = problem
+        return missing
+
+    async def _record_connection_error(self, error: Exception) -> None:
+        log.warning("broker: %s", error_text(error))
+        if self._connection is None:
+            self.missing = {"nats": f"not connected yet: {error_text(error)}"}
 
 
 def run(service: Callable[[SettingsT], Service], settings: type[SettingsT]) -> None:
@@ -102,6 +142,11 @@ def run(service: Callable[[SettingsT], Service], settings: type[SettingsT]) -> N
     except Misconfigured as error:
         log.error("%s", error)
         sys.exit(EXIT_MISCONFIGURED)
+
+
+async def _end_if_given_up(name: str, client: Client) -> None:
+    reason = await until_given_up(client)
+    raise Unavailable(f"the connection {name} to the broker was given up for good: {reason}")
 
 
 @contextlib.asynccontextmanager

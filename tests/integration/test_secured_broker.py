@@ -35,6 +35,7 @@ from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identity import ApiKey, Grant, Identity, Role
 from sluiceway.contracts.replies import RefusalCode, Reply
 from sluiceway.messaging.connection import connected
+from sluiceway.service import Service
 from sluiceway.settings import BrokerSettings, ServiceSettings
 from tests.integration.cli.calls import Cli
 from tests.support.catalogues import apply_catalogue, phase, pipeline
@@ -56,6 +57,7 @@ class Secured:
     def __init__(self, broker: EmbeddedBroker, stack: AsyncExitStack) -> None:
         self._broker = broker
         self._stack = stack
+        self.services: list[Service] = []
 
     def url(self, user: str, password: str) -> str:
         return self._broker.url.replace("nats://", f"nats://{user}:{password}@")
@@ -116,7 +118,7 @@ async def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
                     )
                 ),
             ):
-                await stack.enter_async_context(service)
+                system.services.append(await stack.enter_async_context(service))
             await apply_catalogue(await system.admin(), phase("dev", review=True, bake_ms=HOUR))
             yield system
 
@@ -132,6 +134,11 @@ async def raw(secured: Secured, user: str, password: str) -> AsyncIterator[Any]:
     settings = BrokerSettings(nats_url=secured.url(user, password), principal=user)
     async with connected(settings, user, error_cb=note) as connection:
         yield connection, complaints
+
+
+async def test_every_service_is_ready_with_its_permissions(secured: Secured) -> None:
+    for service in secured.services:
+        assert await service.readiness() == {}
 
 
 async def test_a_release_goes_from_save_to_a_region_and_back(secured: Secured) -> None:

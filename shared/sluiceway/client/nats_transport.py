@@ -1,15 +1,20 @@
 """Rules over NATS, on an event loop in a thread of its own."""
 
 import asyncio
+import logging
 import threading
+import uuid
 from collections.abc import Callable
 from functools import partial
 
-from ..messaging.connection import connected
+from ..messaging.connection import connected, until_given_up
 from ..settings import BrokerSettings
+from ..tasks import cancel_and_wait
 from .region_client import RegionClient
 from .region_rules import RegionRules
 from .transport import PAUSE_SECONDS
+
+log = logging.getLogger(__name__)
 
 #: For closing the connection; while no broker answers, that is not possible.
 STOP_SECONDS = 2.0
@@ -71,13 +76,29 @@ class NatsTransport:
             following.cancel()
 
     async def _serve(self, rules: RegionRules, ready: Callable[[], None], stop: asyncio.Event) -> None:
-        async with (
-            connected(self._settings, "client") as connection,
-            RegionClient(connection, rules) as client,
-        ):
-            await client.caught_up()
-            ready()
-            await stop.wait()
+        """Follow the rules; if a connection is given up for good, go on with a new one."""
+        instance = uuid.uuid4().hex[:12]  # a new one after a fork
+        while not stop.is_set():
+            async with (
+                connected(self._settings, "client") as connection,
+                RegionClient(connection, rules, instance=instance) as client,
+            ):
+                serving = asyncio.create_task(self._until_stopped(client, ready, stop))
+                watching = asyncio.create_task(until_given_up(connection.client))
+                try:
+                    await asyncio.wait({serving, watching}, return_when=asyncio.FIRST_COMPLETED)
+                    if serving.done():
+                        return serving.result()
+                    log.warning("the broker closed the connection (%s); opening another", watching.result())
+                finally:
+                    await cancel_and_wait(serving)
+                    await cancel_and_wait(watching)
+
+    @staticmethod
+    async def _until_stopped(client: RegionClient, ready: Callable[[], None], stop: asyncio.Event) -> None:
+        await client.caught_up()
+        ready()
+        await stop.wait()
 
     async def _ended(self, following: "asyncio.Task[None]") -> bool:
         done, _ = await asyncio.wait({following}, timeout=STOP_SECONDS)

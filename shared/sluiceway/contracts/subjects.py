@@ -10,6 +10,8 @@ sluiceway.measurements.<trigger>.<phase>.<guardrail>   stream MEASUREMENTS: what
 sluiceway.verdicts.<trigger>           stream VERDICTS: changed verdicts of guardrails
 sluiceway.answered_alerts.<source>     stream VERDICTS: the outcome of each alert
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
+sluiceway.probes.<service>             stream PROBES: messages that prove that the broker stores
+sluiceway.probe_space                  stream PROBES_SPACE: the same, after PROBES could not be written
 $KV.CATALOG.<environment|region|pipeline|freeze|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.RULES.<region>.complete            the publisher has written all that the region holds
@@ -43,6 +45,9 @@ ANSWERED_ALERTS = f"{PREFIX}.answered_alerts.*"
 
 DEAD_LETTERS_STREAM = "DEAD_LETTERS"
 DEAD_LETTERS = f"{PREFIX}.dead_letters.*"
+
+PROBES_STREAM = "PROBES"
+PROBES = f"{PREFIX}.probes.*"
 
 CATALOG_BUCKET = "CATALOG"
 RULES_BUCKET = "RULES"
@@ -119,6 +124,16 @@ def verdicts(trigger: str) -> str:
 def answered_alert(source: str) -> str:
     """Return the subject of the outcomes of a source's alerts."""
     return f"{PREFIX}.answered_alerts.{source}"
+
+
+def probe(service: str) -> str:
+    """Return the subject of a service's probes."""
+    return f"{PREFIX}.probes.{service}"
+
+
+def space_probe() -> str:
+    """Return the subject of the message that finds out whether there is space again."""
+    return f"{PREFIX}.probe_space"
 
 
 def dead_letters(service: str) -> str:

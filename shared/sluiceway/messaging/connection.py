@@ -15,6 +15,7 @@ from ..errors import Unavailable, error_text
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait, reraised_cancellation
 from .credentials import CredentialsFile, read_credentials
+from .write_health import WriteHealth
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ FIRST_CONNECTION_SECONDS = 2.0
 #: A frozen broker is noticed after two of these.
 PING_INTERVAL_SECONDS = 2
 RECONNECT_WAIT_SECONDS = 0.1
+#: Connections that were given up are looked for this often.
+WATCH_EVERY_SECONDS = 1.0
 #: For one reply of JetStream.
 REQUEST_TIMEOUT_SECONDS = 2.0
 
@@ -36,7 +39,8 @@ class Connection:
         #: The sender whom the broker's permissions vouch for.
         self.principal = principal
         self.js: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
-        self._listeners: set[Callable[[], None]] = set()
+        self.writes = WriteHealth(client, self.js)
+        self._listeners: set[Callable[[], None]] = {self.writes.forget}
 
     def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after every reconnect; return a function that removes it."""
@@ -44,18 +48,40 @@ class Connection:
         return lambda: self._listeners.discard(listener)
 
     async def is_alive(self) -> bool:
-        """Return whether the broker answers now; an open socket is not enough."""
-        try:
-            await self.client.flush(timeout=1)
-        except Exception as error:  # any error means no answer; the caller reports it
-            log.debug("the broker does not answer: %s", error)
-            return False
-        return self.client.is_connected
+        """Return whether the broker answers now."""
+        return await answers_now(self.client)
 
     def notify_reconnected(self) -> None:
         """Call all listeners."""
         for listener in tuple(self._listeners):
             listener()
+
+
+async def answers_now(client: Client) -> bool:
+    """Return whether the broker answers a client; an open socket is not enough."""
+    try:
+        await client.flush(timeout=1)
+    except Exception as error:  # any error means no answer; the caller reports it
+        log.debug("the broker does not answer: %s", error)
+        return False
+    return client.is_connected
+
+
+def is_given_up(client: Client) -> bool:
+    """Return whether a client is without a connection and will not try to get one again.
+
+    FastStream ends the task that reconnects with an error if the password is wrong; then nats-py does not
+    even say that it is closed.
+    """
+    reconnecting = client._reconnection_task
+    return client.is_closed or (not client.is_connected and reconnecting is not None and reconnecting.done())
+
+
+async def until_given_up(client: Client) -> str:
+    """Return why, once a client is without a connection and will not try to get one again."""
+    while not is_given_up(client):  # noqa: ASYNC110 (nats-py does not tell in each case)
+        await asyncio.sleep(WATCH_EVERY_SECONDS)
+    return error_text(client.last_error) if client.last_error else "closed"
 
 
 @asynccontextmanager

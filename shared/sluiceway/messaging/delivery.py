@@ -6,12 +6,15 @@ FastStream's own policies lose it, or deliver it again immediately, forever.
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 from faststream import BaseMiddleware, StreamMessage
 from faststream.exceptions import IgnoredException, NackMessage, RejectMessage
 from faststream.nats import NatsBroker
+from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError
+from nats.errors import Error as NatsError
 from pydantic import BaseModel, ValidationError
 
 from ..backoff import Backoff
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Before a message is delivered again.
 REDELIVERY = Backoff(0.1, 5.0)
+#: For NATS to learn of the subscriptions of a broker that was started.
+SUBSCRIBED_WITHIN_SECONDS = 2
 #: Deliveries of a message that causes an internal error each time; then it becomes a dead letter.
 DELIVERIES_MAX = 5
 
@@ -62,7 +67,21 @@ def json_decoder(
     return decode
 
 
-async def stop_broker(broker: NatsBroker) -> None:
+async def start_broker(broker: NatsBroker, stack: AsyncExitStack) -> Client:
+    """Start a FastStream broker, and stop it when `stack` is closed; return its own connection.
+
+    NATS knows the subscriptions then: before, senders would be told that nobody listens.
+    """
+    stack.push_async_callback(_stop_broker, broker)
+    await broker.start()
+    client = broker._connection
+    assert client
+    with contextlib.suppress(NatsError, TimeoutError):  # a connection that is lost subscribes again by itself
+        await client.flush(SUBSCRIBED_WITHIN_SECONDS)
+    return client
+
+
+async def _stop_broker(broker: NatsBroker) -> None:
     """Stop a FastStream broker, also while its connection is down."""
     with contextlib.suppress(ConnectionReconnectingError, ConnectionClosedError):
         await broker.stop()

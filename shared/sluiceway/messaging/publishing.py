@@ -45,6 +45,7 @@ class StreamPublisher:
 
     def __init__(self, connection: Connection, stream: str) -> None:
         self._client = connection.client
+        self._writes = connection.writes
         self._js = connection.js
         self._stream = stream
 
@@ -54,11 +55,7 @@ class StreamPublisher:
         Raises `Conflict` if another message came first, and `Unavailable` if it is unknown whether
         the message is stored: only the end of the subject tells.
         """
-        try:
-            ack = await self._js.publish(message.subject, message.data, headers=_headers(message))
-        except (NatsError, TimeoutError) as error:
-            raise self._error(error, message) from error
-        return ack.seq
+        return await self._publish(message.subject, message.data, _headers(message), message)
 
     async def append_all(self, messages: Sequence[ConditionalMessage]) -> list[int | Conflict]:
         """Append messages without waiting for each other; return the sequence or conflict of each.
@@ -85,10 +82,22 @@ class StreamPublisher:
         all_headers = dict(headers or {})
         if message_id is not None:
             all_headers[MESSAGE_ID] = header_safe(message_id)
+        return await self._publish(subject, data, all_headers or None)
+
+    async def _publish(
+        self,
+        subject: str,
+        data: bytes,
+        headers: dict[str, str] | None,
+        condition: ConditionalMessage | None = None,
+    ) -> int:
+        timeout, connection = self._writes.timeout(self._stream), self._writes.connections
         try:
-            return (await self._js.publish(subject, data, headers=all_headers or None)).seq
+            ack = await self._js.publish(subject, data, headers=headers, timeout=timeout)
         except (NatsError, TimeoutError) as error:
-            raise self._unavailable(error) from error
+            raise await self._error(error, condition, connection) from error
+        self._writes.record_stored(self._stream)
+        return ack.seq
 
     async def _append_batch(self, batch: Sequence[ConditionalMessage]) -> list[int | Conflict]:
         """Publish with an inbox of our own for the replies.
@@ -96,6 +105,7 @@ class StreamPublisher:
         `publish_async` of nats-py 2.16 never resolves what the broker refuses, such as a conflict.
         """
         inbox, replies = self._client.new_inbox(), _Replies(len(batch))
+        connection = self._writes.connections
         try:
             subscription = await self._client.subscribe(f"{inbox}.*", cb=replies.receive)
             try:
@@ -108,26 +118,32 @@ class StreamPublisher:
             finally:
                 await subscription.unsubscribe()
         except (NatsError, TimeoutError) as error:
-            raise self._unavailable(error) from error
-        return [self._result(replies.of(number), message) for number, message in enumerate(batch)]
+            raise await self._error(error, None, connection) from error
+        return [
+            await self._result(replies.of(number), message, connection)
+            for number, message in enumerate(batch)
+        ]
 
-    def _result(self, reply: Msg, message: ConditionalMessage) -> int | Conflict:
+    async def _result(self, reply: Msg, message: ConditionalMessage, connection: int) -> int | Conflict:
         try:
-            return _sequence(reply)
+            sequence = _sequence(reply)
         except NatsError as refused:
-            error = self._error(refused, message)
+            error = await self._error(refused, message, connection)
             if isinstance(error, Conflict):
                 return error
             raise error from refused
+        self._writes.record_stored(self._stream)
+        return sequence
 
-    def _error(self, error: Exception, message: ConditionalMessage) -> Conflict | Unavailable:
-        if isinstance(error, APIError) and error.err_code in WRONG_LAST_SEQUENCE:
+    async def _error(
+        self, error: Exception, message: ConditionalMessage | None, connection: int
+    ) -> Conflict | Unavailable:
+        if message and isinstance(error, APIError) and error.err_code in WRONG_LAST_SEQUENCE:
             return Conflict(f"{message.subject} has changed: its last sequence is not {message.expected}")
-        return self._unavailable(error)
-
-    def _unavailable(self, error: Exception) -> Unavailable:
-        reason = error.description if isinstance(error, APIError) else None
-        return Unavailable(f"cannot write to the stream {self._stream}: {reason or error_text(error)}")
+        if reason := await self._writes.record_failure(self._stream, error, connection):
+            return Unavailable(reason)
+        description = error.description if isinstance(error, APIError) else None
+        return Unavailable(f"cannot write to the stream {self._stream}: {description or error_text(error)}")
 
 
 class _Replies:

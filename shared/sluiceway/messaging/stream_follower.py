@@ -101,6 +101,7 @@ class Follower:
         self._caught_up = asyncio.Event()
         self._advanced = asyncio.Event()
         self._broken = asyncio.Event()
+        self._is_behind = True
         self._expected = 1
         self._last_message_at = 0.0
         self._generation = 0
@@ -126,6 +127,13 @@ class Follower:
         """Whether the snapshot is complete."""
         return self._caught_up.is_set()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether everything was delivered, as far as a broker that is still heard has said."""
+        silence = asyncio.get_running_loop().time() - self._last_message_at
+        is_heard = self._connection.client.is_connected and silence <= SILENCE_MAX_SECONDS
+        return self.is_caught_up and is_heard and not (self._is_behind or self._broken.is_set())
+
     async def caught_up(self) -> None:
         """Return once the snapshot is complete."""
         await self._caught_up.wait()
@@ -143,12 +151,14 @@ class Follower:
         try:
             async with asyncio.timeout(timeout):
                 await self.caught_up()
-                known, last = self.position.sequence, await self._last_sequence()
+                state = (await self._connection.js.stream_info(self._stream)).state
+                known, last = self.position.sequence, state.last_seq
                 if last < known:
                     self._caught_up.clear()
                     self._restart(f"the stream {self._stream} ends at {last}, and message {known} was read")
                     await self.caught_up()
-                while self.position.sequence < last:
+                # A stream whose first message could not be written counts it, and has none.
+                while state.messages and self.position.sequence < last:
                     self._advanced.clear()
                     await self._advanced.wait()
         except (NatsError, TimeoutError) as error:
@@ -156,13 +166,11 @@ class Follower:
                 f"cannot read the stream {self._stream} to its end: {error_text(error)}"
             ) from error
 
-    async def _last_sequence(self) -> int:
-        return (await self._connection.js.stream_info(self._stream)).state.last_seq
-
     async def _follow(self) -> None:
         backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=RETRY_JITTER)
         while not self._closing:
             self._broken.clear()
+            self._is_behind = True
             try:
                 async with self._consumer():
                     backoff.reset()
@@ -183,6 +191,8 @@ class Follower:
         name = NUID().next().decode()
         try:
             info = await self._connection.js.add_consumer(self._stream, self._config(name, inbox))
+            if not info.num_pending:
+                self._is_behind = False
             if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
                 self._receive_nothing()
             self._last_message_at = asyncio.get_running_loop().time()
@@ -297,6 +307,7 @@ class Follower:
         elif not self._resume_at(record):
             return
         if not delivery.pending:
+            self._is_behind = False
             self._finish_snapshot()
         self._advanced.set()
 
@@ -345,6 +356,11 @@ class StreamView:
 
     async def __aexit__(self, *details: object) -> None:
         await self.follower.__aexit__(*details)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the view has everything, as far as a broker that is still heard has said."""
+        return self.follower.is_current
 
     async def caught_up(self) -> None:
         """Return once everything that the stream held at the start is in the view."""

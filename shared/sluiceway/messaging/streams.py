@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -21,6 +22,12 @@ APPLIED_HISTORY = 64
 CATALOG_HISTORY = 64
 #: An Alertmanager repeats an alert while it fires; within this time, that is the same alert.
 ALERT_REPEATS_SECONDS = DAY_SECONDS
+PROBE_LIFETIME_SECONDS = 600
+#: A stream that exists for a moment only.
+SPACE_STREAM = f"{subjects.PROBES_STREAM}_SPACE"
+#: So much must fit into the store before it counts as having space again; and within this time.
+SPACE_BYTES = 256 * 1024
+SPACE_SECONDS = 0.6
 #: Rounds kept of each guardrail of a trigger.
 ROUNDS_KEPT = 200
 RETRY_SECONDS = 0.5
@@ -68,6 +75,7 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
             max_age=30 * DAY_SECONDS,
             max_bytes=256 * 2**20,
         ),
+        _probes(replicas),
         _bucket(subjects.CATALOG_STREAM, subjects.CATALOG, replicas, history=CATALOG_HISTORY),
         _bucket(subjects.RULES_STREAM, subjects.RULES, replicas, history=1),
         _bucket(
@@ -80,16 +88,53 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
     )
 
 
-async def declare(js: JetStreamContext, replicas: int) -> None:
+def _probes(replicas: int) -> StreamConfig:
+    return StreamConfig(
+        name=subjects.PROBES_STREAM,
+        subjects=[subjects.PROBES],
+        num_replicas=replicas,
+        max_msgs_per_subject=1,
+        max_age=PROBE_LIFETIME_SECONDS,
+    )
+
+
+async def recreate_probes(js: JetStreamContext, replicas: int) -> None:
+    """Create the stream of probes again if there is space: nats-server does not write to the old one.
+
+    To delete the old one first would make room for a few probes on a disk that is still full.
+    """
+    try:
+        if await _has_space(js):
+            await js.delete_stream(subjects.PROBES_STREAM)
+            await js.add_stream(_probes(replicas))
+    except (NatsError, TimeoutError) as error:
+        log.warning("cannot recreate the stream %s: %s", subjects.PROBES_STREAM, error_text(error))
+
+
+async def _has_space(js: JetStreamContext) -> bool:
+    """Return whether a new stream can store a large message."""
+    await js.add_stream(StreamConfig(name=SPACE_STREAM, subjects=[subjects.space_probe()]))
+    try:
+        await js.publish(subjects.space_probe(), bytes(SPACE_BYTES), timeout=SPACE_SECONDS)
+    except (NatsError, TimeoutError):
+        return False
+    finally:
+        await js.delete_stream(SPACE_STREAM)
+    return True
+
+
+async def declare(
+    js: JetStreamContext, replicas: int, on_wait: Callable[[str], None] = lambda reason: None
+) -> None:
     """Create the missing streams; existing ones keep their settings, which belong to the operator.
 
-    Waits until JetStream is ready.
+    Waits until JetStream is ready, and calls `on_wait` with the reason.
     """
     for config in streams(replicas):
-        await _create(js, config)
+        await _create(js, config, on_wait)
 
 
-async def _create(js: JetStreamContext, config: StreamConfig) -> None:
+async def _create(js: JetStreamContext, config: StreamConfig, on_wait: Callable[[str], None]) -> None:
     while True:
         try:
             await js.stream_info(str(config.name))
@@ -98,15 +143,18 @@ async def _create(js: JetStreamContext, config: StreamConfig) -> None:
             log.info("creating the stream %s", config.name)
         except (NatsError, TimeoutError) as error:
             log.warning("JetStream is not ready, trying again: %s", error_text(error))
+            on_wait(error_text(error))
             await asyncio.sleep(RETRY_SECONDS)
             continue
         try:
             await js.add_stream(config)
         except BadRequestError as error:
             log.warning("cannot create the stream %s, trying again: %s", config.name, error.description)
+            on_wait(f"cannot create {config.name}: {error.description}")
             await asyncio.sleep(RETRY_SECONDS)
         except (NatsError, TimeoutError) as error:
             log.warning("JetStream is not ready, trying again: %s", error_text(error))
+            on_wait(error_text(error))
 
 
 def _bucket(
