@@ -29,6 +29,7 @@ from sluiceway.service import Service, background_task
 
 from . import metrics
 from .active_guardrails import ActiveGuardrails
+from .alert_consumer import watch_alert_consumer
 from .alert_handler import AlertHandler
 from .alertmanager import AlertmanagerWebhook
 from .clearance_responder import ClearanceResponder
@@ -92,6 +93,8 @@ class Monitor(Service):
             ("clearance", build_clearance_broker(self._settings, clear)),
         ):
             await self.watch_client(name, await start_broker(broker, stack), stack)
+        watching = watch_alert_consumer(connection.js)
+        await stack.enter_async_context(background_task(watching, "the consumer of alerts"))
         receivers = read_receivers(self._settings.receivers) if self._settings.receivers else ()
         await stack.enter_async_context(notifications(connection, features, receivers, dead_letters))
         self._webhook.open(connection, dead_letters)

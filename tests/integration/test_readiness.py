@@ -18,10 +18,12 @@ from services.monitor.app import Monitor
 from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import SaveEnvironment
 from sluiceway.contracts.replies import RefusalCode
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import connected, until_given_up
+from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.messaging.stream_follower import Follower
 from sluiceway.service import Service
 from sluiceway.settings import BrokerSettings, ServiceSettings
@@ -227,6 +229,25 @@ async def test_a_process_whose_connection_is_given_up_exits_with_the_reason(
 async def _is_refused(process: ServiceProcess) -> bool:
     missing = await process.missing() or {}
     return "Authorization Violation" in missing.get("nats", "")
+
+
+async def test_a_monitor_whose_consumer_of_alerts_was_deleted_is_started_again_and_gets_alerts(
+    broker: Broker, tmp_path: Path
+) -> None:
+    async with Scheduler(Settings(nats_url=broker.url)), driving(broker.url) as driver:
+        js, answers = driver.connection.js, MeasurementStore(driver.connection, "/tests")
+        async with service_process(tmp_path, "services.monitor", broker.url) as monitor:
+            await eventually(monitor.is_ready, "the monitor is ready")
+            await js.delete_consumer(subjects.ALERTS_STREAM, subjects.MONITOR_DURABLE)
+            async with asyncio.timeout(EXITS_WITHIN_SECONDS):
+                code = await monitor.process.wait()
+            log = monitor.log.read_text()
+        await driver.alert("Boom", gate="checkout")
+        async with service_process(tmp_path, "services.monitor", broker.url):
+            await eventually(answers.answered_alerts, "the alert is answered")
+
+    assert code == 70
+    assert "the consumer monitor of the stream ALERTS was deleted" in log
 
 
 async def test_a_message_that_is_too_large_ends_the_connection_and_is_noticed(broker: Broker) -> None:

@@ -18,6 +18,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from ..contracts import subjects
 from ..errors import error_text
+from ..telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class WriteHealth:
         failure = await self._failure(stream, error)
         if failure is None or connection != self.connections:
             return None
+        metrics.WRITES_NOT_STORED.labels(stream).inc()
         if stream not in self._failures:
             log.error("%s", failure.reason)
         self._failures[stream] = failure

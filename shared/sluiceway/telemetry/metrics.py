@@ -29,6 +29,11 @@ CLOCK_DIFFERENCE_SECONDS = Gauge(
     "How far this host's clock is ahead of the broker's; negative if it is behind. Beyond 30 s in either "
     "direction, a scheduler or monitor decides nothing.",
 )
+WRITES_NOT_STORED = Counter(
+    "sluiceway_writes_not_stored_total",
+    "Messages that the broker did not store, or not acknowledge, although it answers: its store is full.",
+    ("stream",),
+)
 RECONNECTS = Counter("sluiceway_broker_reconnects_total", "Reconnects to the broker.")
 
 
