@@ -16,7 +16,9 @@ from sluiceway.contracts.commands import (
     AbortTrigger,
     Command,
     PauseTrigger,
+    RevokeKey,
     RollBackTrigger,
+    SaveFeature,
 )
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.replies import Reply
@@ -43,8 +45,8 @@ from .settings import Settings
 
 SOURCE = "/sluiceway/scheduler"
 UNKNOWN_QUEUE = "scheduler-unknown"
-#: These commands only take a candidate back, or keep it from going on.
-TAKING_BACK = (AbortTrigger, PauseTrigger, RollBackTrigger)
+#: These commands only take something back, or keep it from going on.
+TAKING_BACK = (AbortTrigger, PauseTrigger, RollBackTrigger, RevokeKey)
 Handle = Callable[[Command], Awaitable[Reply]]
 VERBS = frozenset(command.verb for command in PUBLIC_COMMANDS)
 
@@ -124,17 +126,24 @@ def build_broker(
 
 
 def _by_trusted_clock(handle: Handle, clock: BrokerClock) -> Handle:
-    """Return `handle` for as long as the clock is trusted; only what takes a candidate back is never refused.
+    """Return `handle` for as long as the clock is trusted; only what takes something back is never refused.
 
     No time decides whether something may be taken back.
     """
 
     async def checked(command: Command) -> Reply:
-        if not isinstance(command, TAKING_BACK):
+        if not _takes_back(command):
             clock.check()
         return await handle(command)
 
     return checked
+
+
+def _takes_back(command: Command) -> bool:
+    """Return whether a command switches something off, whatever else it changes."""
+    if isinstance(command, SaveFeature):
+        return not command.feature.is_enabled
+    return isinstance(command, TAKING_BACK)
 
 
 def _handler(model: type[Command], handle_command: Handle) -> Callable[..., Awaitable[Reply]]:

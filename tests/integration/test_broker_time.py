@@ -11,9 +11,15 @@ from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings
 from sluiceway.clock import now_ms
-from sluiceway.contracts.commands import AbortTrigger, ApprovePhase, PauseTrigger, SaveEnvironment
+from sluiceway.contracts.commands import (
+    AbortTrigger,
+    ApprovePhase,
+    PauseTrigger,
+    SaveEnvironment,
+    SaveFeature,
+)
 from sluiceway.contracts.feature import TriggerStatus
-from sluiceway.contracts.replies import RefusalCode
+from sluiceway.contracts.replies import Outcome, RefusalCode
 from sluiceway.messaging.broker_clock import BrokerClock
 from sluiceway.service import background_task
 from tests.support.brokers import Broker
@@ -123,7 +129,7 @@ async def test_a_clock_that_jumps_changes_no_deadline_and_is_noticed_immediately
     assert "behind" in refusal.message
 
 
-async def test_a_candidate_is_taken_back_whatever_the_clock_says(broker: Broker) -> None:
+async def test_what_takes_something_back_works_whatever_the_clock_says(broker: Broker) -> None:
     clock = HostClock()
     async with Scheduler(Settings(nats_url=broker.url), clock), driving(broker.url) as driver:
         trigger = await release(driver, phase("dev", bake_ms=HOUR_MS))
@@ -131,7 +137,11 @@ async def test_a_candidate_is_taken_back_whatever_the_clock_says(broker: Broker)
 
         await driver.act(PauseTrigger, trigger)
         await driver.act(AbortTrigger, trigger)
+        off = await driver.save_gate("search", isEnabled=False)
+        refusal = await driver.refused(SaveFeature, feature={"kind": "FeatureGate", "name": "other"})
 
+        assert off.outcome is Outcome.ACCEPTED
+        assert refusal.code is RefusalCode.UNAVAILABLE
         ended = await driver.trigger(trigger)
         assert ended.status is TriggerStatus.ABORTED
         assert abs(ended.actions[-1].time_ms - now_ms()) < 10 * SECOND_MS
