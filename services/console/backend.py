@@ -101,7 +101,11 @@ class ConsoleBackend:
         command = on_behalf_of(caller, command)
         catalogue = self.documents()
         if not isinstance(command, TriggerCommand):
-            catalogue = replace(catalogue, references=self.features.references())
+            catalogue = replace(
+                catalogue,
+                references=self.features.references(),
+                restorable=self.features.restorable(now_ms()),
+            )
         if isinstance(command, FeatureCommand):
             return decide(self.feature(command.key), command, self.clock(), catalogue)
         return decide_catalogue(command, catalogue, self.features.usage())

@@ -1,5 +1,7 @@
 """Follows FEATURES and the regions in CATALOG; publishes the rule documents of each region to RULES.
 
-`fan_out` decides which regions change, and writes them with compare-and-set. Every replica follows
-everything and writes what is missing: if one dies, no message waits for it.
+- `fan_out`: which regions change; writes them with compare-and-set
+- `publishable_rules`: what each region receives, and what instead of rules that cannot be published
+
+Every replica follows everything and writes what is missing: if one dies, no message waits for it.
 """

@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
@@ -11,6 +12,7 @@ from sluiceway.service import Service, background_task
 
 from . import metrics
 from .fan_out import FanOut
+from .publishable_rules import PublishableRules
 
 SOURCE = "/sluiceway/evaluator-publisher"
 
@@ -22,13 +24,16 @@ class EvaluatorPublisher(Service):
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Read everything first: what is not read yet would look deleted. Then publish what changes."""
-        features = FeatureView(connection, FeatureLog(connection, SOURCE))
+        feature_log = FeatureLog(connection, SOURCE)
+        features = FeatureView(connection, feature_log)
         catalogue = CatalogueView(connection)
         rules = RuleStore(connection)
         rules.on_newest = _record_newest
-        fan_out = FanOut(features, catalogue, rules)
+        publishable = PublishableRules(features, feature_log, DeadLetters(connection, self.name))
+        fan_out = FanOut(features, catalogue, rules, publishable)
         for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
             await self.follow(name, view, stack)
+        publishable.on_conflict = fan_out.check
         features.on_change = fan_out.feature_changed
         catalogue.on_change = fan_out.catalogue_changed
         rules.on_foreign_write = fan_out.rules_overwritten

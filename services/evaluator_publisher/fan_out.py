@@ -9,23 +9,18 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from sluiceway.backoff import Backoff
 from sluiceway.clock import now_ms
 from sluiceway.contracts.catalogue import Region
-from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.errors import Rejected, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView, StoredDocument
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import NOTHING, RuleKey, RuleStore, RuleVersion, RuleWrite
-from sluiceway.pipelines import segments
-from sluiceway.pipelines.projection import checksum, project, used_attributes
-from sluiceway.pipelines.publish_checks import document_errors, publication_errors
-from sluiceway.pipelines.references import feature_references
 
 from . import metrics
+from .publishable_rules import PublishableRules
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +34,6 @@ CHECK_BATCH = 20
 PendingFeatures = OrderedDict[FeatureKey, frozenset[str] | None]
 
 
-class ProjectedRules(NamedTuple):
-    """What regions of one kind receive; `data` is None if they receive nothing."""
-
-    checksum: str
-    data: bytes | None
-
-
 class Outdated(Exception):
     """The log, the catalogue or RULES has changed since the rules were projected: project them again."""
 
@@ -53,9 +41,12 @@ class Outdated(Exception):
 class FanOut:
     """Makes RULES match the newest events. New events go first, before what is only checked."""
 
-    def __init__(self, features: FeatureView, catalogue: CatalogueView, rules: RuleStore) -> None:
+    def __init__(
+        self, features: FeatureView, catalogue: CatalogueView, rules: RuleStore, publishable: PublishableRules
+    ) -> None:
         self._features = features
         self._catalogue = catalogue
+        self._publishable = publishable
         self._rules = rules
         self._urgent: PendingFeatures = OrderedDict()
         self._to_check: PendingFeatures = OrderedDict()
@@ -70,9 +61,9 @@ class FanOut:
         self._has_work = asyncio.Event()
 
     def feature_changed(self, entry: FeatureEntry) -> None:
-        """Publish a new event in every region."""
+        """Publish a new event in every region; check what could not be published before it."""
         self._urgent[entry.key] = None
-        self._has_work.set()
+        self.check(self._publishable.substituted)
         if self._is_marked_empty:
             self.renew_marks()
 
@@ -92,11 +83,17 @@ class FanOut:
 
     def rules_overwritten(self, key: RuleKey) -> None:
         """Check a feature whose rules were overwritten by something other than a publisher."""
-        self._to_check[key.feature] = None
+        self.check([key.feature])
+
+    def check(self, keys: Iterable[FeatureKey]) -> None:
+        """Check these features in every region."""
+        for key in keys:
+            self._to_check[key] = None
         self._has_work.set()
 
     def check_all(self) -> None:
         """Check every feature in every region, as after a start, or after a stream has gone back."""
+        self._publishable.forget()
         self._must_check_all = True
         self._has_work.set()
 
@@ -202,27 +199,18 @@ class FanOut:
         """Publish a feature's newest event in these regions; return the sequence of that event."""
         while (entry := self._features.get(key)) is not None:
             try:
-                event = entry.event
-                writes = list(self._writes(event, entry.sequence, regions))
-                self._check_references(event)
+                writes = await self._writes(entry, regions)
             except Rejected as error:
                 log.error("%s: keeping the previous rules in every region: %s", key, error)
                 metrics.RULES_REFUSED.inc()
                 return entry.sequence
             try:
                 if await self._write(writes):
-                    metrics.FAN_OUT_SECONDS.observe(max(0, now_ms() - event.time_ms) / 1_000)
+                    metrics.FAN_OUT_SECONDS.observe(max(0, now_ms() - entry.event.time_ms) / 1_000)
                 return entry.sequence
             except Outdated:
                 continue
         return 0
-
-    def _check_references(self, event: FeatureEvent) -> None:
-        """Raise `Rejected` if two concurrent changes refer to each other in a cycle."""
-        if feature_references(event.feature) and (
-            errors := publication_errors(event.feature, self._features.references())
-        ):
-            raise Rejected(f"the rules would harm the SDKs: {'; '.join(errors)}")
 
     async def _write(self, writes: Iterable[RuleWrite]) -> bool:
         """Write what differs from RULES; return whether anything did.
@@ -262,26 +250,26 @@ class FanOut:
                 self._rules.begin_epoch(now_ms())
                 raise Outdated
 
-    def _writes(
-        self, event: FeatureEvent, revision: int, regions: frozenset[str] | None
-    ) -> Iterator[RuleWrite]:
-        fields = sorted(used_attributes(event.feature))
-        rules_of_kind: dict[tuple[str, ...], ProjectedRules] = {}
-        for region, region_revision in self._regions():
-            if regions is not None and region.name not in regions:
-                continue
-            kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
-            if kind not in rules_of_kind:
-                rules_of_kind[kind] = _rules(event, revision, region, self._rules.epoch)
-            digest, data = rules_of_kind[kind]
-            yield RuleWrite(
-                RuleKey(region.name, event.feature.key),
-                self._rules.epoch,
-                RuleVersion(revision, region_revision),
-                digest,
-                event.time_ms,
-                data,
+    async def _writes(self, entry: FeatureEntry, regions: frozenset[str] | None) -> list[RuleWrite]:
+        """Return what a feature's event writes in these regions; None means all of them."""
+        chosen = [
+            (region, revision)
+            for region, revision in self._regions()
+            if regions is None or region.name in regions
+        ]
+        epoch, receivers = self._rules.epoch, [region for region, _ in chosen]
+        rules = await self._publishable.of(entry, receivers, epoch, are_all=regions is None)
+        return [
+            RuleWrite(
+                RuleKey(region.name, entry.key),
+                epoch,
+                RuleVersion(entry.sequence, region_revision),
+                rules[region.name].checksum,
+                entry.event.time_ms,
+                rules[region.name].data,
             )
+            for region, region_revision in chosen
+        ]
 
     async def _delete_region(self, region: str) -> None:
         """Delete the rules of a deleted region, and the mark of its set."""
@@ -306,12 +294,3 @@ class FanOut:
         for stored in self._catalogue.all("region"):
             assert isinstance(stored.document, Region)
             yield stored.document, stored.revision
-
-
-def _rules(event: FeatureEvent, revision: int, region: Region, epoch: int) -> ProjectedRules:
-    document = project(event, revision, segments.Location.of(region))
-    if document is None:
-        return ProjectedRules(NOTHING, None)
-    if errors := document_errors(document):
-        raise Rejected(f"the rules would harm the SDKs: {'; '.join(errors)}")
-    return ProjectedRules(checksum(document), document.model_copy(update={"epoch": epoch}).to_json())

@@ -11,7 +11,11 @@ RULE_DOCUMENTS = Counter(
 )
 RULES_REFUSED = Counter(
     "sluiceway_rules_refused_total",
-    "Events whose rules were not published because they would harm the SDKs that evaluate them.",
+    "Events whose rules cannot be published, because they are too large or would harm the SDKs.",
+)
+SUBSTITUTED_FEATURES = Gauge(
+    "sluiceway_substituted_features",
+    "Features whose newest version some region cannot receive; it holds an older one, or the default.",
 )
 FAN_OUT_SECONDS = Histogram(
     "sluiceway_fan_out_seconds",

@@ -83,7 +83,11 @@ class CommandProcessor:
         state = tail.logged.event.feature if tail.logged else None
         catalogue = self._catalogue.catalogue()
         if isinstance(command, SaveFeature | ArchiveFeature):
-            catalogue = replace(catalogue, references=self._features.references())
+            catalogue = replace(
+                catalogue,
+                references=self._features.references(),
+                restorable=self._features.restorable(self._clock()),
+            )
         return decide(state, command, self._now_ms(tail), catalogue, tail.revision_tag)
 
     async def _explained(

@@ -28,6 +28,10 @@ RUNNING_PIPELINE = "Sluiceway-Running-Pipeline"
 ARCHIVED = "Sluiceway-Archived"
 #: FEATURES: the specs that the feature refers to, separated by spaces.
 REFERENCES = "Sluiceway-References"
+#: FEATURES: the version that a rollback of the completed release restores, and the specs that it refers to.
+RESTORABLE = "Sluiceway-Restorable"
+#: FEATURES: present if the feature is switched off and nothing else is being released.
+SWITCHED_OFF = "Sluiceway-Switched-Off"
 #: RULES: sequence of the event in FEATURES.
 REVISION = "Sluiceway-Revision"
 #: RULES: the epoch of the document; see `RuleDocument.epoch`.

@@ -1,6 +1,7 @@
 """The log of every feature: events are appended conditionally and read, never changed."""
 
 import logging
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
@@ -9,11 +10,13 @@ from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.events import FeatureEvent
+from ..contracts.feature import Spec
 from ..contracts.identifiers import FeatureKey
 from ..contracts.revisions import NOTHING_STORED, RevisionTag, revision_tag
 from ..contracts.validation_errors import describe_errors
 from ..errors import Rejected, Unavailable, error_text
-from ..pipelines.references import feature_references
+from ..pipelines.references import evaluated_references, feature_references, references_of
+from ..pipelines.substitutes import TAKEN_BACK, LiveVersions
 from .connection import Connection
 from .history import read_history
 from .publishing import ConditionalMessage, StreamPublisher
@@ -21,6 +24,8 @@ from .publishing import ConditionalMessage, StreamPublisher
 log = logging.getLogger(__name__)
 
 TYPE_PREFIX = "sluiceway."
+#: Versions of a feature that are looked through for one that can be published.
+LIVE_VERSIONS_MAX = 20
 
 
 class LoggedEvent(NamedTuple):
@@ -121,6 +126,43 @@ class FeatureLog:
             if (event := _event_or_none(data, key))
         ]
 
+    async def live_versions(self, key: FeatureKey) -> LiveVersions:
+        """Return the newest versions of a feature that were live, however long its log is.
+
+        Invalid messages are skipped. Raises `Unavailable` if the log cannot be read.
+        """
+        specs: dict[int, Spec] = {}
+        taken_back: set[str] = set()
+        async for event in self._walk(key):
+            feature = event.feature
+            if feature.base and feature.base.version not in specs:
+                specs[feature.base.version] = feature.base
+                if len(specs) > LIVE_VERSIONS_MAX:
+                    specs.pop(next(iter(specs)))
+            if feature.trigger and feature.trigger.status in TAKEN_BACK:
+                taken_back.add(feature.trigger.id)
+        return LiveVersions(tuple(reversed(specs.values())), frozenset(taken_back))
+
+    async def _walk(self, key: FeatureKey) -> AsyncIterator[FeatureEvent]:
+        """Yield the events of a feature, oldest first, one in memory at a time."""
+        sequence = 0
+        while True:
+            try:
+                message = await self._js.get_msg(
+                    subjects.FEATURES_STREAM,
+                    seq=sequence + 1,
+                    subject=subjects.feature(key),
+                    direct=True,
+                    next=True,
+                )
+            except NotFoundError:
+                return
+            except (NatsError, TimeoutError) as error:
+                raise Unavailable(f"cannot read the stream FEATURES: {error_text(error)}") from error
+            sequence = message.seq or 0
+            if event := _event_or_none(message.data or b"", key):
+                yield event
+
     async def since(self, sequence: int) -> list[LoggedEvent]:
         """Return the events of all features after a sequence, oldest first, without invalid messages."""
         found = await read_history(self._js, subjects.FEATURES_STREAM, subjects.FEATURES, after=sequence)
@@ -145,6 +187,10 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
         headers[envelope.PIPELINE] = feature.release_pipeline_id
     if references := feature_references(feature):
         headers[envelope.REFERENCES] = " ".join(references)
+        if not evaluated_references(feature):
+            headers[envelope.SWITCHED_OFF] = "true"
+    if previous := feature.previous:
+        headers[envelope.RESTORABLE] = " ".join((str(previous.version), *references_of(previous)))
     if feature.archived:
         headers[envelope.ARCHIVED] = "true"
     if active := feature.active_trigger:

@@ -11,6 +11,7 @@ from ..contracts.identifiers import FeatureKey
 from ..contracts.revisions import RevisionTag
 from ..errors import Rejected
 from ..pipelines.catalogue_decisions import Usage
+from ..pipelines.references import references_of
 from .connection import Connection
 from .feature_log import TYPE_PREFIX, FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
 from .stream_follower import Follower, Position, Record, StreamView
@@ -94,6 +95,22 @@ class FeatureEntry:
         return tuple(self.headers.get(envelope.REFERENCES, "").split())
 
     @property
+    def evaluated_references(self) -> tuple[str, ...] | None:
+        """Those of them that regions evaluate: none while it is switched off."""
+        return () if envelope.SWITCHED_OFF in self.headers else self.references
+
+    def restorable_references(self, now_ms: int) -> tuple[str, ...]:
+        """Return what the version refers to that a rollback would restore; nothing if it could not."""
+        if self.observed_until_ms <= now_ms or envelope.ARCHIVED in self.headers:
+            return ()
+        if restorable := self.headers.get(envelope.RESTORABLE):
+            return tuple(restorable.split()[1:])
+        try:  # an event of version 0.1.0, which says it in its body only
+            return references_of(self.event.feature.previous)
+        except Rejected:
+            return ()
+
+    @property
     def due_ms(self) -> int | None:
         """When the bake of the current phase ends."""
         text = self.headers.get(envelope.DUE)
@@ -159,6 +176,14 @@ class FeatureView(StreamView):
         """Return every feature that is not archived, by the name of its spec, and what it refers to."""
         return {
             entry.key.spec_name: references for entry in self if (references := entry.references) is not None
+        }
+
+    def restorable(self, now_ms: int) -> dict[str, tuple[str, ...]]:
+        """Return what would be referred to after a rollback of a completed release, by the spec's name."""
+        return {
+            entry.key.spec_name: references
+            for entry in self
+            if (references := entry.restorable_references(now_ms))
         }
 
     def usage(self) -> Usage:

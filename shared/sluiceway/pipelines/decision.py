@@ -26,6 +26,13 @@ class Catalogue:
     freezes: Mapping[str, Freeze] = field(default_factory=dict)
     #: All features that are not archived, and what they refer to.
     references: References = field(default_factory=dict)
+    #: What the version refers to that a rollback of a completed release would restore, where one may come.
+    restorable: References = field(default_factory=dict)
+
+    @property
+    def all_references(self) -> References:
+        """What each feature refers to, now or after a rollback."""
+        return {name: own + self.restorable.get(name, ()) for name, own in self.references.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,20 @@
 """Save or archive a feature: what goes live immediately, what starts a release, and what is refused."""
 
 from ..contracts.commands import ArchiveFeature, SaveFeature
-from ..contracts.events import EventType
+from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import ActionType, Feature, Spec
 from ..contracts.identifiers import trigger_id
 from ..contracts.pipeline import Pipeline
+from ..contracts.replies import Refusal
 from . import refusals, transitions
 from .decision import Catalogue, Decision, Unchanged, event_of
-from .references import reference_error, references_of, referrers_of
+from .references import (
+    added_references,
+    evaluated_references,
+    reference_error,
+    references_of,
+    referrers_of,
+)
 from .spec_changes import is_same_spec, needs_release, spec_of
 
 
@@ -25,9 +32,6 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
     after = spec_of(document, feature.versions + 1, None)
     if before and is_same_spec(before, after):
         return _attach(feature, pipeline_id, command, now_ms)
-    references = references_of(before) + references_of(after, pipeline)
-    if references and (error := reference_error(document.key.spec_name, references, catalogue.references)):
-        return refusals.unsafe_reference(document.key, error)
     feature = feature.changed(
         release_pipeline_id=pipeline_id,
         base=before,
@@ -37,8 +41,22 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
         archived=False,
     )
     if pipeline is None or command.at_once or not needs_release(before, after, catalogue.environments):
-        return event_of(EventType.FEATURE_CHANGED, feature.changed(base=after), command, now_ms)
-    return _start(feature, after, pipeline, command, now_ms)
+        event = event_of(EventType.FEATURE_CHANGED, feature.changed(base=after), command, now_ms)
+    else:
+        event = _start(feature, after, pipeline, command, now_ms)
+    return _unsafe_reference(state, event.feature, pipeline, catalogue) or event
+
+
+def _unsafe_reference(
+    before: Feature | None, after: Feature, pipeline: Pipeline | None, catalogue: Catalogue
+) -> Refusal | None:
+    """Refuse what a change refers to in addition; switching a feature off adds nothing."""
+    is_attached = before is not None and before.release_pipeline_id == after.release_pipeline_id
+    later = () if is_attached or after.candidate else references_of(None, pipeline)
+    own, added = evaluated_references(after), added_references(before, after)
+    known = catalogue.all_references
+    error = reference_error(after.key.spec_name, own + later, known, added + later)
+    return refusals.unsafe_reference(after.key, error) if error else None
 
 
 def _attach(feature: Feature, pipeline_id: str | None, command: SaveFeature, now_ms: int) -> Decision:
@@ -49,7 +67,9 @@ def _attach(feature: Feature, pipeline_id: str | None, command: SaveFeature, now
     return event_of(EventType.FEATURE_CHANGED, attached, command, now_ms)
 
 
-def _start(feature: Feature, after: Spec, pipeline: Pipeline, command: SaveFeature, now_ms: int) -> Decision:
+def _start(
+    feature: Feature, after: Spec, pipeline: Pipeline, command: SaveFeature, now_ms: int
+) -> FeatureEvent:
     run = feature.runs + 1
     candidate = after.model_copy(update={"trigger": trigger_id(feature.key, run)})
     action = transitions.action_record(
@@ -76,6 +96,8 @@ def decide_archive(
         return Unchanged(f"{state.key} is archived already")
     if users := _users(state.key.spec_name, catalogue):
         return refusals.feature_in_use(state.key, users)
+    if users := referrers_of(state.key.spec_name, catalogue.restorable):
+        return refusals.needed_for_rollback(state.key, users)
     return event_of(EventType.FEATURE_ARCHIVED, state.changed(archived=True), command, now_ms)
 
 

@@ -6,17 +6,18 @@ A feature may have been saved long ago, or at the same moment as another one tha
 from collections.abc import Iterator
 
 from ..contracts.conditions import ConditionOperator
-from ..contracts.feature import Feature
 from ..contracts.rule_document import RuleDocument, SpecCondition, SpecRule
 from ..evaluation.compiled_conditions import LIST_OPERATORS
 from .condition_errors import target_errors
-from .references import References, feature_references, reference_error
+from .references import References, evaluation_error
 
 #: A message of NATS holds a megabyte; headers and the key need room as well.
 DOCUMENT_BYTES_MAX = 1_000_000
 
+#: Condition types that refer to another spec.
+REFERRING_TYPES = frozenset({"pass_gate", "fail_gate"})
 #: Condition types that take no operator.
-TYPES_WITHOUT_OPERATOR = frozenset({"public", "pass_gate", "fail_gate"})
+TYPES_WITHOUT_OPERATOR = REFERRING_TYPES | {"public"}
 #: Condition types that the official SDKs and our evaluator evaluate alike.
 KNOWN_TYPES = TYPES_WITHOUT_OPERATOR | {"user_field", "environment_field", "unit_id", "current_time"}
 
@@ -26,10 +27,25 @@ def document_errors(document: RuleDocument) -> list[str]:
     return [*_spec_errors(document), *_override_errors(document), *_size_errors(document)]
 
 
-def publication_errors(feature: Feature, known: References) -> list[str]:
-    """Return why a feature must not be published, given the features that exist now."""
-    own = feature_references(feature)
-    error = reference_error(feature.key.spec_name, own, known) if own else None
+def document_references(document: RuleDocument) -> tuple[str, ...]:
+    """Return the specs that a document refers to, once for each reference."""
+    conditions = (
+        document.specs.condition_map.get(id_) for rule in _rules(document) for id_ in rule.conditions
+    )
+    return tuple(
+        str(condition.target_value)
+        for condition in conditions
+        if condition and condition.type in REFERRING_TYPES
+    )
+
+
+def evaluation_errors(document: RuleDocument, known: References) -> list[str]:
+    """Return why a document must not be published beside the features that are `known`.
+
+    It may refer to a feature that does not exist: SDKs evaluate that as false.
+    """
+    own = document_references(document)
+    error = evaluation_error(document.spec_name, own, known) if own else None
     return [error] if error else []
 
 

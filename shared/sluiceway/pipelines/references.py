@@ -4,6 +4,7 @@ A cycle of references crashes or stalls the official SDKs. So does a long chain 
 refers to the next one twice: they evaluate it again for each reference, which doubles the cost per level.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..contracts.conditions import Condition, ConditionType
@@ -54,13 +55,47 @@ def feature_references(feature: Feature) -> tuple[str, ...]:
     return references_of(feature.base) + references_of(feature.candidate, pipeline)
 
 
-def reference_error(name: str, own: tuple[str, ...], known: References) -> str | None:
-    """Return why a feature must not refer to these; None if it may."""
-    missing = sorted({reference for reference in own if reference not in known})
+def evaluated_references(feature: Feature) -> tuple[str, ...]:
+    """Return what regions evaluate with a feature: a version that is switched off refers to nothing."""
+    if feature.archived:
+        return ()
+    pipeline = feature.trigger.pipeline if feature.trigger and feature.candidate else None
+    base, candidate = (
+        spec if spec and spec.is_enabled else None for spec in (feature.base, feature.candidate)
+    )
+    return references_of(base) + references_of(candidate, pipeline)
+
+
+def added_references(before: Feature | None, after: Feature) -> tuple[str, ...]:
+    """Return what regions evaluate with a feature after a change, and did not evaluate before."""
+    known = evaluated_references(before) if before else ()
+    return tuple((Counter(evaluated_references(after)) - Counter(known)).elements())
+
+
+def reference_error(
+    name: str, own: tuple[str, ...], known: References, added: tuple[str, ...] | None = None
+) -> str | None:
+    """Return why a feature must not refer to these; None if it may.
+
+    `added` are those of them that a change adds (default: all). A change is not refused for the others,
+    since it may be the one that corrects them.
+    """
+    new = own if added is None else added
+    missing = sorted({reference for reference in new if reference not in known})
     if missing:
         return f"it refers to {', '.join(missing)}, which does not exist; save that first"
+    return evaluation_error(name, own, known, new) if new else None
+
+
+def evaluation_error(
+    name: str, own: tuple[str, ...], known: References, added: tuple[str, ...] | None = None
+) -> str | None:
+    """Return why evaluating a feature with these references would harm an SDK; None if it would not.
+
+    A reference to a feature that does not exist harms nobody: it is false.
+    """
     graph = _Graph({**known, name: own})
-    if cycle := graph.cycle_from(name):
+    if cycle := graph.cycle_from(name, own if added is None else added):
         return f"it refers to itself: {' → '.join(cycle)}"
     for root in (name, *graph.ancestors_of(name)):
         if (levels := graph.levels(root)) > LEVELS_MAX:
@@ -68,6 +103,17 @@ def reference_error(name: str, own: tuple[str, ...], known: References) -> str |
         if (count := graph.evaluations(root)) > EVALUATIONS_MAX:
             return f"a check of {root} would take {count} evaluations; at most {EVALUATIONS_MAX} are allowed"
     return None
+
+
+def related(name: str, known: References) -> set[str]:
+    """Return everything that `name` refers to or that refers to it, directly or through others."""
+    graph = _Graph(known)
+    below, queue = set[str](), [name]
+    while queue:
+        new = set(known.get(queue.pop(), ())) - below
+        below |= new
+        queue += new
+    return (graph.ancestors_of(name) | below) - {name}
 
 
 def referrers_of(name: str, known: References) -> list[str]:
@@ -81,12 +127,12 @@ class _Graph:
         self._levels: dict[str, int] = {}
         self._evaluations: dict[str, int] = {}
 
-    def cycle_from(self, name: str) -> list[str] | None:
-        """Return a path from `name` back to itself; None if there is none."""
+    def cycle_from(self, name: str, first: tuple[str, ...]) -> list[str] | None:
+        """Return a path from `name` back to itself, by one of its references in `first`; None without one."""
         paths, seen = [[name]], set[str]()
         while paths:
             path = paths.pop()
-            for reference in self._edges.get(path[-1], ()):
+            for reference in first if path == [name] else self._edges.get(path[-1], ()):
                 if reference == name:
                     return [*path, name]
                 if reference not in seen:

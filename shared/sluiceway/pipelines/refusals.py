@@ -192,6 +192,15 @@ def feature_in_use(key: FeatureKey, users: Sequence[str]) -> Refusal:
     return _refusal(RefusalCode.IN_USE, message)
 
 
+def needed_for_rollback(key: FeatureKey, users: Sequence[str]) -> Refusal:
+    """Only the version before a completed release uses it, which a rollback may still restore."""
+    message = (
+        f"{key} is used by the version that a rollback of {', '.join(users)} would restore; wait until that "
+        "release is no longer observed, or save another change of it"
+    )
+    return _refusal(RefusalCode.IN_USE, message, ("save_feature",))
+
+
 def environment_in_use(name: str, regions: Sequence[str]) -> Refusal:
     message = f"environment {name} has the regions {', '.join(regions)}; delete them first"
     return _refusal(RefusalCode.IN_USE, message, ("delete_region",))

@@ -2,7 +2,14 @@
 
 import pytest
 
-from sluiceway.pipelines.references import EVALUATIONS_MAX, LEVELS_MAX, reference_error, referrers_of
+from sluiceway.pipelines.references import (
+    EVALUATIONS_MAX,
+    LEVELS_MAX,
+    evaluation_error,
+    reference_error,
+    referrers_of,
+    related,
+)
 
 GRAPH = {"leaf": (), "middle": ("leaf",), "top": ("middle", "leaf")}
 
@@ -65,3 +72,18 @@ def test_a_cycle_among_other_features_is_visited_once() -> None:
 def test_referrers_are_those_that_refer_to_it_directly() -> None:
     assert referrers_of("leaf", GRAPH) == ["middle", "top"]
     assert referrers_of("top", GRAPH) == []
+
+
+def test_a_change_that_adds_no_reference_is_not_refused_for_those_that_are_there() -> None:
+    cycle = {"a": ("b",), "b": ("a",)}
+
+    assert reference_error("a", ("b", "gone"), cycle, added=()) is None
+    assert reference_error("a", ("b", "gone"), cycle, added=("b",)) == "it refers to itself: a → b → a"
+
+
+def test_a_missing_reference_harms_no_evaluation() -> None:
+    assert evaluation_error("new", ("typo",), GRAPH) is None
+
+
+def test_related_are_those_above_and_below() -> None:
+    assert related("middle", {**GRAPH, "other": ("leaf",), "apart": ()}) == {"top", "leaf"}

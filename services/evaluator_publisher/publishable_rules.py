@@ -1,0 +1,245 @@
+"""What each region receives of a feature's newest event.
+
+If its rules cannot be published, the region does not keep what it holds, which may be a candidate that was
+taken back: it receives the newest version that can be published, or the default.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from sluiceway.contracts import subjects
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.events import EventType
+from sluiceway.contracts.feature import Feature
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.contracts.rule_document import RuleDocument
+from sluiceway.messaging.dead_letters import DeadLetters
+from sluiceway.messaging.feature_log import FeatureLog
+from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
+from sluiceway.messaging.rule_store import NOTHING
+from sluiceway.pipelines.projection import checksum, project, used_attributes
+from sluiceway.pipelines.publish_checks import document_errors, document_references, evaluation_errors
+from sluiceway.pipelines.references import References, related
+from sluiceway.pipelines.segments import Location
+from sluiceway.pipelines.substitutes import LiveVersions, substitutes
+
+from . import metrics
+
+log = logging.getLogger(__name__)
+
+
+#: What takes a version back comes first where features refer to each other in a cycle.
+TAKES_BACK = frozenset(
+    {EventType.TRIGGER_ABORTED, EventType.TRIGGER_ROLLED_BACK, EventType.PHASE_ROLLED_BACK}
+)
+
+
+class ProjectedRules(NamedTuple):
+    """What regions of one kind receive; `data` is None if they receive nothing."""
+
+    checksum: str
+    data: bytes | None
+
+
+class Substitution(NamedTuple):
+    """An event that some region cannot receive, and what regions evaluate instead."""
+
+    sequence: int
+    references: tuple[str, ...]
+
+
+class _Choice(NamedTuple):
+    """The document for regions of one kind, and why it is not the newest one."""
+
+    document: RuleDocument | None
+    error: str | None
+
+
+class PublishableRules:
+    """Projects events, and replaces what cannot be published.
+
+    `on_conflict` is called with the features to check again when what one of them can receive changes.
+    """
+
+    def __init__(self, features: FeatureView, feature_log: FeatureLog, dead_letters: DeadLetters) -> None:
+        self._features = features
+        self._log = feature_log
+        self._dead_letters = dead_letters
+        self._substituted: dict[FeatureKey, Substitution] = {}
+        self.on_conflict: Callable[[Iterable[FeatureKey]], None] = lambda keys: None
+        metrics.SUBSTITUTED_FEATURES.set_function(lambda: len(self._substituted))
+
+    @property
+    def substituted(self) -> tuple[FeatureKey, ...]:
+        """The features of which some region does not receive the newest version."""
+        return tuple(self._substituted)
+
+    def forget(self) -> None:
+        """Forget what was replaced: if the log went back, another event may have the same sequence."""
+        self._substituted.clear()
+
+    async def of(
+        self, entry: FeatureEntry, regions: Sequence[Region], epoch: int, *, are_all: bool
+    ) -> dict[str, ProjectedRules]:
+        """Return what each of these regions receives, by its name. `are_all`: there are no others.
+
+        `Rejected` if the event is invalid, and `Unavailable` if the log has to be read and cannot be.
+        """
+        others = _OtherReferences(self._features, self._substituted, entry)
+        choices = _choose(entry, regions, others, None)
+        if any(choice.error for choice in choices.values()):
+            choices = _choose(entry, regions, others, await self._log.live_versions(entry.key))
+            await self._record(entry, choices.values(), others)
+        elif are_all and self._substituted.pop(entry.key, None) is not None:
+            log.info("%s: every region can receive its newest version again", entry.key)
+            self.on_conflict(self.substituted)
+        documents = {id(choice): choice.document for choice in choices.values()}
+        rules = {number: _rules(document, epoch) for number, document in documents.items()}
+        return {name: rules[id(choice)] for name, choice in choices.items()}
+
+    async def _record(
+        self, entry: FeatureEntry, choices: Collection[_Choice], others: "_OtherReferences"
+    ) -> None:
+        """Say loudly, once for each event, what is not published, and what is published instead."""
+        documents = {id(each.document): each.document for each in choices if each.document}
+        references = sorted(
+            reference for each in documents.values() for reference in document_references(each)
+        )
+        before, now = self._substituted.get(entry.key), Substitution(entry.sequence, tuple(references))
+        if before == now:
+            return
+        self._substituted[entry.key] = now
+        self.on_conflict([*self.substituted, *others.related()])
+        if before and before.sequence == now.sequence:
+            return
+        metrics.RULES_REFUSED.inc()
+        error, document = next((each.error, each.document) for each in choices if each.error)
+        reason = f"{entry.key} cannot be published: {error}; published instead: {_described(document)}"
+        log.error("%s", reason)
+        await self._dead_letters.store(
+            subjects.feature(entry.key), entry.event.to_json(), reason, "unpublishable"
+        )
+
+
+class _OtherReferences:
+    """What the other features refer to.
+
+    Where features refer to each other in a cycle, the newest event loses, unless it takes a version back.
+    That order is the same for every replica, and after every restart.
+    """
+
+    def __init__(
+        self, features: FeatureView, substituted: dict[FeatureKey, Substitution], entry: FeatureEntry
+    ) -> None:
+        self._features = features
+        self._substituted = substituted
+        self._entry = entry
+
+    @cached_property
+    def of_newest(self) -> References:
+        """What a newest version is checked with: what comes before it as it should be, the rest as it is."""
+        own = _rank(self._entry)
+        return {
+            name: references if _rank(other) < own else self._published(other, references)
+            for name, (other, references) in self._all.items()
+        }
+
+    @cached_property
+    def of_substitute(self) -> References:
+        """What a substitute is checked with: everything as it should be."""
+        return {name: references for name, (_, references) in self._all.items()}
+
+    def related(self) -> list[FeatureKey]:
+        """Return the features that may be in conflict with this one."""
+        name = self._entry.key.spec_name
+        graph = {**self.of_substitute, name: self._entry.evaluated_references or ()}
+        return [self._all[each][0].key for each in related(name, graph) if each in self._all]
+
+    @cached_property
+    def _all(self) -> dict[str, tuple[FeatureEntry, tuple[str, ...]]]:
+        return {
+            other.key.spec_name: (other, references)
+            for other in self._features
+            if other.key != self._entry.key and (references := other.evaluated_references) is not None
+        }
+
+    def _published(self, other: FeatureEntry, references: tuple[str, ...]) -> tuple[str, ...]:
+        substitution = self._substituted.get(other.key)
+        is_current = substitution is not None and substitution.sequence == other.sequence
+        return substitution.references if substitution and is_current else references
+
+
+def _rank(entry: FeatureEntry) -> tuple[bool, int]:
+    return entry.type not in TAKES_BACK, entry.sequence
+
+
+def _choose(
+    entry: FeatureEntry, regions: Iterable[Region], others: _OtherReferences, earlier: LiveVersions | None
+) -> dict[str, _Choice]:
+    """Return what each region receives, by its name; nothing is replaced before `earlier` is known."""
+    event = entry.event
+    fields = sorted(used_attributes(event.feature).union(*_attributes(event.feature, earlier)))
+    chosen: dict[tuple[str, ...], _Choice] = {}
+    by_region: dict[str, _Choice] = {}
+    for region in regions:
+        # Regions of one kind receive the same.
+        kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
+        if kind not in chosen:
+            chosen[kind] = _choice(entry, region, others, earlier)
+        by_region[region.name] = chosen[kind]
+    return by_region
+
+
+def _attributes(feature: Feature, earlier: LiveVersions | None) -> Iterator[frozenset[str]]:
+    for spec in earlier.specs if earlier else ():
+        yield used_attributes(feature.changed(base=spec))
+
+
+def _choice(
+    entry: FeatureEntry, region: Region, others: _OtherReferences, earlier: LiveVersions | None
+) -> _Choice:
+    document = project(entry.event, entry.sequence, Location.of(region))
+    errors = _errors(document, lambda: others.of_newest)
+    if not errors:
+        return _Choice(document, None)
+    error = f"region {region.name}: {'; '.join(errors)}"
+    return _Choice(_substitute(entry, region, others, earlier) if earlier is not None else None, error)
+
+
+def _errors(document: RuleDocument | None, others: Callable[[], References]) -> list[str]:
+    """Return why a region must not receive a document."""
+    if document is None:
+        return []
+    errors = document_errors(document)
+    return [*errors, *evaluation_errors(document, others())] if document_references(document) else errors
+
+
+def _substitute(
+    entry: FeatureEntry, region: Region, others: _OtherReferences, earlier: LiveVersions
+) -> RuleDocument | None:
+    """Return the best document that can be published instead; None if the region receives nothing."""
+    for feature in substitutes(entry.event.feature, earlier):
+        event = entry.event.model_copy(update={"feature": feature})
+        document = project(event, entry.sequence, Location.of(region))
+        if not _errors(document, lambda: others.of_substitute):
+            return document
+    return None
+
+
+def _rules(document: RuleDocument | None, epoch: int) -> ProjectedRules:
+    if document is None:
+        return ProjectedRules(NOTHING, None)
+    return ProjectedRules(checksum(document), document.model_copy(update={"epoch": epoch}).to_json())
+
+
+def _described(document: RuleDocument | None) -> str:
+    """Return which version a document holds, in words."""
+    if document is None:
+        return "nothing"
+    named = {**document.specs.feature_gates, **document.specs.dynamic_configs}
+    spec = named.get(document.spec_name)
+    if spec is None:
+        return "nothing"
+    return f"version {spec.version}" if spec.enabled else f"version {spec.version} switched off"
