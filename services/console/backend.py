@@ -104,7 +104,7 @@ class ConsoleBackend:
             catalogue = replace(
                 catalogue,
                 references=self.features.references(),
-                restorable=self.features.restorable(now_ms()),
+                restorable=self.features.restorable(self.clock()),
             )
         if isinstance(command, FeatureCommand):
             return decide(self.feature(command.key), command, self.clock(), catalogue)

@@ -48,6 +48,7 @@ class Substitution(NamedTuple):
 
     sequence: int
     references: tuple[str, ...]
+    earlier: LiveVersions
 
 
 class _Choice(NamedTuple):
@@ -90,8 +91,9 @@ class PublishableRules:
         others = _OtherReferences(self._features, self._substituted, entry)
         choices = _choose(entry, regions, others, None)
         if any(choice.error for choice in choices.values()):
-            choices = _choose(entry, regions, others, await self._log.live_versions(entry.key))
-            await self._record(entry, choices.values(), others)
+            earlier = await self._earlier(entry)
+            choices = _choose(entry, regions, others, earlier)
+            await self._record(entry, choices.values(), others, earlier)
         elif are_all and self._substituted.pop(entry.key, None) is not None:
             log.info("%s: every region can receive its newest version again", entry.key)
             self.on_conflict(self.substituted)
@@ -99,15 +101,29 @@ class PublishableRules:
         rules = {number: _rules(document, epoch) for number, document in documents.items()}
         return {name: rules[id(choice)] for name, choice in choices.items()}
 
+    async def _earlier(self, entry: FeatureEntry) -> LiveVersions:
+        """Return what was live before; the log is read once for each event."""
+        known = self._substituted.get(entry.key)
+        if known and known.sequence == entry.sequence:
+            return known.earlier
+        return await self._log.live_versions(entry.key)
+
     async def _record(
-        self, entry: FeatureEntry, choices: Collection[_Choice], others: "_OtherReferences"
+        self,
+        entry: FeatureEntry,
+        choices: Collection[_Choice],
+        others: "_OtherReferences",
+        earlier: LiveVersions,
     ) -> None:
         """Say loudly, once for each event, what is not published, and what is published instead."""
         documents = {id(each.document): each.document for each in choices if each.document}
         references = sorted(
             reference for each in documents.values() for reference in document_references(each)
         )
-        before, now = self._substituted.get(entry.key), Substitution(entry.sequence, tuple(references))
+        before, now = (
+            self._substituted.get(entry.key),
+            Substitution(entry.sequence, tuple(references), earlier),
+        )
         if before == now:
             return
         self._substituted[entry.key] = now

@@ -2,7 +2,8 @@
 
 - `command_handlers`: answers commands; `authentication`: who sent one, a middleware before them
 - `command_processor`: load the state, decide, append; decide again if another writer came first
-- `phase_deadlines`: advances phases whose bake is over, with `clearance_client` and `confirmations`
+- `phase_deadlines`: advances phases whose bake is over, once `clearance_client` says that nothing holds them:
+  no guardrail, no region without the rules (`published_rules`), no instance (`confirmations`)
 - `app`: wires it all; `settings`: the environment
 
 Replicas race, and one write wins: they need neither a leader nor a lock.

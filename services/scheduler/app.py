@@ -41,6 +41,7 @@ from .command_handlers import CommandHandlers
 from .command_processor import CommandProcessor
 from .confirmations import Confirmations
 from .phase_deadlines import PhaseDeadlines
+from .published_rules import RulesReader
 from .settings import Settings
 
 SOURCE = "/sluiceway/scheduler"
@@ -72,8 +73,8 @@ class Scheduler(Service):
         dead_letters = DeadLetters(connection, self.name)
         features = FeatureView(connection, feature_log)
         features.on_invalid = dead_letters.store_soon
-        confirmations = Confirmations(connection, catalogue, clock)
-        clearance = ClearanceClient(connection, confirmations)
+        confirmations = Confirmations(connection, clock)
+        clearance = ClearanceClient(connection, RulesReader(connection, catalogue), confirmations)
         processor = CommandProcessor(feature_log, features, catalogue, clock)
         workers = self._settings.ticker_workers
         deadlines = PhaseDeadlines(processor, features, clearance, clock, workers, clock.is_trusted)

@@ -62,6 +62,8 @@ class CommandProcessor:
         is_fresh = tail is None
         for _ in range(ATTEMPTS_MAX):
             tail = tail or await self._log.tail(command.key, from_leader=True)
+            if _is_outdated(command, tail):
+                return Reply(outcome=Outcome.UNCHANGED, message=f"a newer event of {command.key} came first")
             decision = self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
@@ -134,6 +136,13 @@ def _reply_with_state(logged: LoggedEvent | None) -> Reply:
         revision=logged.sequence if logged else None,
         revision_tag=logged.revision_tag if logged else NOTHING_STORED,
     )
+
+
+def _is_outdated(command: FeatureCommand, tail: LogTail) -> bool:
+    """Return whether the clearance of a phase was asked for an older event: the newer one has its own."""
+    if not isinstance(command, AdvancePhase) or command.cleared_revision is None:
+        return False
+    return tail.logged is None or tail.logged.sequence != command.cleared_revision
 
 
 def _depends_on_others(decision: Decision) -> bool:

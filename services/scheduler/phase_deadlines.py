@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.commands import AdvancePhase
-from sluiceway.contracts.events import EventType
+from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import Outcome, RefusalCode
@@ -25,6 +25,11 @@ ACTOR = "scheduler"
 #: A held phase is tried again after this time, doubled each time it is still held.
 HELD_RETRY_MS = 500
 HELD_RETRY_MAX_MS = 4_000
+#: Rules take a moment to reach their regions: a phase that waits for them alone is asked about again after
+#: this time, doubled each time,
+ARRIVAL_RETRY_MS = 100
+#: and is held in the log only if that takes longer.
+ARRIVAL_MS = 2_000
 #: A decision that could not be stored is tried again after this time.
 FAILED_RETRY_MS = 200
 
@@ -35,6 +40,8 @@ class PhaseDeadline(NamedTuple):
     key: FeatureKey
     sequence: int
     retry_ms: int = HELD_RETRY_MS
+    #: Since when the phase only waits for rules to reach their regions.
+    arriving_ms: int | None = None
 
 
 class PhaseDeadlines:
@@ -92,21 +99,30 @@ class PhaseDeadlines:
         try:
             trigger = entry.event.feature.active_trigger
             if trigger:
-                await self._advance(trigger, deadline)
+                await self._advance(entry.event, trigger, deadline)
         except RetryLater as error:
             log.warning("could not advance %s, trying again: %s", deadline.key, error)
             self._timers.push(self._clock() + FAILED_RETRY_MS, deadline)
         except Rejected as error:
             log.error("could not advance %s: %s", deadline.key, error)
 
-    async def _advance(self, trigger: Trigger, deadline: PhaseDeadline) -> None:
-        holds = await self._clearance.holds(trigger, deadline.sequence)
+    async def _advance(self, event: FeatureEvent, trigger: Trigger, deadline: PhaseDeadline) -> None:
+        found = await self._clearance.holds(event, deadline.sequence)
+        arriving_ms = self._clock() if deadline.arriving_ms is None else deadline.arriving_ms
+        is_arriving = not trigger.held and self._clock() - arriving_ms < ARRIVAL_MS
+        if found.by_regions and not found.by_guardrails and is_arriving:
+            retry = deadline._replace(arriving_ms=arriving_ms)
+            waited_ms = self._clock() - arriving_ms
+            self._timers.push(self._clock() + max(ARRIVAL_RETRY_MS, waited_ms), retry)
+            return
+        holds = found.by_guardrails + (() if is_arriving else found.by_regions)
         command = AdvancePhase(
             id=f"advance-{trigger.id}-{deadline.sequence}-{'held' if holds else 'left'}",
             actor=ACTOR,
             trigger=trigger.id,
             phase_id=trigger.current_run.phase.id,
             holds=holds,
+            cleared_revision=deadline.sequence,
         )
         reply = await self._processor.process(command)
         newest = reply.feature.active_trigger if reply.feature else None

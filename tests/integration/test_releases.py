@@ -154,9 +154,10 @@ async def test_a_region_that_moves_and_one_that_is_deleted_change_at_once(broker
         await eventually(lambda: _is_empty(driver, "prod-eu"), "prod-eu holds nothing")
 
 
-async def test_a_slow_region_converges_and_delays_no_other(broker: Broker) -> None:
+async def test_without_confirmation_a_slow_region_converges_and_delays_no_other(broker: Broker) -> None:
+    phases = [phase(name, bake_ms=0) for name in REGIONS]
     async with services(broker.url), driving(broker.url) as driver:
-        await apply_catalogue(driver, *(phase(name, bake_ms=0) for name in REGIONS))
+        await apply_catalogue(driver, *phases, requireConfirmation=False)
         async with following(broker.url, "dev") as dev, following(broker.url, "prod-eu") as slow:
             take, held = slow.rules.apply, []
             slow.rules.apply = lambda *record, **kw: held.append((record, kw))  # type: ignore[method-assign]

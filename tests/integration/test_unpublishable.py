@@ -156,19 +156,20 @@ async def test_a_completed_release_that_is_rolled_back_never_stays(broker: Broke
 
 
 async def test_a_gate_is_switched_off_although_its_segment_is_missing(broker: Broker) -> None:
-    async with services(broker.url), driving(broker.url) as driver, following(broker.url, "dev") as dev:
+    rule = passing("beta", kind="passes_segment")
+    async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver, phase("dev"))
         await driver.saved(SaveFeature, feature={"kind": "Segment", "name": "beta", "ids": ["u1"]})
-        rule = passing("beta", kind="passes_segment")
         await driver.save_gate("checkout", rule)
-        await eventually(lambda: dev.passes("checkout"), "dev has both")
-        await append(driver, "beta", FeatureKind.SEGMENT, archived=True)
-        await eventually(lambda: not dev.passes("checkout"), "a missing reference is false")
+        async with following(broker.url, "dev") as dev:
+            await eventually(lambda: dev.passes("checkout"), "dev has both")
+            await append(driver, "beta", FeatureKind.SEGMENT, archived=True)
+            await eventually(lambda: not dev.passes("checkout"), "a missing reference is false")
 
-        await driver.save_gate("checkout", rule, isEnabled=False)
+            await driver.save_gate("checkout", rule, isEnabled=False)
 
-        assert not (await _base_is_enabled(driver, "checkout"))
-        await holds(driver, "checkout", version=2)
+            assert not (await _base_is_enabled(driver, "checkout"))
+            await holds(driver, "checkout", version=2)
 
 
 async def test_a_segment_that_only_a_rollback_would_need_cannot_be_archived(broker: Broker) -> None:

@@ -33,6 +33,8 @@ class Simulation(WireModel):
     #: The release that would start.
     trigger_id: str | None
     trigger_notice: str | None
+    #: Whether each phase waits for every instance that reports; null if no release would start.
+    require_confirmation: bool | None
     #: By phase, in order: how much of each region would hold the candidate from then on.
     phases: dict[str, dict[str, Extent]]
 
@@ -51,6 +53,7 @@ async def simulate_change(body: Change, backend: Backend, caller: Caller) -> Sim
             refusal=None,
             trigger_id=trigger.id if trigger else None,
             trigger_notice=trigger.pipeline.trigger_notice if trigger else None,
+            require_confirmation=trigger.pipeline.require_confirmation if trigger else None,
             phases=simulate_coverage(trigger.pipeline, regions) if trigger else {},
         )
     refusal = decision if isinstance(decision, Refusal) else None
@@ -61,5 +64,6 @@ async def simulate_change(body: Change, backend: Backend, caller: Caller) -> Sim
         refusal=refusal,
         trigger_id=None,
         trigger_notice=None,
+        require_confirmation=None,
         phases={},
     )

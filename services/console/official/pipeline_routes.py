@@ -39,7 +39,7 @@ class _OwnFields(AuthoredModel):
     trigger_notice: Annotated[str, Field(max_length=1_000)] | None = None
     observe_for_ms: Annotated[int, Field(strict=True, ge=0, le=INTERVAL_MAX_MS)] = 0
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
-    require_confirmation: StrictBool = False
+    require_confirmation: StrictBool = True
 
 
 class NewPipeline(_OwnFields):

@@ -93,7 +93,7 @@ def fields_of(document: dict[str, Any]) -> PipelineFields:
         notice=document.get("triggerNotice") or "",
         observe=_duration(document, "observeFor"),
         scope=document.get("rollbackScope", "trigger"),
-        confirmation=bool(document.get("requireConfirmation")),
+        confirmation=bool(document.get("requireConfirmation", True)),
         phases=tuple(_phase_fields(phase) for phase in document["phases"]),
     )
 

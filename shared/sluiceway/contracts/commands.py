@@ -185,6 +185,8 @@ class AdvancePhase(PhaseCommand):
     verb = "advance"
     #: Why the trigger may not leave the phase.
     holds: tuple[str, ...] = ()
+    #: The sequence of the event that this was asked for; it says nothing about a newer one.
+    cleared_revision: int | None = None
 
 
 class SavePipeline(Command):

@@ -102,9 +102,9 @@ class Pipeline(AuthoredModel):
     #: How long guardrails and alerts may still roll a completed release back. YAML: `observeFor: 1h`.
     observe_for_ms: Annotated[int, Field(strict=True, ge=0, le=INTERVAL_MAX_MS)] = 0
     rollback_scope: RollbackScope = RollbackScope.TRIGGER
-    #: True: a phase ends only when every instance that reports from its regions has applied it.
-    #: False: a region that is stuck delays no release.
-    require_confirmation: StrictBool = False
+    #: True: a phase ends only when every instance that reports from its regions has applied it. A region
+    #: from which nothing reports delays no release. False: nor does one that is stuck.
+    require_confirmation: StrictBool = True
 
     @model_validator(mode="before")
     @classmethod

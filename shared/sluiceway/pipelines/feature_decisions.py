@@ -8,6 +8,7 @@ from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal
 from . import refusals, transitions
 from .decision import Catalogue, Decision, Unchanged, event_of
+from .publishability import unpublishable
 from .references import (
     added_references,
     evaluated_references,
@@ -44,7 +45,17 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
         event = event_of(EventType.FEATURE_CHANGED, feature.changed(base=after), command, now_ms)
     else:
         event = _start(feature, after, pipeline, command, now_ms)
-    return _unsafe_reference(state, event.feature, pipeline, catalogue) or event
+    return (
+        _unsafe_reference(state, event.feature, pipeline, catalogue)
+        or _unpublishable(event, catalogue)
+        or event
+    )
+
+
+def _unpublishable(event: FeatureEvent, catalogue: Catalogue) -> Refusal | None:
+    """Refuse what some phase could not publish in some region."""
+    found = unpublishable(event, catalogue.environments, catalogue.regions.values())
+    return refusals.unpublishable(event.feature.key, found) if found else None
 
 
 def _unsafe_reference(

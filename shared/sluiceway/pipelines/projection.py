@@ -11,6 +11,7 @@ A salt never changes between phases, so that users who have the candidate keep i
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from ..contracts.catalogue import Region
 from ..contracts.conditions import Condition
 from ..contracts.events import FeatureEvent
 from ..contracts.feature import Feature, FeatureRule, Spec, TriggerStatus
@@ -27,7 +28,7 @@ from ..contracts.rule_document import (
 )
 from ..evaluation.compiled_conditions import member_key
 from .sdk_conditions import sdk_condition
-from .segments import Coverage, Extent, Location, coverage, remaining_conditions
+from .segments import Coverage, Extent, Location, PartialRule, coverage, remaining_conditions
 
 ENTITIES = {
     FeatureKind.GATE: "feature_gate",
@@ -52,15 +53,53 @@ def project(event: FeatureEvent, revision: int, location: Location) -> RuleDocum
     reverted = _reverted(feature, location)
     if spec is None and reverted is None:
         return None
+    return _document(event, revision, specs, spec, reverted)
+
+
+def _document(
+    event: FeatureEvent, revision: int, specs: SpecSet, spec: Spec | None, reverted: str | None
+) -> RuleDocument:
     return RuleDocument(
-        kind=feature.kind,
-        name=feature.name,
+        kind=event.feature.kind,
+        name=event.feature.name,
         revision=revision,
         event_time_ms=event.time_ms,
         trigger=spec.trigger if spec else None,
         reverted=reverted,
         specs=specs,
     )
+
+
+def project_each(
+    event: FeatureEvent, revision: int, regions: Iterable[Region]
+) -> dict[str, RuleDocument | None]:
+    """Return what each of these regions evaluates the feature by, by its name.
+
+    Regions that the feature cannot tell apart share one document, which is projected once.
+    """
+    fields = sorted(used_attributes(event.feature))
+    documents: dict[tuple[str, ...], RuleDocument | None] = {}
+    by_region: dict[str, RuleDocument | None] = {}
+    for region in regions:
+        kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
+        if kind not in documents:
+            documents[kind] = project(event, revision, Location.of(region))
+        by_region[region.name] = documents[kind]
+    return by_region
+
+
+def full_document(event: FeatureEvent, revision: int, location: Location) -> RuleDocument:
+    """Return what a region receives once everything that is saved is live in it."""
+    specs, spec = _specs(event.feature, Coverage(Extent.FULLY), location)
+    return _document(event, revision, specs, spec, None)
+
+
+def partial_document(
+    event: FeatureEvent, revision: int, location: Location, parts: Iterable[PartialRule]
+) -> RuleDocument:
+    """Return what a region receives while the candidate is released to these parts of its users."""
+    specs, spec = _specs(event.feature, Coverage(Extent.PARTLY, tuple(parts)), location)
+    return _document(event, revision, specs, spec, None)
 
 
 def checksum(document: RuleDocument) -> str:

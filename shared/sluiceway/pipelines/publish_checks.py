@@ -13,6 +13,8 @@ from .references import References, evaluation_error
 
 #: A message of NATS holds a megabyte; headers and the key need room as well.
 DOCUMENT_BYTES_MAX = 1_000_000
+#: What a change may use of it: later events add which trigger was taken back, and longer numbers.
+SAVED_DOCUMENT_BYTES_MAX = DOCUMENT_BYTES_MAX - 10_000
 
 #: Condition types that refer to another spec.
 REFERRING_TYPES = frozenset({"pass_gate", "fail_gate"})
@@ -22,9 +24,9 @@ TYPES_WITHOUT_OPERATOR = REFERRING_TYPES | {"public"}
 KNOWN_TYPES = TYPES_WITHOUT_OPERATOR | {"user_field", "environment_field", "unit_id", "current_time"}
 
 
-def document_errors(document: RuleDocument) -> list[str]:
+def document_errors(document: RuleDocument, bytes_max: int = DOCUMENT_BYTES_MAX) -> list[str]:
     """Return why a document must not be published; empty if it may be."""
-    return [*_spec_errors(document), *_override_errors(document), *_size_errors(document)]
+    return [*_spec_errors(document), *_override_errors(document), *size_errors(document, bytes_max)]
 
 
 def document_references(document: RuleDocument) -> tuple[str, ...]:
@@ -87,6 +89,7 @@ def _override_errors(document: RuleDocument) -> Iterator[str]:
                 yield f"override of {name}: spec {target!r} is itself overridden"
 
 
-def _size_errors(document: RuleDocument) -> Iterator[str]:
-    if (size := len(document.to_json())) > DOCUMENT_BYTES_MAX:
-        yield f"the rule document has {size} bytes; at most {DOCUMENT_BYTES_MAX} are allowed"
+def size_errors(document: RuleDocument, bytes_max: int) -> Iterator[str]:
+    """Yield that a document is too large for a message, with its size."""
+    if (size := len(document.to_json())) > bytes_max:
+        yield f"the rule document has {size} bytes; at most {bytes_max} are allowed"

@@ -12,6 +12,7 @@ from ..contracts.identifiers import FeatureKey
 from ..contracts.identity import RESERVED_NAMES
 from ..contracts.replies import Refusal, RefusalCode
 from ..contracts.revisions import NOTHING_STORED, RevisionTag
+from .publishability import Unpublishable
 
 #: Verbs that remove a name from a freeze.
 FREEZE_VERBS = ("save_freeze", "delete_freeze")
@@ -152,6 +153,13 @@ def unsafe_reference(subject: object, error: str) -> Refusal:
     """A document refers to something that does not exist, to itself, or to too much."""
     verb = "save_feature" if isinstance(subject, FeatureKey) else "save_pipeline"
     return _refusal(RefusalCode.UNSAFE_REFERENCE, f"{subject}: {error}", (verb,))
+
+
+def unpublishable(key: FeatureKey, found: Unpublishable) -> Refusal:
+    """Some phase could not be published in some region."""
+    advice = "; make it smaller" if found.is_too_large else ""
+    code = RefusalCode.TOO_LARGE if found.is_too_large else RefusalCode.INVALID
+    return _refusal(code, f"{key} cannot be published: {'; '.join(found.errors)}{advice}")
 
 
 def frozen(command: FeatureCommand, freezes: Iterable[object]) -> Refusal:

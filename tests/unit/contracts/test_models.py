@@ -113,3 +113,24 @@ def test_a_number_that_json_cannot_hold_is_refused_and_not_made_null(number: str
 
     with pytest.raises(ValidationError, match="NaN and Infinity are not valid in JSON"):
         DynamicConfig.model_validate_json(text)
+
+
+def test_a_pipeline_waits_for_confirmation_unless_it_says_otherwise() -> None:
+    phases = [{"name": "dev", "rules": RULES}]
+
+    assert Pipeline.model_validate({"name": "p", "phases": phases}).require_confirmation
+
+
+def test_a_pipeline_that_version_0_1_0_stored_keeps_what_is_in_it() -> None:
+    stored = (
+        b'{"kind":"ReleasePipeline","id":"p","name":"p","phases":[{"id":"dev","name":"dev","timeIntervalMs":0,'
+        b'"requiredReview":false,"approvals":null,"guardrails":[],"rules":[{"name":"r","id":null,'
+        b'"environments":null,"conditions":[]}]}],"triggerNotice":null,"observeForMs":0,'
+        b'"rollbackScope":"trigger"%s}'
+    )
+
+    without = Pipeline.model_validate_json(stored % b"", extra="ignore")
+    default = Pipeline.model_validate_json(stored % b',"requireConfirmation":false', extra="ignore")
+
+    assert without.require_confirmation
+    assert not default.require_confirmation

@@ -1,0 +1,128 @@
+"""Whether RULES holds, for each region of a phase, what the phase released there."""
+
+import asyncio
+import logging
+from typing import NamedTuple
+
+from cachetools import LRUCache
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from sluiceway.contracts import envelope, subjects
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.errors import error_text
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.rule_store import NOTHING
+from sluiceway.pipelines.projection import checksum, project_each
+from sluiceway.pipelines.segments import Extent, Location, coverage
+
+log = logging.getLogger(__name__)
+
+#: Regions checked at the same time.
+CONCURRENCY_MAX = 50
+
+
+#: Checksums that are remembered.
+PROJECTIONS_MAX = 10_000
+
+
+class _Projection(NamedTuple):
+    """What a document is made from. After the log went back, a sequence may be that of another event."""
+
+    feature: FeatureKey
+    revision: int
+    time_ms: int
+    region: str
+    region_revision: int
+
+
+class PublishedRules(NamedTuple):
+    """The document of a phase in RULES, for one region."""
+
+    region: str
+    sequence: int
+    #: Since when it stands there.
+    since_ms: int
+
+
+class PhaseRules(NamedTuple):
+    """What RULES holds of a phase, and why the phase is held where it does not."""
+
+    published: tuple[PublishedRules, ...]
+    holds: tuple[str, ...]
+
+
+class RulesReader:
+    """Reads RULES at the leader of the stream: a replica that answers direct reads may be behind."""
+
+    def __init__(self, connection: Connection, catalogue: CatalogueView) -> None:
+        self._js = connection.js
+        self._catalogue = catalogue
+        #: What is expected of a region, since the same phase is asked about again and again.
+        self._expected: LRUCache[_Projection, str] = LRUCache(PROJECTIONS_MAX)
+
+    async def of_phase(self, event: FeatureEvent, revision: int) -> PhaseRules:
+        """Return what RULES holds of the current phase of a trigger; `revision` is the event's sequence."""
+        expected = self._checksums(event, revision)
+        found: list[PublishedRules | str] = []
+        names = sorted(expected)
+        for start in range(0, len(names), CONCURRENCY_MAX):
+            some = names[start : start + CONCURRENCY_MAX]
+            found += await asyncio.gather(*(self._find(name, event, expected[name]) for name in some))
+        return PhaseRules(
+            tuple(each for each in found if isinstance(each, PublishedRules)),
+            tuple(each for each in found if isinstance(each, str)),
+        )
+
+    def _checksums(self, event: FeatureEvent, revision: int) -> dict[str, str]:
+        """Return the checksum of the document that each region of the current phase must receive."""
+        trigger = event.feature.trigger
+        assert trigger
+        wanted = {
+            _Projection(event.feature.key, revision, event.time_ms, stored.document.name, stored.revision): (
+                stored.document
+            )
+            for stored in self._catalogue.all("region")
+            if isinstance(stored.document, Region) and _covers(trigger, stored.document)
+        }
+        new = {
+            projection: region for projection, region in wanted.items() if projection not in self._expected
+        }
+        documents = project_each(event, revision, new.values())
+        checksums = {id(document): checksum(document) for document in documents.values() if document}
+        known = {projection: self._expected[projection] for projection in wanted.keys() - new.keys()}
+        for projection in new:
+            known[projection] = checksums.get(id(documents[projection.region]), NOTHING)
+            self._expected[projection] = known[projection]
+        return {projection.region: digest for projection, digest in known.items()}
+
+    async def _find(self, region: str, event: FeatureEvent, expected: str) -> PublishedRules | str:
+        """Return the document of a region, or why it holds the phase. The text does not change meanwhile."""
+        place = subjects.rule(region, event.feature.key)
+        try:
+            message = await self._js.get_last_msg(subjects.RULES_STREAM, place)
+        except NotFoundError:
+            message = None
+        except (NatsError, TimeoutError) as error:
+            log.warning("cannot read %s now: %s", place, error_text(error))
+            return f"region {region}: the published rules cannot be read"
+        headers = message.headers or {} if message else {}
+        if message is None or headers.get(envelope.CHECKSUM) != expected:
+            return f"region {region}: the rules are not published yet{_since(event.feature.trigger)}"
+        assert message.seq is not None
+        assert message.time is not None
+        return PublishedRules(region, message.seq, int(message.time.timestamp() * 1_000))
+
+
+def _covers(trigger: Trigger, region: Region) -> bool:
+    """Return whether the current phase covers a part of a region."""
+    return coverage((trigger.current_run.phase,), Location.of(region)).extent is not Extent.NONE
+
+
+def _since(trigger: Trigger | None) -> str:
+    started_ms = trigger.current_run.started_ms if trigger else None
+    return f" (since {envelope.rfc3339(started_ms)})" if started_ms is not None else ""
