@@ -189,7 +189,11 @@ class FanOut:
     async def _publish_pending(self, pending: PendingFeatures, limit: int | None = None) -> None:
         while pending and limit != 0:
             key, regions = next(iter(pending.items()))
-            sequence = await self._publish(key, regions)
+            try:
+                sequence = await self._publish(key, regions)
+            except Unavailable:  # which may concern this feature alone, so the others come before it
+                pending.move_to_end(key)
+                raise
             entry = self._features.get(key)
             if pending.get(key) == regions and (entry is None or entry.sequence == sequence):
                 pending.pop(key, None)

@@ -106,7 +106,7 @@ class PublishableRules:
         known = self._substituted.get(entry.key)
         if known and known.sequence == entry.sequence:
             return known.earlier
-        return await self._log.live_versions(entry.key)
+        return await self._log.live_versions(entry.key, entry.sequence)
 
     async def _record(
         self,

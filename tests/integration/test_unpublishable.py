@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from nats.js.errors import NotFoundError
 
 from services.evaluator_publisher import metrics
@@ -18,6 +19,7 @@ from sluiceway.contracts.feature import FeatureGate, GateRule, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.replies import RefusalCode
 from sluiceway.contracts.rule_document import RuleDocument
+from sluiceway.errors import Unavailable
 from sluiceway.pipelines.spec_changes import spec_of
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
@@ -203,3 +205,17 @@ async def _dead_letter(driver: Driver) -> str | None:
 async def _base_is_enabled(driver: Driver, name: str) -> bool:
     base = (await driver.feature(name)).base
     return base is not None and base.is_enabled
+
+
+async def test_a_replica_that_is_behind_does_not_say_which_versions_may_return(broker: Broker) -> None:
+    key = FeatureKey(FeatureKind.GATE, "checkout")
+    async with services(broker.url, publishers=0), driving(broker.url) as driver:
+        await driver.save_gate("checkout", {**EVERYONE, "name": "first"})
+        reply = await driver.save_gate("checkout", EVERYONE)
+        assert reply.revision
+
+        found = await driver.log.live_versions(key, reply.revision)
+
+        assert [spec.version for spec in found.specs] == [2, 1]
+        with pytest.raises(Unavailable, match="only to"):
+            await driver.log.live_versions(key, reply.revision + 1)

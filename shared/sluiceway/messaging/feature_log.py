@@ -126,24 +126,28 @@ class FeatureLog:
             if (event := _event_or_none(data, key))
         ]
 
-    async def live_versions(self, key: FeatureKey) -> LiveVersions:
+    async def live_versions(self, key: FeatureKey, until: int) -> LiveVersions:
         """Return the newest versions of a feature that were live, however long its log is.
 
-        Invalid messages are skipped. Raises `Unavailable` if the log cannot be read.
+        Invalid messages are skipped. Raises `Unavailable` if the log cannot be read to the event with the
+        sequence `until`: what a replica does not have yet may be that a version was taken back.
         """
         specs: dict[int, Spec] = {}
         taken_back: set[str] = set()
-        async for event in self._walk(key):
-            feature = event.feature
+        last = 0
+        async for logged in self._walk(key):
+            last, feature = logged.sequence, logged.event.feature
             if feature.base and feature.base.version not in specs:
                 specs[feature.base.version] = feature.base
                 if len(specs) > LIVE_VERSIONS_MAX:
                     specs.pop(next(iter(specs)))
             if feature.trigger and feature.trigger.status in TAKEN_BACK:
                 taken_back.add(feature.trigger.id)
+        if last < until:
+            raise Unavailable(f"cannot read {key} in the stream FEATURES to {until} yet, only to {last}")
         return LiveVersions(tuple(reversed(specs.values())), frozenset(taken_back))
 
-    async def _walk(self, key: FeatureKey) -> AsyncIterator[FeatureEvent]:
+    async def _walk(self, key: FeatureKey) -> AsyncIterator[LoggedEvent]:
         """Yield the events of a feature, oldest first, one in memory at a time."""
         sequence = 0
         while True:
@@ -161,7 +165,7 @@ class FeatureLog:
                 raise Unavailable(f"cannot read the stream FEATURES: {error_text(error)}") from error
             sequence = message.seq or 0
             if event := _event_or_none(message.data or b"", key):
-                yield event
+                yield LoggedEvent(sequence, event)
 
     async def since(self, sequence: int) -> list[LoggedEvent]:
         """Return the events of all features after a sequence, oldest first, without invalid messages."""

@@ -22,6 +22,7 @@ from .decision import Catalogue, Decision, Unchanged
 from .feature_decisions import decide_archive, decide_save
 from .freezes import ActiveFreeze, active_freezes
 from .permissions import denied_everywhere, missing_permission
+from .spec_changes import is_switch_off
 from .trigger_decisions import decide_trigger, hold
 from .validation import feature_errors
 
@@ -43,7 +44,7 @@ def decide(
     refusal = (
         _stale(command, revision)
         or denied_everywhere(command, state)
-        or _invalid_document(command, catalogue)
+        or _invalid_document(state, command, catalogue)
         or missing_permission(command, state, catalogue)
         or lapsed_approver(command, catalogue.api_keys.get, now_ms)
     )
@@ -60,8 +61,9 @@ def _stale(command: FeatureCommand, revision: RevisionTag | None) -> Refusal | N
     return refusals.stale(command.key, expected, revision)
 
 
-def _invalid_document(command: FeatureCommand, catalogue: Catalogue) -> Refusal | None:
-    if not isinstance(command, SaveFeature):
+def _invalid_document(state: Feature | None, command: FeatureCommand, catalogue: Catalogue) -> Refusal | None:
+    """Refuse an invalid document, unless it only switches off rules that were valid when they were saved."""
+    if not isinstance(command, SaveFeature) or is_switch_off(state, command.feature):
         return None
     errors = feature_errors(command.feature, catalogue.environments)
     return refusals.invalid(errors) if errors else None

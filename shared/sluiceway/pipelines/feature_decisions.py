@@ -16,7 +16,7 @@ from .references import (
     references_of,
     referrers_of,
 )
-from .spec_changes import is_same_spec, needs_release, spec_of
+from .spec_changes import is_same_spec, is_switch_off, needs_release, spec_of
 
 
 def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalogue: Catalogue) -> Decision:
@@ -26,7 +26,8 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
         return refusals.trigger_active(state.key, active)
     pipeline_id = document.release_pipeline_id
     pipeline = catalogue.pipelines.get(pipeline_id) if pipeline_id else None
-    if pipeline_id and not pipeline:
+    is_off_at_once = command.at_once and is_switch_off(state, document)
+    if pipeline_id and not pipeline and not is_off_at_once:
         return refusals.unknown("pipeline", pipeline_id, catalogue.pipelines, verb="save_pipeline")
     feature = state or Feature(kind=document.key.kind, name=document.name, salt=document.name)
     before = None if feature.archived else feature.base

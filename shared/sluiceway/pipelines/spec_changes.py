@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from ..contracts.catalogue import Environment
-from ..contracts.feature import FeatureDocument, Segment, Spec
+from ..contracts.feature import Feature, FeatureDocument, Segment, Spec
 from .projection import rule_id
 from .segments import Location, remaining_conditions
 
@@ -28,6 +28,15 @@ def spec_of(document: FeatureDocument, version: int, trigger: str | None) -> Spe
 def is_same_spec(one: Spec, other: Spec) -> bool:
     """Return whether two versions are identical."""
     return _text(one) == _text(other)
+
+
+def is_switch_off(state: Feature | None, document: FeatureDocument) -> bool:
+    """Return whether a document switches off what is live, with its rules as they are."""
+    base = state.base if state and not state.archived else None
+    if base is None or document.is_enabled:
+        return False
+    off = base.model_copy(update={"is_enabled": False, "description": document.description})
+    return is_same_spec(off, spec_of(document, base.version, base.trigger))
 
 
 def needs_release(before: Spec | None, after: Spec, environments: Mapping[str, Environment]) -> bool:

@@ -10,6 +10,7 @@ from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.replies import RefusalCode
+from sluiceway.pipelines.spec_changes import spec_of
 from tests.support.builders import (
     BAKE,
     EVERYONE,
@@ -166,3 +167,35 @@ def test_a_feature_that_is_not_there_cannot_be_archived() -> None:
     archive = ArchiveFeature(actor="ada", kind=FeatureKind.GATE, name="nothing")
 
     assert refused(Ledger().decide(archive)).code is RefusalCode.UNKNOWN_FEATURE
+
+
+def test_rules_that_are_refused_now_can_still_be_switched_off_as_they_are() -> None:
+    ledger = Ledger()
+    ledger.save(
+        a_gate({"name": "r", "conditions": [{"type": "email", "operator": "any", "targetValue": ["x"]}]})
+    )
+    older = {"name": "r", "conditions": [{"type": "email", "operator": "older", "targetValue": ["x"]}]}
+    stored = spec_of(a_gate(older), 1, None)
+    event = ledger.events[-1]
+    ledger.events.append(event.model_copy(update={"feature": event.feature.changed(base=stored)}))
+
+    changed = refused(ledger.save(a_gate(older, EVERYONE, isEnabled=False)))
+    event = happened(ledger.save(a_gate(older, isEnabled=False, description="off for now")))
+
+    assert changed.code is RefusalCode.INVALID
+    assert event.feature.base
+    assert not event.feature.base.is_enabled
+
+
+def test_a_feature_is_switched_off_past_a_pipeline_that_is_gone() -> None:
+    ledger = a_release(a_phase("dev"))
+    ledger.act(RollOutTrigger)
+    ledger.catalogue = a_catalogue()
+    off = a_gate(EVERYONE, releasePipelineID="release", isEnabled=False)
+
+    released = refused(ledger.save(off))
+    event = happened(ledger.save(off, at_once=True))
+
+    assert released.code is RefusalCode.UNKNOWN_PIPELINE
+    assert event.feature.base
+    assert not event.feature.base.is_enabled
