@@ -6,12 +6,10 @@ taken back: it receives the newest version that can be published, or the default
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region
-from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.rule_document import RuleDocument
@@ -19,21 +17,17 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import NOTHING
+from sluiceway.messaging.stream_follower import Position
 from sluiceway.pipelines.projection import checksum, project, used_attributes
 from sluiceway.pipelines.publish_checks import document_errors, document_references, evaluation_errors
-from sluiceway.pipelines.references import References, related
+from sluiceway.pipelines.references import References
 from sluiceway.pipelines.segments import Location
 from sluiceway.pipelines.substitutes import LiveVersions, substitutes
 
 from . import metrics
+from .other_references import OtherReferences, Referrer, Substitution
 
 log = logging.getLogger(__name__)
-
-
-#: What takes a version back comes first where features refer to each other in a cycle.
-TAKES_BACK = frozenset(
-    {EventType.TRIGGER_ABORTED, EventType.TRIGGER_ROLLED_BACK, EventType.PHASE_ROLLED_BACK}
-)
 
 
 class ProjectedRules(NamedTuple):
@@ -41,14 +35,6 @@ class ProjectedRules(NamedTuple):
 
     checksum: str
     data: bytes | None
-
-
-class Substitution(NamedTuple):
-    """An event that some region cannot receive, and what regions evaluate instead."""
-
-    sequence: int
-    references: tuple[str, ...]
-    earlier: LiveVersions
 
 
 class _Choice(NamedTuple):
@@ -69,6 +55,8 @@ class PublishableRules:
         self._log = feature_log
         self._dead_letters = dead_letters
         self._substituted: dict[FeatureKey, Substitution] = {}
+        self._referrers: list[Referrer] = []
+        self._read_at: Position | None = None
         self.on_conflict: Callable[[Iterable[FeatureKey]], None] = lambda keys: None
         metrics.SUBSTITUTED_FEATURES.set_function(lambda: len(self._substituted))
 
@@ -80,6 +68,7 @@ class PublishableRules:
     def forget(self) -> None:
         """Forget what was replaced: if the log went back, another event may have the same sequence."""
         self._substituted.clear()
+        self._read_at = None
 
     async def of(
         self, entry: FeatureEntry, regions: Sequence[Region], epoch: int, *, are_all: bool
@@ -88,7 +77,7 @@ class PublishableRules:
 
         `Rejected` if the event is invalid, and `Unavailable` if the log has to be read and cannot be.
         """
-        others = _OtherReferences(self._features, self._substituted, entry)
+        others = OtherReferences(self._all_referrers(), self._substituted, entry)
         choices = _choose(entry, regions, others, None)
         if any(choice.error for choice in choices.values()):
             earlier = await self._earlier(entry)
@@ -101,6 +90,22 @@ class PublishableRules:
         rules = {number: _rules(document, epoch) for number, document in documents.items()}
         return {name: rules[id(choice)] for name, choice in choices.items()}
 
+    def _all_referrers(self) -> list[Referrer]:
+        """Return the features that refer to others, by their newest version or by what is published instead.
+
+        The first are collected once for each place in the log.
+        """
+        if self._read_at != self._features.position:
+            self._read_at = self._features.position
+            self._referrers = [
+                Referrer(entry, references)
+                for entry in self._features
+                if (references := entry.evaluated_references)
+            ]
+        replaced = (self._features.get(key) for key, each in self._substituted.items() if each.references)
+        by_substitute = [Referrer(e, ()) for e in replaced if e and not e.evaluated_references]
+        return self._referrers + by_substitute
+
     async def _earlier(self, entry: FeatureEntry) -> LiveVersions:
         """Return what was live before; the log is read once for each event."""
         known = self._substituted.get(entry.key)
@@ -112,7 +117,7 @@ class PublishableRules:
         self,
         entry: FeatureEntry,
         choices: Collection[_Choice],
-        others: "_OtherReferences",
+        others: OtherReferences,
         earlier: LiveVersions,
     ) -> None:
         """Say loudly, once for each event, what is not published, and what is published instead."""
@@ -120,10 +125,8 @@ class PublishableRules:
         references = sorted(
             reference for each in documents.values() for reference in document_references(each)
         )
-        before, now = (
-            self._substituted.get(entry.key),
-            Substitution(entry.sequence, tuple(references), earlier),
-        )
+        before = self._substituted.get(entry.key)
+        now = Substitution(entry.sequence, tuple(references), earlier, self._features.position)
         if before == now:
             return
         self._substituted[entry.key] = now
@@ -139,60 +142,8 @@ class PublishableRules:
         )
 
 
-class _OtherReferences:
-    """What the other features refer to.
-
-    Where features refer to each other in a cycle, the newest event loses, unless it takes a version back.
-    That order is the same for every replica, and after every restart.
-    """
-
-    def __init__(
-        self, features: FeatureView, substituted: dict[FeatureKey, Substitution], entry: FeatureEntry
-    ) -> None:
-        self._features = features
-        self._substituted = substituted
-        self._entry = entry
-
-    @cached_property
-    def of_newest(self) -> References:
-        """What a newest version is checked with: what comes before it as it should be, the rest as it is."""
-        own = _rank(self._entry)
-        return {
-            name: references if _rank(other) < own else self._published(other, references)
-            for name, (other, references) in self._all.items()
-        }
-
-    @cached_property
-    def of_substitute(self) -> References:
-        """What a substitute is checked with: everything as it should be."""
-        return {name: references for name, (_, references) in self._all.items()}
-
-    def related(self) -> list[FeatureKey]:
-        """Return the features that may be in conflict with this one."""
-        name = self._entry.key.spec_name
-        graph = {**self.of_substitute, name: self._entry.evaluated_references or ()}
-        return [self._all[each][0].key for each in related(name, graph) if each in self._all]
-
-    @cached_property
-    def _all(self) -> dict[str, tuple[FeatureEntry, tuple[str, ...]]]:
-        return {
-            other.key.spec_name: (other, references)
-            for other in self._features
-            if other.key != self._entry.key and (references := other.evaluated_references) is not None
-        }
-
-    def _published(self, other: FeatureEntry, references: tuple[str, ...]) -> tuple[str, ...]:
-        substitution = self._substituted.get(other.key)
-        is_current = substitution is not None and substitution.sequence == other.sequence
-        return substitution.references if substitution and is_current else references
-
-
-def _rank(entry: FeatureEntry) -> tuple[bool, int]:
-    return entry.type not in TAKES_BACK, entry.sequence
-
-
 def _choose(
-    entry: FeatureEntry, regions: Iterable[Region], others: _OtherReferences, earlier: LiveVersions | None
+    entry: FeatureEntry, regions: Iterable[Region], others: OtherReferences, earlier: LiveVersions | None
 ) -> dict[str, _Choice]:
     """Return what each region receives, by its name; nothing is replaced before `earlier` is known."""
     event = entry.event
@@ -214,7 +165,7 @@ def _attributes(feature: Feature, earlier: LiveVersions | None) -> Iterator[froz
 
 
 def _choice(
-    entry: FeatureEntry, region: Region, others: _OtherReferences, earlier: LiveVersions | None
+    entry: FeatureEntry, region: Region, others: OtherReferences, earlier: LiveVersions | None
 ) -> _Choice:
     document = project(entry.event, entry.sequence, Location.of(region))
     errors = _errors(document, lambda: others.of_newest)
@@ -233,7 +184,7 @@ def _errors(document: RuleDocument | None, others: Callable[[], References]) -> 
 
 
 def _substitute(
-    entry: FeatureEntry, region: Region, others: _OtherReferences, earlier: LiveVersions
+    entry: FeatureEntry, region: Region, others: OtherReferences, earlier: LiveVersions
 ) -> RuleDocument | None:
     """Return the best document that can be published instead; None if the region receives nothing."""
     for feature in substitutes(entry.event.feature, earlier):
