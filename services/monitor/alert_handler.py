@@ -45,7 +45,7 @@ class ReceivedAlert(NamedTuple):
     def identity(self) -> tuple[object, ...]:
         """What tells this firing from others: an alert that is repeated is the same one."""
         if self.alert.fingerprint is None:
-            return (self.sequence,)
+            return self.sequence, self.time_ms  # after ALERTS went back, another alert has this sequence
         return self.alert.fingerprint, self.alert.starts_at
 
     @property

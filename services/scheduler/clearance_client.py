@@ -46,13 +46,16 @@ class ClearanceClient:
         """Return why the active trigger may not leave its current phase; empty if it may.
 
         `event` made the phase due, and `revision` is its sequence. No phase is left while RULES does not
-        hold what it released, even if nobody reports.
+        hold what it released, even if nobody reports. `Unavailable` if the reports cannot be read.
         """
         trigger = event.feature.trigger
         assert trigger
         by_guardrails = await self._guardrail_holds(trigger, revision)
         rules = await self._rules.of_phase(event, revision)
-        late = self._confirmations.missing(rules.published) if trigger.pipeline.require_confirmation else ()
+        if not trigger.pipeline.require_confirmation:
+            return Holds(by_guardrails, _bounded(rules.holds))
+        await self._confirmations.catch_up()
+        late = self._confirmations.missing(rules.published)
         return Holds(by_guardrails, _bounded(rules.holds + late))
 
     async def _guardrail_holds(self, trigger: Trigger, revision: int) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class Confirmations(StreamView):
     def missing(self, published: Iterable[PublishedRules]) -> tuple[str, ...]:
         """Return which instances have not applied these rules, by region, and since when they could.
 
-        A region without reports does not hold the phase.
+        A region without reports does not hold the phase: catch up first, or nobody may seem to report.
         """
         return tuple(hold for rules in published if (hold := self._missing_in(rules)))
 
