@@ -24,13 +24,14 @@ class EvaluatorPublisher(Service):
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Read everything first: what is not read yet would look deleted. Then publish what changes."""
+        clock = await self.broker_clock(connection, stack, decides=False)
         feature_log = FeatureLog(connection, SOURCE)
         features = FeatureView(connection, feature_log)
         catalogue = CatalogueView(connection)
         rules = RuleStore(connection)
         rules.on_newest = _record_newest
         publishable = PublishableRules(features, feature_log, DeadLetters(connection, self.name))
-        fan_out = FanOut(features, catalogue, rules, publishable)
+        fan_out = FanOut(features, catalogue, rules, publishable, clock)
         for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
             await self.follow(name, view, stack)
         publishable.on_conflict = fan_out.check

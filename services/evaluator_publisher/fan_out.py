@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from sluiceway.backoff import Backoff
-from sluiceway.clock import now_ms
+from sluiceway.clock import Clock
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.errors import Rejected, Unavailable
@@ -42,11 +42,17 @@ class FanOut:
     """Makes RULES match the newest events. New events go first, before what is only checked."""
 
     def __init__(
-        self, features: FeatureView, catalogue: CatalogueView, rules: RuleStore, publishable: PublishableRules
+        self,
+        features: FeatureView,
+        catalogue: CatalogueView,
+        rules: RuleStore,
+        publishable: PublishableRules,
+        clock: Clock,
     ) -> None:
         self._features = features
         self._catalogue = catalogue
         self._publishable = publishable
+        self._clock = clock
         self._rules = rules
         self._urgent: PendingFeatures = OrderedDict()
         self._to_check: PendingFeatures = OrderedDict()
@@ -131,7 +137,7 @@ class FanOut:
             return
         for view in views:
             await view.catch_up()
-        self._rules.begin_epoch(now_ms())
+        self._rules.begin_epoch(self._clock())
         self._unmarked.update(region.name for region, _ in self._regions())
         self._must_renew_marks = False
         if self._must_check_all:
@@ -210,7 +216,7 @@ class FanOut:
                 return entry.sequence
             try:
                 if await self._write(writes):
-                    metrics.FAN_OUT_SECONDS.observe(max(0, now_ms() - entry.event.time_ms) / 1_000)
+                    metrics.FAN_OUT_SECONDS.observe(max(0, self._clock() - entry.event.time_ms) / 1_000)
                 return entry.sequence
             except Outdated:
                 continue
@@ -251,7 +257,7 @@ class FanOut:
             published = self._rules.published(write.key)
             log.warning("%s: replacing rules of a lost history: %s", write.key, published.version)
             if published.epoch >= write.epoch:
-                self._rules.begin_epoch(now_ms())
+                self._rules.begin_epoch(self._clock())
                 raise Outdated
 
     async def _writes(self, entry: FeatureEntry, regions: frozenset[str] | None) -> list[RuleWrite]:
@@ -292,7 +298,7 @@ class FanOut:
         self._deleted_regions.discard(region)
 
     def _deletion(self, key: RuleKey, version: RuleVersion) -> RuleWrite:
-        return RuleWrite(key, self._rules.epoch, version, NOTHING, now_ms(), None)
+        return RuleWrite(key, self._rules.epoch, version, NOTHING, self._clock(), None)
 
     def _regions(self) -> Iterator[tuple[Region, int]]:
         for stored in self._catalogue.all("region"):
