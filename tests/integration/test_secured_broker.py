@@ -79,7 +79,7 @@ class Secured:
             created_ms=0,
             expires_ms=expires_ms,
         )
-        await admin.accepted(CreateKey, key=key.to_jsonable())
+        await admin.saved(CreateKey, key=key.to_jsonable())
         return await self.driver(PERSON, "person")
 
     async def admin(self) -> "Vouched":

@@ -59,7 +59,7 @@ async def create_api_key(
         created_ms=0,
         expires_ms=expires_ms,
     )
-    await driver.accepted(CreateKey, key=stored.to_jsonable())
+    await driver.saved(CreateKey, key=stored.to_jsonable())
     return key
 
 

@@ -39,7 +39,7 @@ async def create_key(driver: Driver, **place: str) -> str:
     stored = SdkKey.model_validate(
         {"id": sdk_keys.key_id(key), "digest": sdk_keys.digest(key), "createdMs": 0, **place}
     )
-    await driver.accepted(CreateKey, key=stored.to_jsonable())
+    await driver.saved(CreateKey, key=stored.to_jsonable())
     return key
 
 

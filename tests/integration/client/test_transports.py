@@ -148,7 +148,7 @@ def test_without_rules_answers_are_false_and_empty(name: str) -> None:
 
     assert client.check_gate(ADA, name) is False
     assert client.get_config(ADA, name).value == {}
-    assert client.evaluate(ADA, name).reason is Reason.UNRECOGNIZED
+    assert client.evaluate(ADA, name).reason is Reason.NOT_READY
     client.close()
     client.close()
 
