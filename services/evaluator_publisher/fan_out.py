@@ -232,10 +232,9 @@ class FanOut:
             await self._prove_lost(newer)
         if conflicts := await self._rules.write(needed):
             await self._rules.catch_up()
-        for write in needed:
-            if write not in conflicts:
-                action = "deleted" if write.data is None else "published"
-                metrics.RULE_DOCUMENTS.labels(write.key.region, action).inc()
+        for write in set(needed).difference(conflicts):
+            action = "deleted" if write.data is None else "published"
+            metrics.RULE_DOCUMENTS.labels(write.key.region, action).inc()
         if any(self._rules.differs(write) for write in conflicts):
             raise Outdated
         return bool(needed)
