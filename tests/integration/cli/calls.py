@@ -4,15 +4,19 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "deploy" / "examples"
+FORKED_CALL = Path(__file__).with_name("forked_call.py")
 BOUND_SECONDS = 30.0
 
 
@@ -65,11 +69,19 @@ class Cli:
         assert call.code == 1, call
         return call
 
+    def _program(self) -> tuple[str, ...]:
+        """Return what is run: an interpreter of its own if the call is about the interpreter's settings."""
+        is_about_interpreter = any(name.startswith(("PYTHON", "LC_", "LANG")) for name in self._environment)
+        if is_about_interpreter or not hasattr(os, "pidfd_open"):
+            return sys.executable, "-m", "sluiceway.cli.main"
+        return sys.executable, "-IS", str(FORKED_CALL), _fork_server()
+
     @asynccontextmanager
     async def running(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """Start a call, and stop it when the block ends."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sluiceway.cli.main", *arguments),
+            *self._program(),
+            *arguments,
             cwd=ROOT,
             env=_environment(self._environment),
             stdin=asyncio.subprocess.PIPE,
@@ -88,3 +100,23 @@ class Cli:
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
     others = {key: value for key, value in os.environ.items() if not key.startswith("SLUICEWAY_")}
     return {**others, "COLUMNS": "200", **ours}
+
+
+@cache
+def _fork_server() -> str:
+    """Start the server that forks calls, and return its address; it ends with this process."""
+    address = str(Path(tempfile.mkdtemp(prefix="sluiceway-cli-")) / "socket")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.cli.fork_server", address],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdout
+    assert server.stdout.readline() == b"listening\n"
+    _servers.append(server)
+    return address
+
+
+#: A server that is collected would lose its standard input, and end.
+_servers: list[subprocess.Popen[bytes]] = []

@@ -34,6 +34,7 @@ async def test_a_client_over_nats_follows_changes_from_a_thread_of_its_own(broke
         client = Client("dev", url=broker.url)
         before = client.check_gate(ADA, "checkout")
         async with client:
+            await eventually(lambda: client.evaluate(ADA, "checkout").revision, "the client has the gate")
             started = client.evaluate(ADA, "checkout")
             await driver.save_gate("checkout", EVERYONE)
 
