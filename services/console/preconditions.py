@@ -11,7 +11,7 @@ from fastapi import HTTPException, Request
 from sluiceway.contracts.revisions import NOTHING_STORED, RevisionTag, is_revision_tag
 from sluiceway.http.etags import EntityTag, TagCondition, tag_condition
 
-IF_MATCH = "The ETag of the revision that you have read. 412 if it is no longer the newest one."
+IF_MATCH = "The ETag of the revision that you have read. 412 if somebody has changed it since."
 IF_NONE_MATCH = "`*`: only create. 412 if it exists."
 
 

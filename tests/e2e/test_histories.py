@@ -10,20 +10,13 @@ import pytest
 from services.local.broker import EmbeddedBroker
 from sluiceway import sdk_keys
 from sluiceway.contracts.commands import AbortTrigger, RevokeKey
+from tests.support.catalogues import REGIONS
 from tests.support.edges import create_key
 from tests.support.history import SavedStore
 from tests.support.local import LocalSystem, local_system
 from tests.support.system import EVERYONE, Driver, driving
 from tests.support.waiting import eventually
 
-#: Region → environment, as in the catalogue that `up` applies.
-REGIONS = {
-    "dev": "development",
-    "staging": "staging",
-    "prod-us-west": "production",
-    "prod-us-east": "production",
-    "prod-eu": "production",
-}
 #: 5 s are promised; a machine that tests something else at the same time is slower.
 BOUND_SECONDS = 30.0
 

@@ -154,7 +154,7 @@ class RuleStore(StreamView):
         await self._write_marks({mark.region: mark.to_json() for mark in marks}, {})
 
     async def delete_mark(self, region: str) -> None:
-        """Delete the mark of a region that is no longer in the catalogue."""
+        """Delete the mark of a region that was deleted."""
         await self._write_marks({region: b""}, DELETION)
 
     async def _write_marks(self, marks: dict[str, bytes], headers: dict[str, str]) -> None:
