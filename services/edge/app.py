@@ -1,5 +1,6 @@
 """Builds an edge and wires its adapters. An edge starts without a broker, from its cache on disk."""
 
+import asyncio
 from contextlib import AsyncExitStack
 
 from prometheus_client import REGISTRY
@@ -24,6 +25,9 @@ from .public_address import PublicAddress
 from .settings import Settings
 from .specs import SpecFeed
 from .statsig import StatsigRoutes
+
+#: How often a copy on disk that could not be written is tried again.
+STORE_EVERY_SECONDS = 10.0
 
 
 class Edge(Service):
@@ -80,6 +84,13 @@ class Edge(Service):
         stack.callback(self.feed.close)
         reporting = self.poll_reports.run(connection)
         await stack.enter_async_context(background_task(reporting, "poll reports"))
+        await stack.enter_async_context(background_task(self._store_keys(), "copy of the keys"))
+
+    async def _store_keys(self) -> None:
+        """Write the copy of the keys again if an earlier write failed, until cancelled."""
+        while True:
+            await asyncio.sleep(STORE_EVERY_SECONDS)
+            self.keys.retry_store()
 
     async def _serve_grpc(self, stack: AsyncExitStack) -> None:
         if self.settings.grpc_port is None:

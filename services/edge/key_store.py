@@ -41,8 +41,9 @@ class KeyStore:
         #: Returns whether the region's rules are complete.
         self.are_rules_complete: Callable[[], bool] = lambda: True
         self._cache = cache
-        self._place = cache.place()
-        self._replace(cache.documents())
+        loaded = cache.load()
+        self._place = loaded[0] if loaded else None
+        self._replace(loaded[1] if loaded else {})
 
     def follow(self, connection: Connection) -> "KeyFollower":
         """Return a block in which the keys are kept current."""
@@ -82,10 +83,23 @@ class KeyStore:
         data = None if record.is_deletion else record.data
         if self._staged is not None:
             _set(self._staged, record.subject, data)
+            if data is None and follower.is_caught_up:  # revoked now: nobody waits for that
+                self._revoke(record.subject)
             self.finish(follower)
         elif self._apply(record.subject, data):
             _set(self._documents, record.subject, data)
             self._store({record.subject: data}, follower)
+
+    def retry_store(self) -> None:
+        """Write the copy on disk again if an earlier write failed; to be called now and then."""
+        if self._place:
+            self._cache.retry(self._place, lambda: self._documents)
+
+    def _revoke(self, subject: str) -> None:
+        kind, _ = subjects.parse_catalogue(subject)
+        if kind == "key":
+            self._apply(subject, None)
+            self._documents.pop(subject, None)
 
     def reset(self) -> None:
         """Stage what follows: the catalogue went back. Known keys stay valid until it is read."""

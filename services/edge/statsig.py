@@ -152,7 +152,8 @@ class StatsigRoutes:
         """Report which rules the process has; a payload with the same checksum counts as the newest."""
         if place := self._feed.place(time, checksum):
             session = request.headers.get("statsig-server-session-id", "")
-            self._poll_reports.add(session, place)
+            # While a new set is read, nothing of RULES as it is now is applied.
+            self._poll_reports.add(session, place if self._feed.is_complete() else place._replace(sequence=0))
 
     def _is_authorized(self, request: Request) -> bool:
         return self._key(request) is not None

@@ -38,11 +38,13 @@ class EvaluatorPublisher(Service):
         features.on_change = fan_out.feature_changed
         catalogue.on_change = fan_out.catalogue_changed
         rules.on_foreign_write = fan_out.rules_overwritten
+        rules.on_foreign_mark = fan_out.mark_again
         for followed in (features, catalogue, rules):
             followed.on_reset = fan_out.check_all
         stack.callback(connection.on_reconnect(fan_out.renew_marks))
         fan_out.check_all()
         await stack.enter_async_context(background_task(fan_out.run(), "fan out"))
+        await stack.enter_async_context(background_task(fan_out.watch_for_removals(), "removals from RULES"))
 
 
 def _record_newest(region: str, sequence: int) -> None:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_SECONDS = 0.05
 RETRY_MAX_SECONDS = 2.0
+#: RULES is compared with what was read of it this often: nobody tells followers of a purge.
+LOOK_FOR_REMOVALS_SECONDS = 2.0
 #: Features that are checked in a row, before new events come first again.
 CHECK_BATCH = 20
 
@@ -71,7 +73,7 @@ class FanOut:
         self._urgent[entry.key] = None
         self.check(self._publishable.substituted)
         if self._is_marked_empty:
-            self.renew_marks()
+            self.check_all()
 
     def catalogue_changed(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
         """Check every feature in a region that was added or changed; delete the rules of a deleted one."""
@@ -103,6 +105,11 @@ class FanOut:
         self._must_check_all = True
         self._has_work.set()
 
+    def mark_again(self, region: str) -> None:
+        """Mark a region's set again, whose mark was overwritten or deleted by something else."""
+        self._unmarked.add(region)
+        self._has_work.set()
+
     def renew_marks(self) -> None:
         """Mark every region's set again: the broker may have lost what a region has already received."""
         self._must_renew_marks = True
@@ -127,6 +134,16 @@ class FanOut:
                 log.warning("cannot publish rules, trying again: %s", error)
                 self._has_work.set()
                 await asyncio.sleep(backoff.next_seconds())
+
+    async def watch_for_removals(self) -> None:
+        """Read RULES again if somebody has removed something from it, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_FOR_REMOVALS_SECONDS)
+            try:
+                if await self._rules.lacks_messages():
+                    self._rules.follower.read_again("messages were removed from RULES")
+            except Unavailable as error:
+                log.info("%s", error)
 
     async def _read_to_the_end(self) -> None:
         """Wait until all views are whole: what is not read yet would look deleted."""
@@ -230,8 +247,7 @@ class FanOut:
         needed = [write for write in writes if self._rules.differs(write)]
         if newer := [write for write in needed if self._rules.is_newer(write)]:
             await self._prove_lost(newer)
-        if conflicts := await self._rules.write(needed):
-            await self._rules.catch_up()
+        conflicts = await self._rules.write(needed)
         for write in set(needed).difference(conflicts):
             action = "deleted" if write.data is None else "published"
             metrics.RULE_DOCUMENTS.labels(write.key.region, action).inc()

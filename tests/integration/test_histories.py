@@ -217,6 +217,41 @@ async def test_an_official_sdk_takes_the_rules_that_were_put_back(
         assert sorted(new["feature_gates"]) == ["one"]
 
 
+async def test_a_log_that_begins_again_is_what_regions_serve(
+    broker: Broker, store: SavedStore, tmp_path: Path
+) -> None:
+    del store
+    async with running(broker, tmp_path) as (driver, edge):
+        await driver.save_gate("two", EVERYONE)
+        await obeys(edge, {"one": True, "two": True})
+        await driver.connection.js.delete_stream(subjects.FEATURES_STREAM)
+        async with services(broker.url, publishers=0, monitors=0):  # which declares it again
+            await eventually(lambda: driver.answered(SaveFeature, feature=gate("one")), "it is back")
+
+            await obeys(edge, {"one": False, "two": "FLAG_NOT_FOUND"})
+
+
+async def test_a_key_that_is_revoked_while_no_publisher_runs_is_refused(
+    broker: Broker, store: SavedStore, tmp_path: Path
+) -> None:
+    async with running(broker, tmp_path) as (driver, edge):
+        key = edge.http.headers["x-api-key"]
+        await save(driver, store)
+        await change_everything(driver)
+        await obeys(edge, {"one": False, "two": True})
+    async with (
+        services(broker.url, publishers=0),
+        driving(broker.url) as driver,
+        running_edge(broker.url, "dev", tmp_path / "edge", key) as edge,
+    ):
+        store.restore()
+        await eventually(lambda: driver.answered(AbortTrigger, trigger="gate.unknown.1"), "it is back")
+
+        await driver.saved(RevokeKey, keyID=sdk_keys.key_id(key))
+
+        await eventually(lambda: not edge.edge.keys.is_authorized(key), "the key is revoked", OBEYED_SECONDS)
+
+
 async def test_an_empty_broker_makes_nobody_forget(
     broker: Broker, store: SavedStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

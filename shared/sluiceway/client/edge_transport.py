@@ -75,6 +75,7 @@ class EdgeTransport:
                 status, body = self._poll()
                 with self._working:
                     self._apply(rules, _parse(status, body))
+                    rules.retry_store()
                 ready()
                 backoff.reset()
             except Unauthorized:

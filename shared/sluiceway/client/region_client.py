@@ -91,6 +91,7 @@ class RegionClient:
     def _stage(self) -> None:
         self._is_complete = False
         self._staged = StagedSet()
+        self._report_due.set()
 
     def _on_record(self, record: Record) -> None:
         try:
@@ -163,10 +164,11 @@ class RegionClient:
                     await self._report_due.wait()
 
     def _applied_sequence(self) -> int:
-        """Return how far RULES is applied: nothing of a staged set is."""
-        return (self.rules if self._staged else self._follower).position.sequence
+        """Return how far RULES is applied: nothing is, as RULES is now, while a new set is staged."""
+        return 0 if self._staged else self._follower.position.sequence
 
     async def _report(self) -> bool:
+        self.rules.retry_store()
         changes = tuple(self._unreported[:CHANGES_MAX])
         report = AppliedReport(
             region=self.rules.region,

@@ -179,6 +179,11 @@ class RegionRules:
         self.epoch, self.is_whole = epoch, True
         self._documents.rules.ready()
 
+    def retry_store(self) -> None:
+        """Write the copy on disk again if an earlier write failed; to be called now and then."""
+        if self._cache:
+            self._cache.retry(Place(self.position, self.epoch), self._by_subject)
+
     def _store(self, changes: Mapping[str, bytes | None]) -> None:
         if self._cache:
             self._cache.store(changes, Place(self.position, self.epoch), self._by_subject)
@@ -187,11 +192,17 @@ class RegionRules:
         return {subjects.rule(self.region, key): data for key, data in self._documents.raw.items()}
 
     def _load(self, cache: RuleCache) -> None:
-        place = cache.place()
-        if place is None:
+        loaded = cache.load()
+        if loaded is None:
             return
-        for data in cache.documents().values():
-            self._documents.set(parse_document(data), data)
+        place, documents = loaded
+        try:
+            parsed = [(parse_document(data), data) for data in documents.values()]
+        except ValueError as error:
+            cache.discard(error)
+            return
+        for document, data in parsed:
+            self._documents.set(document, data)
         self._become_whole(*place)
 
 

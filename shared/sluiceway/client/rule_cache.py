@@ -44,6 +44,28 @@ class RuleCache:
         self._retry_at = 0.0
         self._is_closed = False
         self._database = _open_any(path)
+        self._inode = _inode(path)
+
+    def load(self) -> tuple[Place, dict[str, bytes]] | None:
+        """Return the place and the documents; None if the file holds no whole set, or is damaged."""
+        try:
+            place, documents = self.place(), self.documents()
+        except sqlite3.Error as error:
+            self.discard(error)
+            return None
+        return (place, documents) if place else None
+
+    def discard(self, error: Exception) -> None:
+        """Rename a damaged file, and begin an empty one: what it holds cannot be trusted."""
+        if self._database:
+            self._database.close()
+        self._database = None
+        try:
+            _rename(self._path, error)
+            self._database = _open(self._path)
+            self._inode = _inode(self._path)
+        except (sqlite3.Error, OSError) as failure:
+            log.error("cannot replace %s, going on without: %s", self._path, failure)
 
     def place(self) -> Place | None:
         """Return the place that the documents come from; None if the file holds no whole set."""
@@ -68,6 +90,9 @@ class RuleCache:
         """
         if self._is_closed or (self._is_behind and time.monotonic() < self._retry_at):
             return
+        if not self._is_behind and self._database and not self._is_in_place():
+            log.error("%s was removed; it is written again", self._path)
+            self._is_behind = True
         try:
             if self._is_behind or self._database is None:
                 self._replace_all(everything(), place)
@@ -77,6 +102,18 @@ class RuleCache:
             if not self._is_behind:
                 log.error("cannot store the rules in %s, going on without: %s", self._path, error)
             self._is_behind, self._retry_at = True, time.monotonic() + RETRY_SECONDS
+
+    def retry(self, place: Place, everything: Callable[[], Mapping[str, bytes]]) -> None:
+        """Store everything if an earlier write failed; to be called now and then."""
+        if self._is_behind:
+            self.store({}, place, everything)
+
+    def _is_in_place(self) -> bool:
+        """Return whether the open file is still the one at its path."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def close(self) -> None:
         self._is_closed = True
@@ -88,6 +125,7 @@ class RuleCache:
             self._database.close()
         self._database = None
         self._database = _open(self._path)
+        self._inode = _inode(self._path)
         with self._database:
             self._database.execute("DELETE FROM rules")
             _write(self._database, documents, place)
@@ -100,9 +138,9 @@ class RuleCache:
             return []
         try:
             return self._database.execute(query).fetchall()
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
-                log.error("cannot read %s: %s", self._path, error)
+                raise
             return []
 
 
@@ -118,6 +156,22 @@ def _write(database: sqlite3.Connection, changes: Mapping[str, bytes | None], pl
         database.execute("DROP TABLE IF EXISTS position")
 
 
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _rename(path: Path, error: Exception) -> None:
+    """Rename an unreadable file, and remove the journal beside it, which belongs to it."""
+    renamed = path.with_name(f"{path.name}.unreadable")
+    log.error("cannot read %s (%s); renaming it to %s", path, error, renamed.name)
+    path.replace(renamed)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def _open_any(path: Path) -> sqlite3.Connection | None:
     """Open the file, for reading only if it cannot be written to; None if not even that is possible."""
     try:
@@ -126,9 +180,7 @@ def _open_any(path: Path) -> sqlite3.Connection | None:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
-            renamed = path.with_name(f"{path.name}.unreadable")
-            log.error("cannot read %s (%s); renaming it to %s", path, error, renamed.name)
-            path.replace(renamed)
+            _rename(path, error)
             return _open(path)
     except (sqlite3.Error, OSError) as error:
         log.error("cannot write to %s, going on without: %s", path, error)

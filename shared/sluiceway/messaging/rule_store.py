@@ -73,7 +73,8 @@ NOT_MARKED = PublishedMark(0, 0)
 class RuleStore(StreamView):
     """Follows the headers of RULES while the block runs, and writes documents.
 
-    `on_foreign_write` is called with a key that was written by something other than a publisher; `on_newest`
+    `on_foreign_write` is called with a key that was written by something other than a publisher, and
+    `on_foreign_mark` with a region whose mark was deleted or overwritten by something else; `on_newest`
     with a region and the newest sequence that was written for it; `on_reset` if RULES went back, so that
     nothing is known of it.
     """
@@ -88,6 +89,7 @@ class RuleStore(StreamView):
         #: The greatest epoch of all documents and marks.
         self.epoch = 0
         self.on_foreign_write: Callable[[RuleKey], None] = lambda key: None
+        self.on_foreign_mark: Callable[[str], None] = lambda region: None
         self.on_newest: Callable[[str, int], None] = lambda region, sequence: None
         self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
@@ -124,11 +126,12 @@ class RuleStore(StreamView):
         return not write.version.supersedes(self.published(write.key).version)
 
     async def write(self, writes: Iterable[RuleWrite]) -> list[RuleWrite]:
-        """Do all writes, pipelined; return those in conflict with another writer.
+        """Do all writes, pipelined; return those in conflict with another writer, once that is followed.
 
         Raises `Unavailable` if the broker does not acknowledge all.
         """
         writes = list(writes)
+        expected = {write.key: self.published(write.key).sequence for write in writes}
         results = await self._publisher.append_all([self._message(write) for write in writes])
         conflicts = []
         for write, result in zip(writes, results, strict=True):
@@ -137,7 +140,16 @@ class RuleStore(StreamView):
             else:
                 published = PublishedRule(result, write.epoch, write.version, write.checksum)
                 self._set(write.key, published)
+        if conflicts:
+            await self.catch_up()
+        if any(self.published(write.key).sequence == expected[write.key] for write in conflicts):
+            self.follower.read_again("what RULES held was removed")
         return conflicts
+
+    async def lacks_messages(self) -> bool:
+        """Return whether messages that were read were removed from RULES, by a purge or a deletion."""
+        known = len(self._published) + len(self._marks)
+        return (await self.follower.count_messages()) < known
 
     def is_marked(self, region: str) -> bool:
         """Return whether the set of a region is marked as complete in this epoch."""
@@ -225,3 +237,5 @@ class RuleStore(StreamView):
         self._marks[region] = PublishedMark(record.sequence, epoch)
         self.epoch = max(self.epoch, epoch)
         self._set_newest(region, record.sequence)
+        if epoch == 0:
+            self.on_foreign_mark(region)

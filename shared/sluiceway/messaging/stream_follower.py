@@ -32,6 +32,8 @@ HEARTBEAT_SECONDS = 1.0
 SILENCE_MAX_SECONDS = 3 * HEARTBEAT_SECONDS
 #: The broker removes a consumer without a listener after this time.
 INACTIVE_SECONDS = 30.0
+#: After this time without a record, the end of a stream that is waited for may have been removed.
+NOTHING_ARRIVES_SECONDS = 1.0
 #: For catching up, before an answer that must be exact.
 CATCH_UP_SECONDS = 5.0
 RETRY_FIRST_SECONDS = 0.02
@@ -108,6 +110,9 @@ class Follower:
         self._closing = False
         #: Whether the next record must be the one at `position`.
         self._is_resuming = False
+        #: The end of the stream when it was last read to its end: messages before it may have been removed.
+        self._read_until = 0
+        self._last_at_start = 0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -138,7 +143,9 @@ class Follower:
         """Return once the snapshot is complete."""
         await self._caught_up.wait()
 
-    def _finish_snapshot(self) -> None:
+    def _reach_end(self) -> None:
+        self._read_until = max(self._read_until, self._last_at_start)
+        self._advanced.set()
         if not self._caught_up.is_set():
             self._caught_up.set()
             self._on_caught_up()
@@ -151,20 +158,40 @@ class Follower:
         try:
             async with asyncio.timeout(timeout):
                 await self.caught_up()
-                state = (await self._connection.js.stream_info(self._stream)).state
-                known, last = self.position.sequence, state.last_seq
+                known = self.position.sequence  # before the request: records arrive meanwhile
+                last = (await self._connection.js.stream_info(self._stream)).state.last_seq
                 if last < known:
                     self._caught_up.clear()
                     self._restart(f"the stream {self._stream} ends at {last}, and message {known} was read")
                     await self.caught_up()
-                # A stream whose first message could not be written counts it, and has none.
-                while state.messages and self.position.sequence < last:
-                    self._advanced.clear()
-                    await self._advanced.wait()
+                while max(self.position.sequence, self._read_until) < last:
+                    await self._advance()
         except (NatsError, TimeoutError) as error:
             raise Unavailable(
                 f"cannot read the stream {self._stream} to its end: {error_text(error)}"
             ) from error
+
+    async def _advance(self) -> None:
+        """Wait for a record; if none comes, look whether the end of the stream was removed."""
+        self._advanced.clear()
+        try:
+            async with asyncio.timeout(NOTHING_ARRIVES_SECONDS):
+                await self._advanced.wait()
+        except TimeoutError:
+            self._broken.set()
+            await self._advanced.wait()
+
+    async def count_messages(self) -> int:
+        """Return how many messages the stream holds; raises `Unavailable` if the broker does not say."""
+        try:
+            return (await self._connection.js.stream_info(self._stream)).state.messages
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable(f"cannot look at {self._stream}: {error_text(error)}") from error
+
+    def read_again(self, why: str) -> None:
+        """Read the stream from the start: what was read is void, although the stream did not go back."""
+        self._read_again(why)
+        self._broken.set()
 
     async def _follow(self) -> None:
         backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=RETRY_JITTER)
@@ -204,6 +231,7 @@ class Follower:
         """Start over if the stream cannot be the one that was followed."""
         info = await self._connection.js.stream_info(self._stream)
         created, last = str(info.created), info.state.last_seq
+        self._last_at_start = last
         if self.position.sequence and self.position.created != created:
             self._start_over("it was recreated")
         elif last < self.position.sequence:
@@ -232,6 +260,7 @@ class Follower:
 
     def _forget(self) -> None:
         self._caught_up.clear()
+        self._read_until = 0
         self.resets += 1
         self._on_reset()
         self.position = Position(self.position.created, 0)
@@ -308,7 +337,7 @@ class Follower:
             return
         if not delivery.pending:
             self._is_behind = False
-            self._finish_snapshot()
+            self._reach_end()
         self._advanced.set()
 
     def _deliver(self, record: Record) -> None:
@@ -338,7 +367,7 @@ class Follower:
             self._read_again(f"message {self.position.sequence} is not there any more")
             self._broken.set()
         else:
-            self._finish_snapshot()
+            self._reach_end()
 
     def _restart(self, reason: str) -> None:
         log.warning("following %s with a new consumer: %s", self._stream, reason)

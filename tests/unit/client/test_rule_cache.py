@@ -154,3 +154,69 @@ def test_a_file_that_is_no_database_is_renamed(tmp_path: Path) -> None:
     assert not rules.is_whole
     assert (tmp_path / "dev.rules.unreadable").exists()
     rules.close()
+
+
+def test_a_damaged_file_is_renamed_and_nothing_of_it_is_served(tmp_path: Path) -> None:
+    rules = RegionRules("dev", tmp_path)
+    rules.replace([DOCUMENT], PLACE.position, 1)
+    rules.close()
+    with sqlite3.connect(tmp_path / "dev.rules") as database:
+        database.execute("UPDATE rules SET document = ?", (DOCUMENT[:20],))
+    database.close()
+
+    again = RegionRules("dev", tmp_path)
+
+    assert not again.is_whole
+    assert (tmp_path / "dev.rules.unreadable").exists()
+    again.close()
+
+
+def test_a_damaged_page_is_noticed_when_it_is_read(tmp_path: Path) -> None:
+    cache = RuleCache(tmp_path / "dev.rules")
+    cache.store({f"{SUBJECT}{number}": DOCUMENT for number in range(100)}, PLACE, dict)
+    cache.close()
+    with (tmp_path / "dev.rules").open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\xff" * 4_096)
+
+    again = RuleCache(tmp_path / "dev.rules")
+
+    assert again.load() is None
+    again.close()
+
+
+def test_a_file_that_is_removed_is_written_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rules = RegionRules("dev", tmp_path)
+    rules.replace([DOCUMENT], PLACE.position, 1)
+    for file in tmp_path.iterdir():
+        file.unlink()
+
+    rules.apply(a_record(), CREATED, is_live=True)
+
+    assert "was removed; it is written again" in caplog.text
+    rules.close()
+    again = RegionRules("dev", tmp_path)
+    assert passes(again)
+    again.close()
+
+
+def test_a_copy_that_could_not_be_written_is_written_without_another_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_cache, "RETRY_SECONDS", 0.0)
+    rules = RegionRules("dev", tmp_path)
+    write = rule_cache._write
+
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(rule_cache, "_write", refuse)
+    rules.replace([DOCUMENT], PLACE.position, 1)
+    monkeypatch.setattr(rule_cache, "_write", write)
+
+    rules.retry_store()
+    rules.close()
+
+    again = RegionRules("dev", tmp_path)
+    assert passes(again)
+    again.close()
