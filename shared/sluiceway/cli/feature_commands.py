@@ -107,7 +107,7 @@ async def set_gate(
         override_freeze=override_freeze,
         is_forced=on is False,
     )
-    await _send_edit(session, edit, brings_back="--on", is_brought_back=on is not None)
+    await _send_edit(session, edit, brings_back="--on", is_brought_back=on is True)
 
 
 @command(

@@ -70,10 +70,11 @@ async def test_a_call_that_says_nothing_of_it_brings_back_nothing_archived(cli: 
     await cli.succeeds("gate", "archive", "page")
 
     refused = await cli.refused("gate", "set", "page", "--description", "x")
+    off = await cli.refused("gate", "set", "page", "--off")
     still = (await cli.succeeds("get", "gates", "page", "--json")).json["status"]
     await cli.succeeds("gate", "set", "page", "--on")
 
-    assert refused.line == "gate.page is archived; bring it back with --on"
+    assert refused.line == off.line == "gate.page is archived; bring it back with --on"
     assert still == "archived"
     assert (await cli.succeeds("get", "gates", "page", "--json")).json["status"] == "live"
 
