@@ -93,7 +93,12 @@ class CommandExecutor:
             if preconditions.is_absent:
                 reply = await send_edit(lambda command: self._send(command, caller), edit, read)
                 return await self._accepted(reply, command)
-            return await self._execute_if(command, lambda: edit.on(self._reading(key)), caller, preconditions)
+
+            def on_newest() -> Command | None:
+                newest = self._reading(key)
+                return edit.on(newest) if edit.fits(read, newest) else None
+
+            return await self._execute_if(command, on_newest, caller, preconditions)
 
     async def edit_pipeline(
         self, id_: str, edit: PipelineEdit, caller: Identity, preconditions: Preconditions
@@ -102,10 +107,14 @@ class CommandExecutor:
         await self._catalogue.catch_up()
         read, revision = self._pipeline(id_)
         newest, command = read, edit.on(read, revision, caller.name)
+
+        def on_newest() -> Command | None:
+            newest, revision = self._pipeline(id_)
+            fits = edit_fits(read, newest, edit.change(newest))
+            return edit.on(newest, revision, caller.name) if fits else None
+
         if not preconditions.is_absent and not self._was_applied(command):
-            return await self._execute_if(
-                command, lambda: edit.on(*self._pipeline(id_), caller.name), caller, preconditions
-            )
+            return await self._execute_if(command, on_newest, caller, preconditions)
         for _ in range(ATTEMPTS_MAX):
             reply = await self._send(edit.on(newest, revision, caller.name), caller)
             if not reply.is_stale:
@@ -119,15 +128,20 @@ class CommandExecutor:
     async def _execute_if(
         self,
         command: Command,
-        on_newest: Callable[[], Command],
+        on_newest: Callable[[], Command | None],
         caller: Identity,
         preconditions: Preconditions,
     ) -> Reply:
-        """Send the command that `on_newest` makes of the newest revision, while the preconditions hold."""
+        """Send the command that `on_newest` makes of the newest revision, while the preconditions hold.
+
+        None: it does not fit what others have changed. `command` is then sent on the revision that was
+        read, and the scheduler refuses it as stale, with what has changed.
+        """
         for _ in range(ATTEMPTS_MAX):
             await self._require(preconditions, command)
-            reply = await self._send(on_newest(), caller)
-            if not reply.is_stale:
+            attempt = on_newest()
+            reply = await self._send(attempt or command, caller)
+            if attempt is None or not reply.is_stale:
                 return await self._accepted(reply, command)
             await self.catch_up(command)
         raise _too_many_changes(command)

@@ -7,8 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from sluiceway.contracts.commands import AbortTrigger, SavePipeline
+from sluiceway.contracts.commands import AbortTrigger, Command, SavePipeline
 from sluiceway.contracts.feature import Feature
+from sluiceway.contracts.replies import Reply
+from sluiceway.messaging.command_client import CommandClient
 from tests.integration.console.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.catalogues import phase, pipeline
@@ -20,6 +22,8 @@ HOUR = 3_600_000
 EVERYONE = {"name": "everyone", "passPercentage": 100, "conditions": [{"type": "public"}]}
 GATE = "/console/v1/gates/one"
 RUNS = 20
+#: Headers that hold of whatever is there: the edit is made by the same rules with each of them.
+CONDITIONS_THAT_HOLD: tuple[dict[str, str], ...] = ({}, {"If-Match": "*"}, {"If-None-Match": '"1-00000000"'})
 
 
 def a_rule(name: object) -> dict[str, Any]:
@@ -249,8 +253,9 @@ async def test_a_conditional_request_that_is_sent_again_is_answered_as_before(
     assert (await gate(served)).versions == 5
 
 
+@pytest.mark.parametrize("headers", CONDITIONS_THAT_HOLD)
 async def test_an_archived_gate_is_not_brought_back_by_an_edit_beside_its_archiving(
-    served: Served, script: Script
+    served: Served, script: Script, headers: dict[str, str]
 ) -> None:
     for run in range(RUNS):
         name = f"gate-{run}"
@@ -258,11 +263,59 @@ async def test_an_archived_gate_is_not_brought_back_by_an_edit_beside_its_archiv
 
         path = f"/console/v1/gates/{name}"
 
-        archived, described = await asyncio.gather(
+        archived, *described = await asyncio.gather(
             served.console.admin.put(f"{path}/archive"),
-            served.console.admin.patch(path, json={"description": "x"}),
+            *(
+                served.console.admin.patch(path, json={"description": text}, headers=headers)
+                for text in ("first", "second")
+            ),
         )
 
         assert archived.status_code == 200
-        assert described.status_code in (200, 409)
+        assert {answer.status_code for answer in described} <= {200, 409}
         assert (await served.driver.feature(name)).archived
+
+
+@pytest.mark.parametrize("headers", CONDITIONS_THAT_HOLD)
+async def test_a_gate_that_is_disabled_while_it_is_enabled_is_off(
+    served: Served, script: Script, headers: dict[str, str]
+) -> None:
+    for run in range(RUNS):
+        name = f"gate-{run}"
+        await script.ok("POST", "gates", {"name": name, "rules": [EVERYONE]}, status=201)
+        path = f"/console/v1/gates/{name}"
+
+        disabled, enabled = await asyncio.gather(
+            served.console.admin.put(f"{path}/disable"),
+            served.console.admin.put(f"{path}/enable", headers=headers),
+        )
+
+        stored = (await served.driver.feature(name)).base
+        assert stored
+        assert disabled.status_code == 200
+        assert enabled.status_code in (200, 409)
+        assert not stored.is_enabled
+
+
+@pytest.mark.parametrize("headers", CONDITIONS_THAT_HOLD)
+@pytest.mark.parametrize(("field", "status"), [("triggerNotice", 409), ("name", 200)])
+async def test_an_edit_of_a_pipeline_is_accepted_only_if_it_fits_an_edit_before_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], field: str, status: int
+) -> None:
+    saved = pipeline(phase("dev"))
+    await served.driver.accepted(SavePipeline, pipeline=saved)
+    path, send = "/console/v1/release_pipelines/prod-release", CommandClient.send
+
+    async def send_after_another_edit(commands: CommandClient, command: Command) -> Reply:
+        monkeypatch.setattr(CommandClient, "send", send)
+        await served.driver.accepted(SavePipeline, pipeline={**saved, "triggerNotice": "theirs"})
+        return await send(commands, command)
+
+    monkeypatch.setattr(CommandClient, "send", send_after_another_edit)
+    answer = await served.console.admin.post(path, json={field: "ours"}, headers=headers)
+
+    shown = (await served.console.admin.get(path)).json()["data"]
+    assert answer.status_code == status, answer.text
+    assert shown["triggerNotice"] == "theirs"
+    assert (answer.json().get("code") == "stale") == (status == 409)
+    assert (shown["name"] == "ours") == (status == 200)
