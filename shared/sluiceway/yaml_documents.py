@@ -24,6 +24,8 @@ NUMBER_LENGTH_MAX = 400
 
 _PREFIX = "tag:yaml.org,2002:"
 _TAGS = {f"{_PREFIX}{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
+#: What PyYAML calls a node with this tag; the other tags are for scalars.
+_KINDS = {"seq": "sequence", "map": "mapping"}
 _DOCUMENT_START = re.compile(r"---(\s|$)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: libyaml refuses surrogate escapes, which JSON is full of.
@@ -104,6 +106,7 @@ def _document(loader: Any, root: Any) -> YamlDocument:
     loader.errors = []
     try:
         _check_size(root)
+        _check_nodes(loader, root)
         value = loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         loader.errors.append(_found(error))
@@ -159,8 +162,7 @@ class _PurePythonLoader(yaml.SafeLoader):
 
 
 def _construct_mapping(loader: Any, node: Any) -> Iterator[dict[str, Any]]:
-    """Yield a mapping, then fill it, as PyYAML asks for. Report keys that are duplicate or not text."""
-    _check_keys(loader, node)
+    """Yield a mapping, then fill it, as PyYAML asks for. Its keys were checked before."""
     mapping: dict[str, Any] = {}
     yield mapping
     loader.flatten_mapping(node)
@@ -171,15 +173,17 @@ def _construct_mapping(loader: Any, node: Any) -> Iterator[dict[str, Any]]:
 
 
 def _construct_text(loader: Any, node: Any) -> str:
-    """Return a text with its surrogate pairs joined."""
-    text = str(node.value)
-    if not _SURROGATE.search(text):
-        return text
-    try:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16")
-    except UnicodeDecodeError:
+    """Return a text with its surrogate pairs joined; report half of a pair."""
+    text = _join_surrogates(node.value)
+    if _SURROGATE.search(text):
         _report(loader, node, "half of a surrogate pair (\\ud83d without its second half)")
         return ""
+    return text
+
+
+def _join_surrogates(text: str) -> str:
+    """Return a text with each surrogate pair as one character; halves are left as they are."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _construct_int(loader: Any, node: Any) -> int:
@@ -216,9 +220,11 @@ _RESOLVERS = (
     ),
     ("merge", r"<<", ["<"]),
 )
+_PATTERNS = {f"{_PREFIX}{name}": re.compile(pattern) for name, pattern, _ in _RESOLVERS}
 _CONSTRUCTORS = {
     "map": _construct_mapping,
     "str": _construct_text,
+    "merge": _construct_text,
     "int": _construct_int,
     "float": _construct_float,
 }
@@ -233,19 +239,49 @@ for _loader in (_FastLoader, _PurePythonLoader):
         _loader.add_constructor(f"{_PREFIX}{_name}", _constructor)
 
 
+def _check_nodes(loader: Any, root: Any) -> None:
+    """Check the tag of each node, and the keys of each mapping.
+
+    This comes before the construction, which replaces merge keys by what they stand for: after that, a
+    field that is overridden would look like a duplicate.
+    """
+    checked: set[int] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if id(node) not in checked:
+            checked.add(id(node))
+            _check_tag(node)
+            if isinstance(node, yaml.MappingNode):
+                _check_keys(loader, node)
+            stack += _children(node)
+
+
+def _check_tag(node: Any) -> None:
+    """Raise an error for a tag that is unknown, or does not fit what it stands before."""
+    name = node.tag.removeprefix(_PREFIX)
+    if node.tag not in _TAGS:
+        raise _error(node, f"unknown tag {node.tag!r}; leave it out")
+    if node.id != _KINDS.get(name, "scalar"):
+        raise _error(node, f"the tag !!{name} does not fit a {node.id}; leave it out")
+    pattern = _PATTERNS.get(node.tag)
+    if pattern and not pattern.fullmatch(node.value):
+        raise _error(node, f"{node.value[:NUMBER_LENGTH_MAX]!r} is not a valid !!{name}; leave the tag out")
+
+
 def _check_keys(loader: Any, node: Any) -> None:
-    """Report each key that is duplicate, or not text."""
-    lines: dict[str, int] = {}
+    """Report each key that is duplicate, or not text. A merge key may stand beside a quoted '<<'."""
+    lines: dict[tuple[str, str], int] = {}
     for key, _ in node.value:
-        if key.tag == f"{_PREFIX}merge":
-            continue
-        if key.tag != f"{_PREFIX}str":
+        if key.tag not in (f"{_PREFIX}str", f"{_PREFIX}merge") or not isinstance(key, yaml.ScalarNode):
             shown = key.value if isinstance(key, yaml.ScalarNode) else "of a mapping or list"
             _report(loader, key, f"the key {shown} is not text; quote it")
-        elif key.value in lines:
-            _report(loader, key, f"duplicate key {key.value!r} (first at line {lines[key.value]})")
+            continue
+        text = _join_surrogates(key.value)
+        if first := lines.get((key.tag, text)):
+            _report(loader, key, f"duplicate key {text!r} (first at line {first})")
         else:
-            lines[key.value] = key.start_mark.line + 1
+            lines[key.tag, text] = key.start_mark.line + 1
 
 
 def _check_size(root: Any) -> None:
@@ -266,8 +302,6 @@ def _check_size(root: Any) -> None:
         elif depth > DEPTH_MAX:
             raise _error(node, f"nested more than {DEPTH_MAX} levels deep")
         elif id(node) not in sizes:
-            if node.tag not in _TAGS:
-                raise _error(node, f"unknown tag {node.tag!r}; leave it out")
             open_.add(id(node))
             stack.append((node, depth, True))
             stack += [(child, depth + 1, False) for child in children]

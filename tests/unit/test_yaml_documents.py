@@ -14,6 +14,8 @@ from sluiceway.yaml_documents import (
     load_yaml_documents,
 )
 
+MERGED = {"base": {"a": 1}, "more": {"a": 4, "d": 3}, "same": {"a": 1}}
+
 
 @pytest.mark.parametrize(
     ("text", "value"),
@@ -28,6 +30,9 @@ from sluiceway.yaml_documents import (
         ('{"title": "sale \\ud83d\\ude00"}', {"title": "sale 😀"}),
         ("", None),
         ("base: &b {a: 1}\nmore: {<<: *b, c: 2}", {"base": {"a": 1}, "more": {"a": 1, "c": 2}}),
+        ("base: &b {a: 1}\nmore: {<<: [*b, {a: 2, d: 3}], a: 4}\nsame: *b", MERGED),
+        ("'<<': <<", {"<<": "<<"}),
+        ("[!!str 1, !!int 1, !!bool true, !!null ~, !!seq [], !!map {}]", ["1", 1, True, None, [], {}]),
     ],
 )
 def test_a_value_is_what_its_author_means(text: str, value: object) -> None:
@@ -46,6 +51,23 @@ def test_a_value_is_what_its_author_means(text: str, value: object) -> None:
         ("a: 1\nb: 2\na: 3", "line 3: duplicate key 'a' (first at line 1)"),
         ("rules:\n- {p: 5, q: 1, p: 100}", "line 2: duplicate key 'p' (first at line 2)"),
         ("1: one", "line 1: the key 1 is not text; quote it"),
+        ("a:\n  <<: {x: 1, x: 2}\n  y: 3", "line 2: duplicate key 'x' (first at line 2)"),
+        ("a:\n  <<: [{x: 1}, {1: 1}]", "line 2: the key 1 is not text; quote it"),
+        ("a:\n  <<: {x: 1}\n  <<: {z: 2}", "line 3: duplicate key '<<' (first at line 2)"),
+        ("a:\n  <<: 1", "line 2: expected a mapping or list of mappings for merging"),
+        ("a:\n  b: !!int abc", "line 2: 'abc' is not a valid !!int; leave the tag out"),
+        ("a: !!int '08'", "line 1: 08 would be read as 8"),
+        ("a: !!float x", "line 1: 'x' is not a valid !!float; leave the tag out"),
+        ("a: !!bool maybe", "line 1: 'maybe' is not a valid !!bool; leave the tag out"),
+        ("a: !!bool yes", "line 1: 'yes' is not a valid !!bool; leave the tag out"),
+        ("a: !!null x", "line 1: 'x' is not a valid !!null; leave the tag out"),
+        ("a: !!merge x", "line 1: 'x' is not a valid !!merge; leave the tag out"),
+        ("a: !!map [1]", "line 1: the tag !!map does not fit a sequence; leave it out"),
+        ("a: !!map 1", "line 1: the tag !!map does not fit a scalar; leave it out"),
+        ("a: !!seq {b: 1}", "line 1: the tag !!seq does not fit a mapping; leave it out"),
+        ("a: !!str {b: 1}", "line 1: the tag !!str does not fit a mapping; leave it out"),
+        ("? !!str [a]\n: 1", "line 1: the key of a mapping or list is not text; quote it"),
+        ('{"\\ud83d\\ude00": 1, "😀": 2}', "line 1: duplicate key '😀' (first at line 1)"),
         ("title: \ud83d", "unacceptable character"),
         ('{"title": "\\ud83d"}', "line 1: half of a surrogate pair"),
         ("a: !!timestamp 2026-01-01", "line 1: unknown tag"),
