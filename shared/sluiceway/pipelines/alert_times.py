@@ -37,6 +37,8 @@ def _stated_ms(starts_at: JsonValue) -> int | None:
     """Return the time that a source wrote: RFC 3339, or seconds or milliseconds since the epoch."""
     if isinstance(starts_at, str):
         return parse_time(starts_at.strip())
-    if isinstance(starts_at, bool) or not isinstance(starts_at, int | float) or not math.isfinite(starts_at):
+    if isinstance(starts_at, bool) or not isinstance(starts_at, int | float):
+        return None
+    if isinstance(starts_at, float) and not math.isfinite(starts_at):  # an int may be too large to ask
         return None
     return int(starts_at * SECOND_MS if abs(starts_at) < SECONDS_BELOW else starts_at)
