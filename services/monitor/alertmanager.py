@@ -51,9 +51,12 @@ REQUESTS_MAX = 4
 #: Alerts that wait for the broker at the same time.
 PUBLISHING_MAX = 256
 RELEASE_LABELS = frozenset((GATE, DYNAMIC_CONFIG, PIPELINE))
-#: Characters of a group's key and name that are kept.
+#: Characters of a group's key and name, and of each of its labels, that are kept.
 GROUP_KEY_MAX = 2_000
 NAME_MAX = 100
+LABEL_MAX = 300
+#: A larger number of alerts that were left out counts as this one.
+TRUNCATED_MAX = 1_000_000
 SETUP = (
     "set SLUICEWAY_ALERTMANAGER_TOKEN, and the same token as credentials of the receiver in alertmanager.yml"
 )
@@ -158,10 +161,20 @@ def parse_message(body: bytes) -> WebhookMessage:
     truncated, labels = message.get("truncatedAlerts"), message.get("groupLabels")
     return WebhookMessage(
         alerts,
-        truncated if isinstance(truncated, int) and truncated > 0 else 0,
-        str(message.get("groupKey", ""))[:GROUP_KEY_MAX],
-        {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {},
+        min(truncated, TRUNCATED_MAX) if isinstance(truncated, int) and truncated > 0 else 0,
+        _start_of(message.get("groupKey", ""), GROUP_KEY_MAX),
+        _group_labels(labels) if isinstance(labels, dict) else {},
     )
+
+
+def _group_labels(labels: dict[str, Any]) -> dict[str, str]:
+    first = list(labels.items())[:LABELS_MAX]
+    return {_start_of(key, LABEL_MAX): _start_of(value, LABEL_MAX) for key, value in first}
+
+
+def _start_of(value: Any, length: int) -> str:
+    """Return the start of a value as text, with `?` for each half of a surrogate pair."""
+    return str(value)[:length].encode("utf-8", "replace").decode()
 
 
 def _parse_alerts(alerts: list[Any]) -> tuple[list[Alert], list[RejectedAlert]]:
@@ -182,6 +195,7 @@ def parse_alert(alert: Any) -> Alert:
     if size > ALERT_BYTES_MAX:
         raise ValueError(f"alert too large: {size} bytes, at most {ALERT_BYTES_MAX} are allowed")
     fields = alert if isinstance(alert, dict) else {}
+    _check_text(fields.get("startsAt"))
     labels = fields.get("labels")
     name = labels.get("alertname") if isinstance(labels, dict) else None
     return Alert.model_validate(
@@ -195,6 +209,14 @@ def parse_alert(alert: Any) -> Alert:
             "url": fields.get("generatorURL"),
         }
     )
+
+
+def _check_text(starts_at: Any) -> None:
+    """Raise `ValueError` for a start that no message can hold; the model accepts any JSON value."""
+    try:
+        json.dumps(starts_at, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("startsAt: half of a surrogate pair; expected a time in RFC 3339") from error
 
 
 async def _publish_all(alerts: list[Alert], connection: Connection) -> None:
@@ -233,9 +255,8 @@ async def _record_truncation(message: WebhookMessage, connection: Connection) ->
     log.warning(
         "Alertmanager left %s alerts out of the group %s: %s", message.truncated, message.group_key, GROUPING
     )
-    name = message.labels.get("alertname", "")[:NAME_MAX] or "unknown"
-    labels = dict(list(message.labels.items())[:LABELS_MAX])
-    group = Alert(name=name, labels=labels, annotations={"groupKey": message.group_key})
+    name = message.labels.get("alertname", "")[:NAME_MAX].strip() or "unknown"
+    group = Alert(name=name, labels=message.labels, annotations={"groupKey": message.group_key})
     await _list_lost(group, message.truncated, connection)
 
 

@@ -234,6 +234,28 @@ async def test_alerts_that_alertmanager_left_out_are_counted_and_listed(
     assert "truncated (37 alerts left out)" in (await Cli(broker.url).succeeds("alert", "list")).out
 
 
+async def test_text_that_no_message_can_hold_is_accepted_once(webhook: AlertWebhook) -> None:
+    half = "\ud83d"
+    alerts = [{**firing(n=1), "startsAt": start} for start in (half, {"a": [half]})]
+    groups: list[dict[str, Any]] = [
+        {"alerts": [*alerts, firing(n=2)]},
+        {"alerts": [], "truncatedAlerts": 10**400, "groupKey": half, "groupLabels": {"alertname": " "}},
+        {"alerts": [], "truncatedAlerts": 1, "groupLabels": {"alertname": half, half: half}},
+        {"alerts": [], "truncatedAlerts": 1, "groupLabels": {f"l{n}": "x" * 20_000 for n in range(200)}},
+    ]
+
+    answers = [
+        await webhook.http.post("/alertmanager", content=json.dumps({"version": "4", **group}))
+        for group in groups
+    ]
+
+    assert [answer.status_code for answer in answers] == [202] * 4
+    assert answers[0].json()["message"] == "1 alerts stored, 2 rejected"
+    listed = [a.alert for a in await webhook.answered() if a.outcome is AlertOutcome.TRUNCATED]
+    assert {alert.name for alert in listed} == {"unknown", "?"}
+    assert "?" in [alert.annotations["groupKey"] for alert in listed]
+
+
 async def test_a_group_that_is_too_large_is_refused_with_what_to_do_and_listed(webhook: AlertWebhook) -> None:
     answer = await webhook.http.post("/alertmanager", content=b" " * (BODY_BYTES_MAX + 1))
 
