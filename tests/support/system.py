@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from nats.js.errors import NotFoundError
+
 from services.evaluator_publisher.app import EvaluatorPublisher
 from services.monitor.app import Monitor
 from services.monitor.settings import Settings as MonitorSettings
@@ -102,6 +104,19 @@ class Driver:
         trigger = (await self.feature(name, FeatureKind(kind))).trigger
         assert trigger
         return trigger
+
+    async def published(self, gate: str, region: str = "dev") -> None:
+        """Wait until a region's rules of a gate are in RULES: whoever becomes ready then has them."""
+
+        async def look() -> bool:
+            place = subjects.rule(region, FeatureKey(FeatureKind.GATE, gate))
+            try:
+                await self.connection.js.get_last_msg(subjects.RULES_STREAM, place)
+            except NotFoundError:
+                return False
+            return True
+
+        await eventually(look, f"{region} has rules of {gate}")
 
     async def history(self, name: str) -> list[LoggedEvent]:
         return await self.log.read_history(FeatureKey(FeatureKind.GATE, name))

@@ -26,6 +26,7 @@ async def system(broker: Broker) -> AsyncIterator[Driver]:
     async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver)
         await driver.save_gate("checkout")
+        await driver.published("checkout")
         yield driver
 
 

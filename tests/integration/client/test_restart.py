@@ -28,6 +28,7 @@ async def driver(broker: Broker) -> AsyncIterator[Driver]:
     async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver)
         await driver.save_gate("one")
+        await driver.published("one")
         yield driver
     await asyncio.to_thread(api.shutdown)
 

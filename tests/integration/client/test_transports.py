@@ -32,6 +32,7 @@ async def system(broker: Broker) -> AsyncIterator[Driver]:
     async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver, phase("dev", bake_ms=LONG_MS), phase("staging"))
         await driver.save_gate("checkout")
+        await driver.published("checkout")
         yield driver
 
 

