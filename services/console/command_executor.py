@@ -86,6 +86,8 @@ class CommandExecutor:
         read = self._reading(key)
         if read.feature is None:  # the log went back
             raise CommandRefused(refusals.unknown_feature(key))
+        if read.is_archived and not (edit.is_unarchiving or edit.was_applied(read)):
+            raise CommandRefused(refusals.archived_meanwhile(key))
         async with self._turns.of(key):
             if edit.was_applied(newest := self._reading(key)):
                 return Reply(outcome=Outcome.UNCHANGED, feature=newest.feature)

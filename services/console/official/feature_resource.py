@@ -130,7 +130,7 @@ class FeatureResource(Generic[View]):
         feature = self._entry(name).event.feature
         if not feature.archived and headers.command_id not in feature.recent_commands:
             raise HTTPException(409, f"{feature.key} is not archived")
-        await self._save_edit(name, headers, lambda live: live)
+        await self._save_edit(name, headers, lambda live: live, is_unarchiving=True)
         return await self._saved(name)
 
     async def _edit(
@@ -156,6 +156,7 @@ class FeatureResource(Generic[View]):
         *,
         at_once: bool = False,
         is_forced: bool = False,
+        is_unarchiving: bool = False,
     ) -> Reply:
         edit = FeatureEdit(
             id=headers.command_id,
@@ -163,6 +164,7 @@ class FeatureResource(Generic[View]):
             change=change,
             at_once=at_once,
             is_forced=is_forced,
+            is_unarchiving=is_unarchiving,
         )
         key = self._entry(name).key
         return await self.backend.edit_feature(key, edit, self.caller, headers.preconditions)

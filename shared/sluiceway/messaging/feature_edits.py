@@ -41,6 +41,8 @@ class FeatureEdit:
     reason: str | None = None
     at_once: bool = False
     override_freeze: bool = False
+    #: It is meant for an archived feature, and brings it back; any other edit is for a live one.
+    is_unarchiving: bool = False
     #: It applies whatever others have changed in the document: switching off has to work.
     is_forced: bool = False
 

@@ -84,6 +84,11 @@ def stale_phase(
     return _refusal(RefusalCode.STALE_PHASE, message, possible)
 
 
+def archived_meanwhile(key: FeatureKey) -> Refusal:
+    """An edit was made for a live feature, which somebody has archived since."""
+    return _refusal(RefusalCode.STALE, f"{key} is archived; unarchive it first")
+
+
 def stale(
     subject: object,
     expected: RevisionTag,
@@ -203,8 +208,8 @@ def feature_in_use(key: FeatureKey, users: Sequence[str]) -> Refusal:
 def needed_for_rollback(key: FeatureKey, users: Sequence[str]) -> Refusal:
     """Only the version before a completed release uses it, which a rollback may still restore."""
     message = (
-        f"{key} is used by the version that a rollback of {', '.join(users)} would restore; wait until that "
-        "release is no longer observed, or save another change of it"
+        f"{key} is used by the version that a rollback of {', '.join(users)} would restore; wait until the "
+        "observation of that release has ended, or save another change of it"
     )
     return _refusal(RefusalCode.IN_USE, message, ("save_feature",))
 

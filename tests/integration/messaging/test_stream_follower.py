@@ -1,4 +1,4 @@
-"""A follower under ordinary traffic: what arrives while somebody asks is no reason to start again."""
+"""A follower under ordinary traffic: records that arrive during a question do not make it start again."""
 
 import asyncio
 
