@@ -1,9 +1,10 @@
-"""Cancel tasks reliably, although a library may swallow a cancellation."""
+"""End tasks reliably, although a library may swallow a cancellation."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 CANCEL_AGAIN_SECONDS = 0.5
 
@@ -21,11 +22,16 @@ async def cancel_and_wait(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-@asynccontextmanager
-async def reraised_cancellation() -> AsyncIterator[None]:
-    """Raise `CancelledError` after a block that has swallowed one."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    yield
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
+async def run_within(seconds: float | None, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of `work`; raise `TimeoutError` if it takes longer than `seconds`.
+
+    The work has ended in any case, also if the caller is cancelled and if it swallows cancellations.
+    """
+    task = asyncio.create_task(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise TimeoutError
+        return task.result()
+    finally:
+        await cancel_and_wait(task)

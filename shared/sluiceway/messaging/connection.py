@@ -13,7 +13,7 @@ from nats.js import JetStreamContext
 
 from ..errors import Unavailable, error_text
 from ..settings import BrokerSettings
-from ..tasks import cancel_and_wait, reraised_cancellation
+from ..tasks import cancel_and_wait, run_within
 from .credentials import CredentialsFile, read_credentials
 from .write_health import WriteHealth
 
@@ -105,13 +105,13 @@ async def connected(
     options = {**connect_options(settings, name), "reconnected_cb": reconnected, **options}
     try:
         timeout = None if wait_for_broker else FIRST_CONNECTION_SECONDS
-        async with asyncio.timeout(timeout), reraised_cancellation():
-            await client.connect(**options)
+        await run_within(timeout, client.connect(**options))
     except asyncio.CancelledError:
         # It may have opened a socket already.
         await _close(client)
         raise
     except (OSError, TimeoutError, NatsError) as error:
+        await _close(client)
         reason = error_text(client.last_error or error)
         raise Unavailable(
             f"no NATS broker answers at {settings.nats_url} ({reason}); "
