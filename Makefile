@@ -10,7 +10,7 @@ ARGS ?=
 # One more than there are cores, because tests often wait; at most four.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 3 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 4 )))
 
-.PHONY: help demo dashboards up test test-pythons check bench conformance test-containers asyncapi format clean
+.PHONY: help demo dashboards up test test-pythons check bench conformance test-containers test-hostile asyncapi format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -33,7 +33,7 @@ up: $(VENV)/installed ## Start everything and keep it running (ARGS="--data-dir 
 	@$(BIN)/python -m services.local up $(ARGS)
 
 test: $(VENV)/installed check ## Run the checks and all tests except benchmarks
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not benchmark and not containers' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not benchmark and not containers and not full' $(ARGS)
 
 test-pythons: ## Run the checks and tests with each supported Python (PYTHONS="python3.12 python3.13")
 	@for python in $(PYTHONS); do \
@@ -55,6 +55,9 @@ conformance: $(VENV)/installed ## Compare evaluations with the official SDK (ARG
 
 test-containers: $(VENV)/installed ## Run the integration tests against a broker in Docker
 	$(BIN)/pytest --broker=container tests/integration $(ARGS)
+
+test-hostile: $(VENV)/installed ## Attack the system with each role's credentials, with more and worse than make test
+	$(BIN)/pytest -m hostile -s tests/hostile $(ARGS)
 
 asyncapi: $(VENV)/installed ## Write deploy/asyncapi.yaml, the public interface
 	$(BIN)/python -m services.asyncapi > deploy/asyncapi.yaml

@@ -1,30 +1,18 @@
 """A broker with users and permissions: who sends a command is who it says, whatever the message claims."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from services.console.app import Console
-from services.console.settings import Settings as ConsoleSettings
-from services.evaluator_publisher.app import EvaluatorPublisher
-from services.local.broker import EmbeddedBroker
-from services.monitor.app import Monitor
-from services.monitor.settings import Settings as MonitorSettings
-from services.scheduler.app import Scheduler
-from services.scheduler.settings import Settings as SchedulerSettings
-from sluiceway import console_keys
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.commands import (
     AbortTrigger,
     ApprovePhase,
-    CreateKey,
     RevokeKey,
     RollOutTrigger,
     SaveEnvironment,
@@ -32,108 +20,21 @@ from sluiceway.contracts.commands import (
     SavePipeline,
 )
 from sluiceway.contracts.feature import TriggerStatus
-from sluiceway.contracts.identity import ApiKey, Grant, Identity, Role
-from sluiceway.contracts.replies import RefusalCode, Reply
-from sluiceway.messaging.connection import connected
-from sluiceway.service import Service
-from sluiceway.settings import BrokerSettings, ServiceSettings
+from sluiceway.contracts.identity import Grant, Identity, Role
+from sluiceway.contracts.replies import RefusalCode
 from tests.integration.cli.calls import Cli
-from tests.support.catalogues import apply_catalogue, phase, pipeline
+from tests.support.catalogues import phase, pipeline
+from tests.support.secured import HOUR, PERSON, ROOT, Secured, raw, secured_system
 from tests.support.system import EVERYONE, Driver, following
 from tests.support.waiting import eventually
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "nats" / "secured.conf"
-USERS = ("scheduler", "publisher", "monitor", "console", "edge", "person", "pager")
-#: The id in the configuration's example of a person.
-PERSON = "3f9a11c2"
 TRIGGER = "gate.new_checkout.1"
-HOUR = 3_600_000
-ROOT = Identity(name="root", grants=(Grant(role=Role.ADMIN),), vouched_by="root")
-
-
-class Secured:
-    """The running system on such a broker."""
-
-    def __init__(self, broker: EmbeddedBroker, stack: AsyncExitStack) -> None:
-        self._broker = broker
-        self._stack = stack
-        self.services: list[Service] = []
-
-    def url(self, user: str, password: str) -> str:
-        return self._broker.url.replace("nats://", f"nats://{user}:{password}@")
-
-    async def driver(self, user: str, password: str) -> Driver:
-        """Return somebody who sends commands with the credentials of a user."""
-        settings = BrokerSettings(nats_url=self.url(user, password), principal=user)
-        return Driver(await self._stack.enter_async_context(connected(settings, user)))
-
-    async def person(self, *roles: Role, groups: Sequence[str] = (), expires_ms: int | None = None) -> Driver:
-        """Return a person who has a key with these roles."""
-        admin = await self.admin()
-        key = ApiKey(
-            id=PERSON,
-            owner="bea",
-            groups=tuple(groups),
-            grants=tuple(Grant(role=role) for role in roles),
-            hash=console_keys.hash_of("any"),
-            created_ms=0,
-            expires_ms=expires_ms,
-        )
-        await admin.saved(CreateKey, key=key.to_jsonable())
-        return await self.driver(PERSON, "person")
-
-    async def admin(self) -> "Vouched":
-        """Return the console, acting for an admin who also starts releases."""
-        driver = await self.driver("console", "console")
-        return Vouched(driver.connection, ROOT)
-
-
-class Vouched(Driver):
-    """The console's own connection, with somebody whom it vouches for."""
-
-    def __init__(self, connection: Any, identity: Identity) -> None:
-        super().__init__(connection)
-        self._identity = identity
-
-    async def send(self, model: Any, **fields: Any) -> Reply:
-        return await super().send(model, identity=self._identity, **fields)
 
 
 @pytest.fixture
-async def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Secured]:
-    for user in USERS:
-        monkeypatch.setenv(f"{user.upper()}_PASSWORD", user)
-    monkeypatch.setenv("STORE_DIR", str(tmp_path / "streams"))
-    with EmbeddedBroker(tmp_path / "broker", config=CONFIG) as broker:
-        async with AsyncExitStack() as stack:
-            system = Secured(broker, stack)
-            url = system.url
-            for service in (
-                Scheduler(SchedulerSettings(nats_url=url("scheduler", "scheduler"), require_identity=True)),
-                EvaluatorPublisher(ServiceSettings(nats_url=url("evaluator_publisher", "publisher"))),
-                Monitor(MonitorSettings(nats_url=url("monitor", "monitor"))),
-                Console(
-                    ConsoleSettings(
-                        nats_url=url("console", "console"), bootstrap_key_file=tmp_path / "console.key"
-                    )
-                ),
-            ):
-                system.services.append(await stack.enter_async_context(service))
-            await apply_catalogue(await system.admin(), phase("dev", review=True, bake_ms=HOUR))
-            yield system
-
-
-@asynccontextmanager
-async def raw(secured: Secured, user: str, password: str) -> AsyncIterator[Any]:
-    """Give a bare connection of a user, and what the broker complained about."""
-    complaints: list[str] = []
-
-    async def note(error: Exception) -> None:
-        complaints.append(str(error))
-
-    settings = BrokerSettings(nats_url=secured.url(user, password), principal=user)
-    async with connected(settings, user, error_cb=note) as connection:
-        yield connection, complaints
+async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
+    async with secured_system(tmp_path) as system:
+        yield system
 
 
 async def test_every_service_is_ready_with_its_permissions(secured: Secured) -> None:

@@ -1,0 +1,8 @@
+"""Each role's credentials against everything that they may not do, on the broker with users and permissions.
+
+- `roles`: one row per role: how it connects, and what it may do; a new row is tested with everything
+- `everything`: what can be done, generated from our own tables: commands, streams, JetStream's API
+- `conftest`: the system that they attack
+
+`make test` runs a short form, `make test-hostile` all of it (marker `hostile`).
+"""

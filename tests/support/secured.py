@@ -1,0 +1,165 @@
+"""The running system on a broker that authenticates who sends what, with its example configuration."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.console.app import Console
+from services.console.settings import Settings as ConsoleSettings
+from services.evaluator_publisher.app import EvaluatorPublisher
+from services.local.broker import EmbeddedBroker
+from services.monitor.app import Monitor
+from services.monitor.settings import Settings as MonitorSettings
+from services.scheduler.app import Scheduler
+from services.scheduler.settings import Settings as SchedulerSettings
+from sluiceway import console_keys
+from sluiceway.contracts.commands import CreateKey
+from sluiceway.contracts.identity import ApiKey, Grant, Identity, Role
+from sluiceway.contracts.replies import Reply
+from sluiceway.messaging.connection import connected
+from sluiceway.service import Service
+from sluiceway.settings import BrokerSettings, ServiceSettings
+
+from .catalogues import apply_catalogue, phase
+from .system import Driver
+
+CONFIG = Path(__file__).parents[2] / "deploy" / "nats" / "secured.conf"
+USERS = ("scheduler", "publisher", "monitor", "console", "edge", "person", "pager")
+#: The id in the configuration's example of a person.
+PERSON = "3f9a11c2"
+HOUR = 3_600_000
+ROOT = Identity(name="root", grants=(Grant(role=Role.ADMIN),), vouched_by="root")
+
+
+class Secured:
+    """The running system on such a broker."""
+
+    def __init__(self, broker: EmbeddedBroker, stack: AsyncExitStack) -> None:
+        self._broker = broker
+        self._stack = stack
+        self.services: list[Service] = []
+
+    def url(self, user: str, password: str) -> str:
+        return self._broker.url.replace("nats://", f"nats://{user}:{password}@")
+
+    async def driver(self, user: str, password: str) -> Driver:
+        """Return somebody who sends commands with the credentials of a user."""
+        settings = BrokerSettings(nats_url=self.url(user, password), principal=user)
+        return Driver(await self._stack.enter_async_context(connected(settings, user)))
+
+    async def person(
+        self,
+        *roles: Role,
+        id_: str = PERSON,
+        owner: str = "bea",
+        groups: Sequence[str] = (),
+        expires_ms: int | None = None,
+    ) -> Driver:
+        """Return a person who has a key with these roles."""
+        await self.create_person(*roles, id_=id_, owner=owner, groups=groups, expires_ms=expires_ms)
+        return await self.driver(id_, "person")
+
+    async def create_person(
+        self,
+        *roles: Role,
+        id_: str,
+        owner: str,
+        groups: Sequence[str] = (),
+        expires_ms: int | None = None,
+    ) -> None:
+        """Create the key of a person."""
+        key = ApiKey(
+            id=id_,
+            owner=owner,
+            groups=tuple(groups),
+            grants=tuple(Grant(role=role) for role in roles),
+            hash=console_keys.hash_of("any"),
+            created_ms=0,
+            expires_ms=expires_ms,
+        )
+        await (await self.admin()).saved(CreateKey, key=key.to_jsonable())
+
+    async def greets(self, **credentials: str) -> bytes:
+        """Return what the broker answers to somebody who connects with these credentials."""
+        host, port = self._broker.url.removeprefix("nats://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        await reader.readline()
+        options = {"verbose": True, "pedantic": False, **credentials}
+        writer.write(f"CONNECT {json.dumps(options)}\r\nPING\r\n".encode())
+        answer = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    async def admin(self) -> "Vouched":
+        """Return the console, acting for an admin who also starts releases."""
+        driver = await self.driver("console", "console")
+        return Vouched(driver.connection, ROOT)
+
+
+class Vouched(Driver):
+    """The console's own connection, with somebody whom it vouches for."""
+
+    def __init__(self, connection: Any, identity: Identity) -> None:
+        super().__init__(connection)
+        self._identity = identity
+
+    async def send(self, model: Any, **fields: Any) -> Reply:
+        return await super().send(model, identity=self._identity, **fields)
+
+
+@asynccontextmanager
+async def secured_system(folder: Path, *, people: Sequence[str] = (PERSON,)) -> AsyncIterator[Secured]:
+    """Run a broker and every service but the edges; `people` are the ids of keys that the broker knows."""
+    config = folder / "secured.conf"
+    config.write_text(configuration(people))
+    with pytest.MonkeyPatch.context() as environment:
+        for user in USERS:
+            environment.setenv(f"{user.upper()}_PASSWORD", user)
+        environment.setenv("STORE_DIR", str(folder / "streams"))
+        with EmbeddedBroker(folder / "broker", config=config) as broker:
+            async with AsyncExitStack() as stack:
+                system = Secured(broker, stack)
+                url = system.url
+                for service in (
+                    Scheduler(
+                        SchedulerSettings(nats_url=url("scheduler", "scheduler"), require_identity=True)
+                    ),
+                    EvaluatorPublisher(ServiceSettings(nats_url=url("evaluator_publisher", "publisher"))),
+                    Monitor(MonitorSettings(nats_url=url("monitor", "monitor"))),
+                    Console(
+                        ConsoleSettings(
+                            nats_url=url("console", "console"), bootstrap_key_file=folder / "console.key"
+                        )
+                    ),
+                ):
+                    system.services.append(await stack.enter_async_context(service))
+                await apply_catalogue(await system.admin(), phase("dev", review=True, bake_ms=HOUR))
+                yield system
+
+
+def configuration(people: Sequence[str]) -> str:
+    """Return the example configuration with one user for each of `people`, in place of its one person."""
+    text = CONFIG.read_text()
+    first = text.index(f'      {{\n        user: "{PERSON}"')
+    end = text.index(last := "\n      }\n", first) + len(last)
+    person = text[first:end]
+    return text[:first] + "".join(person.replace(PERSON, id_) for id_ in people) + text[end:]
+
+
+@asynccontextmanager
+async def raw(secured: Secured, user: str, password: str) -> AsyncIterator[Any]:
+    """Give a bare connection of a user, and what the broker complained about."""
+    complaints: list[str] = []
+
+    async def note(error: Exception) -> None:
+        complaints.append(str(error))
+
+    settings = BrokerSettings(nats_url=secured.url(user, password), principal=user)
+    async with connected(settings, user, error_cb=note) as connection:
+        yield connection, complaints
