@@ -67,7 +67,7 @@ class CommandExecutor:
 
     async def execute(self, command: Command, caller: Identity, preconditions: Preconditions) -> Reply:
         """Execute a command, decided on a revision for which the preconditions hold."""
-        if preconditions.is_absent or self._was_applied(command):
+        if preconditions.is_absent or self._was_applied(command, caller):
             return await self._accepted(await self._send(command, caller), command)
 
         def on_newest() -> Command:
@@ -115,7 +115,7 @@ class CommandExecutor:
             fits = edit_fits(read, newest, edit.change(newest))
             return edit.on(newest, revision, caller.name) if fits else None
 
-        if not preconditions.is_absent and not self._was_applied(command):
+        if not preconditions.is_absent and not self._was_applied(command, caller):
             return await self._execute_if(command, on_newest, caller, preconditions)
         for _ in range(ATTEMPTS_MAX):
             reply = await self._send(edit.on(newest, revision, caller.name), caller)
@@ -195,13 +195,14 @@ class CommandExecutor:
         else:
             await self._catalogue.catch_up()
 
-    def _was_applied(self, command: Command) -> bool:
-        """Return whether a command that is sent again has led to what is there."""
+    def _was_applied(self, command: Command, caller: Identity) -> bool:
+        """Return whether a command that `caller` sends again has led to what is there."""
+        key = on_behalf_of(caller, command).idempotency_key
         if isinstance(command, FeatureCommand):
             feature = self._reading(command.key).feature
-            return feature is not None and command.id in feature.recent_commands
+            return feature is not None and key.is_among(feature.recent_commands)
         stored = self._catalogue.get(*self._document(command))
-        return stored is not None and stored.command_id == command.id
+        return stored is not None and stored.was_written_by(key)
 
     def _revision(self, command: Command) -> RevisionTag:
         """Return the newest known revision of what a command changes."""

@@ -14,16 +14,18 @@ from sluiceway.contracts.envelope import rfc3339
 from sluiceway.contracts.guardrails import OnFailure
 from sluiceway.contracts.identifiers import NAME_PATTERN
 from sluiceway.contracts.measurements import Verdict, VerdictChanged
-from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
-from sluiceway.errors import Rejected, Unavailable
+from sluiceway.contracts.replies import Outcome, Reply
+from sluiceway.errors import Rejected
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.alert_matches import MatchedTrigger, match_alert
+from sluiceway.pipelines.alert_times import CLOCKS_DIFFER_MS
 
 from . import metrics
 from .evidence import AlertEvidence, AlertGuardrailEvidence
+from .release_commands import send_until_effective
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +45,11 @@ class ReceivedAlert(NamedTuple):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What tells this firing from others: an alert that is repeated is the same one."""
+        """What tells this firing from others: an alert that its source repeats is the same one."""
         if self.alert.fingerprint is None:
-            return self.sequence, self.time_ms  # after ALERTS went back, another alert has this sequence
-        return self.alert.fingerprint, self.alert.starts_at
+            # After ALERTS went back, another alert has this sequence.
+            return self.source, self.sequence, self.time_ms
+        return self.source, self.alert.fingerprint, self.alert.starts_at
 
     @property
     def evidence(self) -> AlertEvidence:
@@ -115,9 +118,7 @@ class AlertHandler:
         """Send the command, if one follows, and record the verdict of the guardrail, if one matched."""
         command = _command(matched, received)
         if command:
-            reply = await self._commands.send(command)
-            if reply.refusal and reply.refusal.code is RefusalCode.UNAVAILABLE:
-                raise Unavailable(reply.refusal.message)
+            reply = await send_until_effective(self._commands, command, received.time_ms - CLOCKS_DIFFER_MS)
             _count(reply, matched)
         else:
             metrics.ALERTS.labels(DONE[matched.action]).inc()
@@ -218,4 +219,5 @@ def _count(reply: Reply, matched: MatchedTrigger) -> None:
         log.info("%s: alert changed nothing: %s", matched.trigger.id, reply.refusal.message)
         return
     metrics.ALERTS.labels(DONE[matched.action]).inc()
-    log.warning("%s: %s by an alert", matched.trigger.id, DONE[matched.action].replace("_", " "))
+    done, before = DONE[matched.action].replace("_", " "), reply.outcome is Outcome.UNCHANGED
+    log.warning("%s: %s by an alert%s", matched.trigger.id, done, ", or was before it" if before else "")

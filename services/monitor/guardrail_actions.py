@@ -7,8 +7,7 @@ from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerC
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.guardrails import OnFailure, OnInconclusive
 from sluiceway.contracts.measurements import EVERYWHERE, Measurement, Round, Verdict, VerdictChanged
-from sluiceway.contracts.replies import Outcome, RefusalCode
-from sluiceway.errors import Unavailable
+from sluiceway.contracts.replies import Outcome
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
@@ -17,6 +16,7 @@ from sluiceway.prometheus import redacted_url
 
 from . import metrics
 from .evidence import GuardrailEvidence, decisive_measurement
+from .release_commands import send_until_effective
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +37,18 @@ class GuardrailActions:
     ) -> None:
         """Act on a guardrail's newest round. `before`: its verdict until then; `is_due`: the bake is over.
 
-        `Unavailable` if a command was not answered. Another call with the same verdict changes nothing:
-        the command has the same id.
+        `Unavailable` if a command was not answered, or its effect cannot be seen. Another call with the
+        same verdict changes nothing: the command has the same id.
         """
         action = action_of(round_.verdict, active.guardrail, is_due=is_due)
         command = self._command(action, active, round_)
-        is_accepted = await self._send(command) if command else False
+        is_accepted = await self._send(command, active.since_ms) if command else False
         if is_accepted or round_.verdict is not before:
             await self._record(active, round_, before, action)
 
-    async def _send(self, command: TriggerCommand) -> bool:
+    async def _send(self, command: TriggerCommand, since_ms: int) -> bool:
         """Send a command; return whether it changed something."""
-        reply = await self._commands.send(command)
-        if reply.refusal and reply.refusal.code is RefusalCode.UNAVAILABLE:
-            raise Unavailable(reply.refusal.message)
+        reply = await send_until_effective(self._commands, command, since_ms)
         if reply.refusal:
             log.info("%s: %s was refused: %s", command.trigger, command.verb, reply.refusal.message)
         return reply.outcome is Outcome.ACCEPTED

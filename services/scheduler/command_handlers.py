@@ -10,9 +10,9 @@ from nats.js import JetStreamContext
 from sluiceway.clock import Clock
 from sluiceway.contracts.commands import Command, FeatureCommand
 from sluiceway.contracts.replies import Outcome, Refusal, Reply
-from sluiceway.contracts.revisions import NOTHING_STORED, revision_tag
+from sluiceway.contracts.revisions import NOTHING_STORED
 from sluiceway.errors import Conflict, Unavailable
-from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
+from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView, StoredRevision
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.stale_readings import explain_stale_document
 from sluiceway.pipelines.catalogue_decisions import PutDocument, decide_catalogue, document_of
@@ -65,9 +65,9 @@ class CommandHandlers:
             if not isinstance(decision, PutDocument):
                 return self._unchanged(decision, command)
             try:
-                revision = await self._write(decision, command)
-                tag = NOTHING_STORED if decision.document is None else revision_tag(revision, command.id)
-                return Reply(outcome=Outcome.ACCEPTED, revision=revision, revision_tag=tag)
+                stored = await self._write(decision, command)
+                tag = NOTHING_STORED if decision.document is None else stored.tag
+                return Reply(outcome=Outcome.ACCEPTED, revision=stored.sequence, revision_tag=tag)
             except Conflict:
                 continue
         raise Unavailable("the catalogue is being changed by too many writers at the same time")
@@ -85,11 +85,11 @@ class CommandHandlers:
         expected, newest = command.expected_revision, self._catalogue.get(kind, id_)
         if expected in (None, self._catalogue.revision_tag(kind, id_)):
             return None
-        if newest and newest.command_id == command.id:
+        if newest and newest.was_written_by(command.idempotency_key):
             return None
         return await explain_stale_document(self._js, kind, id_, expected, newest)
 
-    async def _write(self, put: PutDocument, command: Command) -> int:
+    async def _write(self, put: PutDocument, command: Command) -> StoredRevision:
         expected, now_ms = self._catalogue.last_sequence(put.kind, put.id), self._clock()
         if put.document is None:
             return await self._store.delete(put.kind, put.id, expected, command=command, now_ms=now_ms)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -132,8 +133,9 @@ async def test_every_event_is_a_cloud_event_with_its_actor_and_reason(broker: Br
         headers = message.headers or {}
         assert headers[envelope.CE_SPECVERSION] == "1.0"
         assert headers[envelope.CE_TYPE] == "sluiceway.trigger_aborted"
-        assert headers[envelope.CE_ID] == "abort-1"
         event = (await driver.history("checkout"))[-1].event
+        assert event.command_id == "abort-1"
+        assert re.fullmatch("event-[0-9a-f]{32}", headers[envelope.CE_ID])
         assert (event.actor_id, event.reason) == ("grace", "wrong week")
         action = (await driver.trigger(trigger)).actions[-1]
         assert (action.actor_id, action.reason, action.phase_id) == ("grace", "wrong week", "dev")

@@ -10,8 +10,8 @@ from typing import Generic
 
 from fastapi import HTTPException, Request, Response
 
-from sluiceway.contracts.commands import ArchiveFeature, SaveFeature
-from sluiceway.contracts.feature import FeatureDocument
+from sluiceway.contracts.commands import ArchiveFeature, IdempotencyKey, SaveFeature
+from sluiceway.contracts.feature import Feature, FeatureDocument
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.replies import Reply
@@ -70,7 +70,7 @@ class FeatureResource(Generic[View]):
         """Create a feature; 409 if it exists and is not archived."""
         entry = self.backend.features.get(self._key(name))
         known = entry.event.feature if entry else None
-        if known and not known.archived and command_id not in known.recent_commands:
+        if known and not known.archived and not self._was_applied(command_id, known):
             raise HTTPException(409, f"{known.key} exists already; POST or PATCH it to change it")
         command = SaveFeature(
             id=command_id,
@@ -128,7 +128,7 @@ class FeatureResource(Generic[View]):
     async def unarchive(self, name: str, headers: ChangeHeaders) -> Single[View]:
         """Save what was live before the feature was archived, through its pipeline if it has one."""
         feature = self._entry(name).event.feature
-        if not feature.archived and headers.command_id not in feature.recent_commands:
+        if not feature.archived and not self._was_applied(headers.command_id, feature):
             raise HTTPException(409, f"{feature.key} is not archived")
         await self._save_edit(name, headers, lambda live: live, is_unarchiving=True)
         return await self._saved(name)
@@ -144,7 +144,7 @@ class FeatureResource(Generic[View]):
     ) -> Reply:
         """Edit a live feature: an edit does not bring back what somebody has archived."""
         feature = self._entry(name).event.feature
-        if feature.archived and headers.command_id not in feature.recent_commands:
+        if feature.archived and not self._was_applied(headers.command_id, feature):
             raise HTTPException(409, f"{feature.key} is archived; unarchive it first")
         return await self._save_edit(name, headers, change, at_once=at_once, is_forced=is_forced)
 
@@ -161,6 +161,7 @@ class FeatureResource(Generic[View]):
         edit = FeatureEdit(
             id=headers.command_id,
             actor=self.caller.name,
+            identity=self.caller,
             change=change,
             at_once=at_once,
             is_forced=is_forced,
@@ -191,6 +192,10 @@ class FeatureResource(Generic[View]):
         if entry is None:
             raise HTTPException(404, f"{self.kind.replace('_', ' ')} {name!r} does not exist")
         return entry
+
+    def _was_applied(self, command_id: str, feature: Feature) -> bool:
+        key = IdempotencyKey(command_id, self.caller.name, self.caller)
+        return key.is_among(feature.recent_commands)
 
     def _key(self, name: str) -> FeatureKey:
         return FeatureKey(self.kind, name)

@@ -1,7 +1,9 @@
 """Commands to the scheduler: one model per verb."""
 
 import hashlib
-from typing import Annotated, Any, ClassVar
+import json
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar, NamedTuple
 from uuid import uuid4
 
 from pydantic import Field, StrictBool, model_validator
@@ -21,9 +23,34 @@ COMMAND_MAX_BYTES = 256 * 1024
 
 Reason = Annotated[str, Field(max_length=2_000)]
 
+#: How each `IdempotencyKey.scoped_id` begins; older versions remembered the id that the sender had chosen.
+SCOPED = "by-"
+
+
+class IdempotencyKey(NamedTuple):
+    """What tells a command that is sent again from others: its id, and its sender.
+
+    A sender may choose any id, also one that another sender will use: that is another command.
+    """
+
+    id: str
+    actor: Actor
+    identity: Identity | None = None
+
+    @property
+    def scoped_id(self) -> str:
+        """The id as it is remembered; no other sender's command has it."""
+        sender = (self.identity.vouched_by, self.identity.name) if self.identity else (None, self.actor)
+        return SCOPED + _digest(json.dumps([*sender, self.id]))
+
+    def is_among(self, remembered: Collection[str]) -> bool:
+        """Return whether the command was remembered; an id that an older version remembered is anybody's."""
+        is_plain = not self.id.startswith(SCOPED)
+        return self.scoped_id in remembered or (is_plain and self.id in remembered)
+
 
 class Command(AuthoredModel):
-    """What all commands have. A command that is sent twice with the same id is applied once."""
+    """What all commands have. A command that one sender sends twice with the same id is applied once."""
 
     verb: ClassVar[str]
 
@@ -37,11 +64,19 @@ class Command(AuthoredModel):
     #: command is refused as `stale` if the newest revision is another one; absent: it applies to any.
     expected_revision: RevisionTag | None = None
 
+    @property
+    def idempotency_key(self) -> IdempotencyKey:
+        """What tells this command, if it is sent again, from others."""
+        return IdempotencyKey(self.id, self.actor, self.identity)
+
 
 def derived_id(kind: str, *parts: object) -> str:
     """Return an id for the command that follows from these parts: the same parts, the same id."""
-    digest = hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
-    return f"{kind}-{digest[:32]}"
+    return f"{kind}-{_digest(chr(10).join(str(part) for part in parts))}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class FeatureCommand(Command):

@@ -267,6 +267,7 @@ class Feature(WireModel):
     versions: int = 0
     runs: int = 0
     archived: bool = False
+    #: The commands that led here last; see `IdempotencyKey`.
     recent_commands: tuple[str, ...] = ()
 
     @property

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.catalogue import Environment, Region, SdkKey
-from ..contracts.commands import Command
+from ..contracts.commands import Command, IdempotencyKey, derived_id
 from ..contracts.freeze import Freeze
 from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
@@ -46,13 +46,19 @@ class StoredDocument:
     created_ms: int
     modifier: str
     modified_ms: int
-    #: The command that wrote it.
-    command_id: str = ""
+    #: The id of the event that wrote it.
+    event_id: str = ""
+    #: The command that wrote it, as `IdempotencyKey.scoped_id`; older versions stored the sender's id.
+    command: str = ""
 
     @property
     def revision_tag(self) -> RevisionTag:
         """The tag of this state of the document."""
-        return revision_tag(self.revision, self.command_id)
+        return revision_tag(self.revision, self.event_id)
+
+    def was_written_by(self, key: IdempotencyKey) -> bool:
+        """Return whether the command with this key wrote it."""
+        return key.is_among((self.command,))
 
 
 @dataclass(slots=True)
@@ -139,6 +145,13 @@ class CatalogueView(StreamView):
         self.on_change(*key, stored)
 
 
+class StoredRevision(NamedTuple):
+    """The sequence of a document in CATALOG, and the tag of its state."""
+
+    sequence: int
+    tag: RevisionTag
+
+
 class CatalogueStore:
     """Writes to CATALOG, conditionally; the headers say who did it and why."""
 
@@ -156,8 +169,8 @@ class CatalogueStore:
         *,
         command: Command,
         now_ms: int,
-    ) -> int:
-        """Store a document after the sequence `expected` of its key; return the new sequence.
+    ) -> StoredRevision:
+        """Store a document after the sequence `expected` of its key; return where it is.
 
         `known` is the document before it, whose creator stays the creator.
         """
@@ -168,8 +181,10 @@ class CatalogueStore:
         }
         return await self._write(kind, id_, document.to_json(), headers, expected, command, now_ms)
 
-    async def delete(self, kind: str, id_: str, expected: int, *, command: Command, now_ms: int) -> int:
-        """Mark a document as deleted; return the new sequence."""
+    async def delete(
+        self, kind: str, id_: str, expected: int, *, command: Command, now_ms: int
+    ) -> StoredRevision:
+        """Mark a document as deleted; return where the mark is."""
         return await self._write(kind, id_, b"", DELETION, expected, command, now_ms)
 
     async def _write(
@@ -181,20 +196,22 @@ class CatalogueStore:
         expected: int,
         command: Command,
         now_ms: int,
-    ) -> int:
+    ) -> StoredRevision:
+        subject, scoped_id = subjects.catalogue(kind, id_), command.idempotency_key.scoped_id
+        event_id = derived_id("event", scoped_id, subject, expected)
         headers = {
             **envelope.cloud_event(
-                f"sluiceway.{command.verb}", id_=command.id, time_ms=now_ms, source=self._source
+                f"sluiceway.{command.verb}", id_=event_id, time_ms=now_ms, source=self._source
             ),
+            envelope.COMMAND: scoped_id,
             envelope.ACTOR: envelope.header_safe(command.actor),
             envelope.WHY: envelope.header_safe(command.reason or ""),
             **extra_headers,
         }
         if command.identity:
             headers[envelope.VOUCHED_BY] = command.identity.vouched_by
-        return await self._publisher.append(
-            ConditionalMessage(subjects.catalogue(kind, id_), data, headers, expected)
-        )
+        sequence = await self._publisher.append(ConditionalMessage(subject, data, headers, expected))
+        return StoredRevision(sequence, revision_tag(sequence, event_id))
 
 
 async def read_earlier(
@@ -219,6 +236,7 @@ def _parse(record: Record, kind: str) -> StoredDocument | None:
         if model is None:
             raise ValueError(f"unknown kind {kind!r}")
         headers = record.headers
+        event_id = headers.get(envelope.CE_ID, "")
         return StoredDocument(
             document=model.model_validate_json(record.data, extra="ignore"),
             revision=record.sequence,
@@ -226,7 +244,8 @@ def _parse(record: Record, kind: str) -> StoredDocument | None:
             created_ms=int(headers.get(envelope.CREATED, record.time_ms)),
             modifier=headers.get(envelope.ACTOR, ""),
             modified_ms=record.time_ms,
-            command_id=headers.get(envelope.CE_ID, ""),
+            event_id=event_id,
+            command=headers.get(envelope.COMMAND, event_id),
         )
     except (ValidationError, ValueError) as error:
         log.warning("%s: invalid %s, keeping the previous version: %s", record.subject, kind, error)

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..contracts.commands import Command, SaveFeature
+from ..contracts.commands import Command, IdempotencyKey, SaveFeature
 from ..contracts.feature import Feature, FeatureDocument
-from ..contracts.identity import Actor
+from ..contracts.identity import Actor, Identity
 from ..contracts.replies import Outcome, Reply
 from ..contracts.revisions import NOTHING_STORED, RevisionTag
 from ..errors import Unavailable
@@ -35,6 +35,8 @@ class FeatureEdit:
     #: The id of the command, for every attempt: however often it is sent, the edit is applied once.
     id: str
     actor: Actor
+    #: Whom the console vouches for; None: the author sends the edit himself.
+    identity: Identity | None = None
     change: Callable[[FeatureDocument], FeatureDocument]
     #: What a feature that does not exist is taken for; None: it has to exist.
     new: FeatureDocument | None = None
@@ -48,13 +50,15 @@ class FeatureEdit:
 
     def was_applied(self, reading: FeatureReading) -> bool:
         """Return whether the edit is sent again, and has been applied."""
-        return reading.feature is not None and self.id in reading.feature.recent_commands
+        key = IdempotencyKey(self.id, self.actor, self.identity)
+        return reading.feature is not None and key.is_among(reading.feature.recent_commands)
 
     def on(self, reading: FeatureReading) -> SaveFeature:
         """Return the command that makes the edit on a state, and on no other."""
         return SaveFeature(
             id=self.id,
             actor=self.actor,
+            identity=self.identity,
             reason=self.reason,
             feature=self.change(self._document(reading)),
             at_once=self.at_once,

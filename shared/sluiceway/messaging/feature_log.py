@@ -9,6 +9,7 @@ from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
+from ..contracts.commands import derived_id
 from ..contracts.events import FeatureEvent
 from ..contracts.feature import Spec
 from ..contracts.identifiers import FeatureKey
@@ -178,7 +179,7 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
     feature = event.feature
     headers = envelope.cloud_event(
         TYPE_PREFIX + event.type,
-        id_=event.command_id,
+        id_=_event_id(event),
         time_ms=event.time_ms,
         source=source,
         subject=str(feature.key),
@@ -202,6 +203,12 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
         if active.due_ms is not None:
             headers[envelope.DUE] = str(active.due_ms)
     return headers
+
+
+def _event_id(event: FeatureEvent) -> str:
+    """Return an id that no other event has, whatever ids the senders of commands choose."""
+    commands = event.feature.recent_commands[-1:] or (event.command_id,)
+    return derived_id("event", *commands, event.feature.key, event.time_ms)
 
 
 def parse_event(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:

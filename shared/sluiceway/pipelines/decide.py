@@ -39,8 +39,8 @@ def decide(
     `state` is None for a feature that was never saved. A command that this feature has answered
     already is not applied again. `revision` is that of `state`; None: the command's is not compared.
     """
-    if state and command.id in state.recent_commands:
-        return Unchanged("this command was already applied")
+    if state and _was_applied(command, state):
+        return Unchanged(f"this command was already applied{_status(state)}")
     refusal = (
         _stale(command, revision)
         or denied_everywhere(command, state)
@@ -52,6 +52,16 @@ def decide(
         return refusal
     decision = _decide_unfrozen(state, command, now_ms, catalogue)
     return _apply_freezes(state, command, decision, now_ms, catalogue)
+
+
+def _was_applied(command: FeatureCommand, state: Feature) -> bool:
+    """Return whether a command is sent again. Time sends none again: each names the event it was due for."""
+    return not isinstance(command, AdvancePhase) and command.idempotency_key.is_among(state.recent_commands)
+
+
+def _status(state: Feature) -> str:
+    """Return the state of the newest trigger as the end of a sentence: others may have changed it since."""
+    return f"; {state.trigger.id} is {state.trigger.status} now" if state.trigger else ""
 
 
 def _stale(command: FeatureCommand, revision: RevisionTag | None) -> Refusal | None:

@@ -55,7 +55,7 @@ def event_of(
     reason: str | None = None,
 ) -> FeatureEvent:
     """Return the event of a command, with the command in the feature's recent ones."""
-    recent = (*feature.recent_commands, command.id)[-RECENT_COMMANDS_MAX:]
+    recent = (*feature.recent_commands, command.idempotency_key.scoped_id)[-RECENT_COMMANDS_MAX:]
     return FeatureEvent(
         type=type_,
         time_ms=now_ms,

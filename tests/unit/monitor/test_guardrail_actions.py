@@ -6,6 +6,7 @@ import pytest
 
 from services.monitor.guardrail_actions import GuardrailActions
 from sluiceway.contracts.commands import Command, PauseTrigger, RollBackTrigger
+from sluiceway.contracts.feature import Feature, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.measurements import Judgement, Measurement, Round, Verdict, VerdictChanged
 from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
@@ -45,6 +46,13 @@ def an_active_guardrail(**fields: Any) -> ActiveGuardrail:
     return active
 
 
+def an_unchanged(active: ActiveGuardrail, status: TriggerStatus) -> Reply:
+    """Return the reply that a command was applied before, with its trigger in a status."""
+    trigger = active.trigger.model_copy(update={"status": status})
+    feature = Feature(kind=FeatureKind.GATE, name="checkout", salt="salt", trigger=trigger)
+    return Reply(outcome=Outcome.UNCHANGED, feature=feature, revision_tag="7-00000000")
+
+
 def a_round(active: ActiveGuardrail, judgement: Judgement, *, times: int = 1) -> Round:
     """Return the round after this many measurements with this judgement."""
     round_ = None
@@ -73,13 +81,34 @@ async def test_a_guardrail_with_the_longest_names_rolls_back() -> None:
 
 
 async def test_the_same_verdict_sends_the_same_command_and_is_recorded_once() -> None:
-    broker, active = FakeBroker(ACCEPTED, Reply(outcome=Outcome.UNCHANGED)), an_active_guardrail()
+    active = an_active_guardrail()
+    broker = FakeBroker(ACCEPTED, an_unchanged(active, TriggerStatus.ROLLED_BACK))
 
     await broker.actions.act(active, a_round(active, Judgement.FAILURE), Verdict.PASSING)
     await broker.actions.act(active, a_round(active, Judgement.FAILURE, times=2), Verdict.FAILED)
 
     assert broker.sent[0].id == broker.sent[1].id
     assert len(broker.verdicts) == 1
+
+
+async def test_a_roll_back_that_counts_as_done_while_the_release_goes_on_is_sent_under_another_id() -> None:
+    active = an_active_guardrail()
+    broker = FakeBroker(an_unchanged(active, TriggerStatus.IN_PROGRESS), ACCEPTED)
+
+    await broker.actions.act(active, a_round(active, Judgement.FAILURE), Verdict.PASSING)
+
+    assert len({command.id for command in broker.sent}) == 2
+    assert len(broker.verdicts) == 1
+
+
+async def test_a_roll_back_whose_effect_is_never_seen_counts_as_not_done() -> None:
+    active = an_active_guardrail()
+    broker = FakeBroker(*[an_unchanged(active, TriggerStatus.IN_PROGRESS)] * 2)
+
+    with pytest.raises(Unavailable, match="roll_back has no effect"):
+        await broker.actions.act(active, a_round(active, Judgement.FAILURE), Verdict.PASSING)
+
+    assert broker.verdicts == []
 
 
 async def test_a_command_that_no_scheduler_could_process_counts_as_not_done() -> None:
