@@ -30,7 +30,10 @@ class EvaluatorPublisher(Service):
         catalogue = CatalogueView(connection)
         rules = RuleStore(connection)
         rules.on_newest = _record_newest
-        publishable = PublishableRules(features, feature_log, DeadLetters(connection, self.name))
+        dead_letters = DeadLetters(connection, self.name)
+        publishable = PublishableRules(
+            features, feature_log, dead_letters, lambda: connection.client.max_payload
+        )
         fan_out = FanOut(features, catalogue, rules, publishable, clock)
         for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
             await self.follow(name, view, stack)

@@ -18,6 +18,7 @@ from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import NOTHING
 from sluiceway.messaging.stream_follower import Position
+from sluiceway.pipelines.message_limits import MESSAGE_BYTES_MAX, document_bytes_max
 from sluiceway.pipelines.projection import checksum, project, used_attributes
 from sluiceway.pipelines.publish_checks import document_errors, document_references, evaluation_errors
 from sluiceway.pipelines.references import References
@@ -50,7 +51,15 @@ class PublishableRules:
     `on_conflict` is called with the features to check again when what one of them can receive changes.
     """
 
-    def __init__(self, features: FeatureView, feature_log: FeatureLog, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self,
+        features: FeatureView,
+        feature_log: FeatureLog,
+        dead_letters: DeadLetters,
+        message_bytes_max: Callable[[], int] = lambda: MESSAGE_BYTES_MAX,
+    ) -> None:
+        """`message_bytes_max`: the bytes of a message that the broker takes now."""
+        self._message_bytes_max = message_bytes_max
         self._features = features
         self._log = feature_log
         self._dead_letters = dead_letters
@@ -78,10 +87,11 @@ class PublishableRules:
         `Rejected` if the event is invalid, and `Unavailable` if the log has to be read and cannot be.
         """
         others = OtherReferences(self._all_referrers(), self._substituted, entry)
-        choices = _choose(entry, regions, others, None)
+        bytes_max = document_bytes_max(self._message_bytes_max())
+        choices = _choose(entry, regions, others, None, bytes_max)
         if any(choice.error for choice in choices.values()):
             earlier = await self._earlier(entry)
-            choices = _choose(entry, regions, others, earlier)
+            choices = _choose(entry, regions, others, earlier, bytes_max)
             await self._record(entry, choices.values(), others, earlier)
         elif are_all and self._substituted.pop(entry.key, None) is not None:
             log.info("%s: every region can receive its newest version again", entry.key)
@@ -143,7 +153,11 @@ class PublishableRules:
 
 
 def _choose(
-    entry: FeatureEntry, regions: Iterable[Region], others: OtherReferences, earlier: LiveVersions | None
+    entry: FeatureEntry,
+    regions: Iterable[Region],
+    others: OtherReferences,
+    earlier: LiveVersions | None,
+    bytes_max: int,
 ) -> dict[str, _Choice]:
     """Return what each region receives, by its name; nothing is replaced before `earlier` is known."""
     event = entry.event
@@ -154,7 +168,7 @@ def _choose(
         # Regions of one kind receive the same.
         kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
         if kind not in chosen:
-            chosen[kind] = _choice(entry, region, others, earlier)
+            chosen[kind] = _choice(entry, region, others, earlier, bytes_max)
         by_region[region.name] = chosen[kind]
     return by_region
 
@@ -165,32 +179,37 @@ def _attributes(feature: Feature, earlier: LiveVersions | None) -> Iterator[froz
 
 
 def _choice(
-    entry: FeatureEntry, region: Region, others: OtherReferences, earlier: LiveVersions | None
+    entry: FeatureEntry,
+    region: Region,
+    others: OtherReferences,
+    earlier: LiveVersions | None,
+    bytes_max: int,
 ) -> _Choice:
     document = project(entry.event, entry.sequence, Location.of(region))
-    errors = _errors(document, lambda: others.of_newest)
+    errors = _errors(document, lambda: others.of_newest, bytes_max)
     if not errors:
         return _Choice(document, None)
     error = f"region {region.name}: {'; '.join(errors)}"
-    return _Choice(_substitute(entry, region, others, earlier) if earlier is not None else None, error)
+    substitute = None if earlier is None else _substitute(entry, region, others, earlier, bytes_max)
+    return _Choice(substitute, error)
 
 
-def _errors(document: RuleDocument | None, others: Callable[[], References]) -> list[str]:
+def _errors(document: RuleDocument | None, others: Callable[[], References], bytes_max: int) -> list[str]:
     """Return why a region must not receive a document."""
     if document is None:
         return []
-    errors = document_errors(document)
+    errors = document_errors(document, bytes_max)
     return [*errors, *evaluation_errors(document, others())] if document_references(document) else errors
 
 
 def _substitute(
-    entry: FeatureEntry, region: Region, others: OtherReferences, earlier: LiveVersions
+    entry: FeatureEntry, region: Region, others: OtherReferences, earlier: LiveVersions, bytes_max: int
 ) -> RuleDocument | None:
     """Return the best document that can be published instead; None if the region receives nothing."""
     for feature in substitutes(entry.event.feature, earlier):
         event = entry.event.model_copy(update={"feature": feature})
         document = project(event, entry.sequence, Location.of(region))
-        if not _errors(document, lambda: others.of_substitute):
+        if not _errors(document, lambda: others.of_substitute, bytes_max):
             return document
     return None
 

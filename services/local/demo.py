@@ -25,6 +25,7 @@ from sluiceway.contracts.identifiers import feature_of
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection, connected
+from sluiceway.messaging.publishing import StreamPublisher
 from sluiceway.settings import BrokerSettings
 
 from .demo_record import RecordedAlert, RecordedRelease, RecordedRun
@@ -142,7 +143,8 @@ class DemoReleases:
         )
         recorded_alert = RecordedAlert(ALERT, now_ms())
         alert = Alert(name=ALERT, labels={"dynamic_config": "checkout_limits", "region": "prod-us-west"})
-        await self._connection.js.publish(subjects.alert("demo"), alert.to_json())
+        publisher = StreamPublisher(self._connection, subjects.ALERTS_STREAM)
+        await publisher.publish(subjects.alert("demo"), alert.to_json())
         await self._wait_for_trigger(
             trigger.id, lambda t: t.status is TriggerStatus.ROLLED_BACK, "the monitor rolls the release back"
         )

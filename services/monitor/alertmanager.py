@@ -29,7 +29,7 @@ from sluiceway.contracts.alerts import (
     AnsweredAlert,
 )
 from sluiceway.contracts.validation_errors import describe_errors
-from sluiceway.errors import Unavailable
+from sluiceway.errors import MessageTooLarge, Unavailable
 from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
@@ -139,15 +139,16 @@ class AlertmanagerWebhook:
         """Store each valid alert; move the others to the dead letters."""
         valid, rejected = await asyncio.to_thread(_parse_alerts, message.alerts)
         try:
-            await _publish_all(valid, connection)
+            too_large = await _publish_all(valid, connection)
             if message.truncated:
                 await _record_truncation(message, connection)
         except Unavailable as error:
             return 503, f"the alerts could not be stored: {error}"
+        rejected += too_large
         for alert in rejected:
             await dead_letters.store(PATH, alert.data, alert.reason, "invalid")
         left_out = f", {message.truncated} left out by Alertmanager" if message.truncated else ""
-        return 202, f"{len(valid)} alerts stored, {len(rejected)} rejected{left_out}"
+        return 202, f"{len(valid) - len(too_large)} alerts stored, {len(rejected)} rejected{left_out}"
 
 
 def parse_message(body: bytes) -> WebhookMessage:
@@ -219,16 +220,22 @@ def _check_text(starts_at: Any) -> None:
         raise ValueError("startsAt: half of a surrogate pair; expected a time in RFC 3339") from error
 
 
-async def _publish_all(alerts: list[Alert], connection: Connection) -> None:
-    """Store all alerts; `Unavailable` if one could not be stored. Those that were are not stored again.
+async def _publish_all(alerts: list[Alert], connection: Connection) -> list[RejectedAlert]:
+    """Store all alerts, and return those that the broker does not take; `Unavailable` if it does not answer.
+
+    Those that were stored are not stored again.
 
     Those that name a release come first: a rollback must not wait for thousands of others.
     """
     remaining = iter(sorted(alerts, key=_names_nothing))
+    too_large: list[RejectedAlert] = []
 
     async def publish() -> None:
         for alert in remaining:
-            await _publish(alert, connection)
+            try:
+                await _publish(alert, connection)
+            except MessageTooLarge as error:
+                too_large.append(RejectedAlert(alert.to_json(), str(error)))
 
     results = await asyncio.gather(
         *(publish() for _ in range(min(PUBLISHING_MAX, len(alerts)))), return_exceptions=True
@@ -236,6 +243,7 @@ async def _publish_all(alerts: list[Alert], connection: Connection) -> None:
     for result in results:
         if isinstance(result, BaseException):
             raise result
+    return too_large
 
 
 def _names_nothing(alert: Alert) -> bool:

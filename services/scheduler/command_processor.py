@@ -18,11 +18,12 @@ from sluiceway.contracts.commands import (
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from sluiceway.contracts.revisions import NOTHING_STORED
-from sluiceway.errors import Conflict, Unavailable
+from sluiceway.errors import Conflict, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.stale_readings import explain_stale
+from sluiceway.pipelines import refusals
 from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Decision, Unchanged
@@ -69,7 +70,11 @@ class CommandProcessor:
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
                 if isinstance(command, AdvancePhase) and await self._catalogue.has_changed():
                     continue
-                if reply := await self._append(decision, tail):
+                try:
+                    reply = await self._append(decision, tail)
+                except MessageTooLarge as error:
+                    return self._reply(refusals.result_too_large(error.size, error.size_max), tail)
+                if reply:
                     return reply
             elif is_fresh and not (_depends_on_others(decision) and await self._features.has_changed()):
                 return self._reply(await self._explained(decision, command, tail), tail)

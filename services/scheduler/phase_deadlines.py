@@ -32,6 +32,8 @@ ARRIVAL_RETRY_MS = 100
 ARRIVAL_MS = 2_000
 #: A decision that could not be stored is tried again after this time.
 FAILED_RETRY_MS = 200
+#: One that is larger than the broker takes, after this: its limit may have been raised.
+TOO_LARGE_RETRY_MS = 30_000
 
 
 class PhaseDeadline(NamedTuple):
@@ -132,6 +134,9 @@ class PhaseDeadlines:
             self._timers.push(self._clock() + deadline.retry_ms, retry)
         elif not is_held and reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
             metrics.PHASE_LATE_SECONDS.observe((self._clock() - trigger.due_ms) / 1_000)
+        elif reply.refusal and reply.refusal.code is RefusalCode.TOO_LARGE:
+            log.error("%s stays in its phase: %s", trigger.id, reply.refusal.message)
+            self._timers.push(self._clock() + TOO_LARGE_RETRY_MS, deadline)
         elif reply.refusal and reply.refusal.code is RefusalCode.NOT_DUE:  # the broker's clock was set back
             self._timers.push(self._clock() + deadline.retry_ms, deadline)
 

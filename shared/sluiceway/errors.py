@@ -13,6 +13,21 @@ class Rejected(SluicewayError):
     """It will never work: the message becomes a dead letter, with this reason."""
 
 
+class MessageTooLarge(Rejected):
+    """A message is larger than a broker takes; it was not published, and would be refused every time."""
+
+    def __init__(self, subject: str, size: int, size_max: int, limit: str, header_size: int = 0) -> None:
+        """`limit` names what sets `size_max`; `header_size`: the bytes of `size` that are headers."""
+        super().__init__(
+            f"the message on {subject} has {size} bytes with its headers; {limit} is {size_max}: "
+            "make it smaller, or raise the limit"
+        )
+        self.subject = subject
+        self.size = size
+        self.size_max = size_max
+        self.header_size = header_size
+
+
 class Conflict(SluicewayError):
     """Another writer came first: read again, then decide again."""
 

@@ -48,6 +48,18 @@ def embedded_broker(data_dir: Path) -> Iterator[Broker]:
         yield broker
 
 
+def broker_with_limit(folder: Path, max_payload: int) -> EmbeddedBroker:
+    """Return a broker that takes messages of at most so many bytes, headers included."""
+    set_limit(folder, max_payload)
+    return EmbeddedBroker(folder / "broker", config=folder / "broker.conf")
+
+
+def set_limit(folder: Path, max_payload: int) -> None:
+    """Change the limit of that broker, from its next start on."""
+    store = folder / "broker" / "jetstream"
+    (folder / "broker.conf").write_text(f'max_payload: {max_payload}\njetstream {{store_dir: "{store}"}}\n')
+
+
 @contextmanager
 def container_broker() -> Iterator[Broker]:
     """Run the wheel's static binary in Docker; skips where no engine answers."""

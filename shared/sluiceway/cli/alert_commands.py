@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import typer
-from nats.errors import Error as NatsError
 
 from ..contracts import subjects
 from ..contracts.alerts import Alert, AlertStatus, AnsweredAlert
 from ..contracts.envelope import rfc3339
 from ..errors import Unavailable
 from ..messaging.measurement_store import MeasurementStore
+from ..messaging.publishing import StreamPublisher
 from .get import table
 from .session import CliSession, CommandFailed, command, validated_name
 
@@ -75,13 +75,15 @@ async def _publish(
     alert = Alert(name=name, status=status, labels=dict(_label(text) for text in labels))
     subject = subjects.alert(validated_name("source", source))
     try:
-        ack = await session.connection.js.publish(subject, alert.to_json())
-    except (NatsError, TimeoutError) as error:
+        sequence = await StreamPublisher(session.connection, subjects.ALERTS_STREAM).publish(
+            subject, alert.to_json()
+        )
+    except Unavailable as error:
         raise Unavailable("could not store the alert; is a scheduler running?") from error
     described = f"with labels {', '.join(labels)}" if labels else "without labels, so it matches no release"
     session.print_result(
-        {**alert.to_jsonable(), "sequence": ack.seq},
-        f"{name} is {status}, stored as message {ack.seq} {described}",
+        {**alert.to_jsonable(), "sequence": sequence},
+        f"{name} is {status}, stored as message {sequence} {described}",
     )
 
 

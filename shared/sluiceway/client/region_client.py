@@ -15,7 +15,7 @@ from typing import Any, Self
 from ..clock import now_ms
 from ..contracts import subjects
 from ..contracts.applied_reports import CHANGES_MAX, AppliedChange, AppliedReport
-from ..errors import Unavailable
+from ..errors import MessageTooLarge, Unavailable
 from ..messaging.connection import Connection
 from ..messaging.publishing import StreamPublisher
 from ..messaging.stream_follower import START, Follower, Record
@@ -183,5 +183,7 @@ class RegionClient:
         except Unavailable as error:
             log.info("cannot report the applied rules, trying again: %s", error)
             return False
+        except MessageTooLarge as error:
+            log.error("reporting no changes: %s", error)
         del self._unreported[: len(changes)]
         return True

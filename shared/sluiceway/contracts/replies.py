@@ -5,6 +5,10 @@ from enum import StrEnum
 from .feature import Feature
 from .models import WireModel
 from .revisions import RevisionTag
+from .short_texts import start_of
+
+#: Bytes of each text in a reply that was too large.
+SHORT_TEXT_BYTES = 4_000
 
 
 class RefusalCode(StrEnum):
@@ -78,6 +82,14 @@ class Reply(WireModel):
     #: The result in a sentence.
     message: str | None = None
     refusal: Refusal | None = None
+
+    def without_state(self, why: str) -> "Reply":
+        """Return a reply that fits into any message: without the state, and with short texts."""
+        refusal = self.refusal and Refusal(
+            code=self.refusal.code, message=start_of(self.refusal.message, SHORT_TEXT_BYTES)
+        )
+        note = start_of(f"the reply leaves out the state of the feature: {why}", SHORT_TEXT_BYTES)
+        return self.model_copy(update={"feature": None, "refusal": refusal, "message": note})
 
     @property
     def is_stale(self) -> bool:

@@ -5,9 +5,10 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from ..contracts import subjects
-from ..contracts.commands import Command
-from ..contracts.replies import Reply
+from ..contracts.commands import COMMAND_MAX_BYTES, Command
+from ..contracts.replies import Outcome, Reply
 from ..errors import Unavailable
+from ..pipelines import refusals
 from .connection import Connection
 
 #: For one attempt: a request can be lost with a connection.
@@ -26,17 +27,21 @@ class CommandClient:
     async def send(self, command: Command) -> Reply:
         """Return the reply; without one, send the command again, which is safe because of its id.
 
-        Raises `Unavailable` if no reply came to any attempt: the command may or may not be applied.
+        A command that no scheduler would read is refused here. Raises `Unavailable` if no reply came to any
+        attempt: the command may or may not be applied.
         """
+        data, bytes_max = command.to_json(), min(COMMAND_MAX_BYTES, self._client.max_payload)
+        if len(data) > bytes_max:
+            return Reply(outcome=Outcome.REFUSED, refusal=refusals.too_large(len(data), bytes_max))
         for _ in range(ATTEMPTS_MAX):
-            if reply := await self._attempt(command):
+            if reply := await self._attempt(command, data):
                 return reply
         raise Unavailable(f"no reply to {command.verb} in {ATTEMPTS_MAX} attempts of {ATTEMPT_SECONDS:g} s")
 
-    async def _attempt(self, command: Command) -> Reply | None:
+    async def _attempt(self, command: Command, data: bytes) -> Reply | None:
         subject = subjects.command(command.verb, self._principal)
         try:
-            answer = await self._client.request(subject, command.to_json(), timeout=ATTEMPT_SECONDS)
+            answer = await self._client.request(subject, data, timeout=ATTEMPT_SECONDS)
         except NoRespondersError as error:
             raise Unavailable("no scheduler is listening; is one running?") from error
         except (NatsTimeoutError, TimeoutError):

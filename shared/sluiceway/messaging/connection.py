@@ -15,6 +15,7 @@ from ..errors import Unavailable, error_text
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait, run_within
 from .credentials import CredentialsFile, read_credentials
+from .message_size import SizeCheckedClient
 from .write_health import WriteHealth
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ async def connected(
     """
     if settings.nats_creds:
         read_credentials(settings.nats_creds)
-    client = Client()
+    client = SizeCheckedClient()
     connection = Connection(client, settings.principal)
 
     async def reconnected() -> None:

@@ -4,9 +4,10 @@ import asyncio
 import logging
 
 from ..contracts import envelope, subjects
-from ..errors import Unavailable
+from ..errors import MessageTooLarge, Unavailable
 from ..telemetry import metrics
 from .connection import Connection
+from .message_size import header_bytes
 from .publishing import StreamPublisher
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,10 @@ class DeadLetters:
             envelope.DEAD_REASON: envelope.header_safe(reason),
             envelope.DEAD_SUBJECT: envelope.header_safe(subject),
         }
+        stored_max = min(STORED_BYTES_MAX, self._publisher.message_bytes_max - header_bytes(headers))
         try:
             await self._publisher.publish(
-                subjects.dead_letters(self._service), data[:STORED_BYTES_MAX], headers
+                subjects.dead_letters(self._service), data[: max(0, stored_max)], headers
             )
-        except Unavailable as error:
+        except (Unavailable, MessageTooLarge) as error:
             log.error("cannot store the rejected message: %s", error)

@@ -21,7 +21,7 @@ from ..backoff import Backoff
 from ..contracts import subjects
 from ..contracts.replies import Outcome, Refusal, Reply
 from ..contracts.validation_errors import describe_errors
-from ..errors import Rejected, RetryLater
+from ..errors import MessageTooLarge, Rejected, RetryLater
 from ..pipelines import refusals
 from .dead_letters import DeadLetters
 
@@ -90,7 +90,8 @@ async def _stop_broker(broker: NatsBroker) -> None:
 def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
     """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`.
 
-    It is sent to inboxes only: a sender could name a stream's subject to have the reply stored there.
+    It is sent to inboxes only: a sender could name a stream's subject to have the reply stored there. A
+    reply that is too large is sent without the state of the feature.
     """
 
     class Answering(BaseMiddleware[Any, Any]):
@@ -113,11 +114,22 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
                 return refusal_reply(error.refusal)
             except RetryLater as error:
                 return refusal_reply(refusals.unavailable(str(error)))
+            except MessageTooLarge as error:
+                return refusal_reply(refusals.result_too_large(error.size, error.size_max))
             except Exception as error:
                 log.exception("internal error while handling a message on %s", _subject(msg))
                 reason = f"{type(error).__name__}: {error}"
                 await dead_letters.store(_subject(msg), msg.body, reason, "internal_error")
                 return refusal_reply(refusals.internal_error(reason))
+
+        async def publish_scope(self, call_next: Callable[[Any], Awaitable[Any]], cmd: Any) -> Any:
+            try:
+                return await call_next(cmd)
+            except MessageTooLarge as error:
+                log.warning("sending a smaller reply: %s", error)
+                assert isinstance(cmd.body, Reply)
+                cmd.body = cmd.body.without_state(str(error))
+                return await call_next(cmd)
 
     return Answering
 

@@ -1,4 +1,7 @@
-"""Publish to a stream. Every failure is `Conflict` or `Unavailable`; the names of NATS' headers are here."""
+"""Publish to a stream. The names of NATS' headers are here.
+
+Every failure is `Conflict`, `Unavailable` or `MessageTooLarge`.
+"""
 
 import asyncio
 import json
@@ -12,8 +15,9 @@ from nats.js.errors import APIError, NoStreamResponseError
 from nats.js.kv import KV_DEL, KV_OP, KV_PURGE
 
 from ..contracts.envelope import header_safe
-from ..errors import Conflict, Unavailable, error_text
+from ..errors import Conflict, MessageTooLarge, Unavailable, error_text
 from .connection import Connection
+from .message_size import check_size, header_bytes
 
 #: The last sequence of the subject; the broker refuses a message that was published with another.
 EXPECTED_LAST = Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value
@@ -25,6 +29,8 @@ DELETION = {KV_OPERATION: KV_DEL}
 DELETIONS = frozenset((KV_DEL, KV_PURGE))
 #: Error codes of a wrong last sequence; the second one comes from clusters.
 WRONG_LAST_SEQUENCE = frozenset((10071, 10164))
+#: Error codes of a message, or of its headers, that is larger than the stream takes.
+TOO_LARGE = frozenset((10054, 10097))
 #: Messages of `append_all` that may wait for their acknowledgements, so that they cannot fill the memory.
 PENDING_MAX = 4_000
 #: The timeout for the acknowledgements of that many messages.
@@ -40,6 +46,10 @@ class ConditionalMessage(NamedTuple):
     expected: int
 
 
+#: What becomes of a message: its sequence, or why it is not stored.
+Appended = int | Conflict | MessageTooLarge
+
+
 class StreamPublisher:
     """Publishes to one stream."""
 
@@ -49,22 +59,32 @@ class StreamPublisher:
         self._js = connection.js
         self._stream = stream
 
+    @property
+    def message_bytes_max(self) -> int:
+        """The bytes of a message, headers included, that the broker of this connection takes."""
+        return self._client.max_payload
+
     async def append(self, message: ConditionalMessage) -> int:
         """Append a message; return its sequence.
 
-        Raises `Conflict` if another message came first, and `Unavailable` if it is unknown whether
-        the message is stored: only the end of the subject tells.
+        Raises `Conflict` if another message came first, `MessageTooLarge` if the broker takes none of this
+        size, and `Unavailable` if it is unknown whether the message is stored: only the end of the subject
+        tells.
         """
         return await self._publish(message.subject, message.data, _headers(message), message)
 
-    async def append_all(self, messages: Sequence[ConditionalMessage]) -> list[int | Conflict]:
-        """Append messages without waiting for each other; return the sequence or conflict of each.
+    async def append_all(self, messages: Sequence[ConditionalMessage]) -> list[Appended]:
+        """Append messages without waiting for each other; return the sequence or the error of each.
 
         Raises `Unavailable` if the broker does not store or refuse all of them in time.
         """
-        results: list[int | Conflict] = []
-        for first in range(0, len(messages), PENDING_MAX):
-            results += await self._append_batch(messages[first : first + PENDING_MAX])
+        results: list[Appended] = [self._size_error(message) or 0 for message in messages]
+        small = [number for number, error in enumerate(results) if not isinstance(error, MessageTooLarge)]
+        for first in range(0, len(small), PENDING_MAX):
+            batch = small[first : first + PENDING_MAX]
+            appended = await self._append_batch([messages[number] for number in batch])
+            for number, result in zip(batch, appended, strict=True):
+                results[number] = result
         return results
 
     async def publish(
@@ -77,7 +97,7 @@ class StreamPublisher:
     ) -> int:
         """Publish a message without a condition; return its sequence.
 
-        A second message with the same `message_id` is not stored. Raises `Unavailable`.
+        A second message with the same `message_id` is not stored. Raises `MessageTooLarge` or `Unavailable`.
         """
         all_headers = dict(headers or {})
         if message_id is not None:
@@ -95,11 +115,20 @@ class StreamPublisher:
         try:
             ack = await self._js.publish(subject, data, headers=headers, timeout=timeout)
         except (NatsError, TimeoutError) as error:
+            if isinstance(error, APIError) and error.err_code in TOO_LARGE:
+                raise await self._too_large(subject, data, headers, error) from error
             raise await self._error(error, condition, connection) from error
         self._writes.record_stored(self._stream)
         return ack.seq
 
-    async def _append_batch(self, batch: Sequence[ConditionalMessage]) -> list[int | Conflict]:
+    def _size_error(self, message: ConditionalMessage) -> MessageTooLarge | None:
+        try:
+            check_size(message.subject, message.data, _headers(message), self.message_bytes_max)
+        except MessageTooLarge as error:
+            return error
+        return None
+
+    async def _append_batch(self, batch: Sequence[ConditionalMessage]) -> list[Appended]:
         """Publish with an inbox of our own for the replies.
 
         `publish_async` of nats-py 2.16 never resolves what the broker refuses, such as a conflict.
@@ -117,6 +146,8 @@ class StreamPublisher:
                     await replies.complete.wait()
             finally:
                 await subscription.unsubscribe()
+        except MessageTooLarge as error:  # the connection changed meanwhile, to a broker that takes less
+            raise Unavailable(f"cannot write to the stream {self._stream} now: {error}") from error
         except (NatsError, TimeoutError) as error:
             raise await self._error(error, None, connection) from error
         return [
@@ -124,16 +155,33 @@ class StreamPublisher:
             for number, message in enumerate(batch)
         ]
 
-    async def _result(self, reply: Msg, message: ConditionalMessage, connection: int) -> int | Conflict:
+    async def _result(self, reply: Msg, message: ConditionalMessage, connection: int) -> Appended:
         try:
             sequence = _sequence(reply)
         except NatsError as refused:
+            if isinstance(refused, APIError) and refused.err_code in TOO_LARGE:
+                too_large = await self._too_large(message.subject, message.data, _headers(message), refused)
+                if isinstance(too_large, MessageTooLarge):
+                    return too_large
+                raise too_large from refused
             error = await self._error(refused, message, connection)
             if isinstance(error, Conflict):
                 return error
             raise error from refused
         self._writes.record_stored(self._stream)
         return sequence
+
+    async def _too_large(
+        self, subject: str, data: bytes, headers: Mapping[str, str] | None, error: APIError
+    ) -> MessageTooLarge | Unavailable:
+        """Return the error of a message that is larger than the stream's own limit."""
+        try:
+            size_max = (await self._js.stream_info(self._stream)).config.max_msg_size or 0
+        except (NatsError, TimeoutError):
+            return Unavailable(f"cannot write to the stream {self._stream}: {error.description}")
+        header_size = header_bytes(headers)
+        limit = f"max_msg_size of the stream {self._stream}"
+        return MessageTooLarge(subject, len(data) + header_size, size_max, limit, header_size)
 
     async def _error(
         self, error: Exception, message: ConditionalMessage | None, connection: int

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import CompleteSet
-from ..errors import Conflict
+from ..errors import Conflict, MessageTooLarge
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .stream_follower import Follower, Record, StreamView
@@ -126,16 +126,21 @@ class RuleStore(StreamView):
         return not write.version.supersedes(self.published(write.key).version)
 
     async def write(self, writes: Iterable[RuleWrite]) -> list[RuleWrite]:
-        """Do all writes, pipelined; return those in conflict with another writer, once that is followed.
+        """Do all writes, pipelined; return those to look at again.
 
-        Raises `Unavailable` if the broker does not acknowledge all.
+        Another writer came first, and is followed now, or the broker takes no message of that size. Raises
+        `Unavailable` if the broker does not acknowledge all.
         """
         writes = list(writes)
         expected = {write.key: self.published(write.key).sequence for write in writes}
         results = await self._publisher.append_all([self._message(write) for write in writes])
-        conflicts = []
+        conflicts: list[RuleWrite] = []
+        too_large: list[RuleWrite] = []
         for write, result in zip(writes, results, strict=True):
-            if isinstance(result, Conflict):
+            if isinstance(result, MessageTooLarge):
+                log.error("%s: not published: %s", write.key, result)
+                too_large.append(write)
+            elif isinstance(result, Conflict):
                 conflicts.append(write)
             else:
                 published = PublishedRule(result, write.epoch, write.version, write.checksum)
@@ -144,7 +149,12 @@ class RuleStore(StreamView):
             await self.catch_up()
         if any(self.published(write.key).sequence == expected[write.key] for write in conflicts):
             self.follower.read_again("what RULES held was removed")
-        return conflicts
+        return conflicts + too_large
+
+    @property
+    def message_bytes_max(self) -> int:
+        """The bytes of a message, headers included, that the broker takes."""
+        return self._publisher.message_bytes_max
 
     async def lacks_messages(self) -> bool:
         """Return whether messages that were read were removed from RULES, by a purge or a deletion."""

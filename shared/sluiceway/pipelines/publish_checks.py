@@ -9,10 +9,9 @@ from ..contracts.conditions import ConditionOperator
 from ..contracts.rule_document import RuleDocument, SpecCondition, SpecRule
 from ..evaluation.compiled_conditions import LIST_OPERATORS
 from .condition_errors import target_errors
+from .message_limits import DOCUMENT_BYTES_MAX
 from .references import References, evaluation_error
 
-#: A message of NATS holds a megabyte; headers and the key need room as well.
-DOCUMENT_BYTES_MAX = 1_000_000
 #: What a change may use of it: later events add which trigger was taken back, and longer numbers.
 SAVED_DOCUMENT_BYTES_MAX = DOCUMENT_BYTES_MAX - 10_000
 

@@ -239,7 +239,21 @@ def pipeline_in_use(pipeline_id: str, features: Sequence[str]) -> Refusal:
 
 
 def too_large(size: int, max_size: int) -> Refusal:
-    return _refusal(RefusalCode.TOO_LARGE, f"the message has {size} bytes; at most {max_size} are allowed")
+    """A command is larger than any that is read."""
+    message = (
+        f"the command has {size} bytes; at most {max_size} are allowed: split the feature into several, or "
+        "list ids in a segment of their own"
+    )
+    return _refusal(RefusalCode.TOO_LARGE, message)
+
+
+def result_too_large(size: int, size_max: int) -> Refusal:
+    """What a command would store does not fit into a message, even without what may be left out."""
+    message = (
+        f"what this would store has {size} bytes; at most {size_max} are allowed: make it smaller, or raise "
+        "max_payload of the broker"
+    )
+    return _refusal(RefusalCode.TOO_LARGE, message)
 
 
 def unknown_command(verb: str, known: Iterable[str]) -> Refusal:

@@ -81,11 +81,11 @@ async def test_a_writer_learns_which_stream_did_not_store_its_message(connection
 
 
 async def test_a_full_stream_is_unavailable_and_not_in_conflict(connection: Connection) -> None:
-    await connection.js.add_stream(name="SMALL", subjects=["small.>"], max_msg_size=64)
+    await connection.js.add_stream(name="SMALL", subjects=["small.>"], max_bytes=64, discard="new")
     publisher = StreamPublisher(connection, "SMALL")
     large = ConditionalMessage("small.a", b"x" * 100, {}, 0)
 
-    with pytest.raises(Unavailable, match="stream SMALL: message size exceeds maximum allowed"):
+    with pytest.raises(Unavailable, match="stream SMALL: maximum bytes exceeded"):
         await publisher.append(large)
-    with pytest.raises(Unavailable, match="stream SMALL: message size exceeds maximum allowed"):
+    with pytest.raises(Unavailable, match="stream SMALL: maximum bytes exceeded"):
         await publisher.append_all([large])

@@ -1,0 +1,102 @@
+"""The size of a message is that of its bytes on the wire, and nothing is published without a look at it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.aio.client import Client
+
+from sluiceway.errors import MessageTooLarge, Rejected
+from sluiceway.messaging.message_size import SizeCheckedClient, check_size, header_bytes
+
+ROOT = Path(__file__).parents[3]
+CODE = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
+#: What opens a connection → the only files that may call it. The interface description connects to nothing.
+CONNECTS = {
+    "Client": set[str](),
+    "NatsBroker": {"services/asyncapi.py"},
+    "SizeCheckedClient": {
+        "shared/sluiceway/messaging/connection.py",
+        "shared/sluiceway/messaging/faststream_options.py",
+    },
+}
+#: Methods of nats-py that write a message, and the names that its clients have here.
+PUBLISHES = {"publish", "publish_async", "request", "respond"}
+CLIENTS = {"client", "_client", "js", "_js", "message"}
+#: The only files outside of `messaging` that may use them: a question to the monitor, and an error reply.
+ASKS = {"services/scheduler/clearance_client.py", "services/scheduler/app.py"}
+
+HEADERS = st.dictionaries(st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True), st.text(max_size=50), max_size=5)
+
+
+class RecordingClient(Client):
+    """Encodes messages as nats-py does, and sends them nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+
+    async def _send_command(self, cmd: bytes, priority: bool = False) -> None:
+        self.sent = cmd
+
+
+@given(headers=HEADERS)
+async def test_the_size_of_headers_is_that_of_their_bytes_on_the_wire(headers: dict[str, str]) -> None:
+    client = RecordingClient()
+
+    await client._send_publish("a", "", b"body", 4, headers)
+
+    line, _, rest = client.sent.partition(b"\r\n")
+    assert int(line.split()[-1]) == header_bytes(headers) + 4
+    assert len(rest) == header_bytes(headers) + len(b"body\r\n")
+
+
+def test_what_is_too_large_is_rejected_with_its_numbers_and_never_tried_again() -> None:
+    with pytest.raises(MessageTooLarge, match="on a has 21 bytes with its headers") as refused:
+        check_size("a", b"1234", {"b": ""}, 20)
+
+    assert isinstance(refused.value, Rejected)
+    assert (refused.value.size, refused.value.size_max, refused.value.header_size) == (21, 20, 17)
+
+
+def test_every_client_looks_at_the_size() -> None:
+    wrong = [
+        f"{path}:{call.lineno}: {name}"
+        for path, call in _calls()
+        if (name := _name(call.func)) in CONNECTS and path not in CONNECTS[name]
+    ]
+
+    assert wrong == []
+    assert issubclass(SizeCheckedClient, Client)
+
+
+def test_only_the_adapters_of_the_broker_publish() -> None:
+    wrong = [
+        f"{path}:{call.lineno}"
+        for path, call in _calls()
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in PUBLISHES
+        and _name(call.func.value) in CLIENTS
+        and not path.startswith("shared/sluiceway/messaging/")
+        and path not in ASKS
+    ]
+
+    assert wrong == []
+
+
+def _calls() -> Iterator[tuple[str, ast.Call]]:
+    for file in CODE:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call):
+                yield file.relative_to(ROOT).as_posix(), node
+
+
+def _name(node: Any) -> str:
+    """Return the last name of `a.b.c`; empty for anything else."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
