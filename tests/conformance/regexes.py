@@ -43,6 +43,9 @@ ORDINARY: list[tuple[str, list[str]]] = [
 ]
 
 DIALECT: list[tuple[str, list[str]]] = [
+    (r"^(?:abc){e<=2}$", ["abc{e<=2}", "axc", "abc"]),
+    (r"^a{,2}b$", ["b", "aab", "aaab", "a{,2}b"]),
+    (r"^a{$", ["a{", "a"]),
     (r"^us\Z", ["us", "us\n", "us\n\n"]),
     (r"^us\z", ["us", "us\n"]),
     (r"\Aus", ["us", "xus"]),

@@ -219,3 +219,18 @@ async def test_a_replica_that_is_behind_does_not_say_which_versions_may_return(b
         assert [spec.version for spec in found.specs] == [2, 1]
         with pytest.raises(Unavailable, match="only to"):
             await driver.log.live_versions(key, reply.revision + 1)
+
+
+async def test_a_stored_pattern_that_would_take_gigabytes_is_replaced_before_it_is_compiled(
+    broker: Broker,
+) -> None:
+    huge = {"type": "email", "operator": "str_matches", "targetValue": "(?:(?:a{1000}){1000}){8}"}
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver, phase("dev"))
+        await driver.save_gate("checkout", {**EVERYONE, "name": "first"})
+        await append(driver, "checkout", FeatureKind.GATE, {"name": "huge", "conditions": [huge]})
+
+        await eventually(lambda: _dead_letter(driver), "the version that is not published is kept")
+        await holds(driver, "checkout", "first")
+        await driver.save_gate("other", EVERYONE)
+        await holds(driver, "other", "everyone")

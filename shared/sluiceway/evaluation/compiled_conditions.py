@@ -13,6 +13,7 @@ from ..contracts.rule_document import ListOperator, SpecCondition
 from .bucketing import bucket_of
 from .nested_gates import EvaluationRun, TooDeep
 from .operators import ValueTest, compile_test
+from .patterns import CHECK_ALLOWANCE, matches
 from .registry import FeatureRegistry
 from .results import Reason
 from .users import PRIORITY_FIELDS, AnyUser, Lookup, custom_field_test, environment_field, unit_id, user_field
@@ -120,6 +121,8 @@ def _value_test(condition: SpecCondition, registry: FeatureRegistry) -> ValueTes
     if operator in LIST_OPERATORS:
         wanted = operator == ListOperator.IN_SEGMENT_LIST
         return _list_test(condition.target_value, registry, wanted=wanted)
+    if operator == ConditionOperator.STR_MATCHES:
+        return matches(condition.target_value, CHECK_ALLOWANCE)
     try:
         return compile_test(operator, condition.target_value)
     except ValueError as error:

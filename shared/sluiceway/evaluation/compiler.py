@@ -9,6 +9,7 @@ from .compiled_conditions import ProcessContext
 from .compiled_rules import CompiledRule, RuleCompiler, RuleEvaluator, RuleOutcomes, RuleProgress
 from .nested_gates import EvaluationRun, Evaluator, FindEvaluator, TooDeep
 from .outcomes import UNRECOGNIZED, EvaluationOutcome, OutcomeFactory, SpecSource
+from .patterns import CHECK_ALLOWANCE, is_pattern, patterns_error
 from .registry import FeatureRegistry, LazyEvaluator
 from .results import Reason
 from .users import AnyUser
@@ -28,13 +29,17 @@ class CompiledSpecs(NamedTuple):
 def compile_document(
     document: RuleDocument, process: ProcessContext, registry: FeatureRegistry
 ) -> CompiledSpecs:
-    """Return the evaluators for the specs of a rule document."""
+    """Return the evaluators for the specs of a rule document.
+
+    If its patterns are too many, or too large together, none is compiled: they match nothing.
+    """
+    specs = document.specs
+    if patterns_error(specs):
+        specs = _without_patterns(specs)
     newest = SpecSource(document.revision, document.trigger)
     # A region that is partly released holds the base under the feature's own name.
     own = SpecSource(document.revision) if document.specs.overrides else newest
-    return compile_specs(
-        document.specs, process, registry, lambda name: own if name == document.spec_name else newest
-    )
+    return compile_specs(specs, process, registry, lambda name: own if name == document.spec_name else newest)
 
 
 def compile_specs(
@@ -97,8 +102,13 @@ class _Compiler:
         fallback = outcomes.fallback(spec)
         rules = tuple(self._rule_outcomes(spec, outcomes))
         if all(rule.is_independent for rule in rules):
-            return _independent(rules, fallback)
+            evaluate = _independent(rules, fallback)
+            return _bounded(evaluate) if self._has_pattern(spec) else evaluate
         return self._dependent(rules, fallback, outcomes)
+
+    def _has_pattern(self, spec: ConfigSpec) -> bool:
+        conditions = (self._specs.condition_map.get(id_) for rule in spec.rules for id_ in rule.conditions)
+        return any(each and is_pattern(each) for each in conditions)
 
     def _rule_outcomes(self, spec: ConfigSpec, outcomes: OutcomeFactory) -> Iterable[RuleOutcomes]:
         for rule in spec.rules:
@@ -114,7 +124,7 @@ class _Compiler:
         """Return what evaluates rules that refer to other features."""
 
         def evaluate(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
-            run = run or EvaluationRun()
+            run = run or _begin()
             progress = RuleProgress()
             for rule in rules:
                 if not self._rule_evaluator.evaluate(rule.rule, user, run, progress):
@@ -165,7 +175,7 @@ class _Compiler:
         """Return what evaluates the target of the first override that matches, else the feature itself."""
 
         def evaluate(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
-            run = run or EvaluationRun()
+            run = run or _begin()
             for target, rules in overrides:
                 if any(self._overrides_user(start_ms, rule, user, run) for start_ms, rule in rules):
                     outcome = _target_outcome(find(target), user, run)
@@ -189,6 +199,31 @@ class _Compiler:
             run.stop_caching()
             return False
         return is_supported and progress.value and rule.includes(user)
+
+
+def _without_patterns(specs: SpecSet) -> SpecSet:
+    conditions = {
+        id_: each.model_copy(update={"target_value": None}) if is_pattern(each) else each
+        for id_, each in specs.condition_map.items()
+    }
+    return specs.model_copy(update={"condition_map": conditions})
+
+
+def _begin() -> EvaluationRun:
+    """Begin a check that may evaluate several features."""
+    CHECK_ALLOWANCE.begin()
+    return EvaluationRun()
+
+
+def _bounded(evaluate: Evaluator) -> Evaluator:
+    """Return an evaluator with patterns: at the top, a check begins."""
+
+    def evaluate_bounded(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
+        if run is None:
+            CHECK_ALLOWANCE.begin()
+        return evaluate(user, run)
+
+    return evaluate_bounded
 
 
 def _independent(rules: tuple[RuleOutcomes, ...], fallback: EvaluationOutcome) -> Evaluator:

@@ -7,6 +7,10 @@ classes. What they spell differently is translated; what Rust does not have is r
 import re
 from dataclasses import dataclass, replace
 
+from .pattern_cost import PatternCost
+
+#: A longer pattern is not read at all.
+PATTERN_LENGTH_MAX = 1_000
 #: A repetition with a larger count is refused when it is saved.
 REPEAT_MAX = 1_000
 
@@ -58,7 +62,7 @@ _TOKEN = re.compile(
     | \(\?'(?P<quoted>\w+)'
     | (?P<open> \((?!\?) | \(\?(?:P?<\w+>|[:>]|\((?:[0-9]+|<\w+>)\)))
     | (?P<around> \(\?<?[=!])
-    | (?P<repeat> (?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})[?+]?)
+    | (?P<repeat> (?:[*+?]|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]+)\})[?+]?)
     | (?P<other> .)
     """,
     re.VERBOSE | re.DOTALL,
@@ -68,6 +72,10 @@ _CLASS_ITEM = re.compile(
     r"|\[:\^?(?P<posix>\w+):\]|(?P<operator>&&|--|~~)|(?P<other>.)",
     re.DOTALL,
 )
+
+
+#: Kinds of tokens that are one item of a pattern.
+_ITEMS = frozenset({"code", "name", "again", "number", "escape"})
 
 
 class InvalidPattern(ValueError):
@@ -90,16 +98,23 @@ class PatternTranslator:
         self._groups = [_Group()]
         self._captures = self._highest_reference = 0
         self._closed: _Group | None = None
+        self._cost = PatternCost()
         #: Why the pattern could take unbounded time; set by `translate`.
         self.unbounded_reason: str | None = None
 
     def translate(self) -> str:
-        """Return the pattern for `regex`; `InvalidPattern` if Rust does not accept it."""
+        """Return the pattern for `regex`; `InvalidPattern` if Rust does not accept it, or it is too large."""
+        if (length := len(self._pattern)) > PATTERN_LENGTH_MAX:
+            raise InvalidPattern(
+                f"the pattern has {length} characters; at most {PATTERN_LENGTH_MAX} are allowed"
+            )
         parts: list[str] = []
         at = 0
         while at < len(self._pattern):
             if self._pattern[at] == "[":
-                at, text = _character_class(self._pattern, at, ignores_case=self._groups[-1].ignores_case)
+                start, ignores_case = at, self._groups[-1].ignores_case
+                at, text = _character_class(self._pattern, start, ignores_case=ignores_case)
+                self._cost.character_class(at - start)
                 self._closed = None
             else:
                 match = _TOKEN.match(self._pattern, at)
@@ -111,11 +126,20 @@ class PatternTranslator:
             raise InvalidPattern(
                 f"{self._pattern!r} refers to group {self._highest_reference}, which does not exist"
             )
+        if error := self._cost.error:
+            raise InvalidPattern(f"{self._pattern!r}: {error}")
         return "".join(parts)
+
+    @property
+    def size(self) -> int:
+        """Items of the pattern with its repetitions written out; set by `translate`."""
+        return self._cost.size
 
     def _token(self, match: "re.Match[str]") -> str:
         closed, self._closed = self._closed, None
         kind, text = match.lastgroup, match.group()
+        if kind in _ITEMS:
+            self._cost.item()
         match kind:
             case "code":
                 return _character(match["code"])
@@ -147,19 +171,26 @@ class PatternTranslator:
         return text
 
     def _open(self, *, is_around: bool = False) -> None:
+        self._cost.open()
         self._groups.append(replace(self._groups[-1], repeats=False, is_around=is_around))
 
     def _other(self, text: str) -> str:
         if text in DOTTED and self._groups[-1].ignores_case:
+            self._cost.item()
             return f"(?-i:{DOTTED[text]})"
         if text == "(":
             raise InvalidPattern(f"{self._pattern!r} has a group of an unknown kind")
         if text == "$":
+            self._cost.item()
             return "$" if self._groups[-1].multiline else r"\Z"
         if text == ")" and len(self._groups) > 1:
+            self._cost.close()
             self._closed = self._groups.pop()
             self._groups[-1].repeats |= self._closed.repeats
-        return text
+            return text
+        self._cost.item()
+        # `{` is a character here; `regex` would read {e<=2} as "with up to two errors".
+        return r"\{" if text == "{" else text
 
     def _flags(self, text: str) -> str:
         on, _, off = text[2:-1].partition("-")
@@ -167,6 +198,8 @@ class PatternTranslator:
             raise InvalidPattern(f"{self._pattern!r}: unknown flags {text!r}")
         if text.endswith(":"):
             self._open()
+        if "x" in on:
+            self._cost.verbose()
         group = self._groups[-1]
         group.multiline = "m" in on or (group.multiline and "m" not in off)
         group.ignores_case = "i" in on or (group.ignores_case and "i" not in off)
@@ -179,6 +212,7 @@ class PatternTranslator:
         if closed and closed.is_around:
             raise InvalidPattern(f"{self._pattern!r} repeats a look-around")
         bounds = [int(number) for number in re.findall("[0-9]+", text)]
+        self._cost.repeat(max(bounds, default=1))
         if any(bound > REPEAT_MAX for bound in bounds):
             self.unbounded_reason = f"{self._pattern!r} repeats more than {REPEAT_MAX} times"
         if text[0] in "*+" or re.match(r"\{[0-9]+,\}", text):

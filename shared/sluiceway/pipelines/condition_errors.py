@@ -5,13 +5,13 @@ at random. Such conditions are refused here, when they are saved.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from reprlib import repr as short
 
 from pydantic import JsonValue
 
 from ..contracts.conditions import Condition, ConditionOperator, ConditionType
-from ..evaluation.patterns import pattern_error
+from ..evaluation.patterns import pattern_error, pattern_set_error
 from ..evaluation.times import parse_time
 from ..evaluation.values import element_text, number
 from ..evaluation.versions import is_version
@@ -31,6 +31,12 @@ REFUSED_OPERATORS = frozenset({ConditionOperator.ON})
 def condition_errors(condition: Condition) -> Iterator[str]:
     """Yield everything that is wrong with a condition."""
     yield from TYPE_CHECKS[condition.type](condition)
+
+
+def patterns_error(conditions: Iterable[Condition]) -> str | None:
+    """Return why the patterns of a feature or pipeline are too many, or too large together; else None."""
+    targets = {c.target_value for c in conditions if c.operator == ConditionOperator.STR_MATCHES}
+    return pattern_set_error(target for target in targets if isinstance(target, str))
 
 
 def target_errors(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:

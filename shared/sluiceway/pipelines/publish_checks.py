@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ..contracts.conditions import ConditionOperator
 from ..contracts.rule_document import RuleDocument, SpecCondition, SpecRule
 from ..evaluation.compiled_conditions import LIST_OPERATORS
+from ..evaluation.patterns import patterns_error
 from .condition_errors import target_errors
 from .message_limits import DOCUMENT_BYTES_MAX
 from .references import References, evaluation_error
@@ -55,6 +56,9 @@ def _spec_errors(document: RuleDocument) -> Iterator[str]:
         for id_ in rule.conditions:
             if id_ not in document.specs.condition_map:
                 yield f"rule {rule.name!r}: condition {id_!r} does not exist"
+    if error := patterns_error(document.specs):
+        yield error
+        return
     for id_, condition in document.specs.condition_map.items():
         for error in _condition_errors(condition):
             yield f"condition {id_}: {error}"

@@ -7,13 +7,15 @@ from ..contracts.catalogue import Region
 from ..contracts.conditions import Condition
 from ..contracts.feature import FeatureDocument, Segment
 from ..contracts.pipeline import Pipeline
-from .condition_errors import condition_errors
+from .condition_errors import condition_errors, patterns_error
 from .guardrail_errors import guardrail_errors
 from .projection import rule_id
 
 
 def feature_errors(document: FeatureDocument, environments: Collection[str]) -> list[str]:
     """Return the errors of a gate, config or segment; empty if it is valid."""
+    if error := patterns_error(condition for rule in document.rules for condition in rule.conditions):
+        return [error]
     errors = [
         f"duplicate rule id {id_!r} ({count} rules); give each rule its own id"
         for id_, count in Counter(rule_id(rule) for rule in document.rules).items()
@@ -33,6 +35,9 @@ def pipeline_errors(
 
     `regions` are those that a guardrail may be compared with.
     """
+    rules = [rule for phase in pipeline.phases for rule in phase.rules]
+    if error := patterns_error(condition for rule in rules for condition in rule.conditions):
+        return [error]
     errors: list[str] = []
     for phase in pipeline.phases:
         for rule in phase.rules:

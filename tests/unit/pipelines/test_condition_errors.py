@@ -64,7 +64,7 @@ def test_a_valid_condition_has_no_error(type_: str, fields: dict[str, Any]) -> N
         ("email", {"operator": "str_matches", "targetValue": 5}, "needs a pattern"),
         ("email", {"operator": "str_matches", "targetValue": "(a"}, "invalid pattern"),
         ("email", {"operator": "str_matches", "targetValue": "(a+)+$"}, "without a bound"),
-        ("email", {"operator": "str_matches", "targetValue": "a{5000}"}, "repeats more than"),
+        ("email", {"operator": "str_matches", "targetValue": "a{5000}"}, "5000 items"),
         ("email", {"operator": "str_matches", "targetValue": "a" * 1_001}, "1001 characters"),
     ],
 )
