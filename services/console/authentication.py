@@ -8,10 +8,12 @@ from typing import Any
 
 from cachetools import LRUCache
 from fastapi import HTTPException, Request
+from pydantic import ValidationError
 
 from sluiceway import console_keys
 from sluiceway.clock import Clock
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Identity
+from sluiceway.contracts.persons import Account
 
 from .backend import BackendProvider
 from .csrf import require_csrf_header
@@ -117,7 +119,8 @@ class Authentication:
         name, since_ms = session.get("name"), session.get("since", 0)
         if name is None or self.identity_provider is None or self._clock() >= since_ms + self._session_ms:
             return None
-        return self.identity_provider.identity(name, tuple(session["groups"]))
+        account = _account(session)
+        return self.identity_provider.identity(name, account, tuple(session["groups"])) if account else None
 
     async def verify_key(self, request: Request, key: str) -> ApiKey | None:
         """Return the document of a valid key, and count the request for its owner.
@@ -142,6 +145,14 @@ class Authentication:
         if stored is None:
             raise _unauthenticated("this key is wrong, revoked or expired")
         return stored.identity
+
+
+def _account(session: dict[str, Any]) -> Account | None:
+    """Return the account of a session; None if the last version has started it, without one."""
+    try:
+        return Account.model_validate(session.get("account"))
+    except ValidationError:
+        return None
 
 
 def _unauthenticated(why: str) -> HTTPException:

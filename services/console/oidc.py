@@ -3,11 +3,13 @@
 The authorization code flow with PKCE, state and nonce; Authlib verifies the ID token. The provider is
 not contacted before somebody signs in with it, so that its outage does not affect other users.
 
-Sources: https://openid.net/specs/openid-connect-core-1_0.html, RFC 7636.
+Who somebody is: issuer and subject, compared exactly. The name is shown only.
+
+Sources: https://openid.net/specs/openid-connect-core-1_0.html,
+https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 7636, RFC 9207.
 """
 
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,8 @@ from joserfc.errors import JoseError
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from sluiceway.contracts.identity import CONSOLE, RESERVED_NAMES, Grant, Identity
+from sluiceway.contracts.identity import CONSOLE, Grant, Identity, is_reserved
+from sluiceway.contracts.persons import Account, canonical_name, has_invisible_characters
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Misconfigured
 from sluiceway.yaml_documents import InvalidYaml, load_yaml
@@ -31,13 +34,14 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 CALLBACK = "/sign-in/callback"
+DISCOVERY = "/.well-known/openid-configuration"
 TIMEOUT_SECONDS = 5.0
 GROUPS_MAX = 200
 #: Signatures that only the provider can make; `none` and shared secrets are refused.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 SIGNING_ALGORITHMS = "id_token_signing_alg_values_supported"
 _GRANTS = TypeAdapter(dict[str, tuple[Grant, ...]])
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+NAME_LENGTH_MAX = 200
 
 
 class IdentityProvider:
@@ -48,7 +52,7 @@ class IdentityProvider:
         assert settings.public_url
         secret = settings.oidc_client_secret
         self.host = urlsplit(settings.oidc_issuer).netloc
-        self._issuer = settings.oidc_issuer.rstrip("/")
+        self._issuer = settings.oidc_issuer
         self._settings = settings
         self._roles = roles
         # Not taken from the request: a forged Host header must not send codes to another site.
@@ -58,7 +62,7 @@ class IdentityProvider:
             "provider",
             client_id=settings.oidc_client_id,
             client_secret=secret.get_secret_value() if secret else None,
-            server_metadata_url=f"{self._issuer}/.well-known/openid-configuration",
+            server_metadata_url=self._issuer.rstrip("/") + DISCOVERY,
             client_kwargs={
                 "scope": settings.oidc_scopes,
                 "code_challenge_method": "S256",
@@ -72,18 +76,22 @@ class IdentityProvider:
     async def redirect(self, request: Request) -> Response:
         """Return a redirect to the provider's sign-in page; 503 if the provider is unreachable."""
         try:
+            await self._checked_metadata()
             response: Response = await self._client.authorize_redirect(request, self._redirect)
         except (httpx2.HTTPError, OAuthError, ValueError, KeyError) as error:
             raise self._unreachable(error) from error
         return response
 
     async def complete_sign_in(self, request: Request) -> dict[str, Any]:
-        """Return the session content of a user who comes back from the provider: name and groups.
+        """Return the session content of a user who comes back from the provider: name, account, groups.
 
         401 if the sign-in is not valid, 403 if the user has no role here.
         """
+        if request.query_params.get("iss", self._issuer) != self._issuer:
+            raise self._refused("it was signed in by another issuer")
         try:
-            await self._refuse_weak_signatures()
+            metadata = await self._checked_metadata()
+            self._refuse_weak_signatures(metadata)
             exchange = self._client.authorize_access_token(  # type: ignore[no-untyped-call]
                 request, claims_options=self._required_claims()
             )
@@ -92,18 +100,34 @@ class IdentityProvider:
             raise self._unreachable(error) from error
         except (OAuthError, JoseError, ValueError, KeyError) as error:
             # The message may quote the token: the log gets the kind of error only.
-            log.warning("a sign-in through %s was refused: %s", self.host, type(error).__name__)
-            raise HTTPException(401, f"{self.host} did not sign you in; try again") from error
+            raise self._refused(type(error).__name__) from error
         return self._session(dict(token.get("userinfo") or {}))
 
-    def identity(self, name: str, groups: tuple[str, ...]) -> Identity | None:
-        """Return a signed-in user with the current grants of the groups; None if there are no grants."""
-        grants = tuple(grant for group in groups for grant in self._roles.get(group, ()))
-        return Identity(name=name, groups=groups, grants=grants, vouched_by=CONSOLE) if grants else None
+    def identity(self, name: str, account: Account, groups: tuple[str, ...]) -> Identity | None:
+        """Return a signed-in user with the current grants of the groups; None if there are no grants.
 
-    async def _refuse_weak_signatures(self) -> None:
+        An account of another issuer than the configured one has none.
+        """
+        grants = tuple(grant for group in groups for grant in self._roles.get(group, ()))
+        if not grants or account.issuer != self._issuer:
+            return None
+        return Identity(name=name, groups=groups, grants=grants, vouched_by=CONSOLE, account=account)
+
+    async def _checked_metadata(self) -> dict[str, Any]:
+        """Return the provider's metadata; 503 if they are those of another issuer."""
+        metadata: dict[str, Any] = await self._client.load_server_metadata()
+        if metadata.get("issuer") != self._issuer:
+            log.error(
+                "the issuer of %s is %r, not %r: set SLUICEWAY_OIDC_ISSUER to exactly that",
+                self.host,
+                metadata.get("issuer"),
+                self._issuer,
+            )
+            raise HTTPException(503, f"{self.host} has another issuer than configured; ask an admin")
+        return metadata
+
+    def _refuse_weak_signatures(self, metadata: dict[str, Any]) -> None:
         """Accept the algorithms that the provider offers, except for those that prove nothing."""
-        metadata = await self._client.load_server_metadata()
         offered = metadata.get(SIGNING_ALGORITHMS) or ["RS256"]
         metadata[SIGNING_ALGORITHMS] = [name for name in offered if name in ALGORITHMS]
 
@@ -115,20 +139,37 @@ class IdentityProvider:
         }
 
     def _session(self, claims: dict[str, Any]) -> dict[str, Any]:
-        name = claims.get(self._settings.oidc_name_claim)
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
-            raise HTTPException(
-                403,
-                f"{self.host} sent no usable claim {self._settings.oidc_name_claim!r} for you; ask its admin",
-            )
-        if self._settings.oidc_name_claim == "email" and claims.get("email_verified") is not True:
-            raise HTTPException(403, f"{self.host} has not verified your email; verify it there first")
+        name = self._name(claims)
+        account = self._account(claims)
         claim = claims.get(self._settings.oidc_groups_claim)
         groups = [group for group in claim if isinstance(group, str)] if isinstance(claim, list) else []
         known = tuple(group for group in groups[:GROUPS_MAX] if group in self._roles)
-        if not known or self.identity(name, known) is None:
+        if self.identity(name, account, known) is None:
             raise HTTPException(403, f"none of the groups of {name} has a role here; ask an admin for one")
-        return {"name": name, "groups": list(known)}
+        return {"name": name, "account": account.to_jsonable(), "groups": list(known)}
+
+    def _name(self, claims: dict[str, Any]) -> str:
+        claim = self._settings.oidc_name_claim
+        name = claims.get(claim)
+        if not isinstance(name, str) or not _is_usable(name):
+            raise HTTPException(403, f"{self.host} sent no usable claim {claim!r} for you; ask its admin")
+        if claim == "email" and claims.get("email_verified") is not True:
+            raise HTTPException(403, f"{self.host} has not verified your email; verify it there first")
+        return name
+
+    def _account(self, claims: dict[str, Any]) -> Account:
+        """Return the account; its e-mail counts only if the provider has verified it."""
+        email = claims.get("email") if claims.get("email_verified") is True else None
+        try:
+            return Account(issuer=self._issuer, subject=claims["sub"], email=email or None)
+        except (ValidationError, KeyError) as error:
+            raise HTTPException(
+                403, f"{self.host} sent no usable claims 'sub' and 'email' for you"
+            ) from error
+
+    def _refused(self, why: str) -> HTTPException:
+        log.warning("a sign-in through %s was refused: %s", self.host, why)
+        return HTTPException(401, f"{self.host} did not sign you in; try again")
 
     def _unreachable(self, error: Exception) -> HTTPException:
         log.warning("identity provider %s is unreachable: %s", self.host, type(error).__name__)
@@ -151,6 +192,12 @@ def identity_provider(settings: Settings) -> IdentityProvider | None:
         raise Misconfigured(f"SLUICEWAY_OIDC_ISSUER needs {' and '.join(missing)} as well")
     assert settings.oidc_roles
     return IdentityProvider(settings, _read_roles(settings.oidc_roles))
+
+
+def _is_usable(name: str) -> bool:
+    """Return whether a name can be shown as somebody's: visible, and not that of a service."""
+    is_visible = bool(canonical_name(name)) and not has_invisible_characters(name)
+    return is_visible and len(name) <= NAME_LENGTH_MAX and not is_reserved(name)
 
 
 def _read_roles(file: Path) -> dict[str, tuple[Grant, ...]]:

@@ -1,6 +1,7 @@
 """A small OpenID Connect provider: it signs everybody in, with the claims and flaws that a test sets."""
 
 import base64
+import hmac
 import json
 import time
 from collections.abc import AsyncIterator
@@ -28,17 +29,25 @@ class FakeProvider:
     """An OpenID Connect provider; its fields apply to the next sign-in."""
 
     url: str = ""
+    #: The end of the issuer's name after the URL: nothing or a slash.
+    issuer_end: str = ""
     claims: dict[str, Any] = field(default_factory=dict)
-    #: Claims to falsify: iss, aud, exp, nonce.
+    #: Claims to falsify: iss, aud, exp, nonce. None: leave the claim out.
     false_claims: dict[str, Any] = field(default_factory=dict)
     algorithm: str = "RS256"
     #: Sign with a key that is not published.
     is_forged: bool = False
     codes: dict[str, str] = field(default_factory=dict)
+    #: Accept a code more than once.
+    reuses_codes: bool = False
 
     def __post_init__(self) -> None:
         self._key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
         self._other = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+
+    @property
+    def issuer(self) -> str:
+        return self.url + self.issuer_end
 
     def pages(self) -> Starlette:
         return Starlette(
@@ -53,7 +62,7 @@ class FakeProvider:
     async def _discovery(self, request: Request) -> Response:
         return JSONResponse(
             {
-                "issuer": self.url,
+                "issuer": self.issuer,
                 "authorization_endpoint": f"{self.url}/authorize",
                 "token_endpoint": f"{self.url}/token",
                 "jwks_uri": f"{self.url}/jwks",
@@ -74,17 +83,23 @@ class FakeProvider:
 
     async def _token(self, request: Request) -> Response:
         form = await request.form()
-        nonce = self.codes.pop(str(form["code"]), None)
+        code = str(form["code"])
+        nonce = self.codes.get(code) if self.reuses_codes else self.codes.pop(code, None)
         if nonce is None or not form.get("code_verifier"):
             return JSONResponse({"error": "invalid_grant"}, 400)
         now = int(time.time())
-        claims = {"iss": self.url, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 300, "nonce": nonce}
-        token = self._signed({**claims, **self.claims, **self.false_claims})
+        claims = {"iss": self.issuer, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 300, "nonce": nonce}
+        claims = {**claims, **self.claims, **self.false_claims}
+        token = self._signed({name: value for name, value in claims.items() if value is not None})
         answer = {"access_token": "x", "token_type": "Bearer", "id_token": token, "expires_in": 300}
         return JSONResponse(answer)
 
     def _signed(self, claims: dict[str, Any]) -> str:
         header = {"alg": self.algorithm, "kid": "one"}
+        if self.algorithm == "HS256 with the public key":
+            signed = f"{_part({**header, 'alg': 'HS256'})}.{_part(claims)}"
+            signature = hmac.digest(self._key.as_pem(private=False), signed.encode(), "sha256")
+            return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
         if self.algorithm == "HS256":
             return jwt.encode(header, claims, OctKey.import_key(SECRET), algorithms=["HS256"])
         if self.algorithm == "none":

@@ -12,6 +12,7 @@ from sluiceway.contracts.commands import CreateKey, RevokeKey
 from sluiceway.contracts.identifiers import NAME_PATTERN, Label
 from sluiceway.contracts.identity import GRANTS_MAX, GROUPS_MAX, ApiKey, Grant, Owner, Role
 from sluiceway.contracts.models import AuthoredModel, WireModel
+from sluiceway.contracts.persons import Account
 
 from ..dependencies import Backend, Caller, CommandId, Headers
 from ..errors import CHANGING, CREATING, READING, responses
@@ -33,6 +34,7 @@ class KeyView(WireModel):
     created_ms: int
     #: Set for a key of the console.
     owner: str | None = None
+    account: Account | None = None
     groups: list[str] = []
     grants: list[Grant] = []
     expires_ms: int | None = None
@@ -51,6 +53,8 @@ class NewKey(AuthoredModel):
     """A key to create: its owner, and what the owner may do."""
 
     owner: Owner
+    #: The owner's account at the identity provider, unless the owner is named by the e-mail verified there.
+    account: Account | None = None
     groups: Annotated[tuple[Label, ...], Field(max_length=GROUPS_MAX)] = ()
     grants: Annotated[tuple[Grant, ...], Field(min_length=1, max_length=GRANTS_MAX)]
     expires_in_seconds: Annotated[int, Field(strict=True, ge=1, le=LIFETIME_MAX_SECONDS)] | None = None
@@ -85,6 +89,7 @@ async def create_key(body: NewKey, backend: Backend, caller: Caller, command_id:
     stored = ApiKey(
         id=id_,
         owner=body.owner,
+        account=body.account,
         groups=body.groups,
         grants=body.grants,
         hash=console_keys.hash_of(key),

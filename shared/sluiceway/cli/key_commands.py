@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from .. import console_keys, sdk_keys
 from ..clock import now_ms
@@ -11,6 +12,7 @@ from ..contracts.catalogue import SdkKey
 from ..contracts.commands import CreateKey, RevokeKey
 from ..contracts.durations import parse_duration
 from ..contracts.identity import ApiKey, Grant, Role
+from ..contracts.persons import Account
 from ..pipelines.permissions import describe_grant
 from .current_state import read_catalogue
 from .get import table
@@ -47,6 +49,14 @@ async def create(
     owner: Annotated[
         str | None, typer.Option("--owner", help="API key: the owner, for the audit log.")
     ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option(
+            "--account",
+            help="API key: the owner's account at the identity provider, as 'ISSUER SUBJECT', unless the "
+            "owner is named by the e-mail address verified there.",
+        ),
+    ] = None,
     group: Annotated[
         list[str] | None,
         typer.Option("--group", help="API key: a group of the owner, for approvals. Can be repeated."),
@@ -71,9 +81,11 @@ async def create(
             "--region is for an SDK key, --role and --owner are for an API key; create two keys"
         )
     if role or owner:
-        key, stored = _api_key(role or [], owner, group, environment, pipeline, expires)
-    elif group or pipeline or expires:
-        raise CommandFailed("--group, --pipeline and --expires are for an API key; add --owner and --role")
+        key, stored = _api_key(role or [], owner, account, group, environment, pipeline, expires)
+    elif account or group or pipeline or expires:
+        raise CommandFailed(
+            "--account, --group, --pipeline and --expires are for an API key; add --owner and --role"
+        )
     else:
         key, stored = _sdk_key(region, environment or [])
     await session.send(CreateKey(actor=session.actor, reason=reason, key=stored))
@@ -97,6 +109,7 @@ def _sdk_key(region: str | None, environments: list[str]) -> tuple[str, SdkKey]:
 def _api_key(
     roles: list[Role],
     owner: str | None,
+    account: str | None,
     groups: list[str] | None,
     environments: list[str] | None,
     pipelines: list[str] | None,
@@ -109,12 +122,21 @@ def _api_key(
     return key, ApiKey(
         id=console_keys.key_id(key),
         owner=owner,
+        account=_account(account) if account else None,
         groups=tuple(groups or ()),
         grants=tuple(Grant.model_validate({"role": role, **scope}) for role in roles),
         hash=console_keys.hash_of(key),
         created_ms=now,
         expires_ms=now + _lifetime_ms(expires) if expires else None,
     )
+
+
+def _account(text: str) -> Account:
+    issuer, _, subject = text.strip().partition(" ")
+    try:
+        return Account(issuer=issuer, subject=subject.strip())
+    except ValidationError as error:
+        raise CommandFailed(f"invalid --account {text!r}: expected 'ISSUER SUBJECT'") from error
 
 
 def _lifetime_ms(text: str) -> int:

@@ -15,6 +15,7 @@ from .freeze import Freeze
 from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId, feature_of
 from .identity import Actor, ApiKey, Identity
 from .models import AuthoredModel
+from .persons import Account, Person
 from .pipeline import INTERVAL_MAX_MS, Pipeline
 from .revisions import RevisionTag
 
@@ -68,6 +69,16 @@ class Command(AuthoredModel):
     def idempotency_key(self) -> IdempotencyKey:
         """What tells this command, if it is sent again, from others."""
         return IdempotencyKey(self.id, self.actor, self.identity)
+
+    @property
+    def person(self) -> Person:
+        """Who sent it: whom somebody vouches for, else the name that it gives."""
+        return self.identity.person if self.identity else Person(self.actor)
+
+    @property
+    def account(self) -> Account | None:
+        """The sender's account at an identity provider; None if it is unknown."""
+        return self.identity.account if self.identity else None
 
 
 def derived_id(kind: str, *parts: object) -> str:

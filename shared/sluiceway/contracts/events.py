@@ -1,10 +1,13 @@
 """What happened to a feature: one event per decision, with the whole state after it."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from .feature import Feature
-from .models import WireModel
+from .models import WireModel, is_absent
+from .persons import Account
 
 
 class EventType(StrEnum):
@@ -48,6 +51,8 @@ class FeatureEvent(WireModel):
     actor_id: str
     #: Who vouches for the actor: the id of a key, or a service; absent: nobody.
     vouched_by: str | None = None
+    #: The actor's account at an identity provider; absent: unknown.
+    account: Annotated[Account | None, Field(exclude_if=is_absent)] = None
     reason: str | None = None
     command_id: str
     #: The phase that the command acted on, or whose bake ended.

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, JsonValue, StrictBool
 
 from .conditions import Condition
 from .identifiers import FeatureKey, FeatureKind, Label, Name, TriggerId
-from .models import AuthoredModel, WireModel
+from .models import AuthoredModel, WireModel, is_absent
+from .persons import Account, Person
 from .pipeline import RULES_MAX, Phase, Pipeline
 
 #: How many commands a feature remembers, so that one sent twice is applied once.
@@ -195,6 +196,12 @@ class Approval(WireModel):
     #: Absent: it was given without a key.
     key_id: str | None = None
     key_created_ms: int | None = None
+    #: The person's account; absent: unknown, or an older version has stored it.
+    account: Annotated[Account | None, Field(exclude_if=is_absent)] = None
+
+    @property
+    def person(self) -> Person:
+        return Person(self.actor_id, self.account)
 
 
 class PhaseRun(WireModel):
@@ -226,12 +233,18 @@ class Trigger(WireModel):
     #: Why the trigger may not leave a phase whose bake is over.
     held: tuple[str, ...] = ()
     creator_id: str
+    #: The account of who started it; absent: unknown, or an older version has stored it.
+    creator_account: Annotated[Account | None, Field(exclude_if=is_absent)] = None
     created_ms: int
     ended_ms: int | None = None
     #: Until when a completed release may still be rolled back.
     observed_until_ms: int | None = None
     description: str | None = None
     actions: tuple[Action, ...]
+
+    @property
+    def creator(self) -> Person:
+        return Person(self.creator_id, self.creator_account)
 
     @property
     def current_run(self) -> PhaseRun:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .identifiers import Label, Name
-from .models import AuthoredModel, WireModel
+from .models import AuthoredModel, WireModel, is_absent
+from .persons import Account, Person, canonical_name
 
 GRANTS_MAX = 50
 GROUPS_MAX = 100
@@ -23,6 +24,11 @@ CONSOLE = "console"
 MONITOR = "monitor"
 #: Names of services in the log; nobody else may have them.
 RESERVED_NAMES = frozenset({CONSOLE, MONITOR, "scheduler"})
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a name is that of a service, or looks like it."""
+    return canonical_name(name) in RESERVED_NAMES
 
 
 class Role(StrEnum):
@@ -53,7 +59,7 @@ class Grant(AuthoredModel):
 class Identity(WireModel):
     """A person or machine whom somebody vouches for."""
 
-    #: The actor in the log; each name counts once as an approver.
+    #: The actor in the log. It is shown, and decides nothing by itself: see `person`.
     name: Owner
     groups: tuple[str, ...] = ()
     grants: tuple[Grant, ...] = ()
@@ -61,6 +67,13 @@ class Identity(WireModel):
     vouched_by: Name
     #: When the key that vouches was created; absent if a service vouches.
     key_created_ms: int | None = None
+    #: The account of the sign-in, or of the owner of the key; absent: unknown.
+    account: Account | None = None
+
+    @property
+    def person(self) -> Person:
+        """Who it is; each person counts once as an approver."""
+        return Person(self.name, self.account)
 
 
 class ApiKey(AuthoredModel):
@@ -69,8 +82,11 @@ class ApiKey(AuthoredModel):
     kind: Literal["ApiKey"] = "ApiKey"
     #: The public part of the key.
     id: Name
-    #: The person or machine that it identifies. Several keys of one owner are one person.
+    #: The person or machine that it identifies. Several keys of one owner are one person; so are a key and
+    #: a sign-in whose verified e-mail or account is that of the owner.
     owner: Owner
+    #: The owner's account at the identity provider, if the owner's name does not tell.
+    account: Annotated[Account | None, Field(exclude_if=is_absent)] = None
     groups: Annotated[tuple[Label, ...], Field(max_length=GROUPS_MAX)] = ()
     grants: Annotated[tuple[Grant, ...], Field(min_length=1, max_length=GRANTS_MAX)]
     #: Argon2 of the whole key, in the PHC string format.
@@ -91,4 +107,5 @@ class ApiKey(AuthoredModel):
             grants=self.grants,
             vouched_by=self.id,
             key_created_ms=self.created_ms,
+            account=self.account,
         )

@@ -13,6 +13,11 @@ def console_case(field: str) -> str:
     return re.sub(r"Id$", "ID", camel) if camel != "id" else camel
 
 
+def is_absent(value: object) -> bool:
+    """Return whether a field is left out of the JSON, since services of the last version do not know it."""
+    return value is None
+
+
 class WireModel(BaseModel):
     """A model that services exchange: frozen, camelCase in JSON; unknown fields are ignored."""
 

@@ -10,6 +10,7 @@ from ..contracts.commands import ApprovePhase, Command
 from ..contracts.events import EventType
 from ..contracts.feature import ActionType, Approval, Feature, PhaseRun, Trigger, TriggerStatus
 from ..contracts.identity import ApiKey
+from ..contracts.persons import same_persons
 from ..contracts.replies import Refusal
 from . import refusals, transitions
 from .decision import Unchanged
@@ -26,11 +27,12 @@ def approve(trigger: Trigger, command: ApprovePhase, now_ms: int) -> Trigger | V
     """
     run = trigger.current_run
     rule = run.phase.approvals
-    if rule and not rule.allow_author and command.actor == trigger.creator_id:
+    same = same_persons(command.person, (trigger.creator, *(given.person for given in run.approvals)))
+    if rule and not rule.allow_author and trigger.creator in same:
         return refusals.author_cannot_approve(trigger, command.actor)
     if rule and rule.groups and not _is_member(rule.groups, command):
         return refusals.not_in_approval_group(trigger, command.actor, rule.groups)
-    if any(approval.actor_id == command.actor for approval in run.approvals):
+    if any(given.person in same for given in run.approvals):
         return _already_approved(trigger, run, command.actor)
     approved = transitions.approved(trigger, _approval(command, now_ms), now_ms)
     if approved.status is TriggerStatus.IN_PROGRESS:
@@ -97,12 +99,13 @@ def approvals_needed(run: PhaseRun) -> int:
 def _approval(command: ApprovePhase, now_ms: int) -> Approval:
     identity = command.identity
     if identity is None or identity.key_created_ms is None:
-        return Approval(actor_id=command.actor, time_ms=now_ms)
+        return Approval(actor_id=command.actor, time_ms=now_ms, account=command.account)
     return Approval(
         actor_id=command.actor,
         time_ms=now_ms,
         key_id=identity.vouched_by,
         key_created_ms=identity.key_created_ms,
+        account=identity.account,
     )
 
 

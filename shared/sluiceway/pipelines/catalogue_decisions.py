@@ -19,7 +19,8 @@ from ..contracts.commands import (
 )
 from ..contracts.freeze import Freeze
 from ..contracts.identifiers import feature_key
-from ..contracts.identity import RESERVED_NAMES, ApiKey
+from ..contracts.identity import ApiKey, is_reserved
+from ..contracts.persons import canonical_name, has_invisible_characters
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal
 from . import refusals
@@ -143,8 +144,10 @@ def _create_sdk_key(key: SdkKey, catalogue: Catalogue) -> CatalogueDecision:
 
 
 def _create_api_key(key: ApiKey, catalogue: Catalogue) -> CatalogueDecision:
-    if reserved := next((name for name in (key.owner, key.id) if name in RESERVED_NAMES), None):
+    if reserved := next((name for name in (key.owner, key.id) if is_reserved(name)), None):
         return refusals.reserved_key_name(key.id, reserved)
+    if has_invisible_characters(key.owner) or not canonical_name(key.owner):
+        return refusals.invisible_owner(key.id, key.owner)
     where = f"key of {key.owner}"
     environments = [name for grant in key.grants for name in grant.environments or ()]
     pipelines = [name for grant in key.grants for name in grant.pipelines or ()]

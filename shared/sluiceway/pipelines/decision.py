@@ -61,6 +61,7 @@ def event_of(
         time_ms=now_ms,
         actor_id=command.actor,
         vouched_by=command.identity.vouched_by if command.identity else None,
+        account=command.account,
         reason=reason or command.reason,
         command_id=command.id,
         phase_id=phase_id,

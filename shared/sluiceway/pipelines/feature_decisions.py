@@ -91,7 +91,7 @@ def _start(
         actor=command.actor,
         reason=command.reason,
     )
-    trigger = transitions.started(feature.key, run, pipeline, action)
+    trigger = transitions.started(feature.key, run, pipeline, action, command.account)
     feature = feature.changed(candidate=candidate, runs=run, trigger=trigger)
     return event_of(EventType.TRIGGER_STARTED, feature, command, now_ms, phase_id=pipeline.phases[0].id)
 

@@ -195,6 +195,15 @@ def reserved_key_name(key_id: str, name: str) -> Refusal:
     return _refusal(RefusalCode.INVALID, message)
 
 
+def invisible_owner(key_id: str, owner: str) -> Refusal:
+    """The name of an owner would look like another one."""
+    message = (
+        f"key {key_id}: the owner {owner!a} has characters that are not visible; "
+        "use letters, digits, punctuation and single spaces"
+    )
+    return _refusal(RefusalCode.INVALID, message)
+
+
 def key_exists(key_id: str) -> Refusal:
     message = f"another key has the id {key_id}; create a new one"
     return _refusal(RefusalCode.IN_USE, message, ("create_key",))

@@ -11,6 +11,7 @@ from ..contracts.commands import ExtendBake, TriggerCommand
 from ..contracts.events import EventType
 from ..contracts.feature import ACTIONS_MAX, Action, ActionType, Approval, PhaseRun, Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, trigger_id
+from ..contracts.persons import Account
 from ..contracts.pipeline import Pipeline
 
 
@@ -78,8 +79,10 @@ def advance(trigger: Trigger, command: TriggerCommand, now_ms: int) -> Trigger |
     return moved
 
 
-def started(key: FeatureKey, run: int, pipeline: Pipeline, action: Action) -> Trigger:
-    """Return a new trigger, its first phase entered."""
+def started(
+    key: FeatureKey, run: int, pipeline: Pipeline, action: Action, account: Account | None = None
+) -> Trigger:
+    """Return a new trigger, its first phase entered; `account` is that of the actor."""
     trigger = Trigger(
         id=trigger_id(key, run),
         pipeline=pipeline,
@@ -87,6 +90,7 @@ def started(key: FeatureKey, run: int, pipeline: Pipeline, action: Action) -> Tr
         phases=tuple(PhaseRun(phase=phase) for phase in pipeline.phases),
         current=0,
         creator_id=action.actor_id,
+        creator_account=account,
         created_ms=action.time_ms,
         description=action.reason,
         actions=(action,),

@@ -39,6 +39,23 @@ async def test_an_sdk_key_is_for_one_existing_region_or_environment(cli: Cli) ->
     assert never.line == "unknown environment 'mars' (known: development, production)"
 
 
+async def test_the_owner_of_a_key_may_be_mapped_to_an_account_and_is_a_visible_name(cli: Cli) -> None:
+    roles = ("--role", "viewer")
+    await cli.succeeds("key", "create", "--owner", "ada", "--account", "https://id.example/ 7", *roles)
+
+    hidden = await cli.refused("key", "create", "--owner", "ad\u200ba", *roles)
+    service = await cli.refused("key", "create", "--owner", " Monitor", *roles)
+    wrong = await cli.refused("key", "create", "--owner", "ada", "--account", "7", *roles)
+
+    listed = (await cli.succeeds("key", "list", "--json")).json
+    assert [key["account"] for key in listed] == [
+        {"issuer": "https://id.example/", "subject": "7", "email": None}
+    ]
+    assert "the owner 'ad\\u200ba' has characters that are not visible" in hidden.line
+    assert "is the name of a service" in service.line
+    assert "expected 'ISSUER SUBJECT'" in wrong.line
+
+
 async def test_a_revoked_key_is_deleted(cli: Cli) -> None:
     await cli.succeeds("apply", "-f", "-", stdin=CATALOGUE)
     created = (await cli.succeeds("key", "create", "--environment", "production", "--json")).json

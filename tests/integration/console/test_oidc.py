@@ -9,15 +9,20 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import HTTPException, Request
 
 from services.console.oidc import identity_provider
 from services.console.settings import Settings
+from sluiceway.contracts.commands import SavePipeline
+from sluiceway.contracts.identity import Role
 from sluiceway.errors import Misconfigured
 from tests.support.brokers import Broker
-from tests.support.catalogues import apply_catalogue
-from tests.support.consoles import RunningConsole, running_console
+from tests.support.catalogues import apply_catalogue, phase, pipeline
+from tests.support.consoles import RunningConsole, create_api_key, running_console
 from tests.support.oidc import CLIENT, SECRET, FakeProvider, running_provider
-from tests.support.system import driving, services
+from tests.support.system import EVERYONE, driving, services
+
+from .test_sign_in import csrf_of
 
 ADA = {"email": "ada@example.com", "email_verified": True, "groups": ["sre", "others"]}
 ROLES = "sre: [{role: approver, environments: [production]}, {role: operator}]\n"
@@ -38,22 +43,32 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 @pytest.fixture
 async def console(broker: Broker, tmp_path: Path, provider: FakeProvider) -> AsyncIterator[RunningConsole]:
-    port = free_port()
-    roles = tmp_path / "roles.yaml"
-    roles.write_text(ROLES)
     async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver)
-        async with running_console(
-            broker.url,
-            tmp_path,
-            http_port=port,
-            public_url=f"http://127.0.0.1:{port}",
-            oidc_issuer=provider.url,
-            oidc_client_id=CLIENT,
-            oidc_client_secret=SECRET,
-            oidc_roles=roles,
-        ) as console:
+        async with provided_console(broker, tmp_path, provider) as console:
             yield console
+
+
+@asynccontextmanager
+async def provided_console(
+    broker: Broker, folder: Path, provider: FakeProvider, **settings_: Any
+) -> AsyncIterator[RunningConsole]:
+    """Run a console whose users sign in through the provider."""
+    port = free_port()
+    roles = folder / "roles.yaml"
+    roles.write_text(ROLES)
+    async with running_console(
+        broker.url,
+        folder,
+        http_port=port,
+        public_url=f"http://127.0.0.1:{port}",
+        oidc_issuer=provider.issuer,
+        oidc_client_id=CLIENT,
+        oidc_client_secret=SECRET,
+        oidc_roles=roles,
+        **settings_,
+    ) as console:
+        yield console
 
 
 @asynccontextmanager
@@ -65,7 +80,7 @@ async def signed_in(console: RunningConsole) -> AsyncIterator[tuple[httpx2.Respo
         yield answer, client
 
 
-async def test_groups_become_grants(console: RunningConsole) -> None:
+async def test_groups_become_grants(console: RunningConsole, provider: FakeProvider) -> None:
     async with signed_in(console) as (answer, client):
         me = (await client.get("/api/v1/me")).json()
 
@@ -74,6 +89,7 @@ async def test_groups_become_grants(console: RunningConsole) -> None:
     assert me["groups"] == ["sre"]
     assert [grant["role"] for grant in me["grants"]] == ["approver", "operator"]
     assert me["vouchedBy"] == "console"
+    assert me["account"] == {"issuer": provider.url, "subject": "1", "email": "ada@example.com"}
 
 
 async def test_the_sign_in_page_offers_the_provider(console: RunningConsole, provider: FakeProvider) -> None:
@@ -83,57 +99,127 @@ async def test_the_sign_in_page_offers_the_provider(console: RunningConsole, pro
     assert f"Sign in with {provider.url.removeprefix('http://')}" in page.text
 
 
-@pytest.mark.parametrize(
-    ("false_claims", "algorithm", "is_forged"),
-    [
-        ({"nonce": "another"}, "RS256", False),
-        ({"iss": "http://evil.example"}, "RS256", False),
-        ({"aud": "somebody-else"}, "RS256", False),
-        ({"exp": 1}, "RS256", False),
-        ({}, "RS256", True),
-        ({}, "HS256", False),
-        ({}, "none", False),
-    ],
-    ids=["nonce", "issuer", "audience", "expired", "forged", "shared secret", "unsigned"],
-)
-async def test_an_unproved_token_signs_nobody_in(
-    console: RunningConsole,
-    provider: FakeProvider,
-    false_claims: dict[str, Any],
-    algorithm: str,
-    is_forged: bool,
+#: What is wrong with a token → its false claims, its algorithm, whether another key signed it.
+UNPROVED: dict[str, tuple[dict[str, Any], str, bool]] = {
+    "nonce": ({"nonce": "another"}, "RS256", False),
+    "no nonce": ({"nonce": None}, "RS256", False),
+    "issuer": ({"iss": "http://evil.example"}, "RS256", False),
+    "no issuer": ({"iss": None}, "RS256", False),
+    "audience": ({"aud": "somebody-else"}, "RS256", False),
+    "two audiences, no authorized party": ({"aud": [CLIENT, "somebody-else"]}, "RS256", False),
+    "authorized party": ({"azp": "somebody-else"}, "RS256", False),
+    "expired": ({"exp": 1}, "RS256", False),
+    "never expires": ({"exp": None}, "RS256", False),
+    "no subject": ({"sub": None}, "RS256", False),
+    "forged": ({}, "RS256", True),
+    "shared secret": ({}, "HS256", False),
+    "the public key as shared secret": ({}, "HS256 with the public key", False),
+    "unsigned": ({}, "none", False),
+}
+
+
+async def test_an_unproved_token_signs_nobody_in(console: RunningConsole, provider: FakeProvider) -> None:
+    answers = {}
+    for flaw, (provider.false_claims, provider.algorithm, provider.is_forged) in UNPROVED.items():
+        async with signed_in(console) as (answer, client):
+            answers[flaw] = (answer.status_code, (await client.get("/api/v1/me")).status_code)
+
+    assert answers == dict.fromkeys(UNPROVED, (401, 401))
+
+
+#: Claims → what the user reads.
+REFUSED_CLAIMS: list[tuple[dict[str, Any], str]] = [
+    ({"groups": ["others"]}, "none of the groups of ada@example.com has a role here"),
+    ({"groups": ["SRE"]}, "none of the groups of ada@example.com has a role here"),
+    ({"groups": "sre"}, "none of the groups of ada@example.com has a role here"),
+    ({"email_verified": False}, "has not verified your email"),
+    ({"email_verified": "true"}, "has not verified your email"),
+    ({"email": "monitor"}, "sent no usable claim &#39;email&#39;"),
+    ({"email": "Monitor "}, "sent no usable claim &#39;email&#39;"),
+    ({"email": "a\r\nb"}, "sent no usable claim &#39;email&#39;"),
+    ({"email": "ada\u200b@example.com"}, "sent no usable claim &#39;email&#39;"),
+    ({"email": None}, "sent no usable claim &#39;email&#39;"),
+    ({"sub": "1" * 256}, "sent no usable claims &#39;sub&#39;"),
+]
+
+
+async def test_a_user_without_a_role_sees_why(console: RunningConsole, provider: FakeProvider) -> None:
+    for claims, why in REFUSED_CLAIMS:
+        provider.claims = {**ADA, **claims}
+
+        async with signed_in(console) as (answer, client):
+            after = await client.get("/api/v1/me")
+
+        assert answer.status_code == 403, claims
+        assert why in answer.text
+        assert after.status_code == 401
+
+
+async def test_an_answer_of_another_issuer_signs_nobody_in(console: RunningConsole) -> None:
+    async with console.caller(None) as client:
+        to_provider = await client.get("/sign-in/elsewhere")
+        back = (await client.get(to_provider.headers["location"])).headers["location"]
+        mixed_up = await client.get(f"{back}&iss=https://evil.example")
+        right = await client.get(back)
+
+    assert (mixed_up.status_code, right.status_code) == (401, 303)
+
+
+@pytest.mark.parametrize("issuer_end", ["", "/"])
+async def test_an_issuer_is_what_the_provider_calls_itself(
+    tmp_path: Path, provider: FakeProvider, issuer_end: str
 ) -> None:
-    provider.false_claims, provider.algorithm, provider.is_forged = false_claims, algorithm, is_forged
+    roles = tmp_path / "roles.yaml"
+    roles.write_text(ROLES)
+    given = {"oidc_client_id": CLIENT, "oidc_roles": roles, "public_url": "http://127.0.0.1"}
+    provider.issuer_end = issuer_end
+    other = {"": "/", "/": ""}[issuer_end]
+    request = Request({"type": "http", "session": {}, "headers": [], "query_string": b""})
 
-    async with signed_in(console) as (answer, client):
-        after = await client.get("/api/v1/me")
+    right = identity_provider(Settings.model_validate({**given, "oidc_issuer": provider.issuer}))
+    wrong = identity_provider(Settings.model_validate({**given, "oidc_issuer": provider.url + other}))
+    assert right
+    assert wrong
 
-    assert answer.status_code == 401, answer.text
-    assert after.status_code == 401
+    assert (await right.redirect(request)).status_code == 302
+    with pytest.raises(HTTPException, match="another issuer than configured"):
+        await wrong.redirect(request)
 
 
-@pytest.mark.parametrize(
-    ("claims", "why"),
-    [
-        ({"groups": ["others"]}, "none of the groups of ada@example.com has a role here"),
-        ({"groups": "sre"}, "none of the groups of ada@example.com has a role here"),
-        ({"email_verified": False}, "has not verified your email"),
-        ({"email": "monitor"}, "sent no usable claim &#39;email&#39;"),
-        ({"email": "a\r\nb"}, "sent no usable claim &#39;email&#39;"),
-        ({"email": None}, "sent no usable claim &#39;email&#39;"),
-    ],
-)
-async def test_a_user_without_a_role_sees_why(
-    console: RunningConsole, provider: FakeProvider, claims: dict[str, Any], why: str
+async def test_an_unverified_mail_is_not_part_of_the_account(broker: Broker, tmp_path: Path) -> None:
+    async with (
+        running_provider() as provider,
+        services(broker.url),
+        provided_console(broker, tmp_path, provider, oidc_name_claim="preferred_username") as console,
+    ):
+        provider.claims = {"preferred_username": "ada", "email": "eve@example.com", "groups": ["sre"]}
+        async with signed_in(console) as (_, client):
+            me = (await client.get("/api/v1/me")).json()
+
+    assert (me["name"], me["account"]["email"]) == ("ada", None)
+
+
+async def test_who_starts_a_release_with_a_key_cannot_approve_it_when_signed_in(
+    broker: Broker, console: RunningConsole
 ) -> None:
-    provider.claims = {**ADA, **claims}
+    reviewed = phase("prod-eu", review=True, approvals={"count": 1})
+    gate = {"name": "checkout", "isEnabled": True, "rules": [EVERYONE], "releasePipelineID": "prod-release"}
+    async with driving(broker.url) as driver:
+        await driver.accepted(SavePipeline, pipeline=pipeline(reviewed))
+        key = await create_api_key(driver, Role.EDITOR, Role.OPERATOR, owner="Ada@Example.com")
+    await console.backend.catalogue.catch_up()
+    async with console.caller(key) as caller:
+        (await caller.post("/console/v1/gates", json=gate)).raise_for_status()
 
-    async with signed_in(console) as (answer, client):
-        after = await client.get("/api/v1/me")
+    async with signed_in(console) as (page, client):
+        refused = await client.put(
+            "/console/v1/release_pipeline_triggers/gate.checkout.1/approve",
+            json={"phaseID": "prod-eu"},
+            headers={"x-csrf-token": csrf_of(page), "accept": "application/json"},
+        )
 
-    assert answer.status_code == 403
-    assert why in answer.text
-    assert after.status_code == 401
+    assert refused.status_code == 403, refused.text
+    assert "ada@example.com started gate.checkout.1 and cannot approve" in refused.json()["message"]
 
 
 async def test_a_code_or_a_state_is_good_once_and_for_its_browser(console: RunningConsole) -> None:

@@ -21,6 +21,10 @@ class NoKeys(KeyVerifier):
         return None
 
 
+#: The account of a session.
+ACCOUNT = {"issuer": SETTINGS.oidc_issuer, "subject": "1"}
+
+
 def request(**session: Any) -> Request:
     return Request({"type": "http", "session": session})
 
@@ -34,7 +38,7 @@ def authentication(now_ms: int) -> Authentication:
 
 
 def test_a_session_of_a_provider_expires() -> None:
-    ada = request(name="ada", groups=["sre"], since=SINCE_MS)
+    ada = request(name="ada", account=ACCOUNT, groups=["sre"], since=SINCE_MS)
     at_first, at_last, after = (
         authentication(SINCE_MS + passed) for passed in (0, SESSION_MS - 1, SESSION_MS)
     )
@@ -49,6 +53,17 @@ def test_a_session_of_a_provider_expires() -> None:
 
 def test_a_group_without_grants_signs_nobody_in() -> None:
     assert (
-        authentication(SINCE_MS).session_identity(request(name="ada", groups=["interns"], since=SINCE_MS))
+        authentication(SINCE_MS).session_identity(
+            request(name="ada", account=ACCOUNT, groups=["interns"], since=SINCE_MS)
+        )
         is None
     )
+
+
+def test_a_session_of_the_last_version_or_of_another_issuer_has_ended() -> None:
+    before = request(name="ada", groups=["sre"], since=SINCE_MS)
+    elsewhere = {"issuer": "https://other.example", "subject": "1"}
+    other = request(name="ada", account=elsewhere, groups=["sre"], since=SINCE_MS)
+
+    assert authentication(SINCE_MS).session_identity(before) is None
+    assert authentication(SINCE_MS).session_identity(other) is None
