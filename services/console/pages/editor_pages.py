@@ -18,7 +18,7 @@ from .document_text import InvalidDraft, document_text, feature_text, new_text
 from .draft_pages import Edited, conflict_page, editor_page, posted_revision, preview_page
 from .drafts import SaveOption, parse_draft, preview_draft, save_command
 from .renderer import plural, render
-from .session import CurrentUser, PostedForm, posted_reason, redirect_to
+from .session import Author, CurrentUser, PostedForm, posted_reason, redirect_to
 
 router = APIRouter()
 
@@ -61,7 +61,7 @@ async def edit_pipeline(request: Request, id_: Name, backend: Backend, user: Cur
 
 
 @router.post("/drafts/check")
-async def check(request: Request, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
+async def check(request: Request, backend: Backend, user: Author, form: PostedForm) -> Response:
     """Return whether a text could be saved, as a fragment of a page."""
     try:
         preview = preview_draft(backend, user, parse_draft(backend, Edited.posted(form).text))
@@ -71,7 +71,7 @@ async def check(request: Request, backend: Backend, user: CurrentUser, form: Pos
 
 
 @router.post("/drafts/preview")
-async def preview(request: Request, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
+async def preview(request: Request, backend: Backend, user: Author, form: PostedForm) -> Response:
     """Show what saving would do."""
     edited = Edited.posted(form)
     try:
@@ -88,7 +88,7 @@ async def edit_again(request: Request, user: CurrentUser, form: PostedForm) -> R
 
 
 @router.post("/drafts/save")
-async def save(request: Request, backend: Backend, user: CurrentUser, form: PostedForm) -> Response:
+async def save(request: Request, backend: Backend, user: Author, form: PostedForm) -> Response:
     """Save a draft; a form that is sent twice is saved once.
 
     409, with the text and the newest version, if another user has changed the document since it was opened.

@@ -18,7 +18,7 @@ from .document_text import InvalidDraft, document_text, parse_yaml
 from .draft_pages import Edited, editor_page, posted_revision, preview_page
 from .drafts import parse_draft
 from .renderer import render
-from .session import CurrentUser, PostedForm
+from .session import Author, CurrentUser, PostedForm
 
 router = APIRouter()
 
@@ -66,9 +66,7 @@ async def edit(request: Request, id_: Name, backend: Backend, user: CurrentUser)
 
 
 @router.post("/pipelines/{id_}/form")
-async def change(
-    request: Request, id_: Name, backend: Backend, user: CurrentUser, form: PostedForm
-) -> Response:
+async def change(request: Request, id_: Name, backend: Backend, user: Author, form: PostedForm) -> Response:
     """Add, remove or move a phase; show the YAML; or preview."""
     fields = with_phase_moved(read_fields(form, id_), str(form.get("do", "")))
     revision = posted_revision(form)

@@ -3,11 +3,12 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from sluiceway.contracts.identity import Identity
+from sluiceway.contracts.identity import Identity, Role
+from sluiceway.pipelines.permissions import describe_grants, has_role_somewhere
 
 from ..authentication import Authentication
 from ..csrf import csrf_checked_form
@@ -28,8 +29,20 @@ def _current_user(request: Request) -> Identity:
     return identity
 
 
+def _author(user: Annotated[Identity, Depends(_current_user)]) -> Identity:
+    if has_role_somewhere(user, Role.EDITOR):
+        return user
+    raise HTTPException(
+        403,
+        f"{user.name} may not change features or pipelines: this needs the role editor or admin, but "
+        f"{user.name} is granted {describe_grants(user)}; ask an admin for it",
+    )
+
+
 #: Who is signed in. Everybody else is sent to the sign-in page, and from there back.
 CurrentUser = Annotated[Identity, Depends(_current_user)]
+#: Who is signed in and may change some feature or pipeline; 403 for everybody else, whose texts are not read.
+Author = Annotated[Identity, Depends(_author)]
 #: The fields of a posted form; 403 without the CSRF token of the session.
 PostedForm = Annotated[FormData, Depends(csrf_checked_form)]
 

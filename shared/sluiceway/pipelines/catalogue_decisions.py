@@ -56,12 +56,12 @@ CatalogueDecision = PutDocument | Unchanged | Refusal
 def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
     """Return what a command writes into the catalogue, or why it writes nothing.
 
-    Each step happens once: validate → authorise → decide.
+    Each step happens once: authorise → validate → decide.
     """
     refusal = (
         denied_everywhere(command)
-        or _invalid_document(command, catalogue)
         or missing_permission(command, None, catalogue)
+        or _invalid_document(command, catalogue)
     )
     return refusal or _decide_allowed(command, catalogue, usage)
 

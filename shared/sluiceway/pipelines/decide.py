@@ -1,7 +1,7 @@
 """State, command, now → event or refusal. Everything hard about a release is decided here.
 
-The steps, each once: validate → authorise → decide → freeze. Before all of them, a command that was made
-from an old reading is refused, and a sender who is granted the role nowhere.
+The steps, each once: authorise → validate → decide → freeze. A document is looked into only if its sender may
+save it. What was made from an old reading is refused once the sender is known to have the role at all.
 """
 
 from ..contracts.commands import (
@@ -41,11 +41,14 @@ def decide(
     """
     if state and _was_applied(command, state):
         return Unchanged(f"this command was already applied{_status(state)}")
+    stale = _stale(command, revision)
     refusal = (
-        _stale(command, revision)
-        or denied_everywhere(command, state)
-        or _invalid_document(state, command, catalogue)
+        denied_everywhere(command, state)
+        # An old document may seem to do what its sender may not.
+        or (stale if isinstance(command, SaveFeature) else None)
         or missing_permission(command, state, catalogue)
+        or stale
+        or _invalid_document(state, command, catalogue)
         or lapsed_approver(command, catalogue.api_keys.get, now_ms)
     )
     if refusal:

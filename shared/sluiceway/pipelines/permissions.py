@@ -30,7 +30,7 @@ from ..contracts.replies import Refusal
 from . import refusals
 from .actions import ACTIONS, ActionScope
 from .decision import Catalogue
-from .segments import Extent, Location, coverage
+from .environment_scopes import EnvironmentScope
 from .spec_changes import spec_of, touched_environments
 
 NOWHERE: frozenset[str] = frozenset()
@@ -75,11 +75,11 @@ class RequiredRole:
 def denied_everywhere(command: Command, state: Feature | None = None) -> Refusal | None:
     """Return a refusal if the sender of a document is not granted the role anywhere.
 
-    It is cheap, and runs before the document is validated; `missing_permission` needs a valid one.
+    It is cheap: nothing of the document is looked at but its name and its pipeline.
     """
     match command:
         case SaveFeature():
-            required = _required(_feature_roles(command, state), NOWHERE, _pipelines(command, state))
+            required = _required(_feature_roles(command, state)[:1], NOWHERE, _pipelines(command, state))
         case SavePipeline(pipeline=pipeline):
             required = _required([Role.ADMIN], NOWHERE, frozenset({pipeline.id}))
         case _:
@@ -88,18 +88,23 @@ def denied_everywhere(command: Command, state: Feature | None = None) -> Refusal
 
 
 def missing_permission(command: Command, state: Feature | None, catalogue: Catalogue) -> Refusal | None:
-    """Return a refusal if the sender is not granted all that a valid command needs."""
+    """Return a refusal if the sender is not granted all that a command needs; its document may be invalid."""
     if command.identity is None:
         return None
     return _refuse_unmet(command, required_roles(command, state, catalogue))
 
 
 def required_roles(command: Command, state: Feature | None, catalogue: Catalogue) -> list[RequiredRole]:
-    """Return everything that a valid command needs, the most important role first."""
+    """Return everything that a command needs, the most important role first."""
     if not isinstance(command, FeatureCommand):
         return _required([Role.ADMIN], *_catalogue_scope(command, catalogue))
     environments = _environments(command, state, catalogue)
     return _required(_feature_roles(command, state), environments, _pipelines(command, state))
+
+
+def has_role_somewhere(identity: Identity, *roles: Role) -> bool:
+    """Return whether somebody is granted one of these roles anywhere; admin counts as each of them."""
+    return any(grant.role in (*roles, Role.ADMIN) for grant in identity.grants)
 
 
 def describe_grants(identity: Identity) -> str:
@@ -192,11 +197,8 @@ def _scope_of(command: TriggerCommand, trigger: Trigger, catalogue: Catalogue) -
 
 def _covered(phases: tuple[Phase, ...], catalogue: Catalogue) -> frozenset[str]:
     """Return the environments that may have users in the phases."""
-    return frozenset(
-        name
-        for name in catalogue.environments
-        if coverage(phases, Location(name, {})).extent is not Extent.NONE
-    )
+    scopes = [EnvironmentScope.of(rule) for phase in phases for rule in phase.rules]
+    return frozenset(name for name in catalogue.environments if any(s.may_include(name) for s in scopes))
 
 
 def _catalogue_scope(

@@ -9,20 +9,25 @@ from ..contracts.pipeline import Pipeline
 from . import transitions
 from .segments import Extent, Location, coverage
 
+#: From the smallest to the largest.
+EXTENTS = (Extent.NONE, Extent.PARTLY, Extent.FULLY)
+
 
 def simulate_coverage(pipeline: Pipeline, regions: Iterable[Region]) -> dict[str, dict[str, Extent]]:
     """Return, for each phase id in order, how much of each region holds the candidate by then.
 
-    Phases add up: what an earlier one has covered stays covered.
+    Phases add up: what an earlier one has covered stays covered. Each rule is read one time for a region.
     """
+    by_phase: dict[str, dict[str, Extent]] = {}
     listed = list(regions)
-    return {
-        phase.id: {
-            region.name: coverage(pipeline.phases[: index + 1], Location.of(region)).extent
-            for region in listed
-        }
-        for index, phase in enumerate(pipeline.phases)
-    }
+    covered = {region.name: Extent.NONE for region in listed}
+    for phase in pipeline.phases:
+        for region in listed:
+            if covered[region.name] is not Extent.FULLY:
+                extent = coverage([phase], Location.of(region)).extent
+                covered[region.name] = max(covered[region.name], extent, key=EXTENTS.index)
+        by_phase[phase.id] = dict(covered)
+    return by_phase
 
 
 def simulated_trigger(pipeline: Pipeline, phase: int, key: FeatureKey, now_ms: int) -> Trigger:

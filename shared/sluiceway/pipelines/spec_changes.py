@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from ..contracts.catalogue import Environment
-from ..contracts.feature import Feature, FeatureDocument, Segment, Spec
+from ..contracts.feature import ConfigRule, Feature, FeatureDocument, GateRule, Segment, Spec
+from .environment_scopes import EnvironmentScope, open_conditions
 from .projection import rule_id
-from .segments import Location, remaining_conditions
 
 
 def spec_of(document: FeatureDocument, version: int, trigger: str | None) -> Spec:
@@ -54,30 +54,34 @@ def needs_release(before: Spec | None, after: Spec, environments: Mapping[str, E
 def touched_environments(
     before: Spec | None, after: Spec, environments: Mapping[str, Environment]
 ) -> tuple[str, ...]:
-    """Return the environments in which somebody may get a different answer than before."""
-    return tuple(name for name in environments if _effect(before, name) != _effect(after, name))
+    """Return the environments in which somebody may get a different answer than before.
+
+    A version may be invalid. Its rules are read once, however many environments there are.
+    """
+    old, new = _Effects(before), _Effects(after)
+    return tuple(name for name in environments if old.in_environment(name) != new.in_environment(name))
 
 
-def _effect(spec: Spec | None, environment: str) -> str:
-    """Return everything that decides answers in an environment, as comparable text."""
-    if spec is None:
-        return _canonical([False, [], "userID", []])
-    place = Location(environment, {})
-    rules: list[JsonValue] = []
-    for rule in spec.rules if spec.is_enabled else ():
-        open_ = remaining_conditions(rule.environments, rule.conditions, place)
-        if open_ is not None:
-            rules.append(
-                [
-                    rule_id(rule),
-                    rule.pass_percentage,
-                    rule.return_value,
-                    [condition.to_jsonable() for condition in open_],
-                ]
-            )
-    members: list[JsonValue] = list(spec.ids) if spec.is_enabled else []
-    has_units = rules or members
-    return _canonical([spec.default_value or False, rules, spec.id_type if has_units else "userID", members])
+class _Effects:
+    """What decides the answers of a version, by environment."""
+
+    def __init__(self, spec: Spec | None) -> None:
+        self._default = _canonical(spec.default_value or False if spec else False)
+        self._id_type = spec.id_type if spec else "userID"
+        self._members = spec.ids if spec and spec.is_enabled else ()
+        rules = spec.rules if spec and spec.is_enabled else ()
+        self._rules = [(EnvironmentScope.of(rule), _rule_text(rule)) for rule in rules]
+
+    def in_environment(self, name: str) -> tuple[object, ...]:
+        """Return everything that decides answers in an environment, to be compared."""
+        rules = tuple(text for scope, text in self._rules if scope.may_include(name))
+        return self._default, rules, self._id_type if rules or self._members else "userID", self._members
+
+
+def _rule_text(rule: GateRule | ConfigRule) -> str:
+    """Return what a rule does where it may match."""
+    conditions: list[JsonValue] = [condition.to_jsonable() for condition in open_conditions(rule.conditions)]
+    return _canonical([rule_id(rule), rule.pass_percentage, rule.return_value, conditions])
 
 
 def _text(spec: Spec) -> str:

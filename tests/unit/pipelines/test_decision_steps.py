@@ -1,4 +1,4 @@
-"""A command is validated once, authorised once, decided once, and checked against freezes once."""
+"""A command is authorised once, validated once, decided once, and checked against freezes once."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from tests.support.builders import (
     refused,
 )
 
-STEPS = ("feature_errors", "missing_permission", "_decide_unfrozen", "active_freezes")
+STEPS = ("missing_permission", "feature_errors", "_decide_unfrozen", "active_freezes")
 VIEWER = Identity(name="vera", grants=(Grant(role=Role.VIEWER),), vouched_by="key")
 EDITOR = Identity(name="edna", grants=(Grant(role=Role.EDITOR),), vouched_by="key")
 

@@ -19,6 +19,7 @@ from sluiceway.contracts.commands import (
     RollBackTrigger,
     RollOutTrigger,
     SaveFeature,
+    SavePipeline,
     SkipPhase,
     UnpauseTrigger,
 )
@@ -206,16 +207,50 @@ def test_a_narrow_admin_changes_what_is_its_own() -> None:
     assert refusal("save_freeze")
 
 
-def test_a_document_that_is_not_valid_is_refused_for_that_and_not_looked_into() -> None:
-    nonsense = {
-        "name": "r",
-        "conditions": [{"type": "environment_tier", "operator": "what", "targetValue": "x"}],
-    }
+@pytest.mark.parametrize(("operator", "target"), [("what", "x"), ("str_matches", "^dev")])
+def test_what_cannot_be_told_without_looking_into_a_document_counts_as_everywhere(
+    operator: str, target: str
+) -> None:
+    condition = {"type": "environment_tier", "operator": operator, "targetValue": target}
+    rule = {"name": "r", "conditions": [condition]}
     narrow = who(Grant(role=Role.EDITOR, environments=("development",)))
-    saved = command(SaveFeature, narrow, feature=a_gate(nonsense))
 
-    assert isinstance(saved, SaveFeature)
-    assert refused(decide(None, saved, NOW, a_catalogue())).code is RefusalCode.INVALID
+    def code(rule: dict[str, Any]) -> RefusalCode | None:
+        saved = command(SaveFeature, narrow, feature=a_gate(rule))
+        assert isinstance(saved, SaveFeature)
+        return getattr(decide(None, saved, NOW, a_catalogue()), "code", None)
+
+    assert code(rule) is RefusalCode.NOT_ALLOWED
+    assert code({**rule, "environments": ["development"]}) is not RefusalCode.NOT_ALLOWED
+
+
+def test_nothing_of_a_document_is_compiled_before_its_sender_may_save_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("a pattern was read before its author was authorised")
+
+    monkeypatch.setattr("sluiceway.evaluation.patterns.PatternTranslator", fail)
+    condition = {"type": "environment_tier", "operator": "str_matches", "targetValue": "(?:a{9}){9}"}
+    rule = {"name": "r", "environments": ["production"], "conditions": [condition]}
+    narrow = who(Grant(role=Role.EDITOR, environments=("development",)))
+    narrow_admin = who(Grant(role=Role.ADMIN, environments=("development",)))
+    pipeline = a_pipeline(a_phase("prod", environments=["production"], conditions=[condition]))
+
+    feature = decide(None, command(SaveFeature, narrow, feature=a_gate(rule)), NOW, a_catalogue())  # type: ignore[arg-type]
+    saved = decide_catalogue(command(SavePipeline, narrow_admin, pipeline=pipeline), a_catalogue(), Usage())
+
+    assert getattr(feature, "code", None) is RefusalCode.NOT_ALLOWED
+    assert getattr(saved, "code", None) is RefusalCode.NOT_ALLOWED
+
+
+def test_a_reading_is_called_old_only_to_those_who_may_act_at_all() -> None:
+    ledger = a_release(DEV, PROD)
+    abort = command(AbortTrigger, who(Role.VIEWER)).model_copy(update={"expected_revision": "1-00000000"})
+
+    refusal = refused(decide(ledger.state, abort, NOW, ledger.catalogue, "2-00000000"))  # type: ignore[arg-type]
+
+    assert refusal.code is RefusalCode.NOT_ALLOWED
 
 
 def test_the_refusal_says_what_it_would_need_and_what_there_is() -> None:

@@ -342,8 +342,15 @@ async def test_a_viewer_sees_why_nothing_can_be_edited_and_is_refused(served: Se
         shown = browser.page
         await browser.get("/pipelines/prod-release")
         pipeline_page = browser.page
+        token = browser.csrf
         answer = await browser.post("/drafts/save", text=GATE, revision="0")
+        unread = [
+            await browser.post(path, csrf=token, text="[", revision="0")
+            for path in ("/drafts/check", "/drafts/preview", "/drafts/save")
+        ]
 
+    assert [each.status_code for each in unread] == [403] * 3
+    assert all("this needs the role editor or admin" in each.text for each in unread)
     assert "vera may not save feature here" in shown
     assert '<button class="quiet" disabled aria-describedby="why-edit">Edit</button>' in shown
     assert 'href="/pipelines/prod-release/form"' not in pipeline_page
