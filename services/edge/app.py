@@ -10,6 +10,11 @@ from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.errors import Misconfigured
+from sluiceway.http.file_descriptors import (
+    grpc_connections_max,
+    http_connections_max,
+    raise_file_descriptor_limit,
+)
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.service import Service, background_task
@@ -18,6 +23,7 @@ from . import metrics
 from .collectors import AppliedReleaseCollector
 from .http_app import build_http_app
 from .key_store import KeyStore
+from .limits import waiting_limit
 from .ofrep import OfrepRoutes
 from .ofrep_events import OfrepEvents
 from .poll_reports import PollReports
@@ -56,8 +62,10 @@ class Edge(Service):
         self.poll_reports = PollReports(settings.region)
         self._client: RegionClient | None = None
         address = PublicAddress(settings.public_url)
-        statsig = StatsigRoutes(self.feed, self.keys, self.poll_reports, address)
-        events = OfrepEvents(settings.region, self.feed, self.keys, address)
+        self._file_descriptors = raise_file_descriptor_limit()
+        waiting = waiting_limit(http_connections_max(self._file_descriptors), settings.streams_per_key)
+        statsig = StatsigRoutes(self.feed, self.keys, self.poll_reports, address, waiting)
+        events = OfrepEvents(settings.region, self.feed, self.keys, address, waiting)
         ofrep = OfrepRoutes(self.rules, self.feed, self.keys, self.is_stale, events)
         self.pages = build_http_app([*statsig.routes(), *ofrep.routes(), *events.routes()], address)
         metrics.STALE.labels(settings.region).set_function(lambda: float(self.is_stale()))
@@ -99,7 +107,15 @@ class Edge(Service):
             from .grpc_stream import grpc_server
         except ImportError as error:
             raise Misconfigured("SLUICEWAY_GRPC_PORT needs grpcio: pip install 'sluiceway[grpc]'") from error
-        server = grpc_server(self.feed, self.keys, host=self.settings.http_host, port=self.settings.grpc_port)
+        connections_max = grpc_connections_max(self._file_descriptors)
+        server = grpc_server(
+            self.feed,
+            self.keys,
+            host=self.settings.http_host,
+            port=self.settings.grpc_port,
+            connections_max=connections_max,
+            streams_per_key=min(self.settings.streams_per_key, connections_max // 2),
+        )
         self.grpc_port = await stack.enter_async_context(server)
 
     async def readiness(self) -> dict[str, str]:

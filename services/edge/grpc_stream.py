@@ -13,9 +13,9 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from sluiceway.contracts.catalogue import SdkKey
+from sluiceway.http.concurrency_limit import ConcurrencyLimit, LimitReached
 from sluiceway.http.listening import authority
 
-from .connection_limits import ConnectionLimit, LimitReached
 from .key_store import KeyStore
 from .specs import SpecFeed, SpecPayload
 
@@ -25,12 +25,32 @@ SERVICE = "statsig_forward_proxy.StatsigForwardProxy"
 NOTHING_NEW = '{"has_updates":false}'
 #: The largest message that the SDKs accept.
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+#: Requests have three short fields.
+REQUEST_BYTES_MAX = 16 * 1024
+METADATA_BYTES_MAX = 16 * 1024
 STREAMS_MAX = 10_000
+#: Streams on one connection; an SDK opens one.
+STREAMS_PER_CONNECTION_MAX = 100
+#: How long a new connection may take until it speaks HTTP/2.
+HANDSHAKE_SECONDS = 5
+#: How long a connection is kept that has no stream.
+IDLE_SECONDS = 30
+#: A client that does not acknowledge a ping is gone.
+PING_EVERY_SECONDS = 60
+PING_ANSWER_SECONDS = 20
 #: How long a stream waits for a change before it waits again; clients do not notice.
 WAIT_SECONDS = 60.0
 STOP_SECONDS = 2.0
 OPTIONS = [
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_receive_message_length", REQUEST_BYTES_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1_000),
+    ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1_000),
+    ("grpc.keepalive_time_ms", PING_EVERY_SECONDS * 1_000),
+    ("grpc.keepalive_timeout_ms", PING_ANSWER_SECONDS * 1_000),
     # Otherwise a second server could start on the same port, and get some of the connections.
     ("grpc.so_reuseport", 0),
     # The SDKs ping every 30 s on a silent stream; by default that counts as an attack.
@@ -73,10 +93,16 @@ Request, Response = MESSAGES["ConfigSpecRequest"], MESSAGES["ConfigSpecResponse"
 
 
 @asynccontextmanager
-async def grpc_server(feed: SpecFeed, keys: KeyStore, *, host: str, port: int) -> AsyncIterator[int]:
+async def grpc_server(
+    feed: SpecFeed, keys: KeyStore, *, host: str, port: int, connections_max: int, streams_per_key: int
+) -> AsyncIterator[int]:
     """Serve the stream while the block runs; yield the port, a free one if `port` is 0."""
-    server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers((_Handler(feed, keys).generic(),))
+    streams = ConcurrencyLimit(STREAMS_MAX, streams_per_key)
+    server = grpc.aio.server(
+        options=[*OPTIONS, ("grpc.max_allowed_incoming_connections", connections_max)],
+        maximum_concurrent_rpcs=STREAMS_MAX,
+    )
+    server.add_generic_rpc_handlers((_Handler(feed, keys, streams).generic(),))
     bound = server.add_insecure_port(authority(host, port))
     await server.start()
     try:
@@ -86,10 +112,10 @@ async def grpc_server(feed: SpecFeed, keys: KeyStore, *, host: str, port: int) -
 
 
 class _Handler:
-    def __init__(self, feed: SpecFeed, keys: KeyStore) -> None:
+    def __init__(self, feed: SpecFeed, keys: KeyStore, streams: ConcurrencyLimit) -> None:
         self._feed = feed
         self._keys = keys
-        self._streams = ConnectionLimit(STREAMS_MAX)
+        self._streams = streams
         #: Checksum of the last payload that was too large, so that it is logged once.
         self._too_large: str | None = None
 
@@ -109,18 +135,18 @@ class _Handler:
 
     async def get(self, request: Any, context: Any) -> Any:
         """Return all specs."""
-        await self._key(request, context)
+        key = await self._key(request, context)
         try:
-            with self._streams.acquire():
+            with self._streams.acquire(key.id):
                 return await self._full(await self._feed.wait_for_latest(), context)
-        except LimitReached:
-            return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
+        except LimitReached as error:
+            return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"too many streams: {error}")
 
     async def stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Stream all specs, immediately and after each change, until the key is revoked."""
         key = await self._key(request, context)
         try:
-            with self._streams.acquire():
+            with self._streams.acquire(key.id):
                 published = await self._feed.wait_for_latest()
                 if published.is_newer_than(request.sinceTime, None):
                     yield await self._full(published, context)
@@ -135,8 +161,8 @@ class _Handler:
                     if newer is not None:
                         published = newer
                         yield await self._full(published, context)
-        except LimitReached:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
+        except LimitReached as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"too many streams: {error}")
 
     async def _key(self, request: Any, context: Any) -> SdkKey:
         key = self._keys.find(request.sdkKey)

@@ -25,8 +25,8 @@ from sluiceway.http.etags import EntityTag, tag_condition
 from sluiceway.http.request_body import BodyTooLarge, read_body
 
 from . import metrics
-from .connection_limits import CONTEXT_BYTES_MAX
 from .key_store import KeyStore
+from .limits import CONTEXT_BYTES_MAX
 from .ofrep_events import SSE_INACTIVITY_SECONDS, OfrepEvents
 from .specs import SpecFeed
 

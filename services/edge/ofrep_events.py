@@ -8,7 +8,7 @@ valid. With an address that no longer opens a stream, a client gets status 401: 
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -19,10 +19,11 @@ from starlette.routing import Route
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts.catalogue import SdkKey
+from sluiceway.http.concurrency_limit import ConcurrencyLimit, LimitReached
 from sluiceway.http.server_sent_events import MEDIA_TYPE, encode_comment, encode_event
 
-from .connection_limits import WAITING_MAX, ConnectionLimit, LimitReached
 from .key_store import KeyStore
+from .limits import RETRY_AFTER_SECONDS
 from .public_address import PublicAddress
 from .specs import SpecFeed, SpecPayload
 
@@ -51,12 +52,19 @@ class _Ticket(NamedTuple):
 class OfrepEvents:
     """The addresses of event streams, and the streams."""
 
-    def __init__(self, region: str, feed: SpecFeed, keys: KeyStore, address: PublicAddress) -> None:
+    def __init__(
+        self,
+        region: str,
+        feed: SpecFeed,
+        keys: KeyStore,
+        address: PublicAddress,
+        listeners: ConcurrencyLimit,
+    ) -> None:
         self._region = region
         self._feed = feed
         self._keys = keys
         self._address = address
-        self._listeners = ConnectionLimit(WAITING_MAX)
+        self._listeners = listeners
 
     def routes(self) -> list[Route]:
         return [Route(PATH, self.listen, methods=["GET"])]
@@ -79,12 +87,17 @@ class OfrepEvents:
             return _refused("unauthorized")
         if ticket.expires * 1_000 < now_ms():
             return _refused("this address has expired; evaluate all flags again to get a new one")
+        try:
+            self._listeners.check(ticket.key.id)
+        except LimitReached as error:
+            details = f"too many event streams: {error}; try again in {RETRY_AFTER_SECONDS} s"
+            return _refused(details, 429, {"retry-after": str(RETRY_AFTER_SECONDS)})
         known = request.headers.get("last-event-id") or ticket.known
         return StreamingResponse(self._events(ticket, known), headers=HEADERS, media_type=MEDIA_TYPE)
 
     async def _events(self, ticket: _Ticket, known: str) -> AsyncIterator[bytes]:
         try:
-            with self._listeners.acquire():
+            with self._listeners.acquire(ticket.key.id):
                 yield encode_comment("listening")
                 async for event in self._changes(ticket, known):
                     yield event
@@ -141,5 +154,5 @@ def _notice(payload: SpecPayload) -> bytes:
     return encode_event("message", data, payload.checksum)
 
 
-def _refused(details: str) -> Response:
-    return JSONResponse({"errorDetails": details}, status_code=401)
+def _refused(details: str, status: int = 401, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"errorDetails": details}, status, headers)

@@ -12,11 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sluiceway.contracts.catalogue import SdkKey
+from sluiceway.http.concurrency_limit import ConcurrencyLimit, LimitReached
 from sluiceway.http.request_body import BodyTooLarge, read_body
 
 from . import metrics
-from .connection_limits import EVENTS_BYTES_MAX, WAITING_MAX, ConnectionLimit, LimitReached
 from .key_store import KeyStore
+from .limits import EVENTS_BYTES_MAX, RETRY_AFTER_SECONDS
 from .poll_reports import PollReports
 from .public_address import PublicAddress
 from .specs import FIRST_WAIT_SECONDS, SpecFeed, SpecPayload
@@ -35,13 +36,18 @@ class StatsigRoutes:
     """The routes of the official SDKs."""
 
     def __init__(
-        self, feed: SpecFeed, keys: KeyStore, poll_reports: PollReports, address: PublicAddress
+        self,
+        feed: SpecFeed,
+        keys: KeyStore,
+        poll_reports: PollReports,
+        address: PublicAddress,
+        waiting: ConcurrencyLimit,
     ) -> None:
         self._feed = feed
         self._keys = keys
         self._poll_reports = poll_reports
         self._address = address
-        self._waiting = ConnectionLimit(WAITING_MAX)
+        self._waiting = waiting
 
     def routes(self) -> list[Route]:
         specs = "download_config_specs"
@@ -134,12 +140,12 @@ class StatsigRoutes:
         self, request: Request, form: Form, time: int, checksum: str | None, key: SdkKey
     ) -> Response:
         try:
-            with self._waiting.acquire():
+            with self._waiting.acquire(key.id):
                 newer = await self._feed.wait_for_newer(
                     time, checksum, HOLD_SECONDS, lambda: self._keys.is_valid(key)
                 )
-        except LimitReached:
-            newer = None
+        except LimitReached as error:
+            return _too_many(error)
         if not self._keys.is_valid(key):
             return _unauthorized()
         return (
@@ -177,6 +183,11 @@ def _range_start(header: str) -> int:
 
 def _not_ready() -> Response:
     return JSONResponse({"message": "this edge has no complete set of rules yet; try again later"}, 503)
+
+
+def _too_many(error: LimitReached) -> Response:
+    text = f"too many held polls and event streams: {error}; try again in {RETRY_AFTER_SECONDS} s"
+    return JSONResponse({"message": text}, 429, headers={"retry-after": str(RETRY_AFTER_SECONDS)})
 
 
 def _unauthorized() -> Response:

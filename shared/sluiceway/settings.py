@@ -118,6 +118,11 @@ class ServiceSettings(BrokerSettings):
     #: all addresses of IPv6 and IPv4.
     http_host: Annotated[str, AfterValidator(_without_brackets)] = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    #: Connections of one address at the same time; of a client behind a trusted proxy: requests. At most half
+    #: of all connections, which the file descriptors of the process bound.
+    http_connections_per_address: Annotated[int, Field(ge=10, le=100_000)] = 500
+    #: How long a connection may wait for its next request. A load balancer must not wait longer than this.
+    http_keep_alive_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
     #: A file that receives the URL once the port is open.
     http_announce: Path | None = None
     #: The URL of this process as its clients see it, for example `https://flags.example.com/edge`. An edge

@@ -2,6 +2,9 @@
 
 - `server`: the health pages, and the pages of the service
 - `listening`: sockets and addresses
+- `connections`, `file_descriptors`: how many connections a process keeps, and which
+- `bounded_protocol`: a time and a size for what a client sends, and a time to read the answer
+- `request_bounds`, `concurrency_limit`: requests at the same time of one address, or of one key
 - `proxies`: whom to believe about clients behind a proxy
 - `request_body`: read a body up to a bound
 - `etags`: compare entity tags (`If-Match`, `If-None-Match`)

@@ -1,11 +1,14 @@
 """Whom a process believes about the client that is behind a proxy."""
 
+import ipaddress
 from typing import Any
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 #: How an IPv4 address looks on a socket of IPv6.
 MAPPED_PREFIX = "::ffff:"
+#: The name in a request's state of the address that its connection comes from.
+PEER = "peer"
 
 
 class ForwardedHeaders:
@@ -13,9 +16,36 @@ class ForwardedHeaders:
 
     def __init__(self, app: Any, trusted: str) -> None:
         """`trusted`: addresses and networks, separated by commas; `*`: any; empty: none."""
-        self._app: Any = ProxyHeadersMiddleware(app, trusted) if trusted else app
+        self._app = app
+        self._believing = ProxyHeadersMiddleware(self._checked, trusted) if trusted else None
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if client := scope.get("client"):
             scope["client"] = (client[0].removeprefix(MAPPED_PREFIX), client[1])
+        if self._believing is None:
+            await self._app(scope, receive, send)
+            return
+        scope["state"][PEER] = scope["client"]
+        await self._believing(scope, receive, send)
+
+    def is_trusted(self, address: str) -> bool:
+        """Return whether a connection from an address is that of a proxy, for many clients."""
+        return (
+            self._believing is not None
+            and address.removeprefix(MAPPED_PREFIX) in self._believing.trusted_hosts
+        )
+
+    async def _checked(self, scope: Any, receive: Any, send: Any) -> None:
+        """Keep the address of the connection if what the proxy says of its client is none."""
+        if not is_address(scope["client"][0]):
+            scope["client"] = scope["state"][PEER]
         await self._app(scope, receive, send)
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import signal
@@ -16,8 +17,12 @@ import uvicorn
 from ..settings import ServiceSettings
 from ..tasks import cancel_and_wait
 from ..telemetry.exposition import render_metrics
+from .bounded_protocol import BoundedProtocol
+from .connections import Connections
+from .file_descriptors import http_connections_max, raise_file_descriptor_limit
 from .listening import authority, listen
 from .proxies import ForwardedHeaders
+from .request_bounds import RequestBounds
 
 #: Returns what is not ready, and why; empty if the process is ready.
 ReadinessCheck = Callable[[], Awaitable[dict[str, str]]]
@@ -27,8 +32,11 @@ AsgiApp = Callable[..., Awaitable[None]]
 
 READINESS_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_TIMEOUT_SECONDS = 5
-#: Connections and requests at the same time; further ones immediately get status 503.
-CONNECTIONS_MAX = 15_000
+#: Connections that the system accepts before this process looks at them.
+BACKLOG = 256
+#: A connection that is to be closed, but whose client does not read the rest, is closed after once or twice
+#: this: 10 s, in ticks of 0.1 s.
+END_UNREAD_EVERY_TICKS = 100
 #: Garbage collections of the middle generation before a full one; Python's default is 10.
 FULL_COLLECTION_AFTER = 1_000
 #: The same for a service with pages: each connection leaves a reference cycle of about 1 kB.
@@ -65,19 +73,26 @@ async def health_server(
     # a kept-alive connection wait 40 ms for an acknowledgement. Accepted sockets inherit it.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     url = f"http://{authority(*listener.getsockname()[:2])}"
+    total = http_connections_max(raise_file_descriptor_limit())
+    per_address = settings.http_connections_per_address
+    bounded = RequestBounds(pages or _not_found, per_address)
+    app = ForwardedHeaders(
+        _with_health_pages(readiness, bounded, settings.public_path), settings.trusted_proxies
+    )
+    connections = Connections(total, per_address, app.is_trusted)
     server = _Server(
         uvicorn.Config(
-            ForwardedHeaders(
-                _with_health_pages(readiness, pages or _not_found, settings.public_path),
-                settings.trusted_proxies,
-            ),
+            app,
+            http=functools.partial(BoundedProtocol, connections),  # type: ignore[arg-type]
+            ws="none",
+            backlog=BACKLOG,
+            timeout_keep_alive=settings.http_keep_alive_seconds,
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
             server_header=False,
             proxy_headers=False,  # uvicorn would trust 127.0.0.1, and an environment variable
-            limit_concurrency=CONNECTIONS_MAX,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -130,6 +145,13 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % END_UNREAD_EVERY_TICKS == 0:
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, BoundedProtocol)
+                connection.end_unread()
+        return await super().on_tick(counter)
 
 
 async def _not_found(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -34,6 +34,16 @@ WRITES_NOT_STORED = Counter(
     "Messages that the broker did not store, or not acknowledge, although it answers: its store is full.",
     ("stream",),
 )
+HTTP_REFUSED = Counter(
+    "sluiceway_http_refused_total",
+    "Connections that were refused: too many of one address, or in total.",
+    ("limit",),
+)
+HTTP_CLOSED = Counter(
+    "sluiceway_http_closed_total",
+    "Connections that were closed for what their client did, or did not do in time.",
+    ("reason",),
+)
 RECONNECTS = Counter("sluiceway_broker_reconnects_total", "Reconnects to the broker.")
 
 
