@@ -8,6 +8,8 @@ from starlette.middleware.sessions import SessionMiddleware
 
 from sluiceway import __version__
 from sluiceway.clock import now_ms
+from sluiceway.http.concurrency_limit import ConcurrencyLimit
+from sluiceway.http.file_descriptors import http_connections_max, raise_file_descriptor_limit
 from sluiceway.messaging.connection import Connection
 from sluiceway.service import Service
 
@@ -16,7 +18,7 @@ from .authentication import Authentication, KeyVerifier
 from .backend import BackendProvider, ConsoleBackend
 from .bootstrap import create_first_key
 from .errors import add_error_handlers
-from .limits import RateLimiter
+from .limits import EVENT_STREAMS_MAX, RateLimiter
 from .middleware import RequestGuard
 from .oidc import identity_provider
 from .pages.renderer import error_page
@@ -68,6 +70,7 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
         settings.session_seconds * 1_000,
         now_ms,
     )
+    app.state.streams = _stream_limit(settings)
     add_error_handlers(app, error_page)
     app.exception_handler(SignInRequired)(redirect_to_sign_in)
     is_tls = (settings.public_url or "").startswith("https://")
@@ -84,6 +87,12 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
         app.include_router(router)
     app.mount("/static", pages.static)
     return app
+
+
+def _stream_limit(settings: Settings) -> ConcurrencyLimit:
+    """Return the bound on event streams: those of one caller take at most half of all connections."""
+    total = min(EVENT_STREAMS_MAX, http_connections_max(raise_file_descriptor_limit()))
+    return ConcurrencyLimit(total, min(settings.streams_per_caller, total // 2))
 
 
 def _secret(settings: Settings) -> str:

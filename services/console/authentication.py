@@ -14,6 +14,7 @@ from sluiceway import console_keys
 from sluiceway.clock import Clock
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Identity
 from sluiceway.contracts.persons import Account
+from sluiceway.http.connections import network_of
 
 from .backend import BackendProvider
 from .csrf import require_csrf_header
@@ -101,6 +102,7 @@ class Authentication:
         if identity is None:
             self._rate.consume(_address(request))
             raise _unauthenticated("not signed in")
+        request.state.is_session = True
         self._rate.consume(f"session {identity.name}")
         require_csrf_header(request)
         return identity
@@ -136,7 +138,7 @@ class Authentication:
 
     def is_still_valid(self, request: Request, identity: Identity) -> bool:
         """Return whether the key or session that established `identity` is still valid."""
-        if identity.vouched_by == CONSOLE:
+        if identity.vouched_by == CONSOLE or getattr(request.state, "is_session", False):
             return self.session_identity(request) is not None
         return self._keys.valid_key(identity.vouched_by) is not None
 
@@ -161,4 +163,4 @@ def _unauthenticated(why: str) -> HTTPException:
 
 
 def _address(request: Request) -> str:
-    return f"address {request.client.host}" if request.client else "unknown address"
+    return f"address {network_of(request.client.host)}" if request.client else "unknown address"

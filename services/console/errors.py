@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
@@ -112,6 +113,7 @@ def add_error_handlers(app: FastAPI, error_page: ErrorPage) -> None:
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(ValidationError)(_invalid_document)
     app.exception_handler(Unavailable)(_unavailable)
+    app.exception_handler(ClientDisconnect)(_disconnected)
     app.exception_handler(Exception)(_internal_error)
 
 
@@ -179,6 +181,10 @@ async def _invalid_document(request: Request, error: Exception) -> Response:
 async def _unavailable(request: Request, error: Exception) -> Response:
     problem = Problem(status=503, message=f"{error}; the same request may be sent again")
     return problem_response(request, problem, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _disconnected(request: Request, error: Exception) -> Response:
+    return Response(status_code=408)  # nobody receives it
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

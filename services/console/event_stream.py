@@ -63,7 +63,7 @@ class EventListener:
                     event = await self._queue.get()
             except TimeoutError:
                 event = KEEP_ALIVE
-            if event is None:
+            if event is None or not may_listen():
                 return
             yield event
 

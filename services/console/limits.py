@@ -16,6 +16,11 @@ BURST_SECONDS = 10
 #: Callers remembered. The least recent one is forgotten first, and starts again with a full burst.
 CALLERS_MAX = 10_000
 
+#: Event streams of all callers at the same time.
+EVENT_STREAMS_MAX = 5_000
+#: After how many seconds somebody may try again who has too many of them.
+RETRY_STREAM_SECONDS = 5
+
 PAGE_SIZE = 20
 PAGE_SIZE_MAX = 100
 #: Pages beyond this number are refused: no list is so long.

@@ -30,3 +30,5 @@ class Settings(ServiceSettings):
     bootstrap_key_file: Path | None = None
     #: Requests per second that one caller may send, after a burst of ten times as many.
     requests_per_second: Annotated[float, Field(gt=0)] = 50.0
+    #: Event streams that one key, or one signed-in person, may have open at the same time.
+    streams_per_caller: Annotated[int, Field(ge=1, le=10_000)] = 100

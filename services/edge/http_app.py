@@ -8,7 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
@@ -35,7 +35,7 @@ def build_http_app(routes: list[BaseRoute], address: PublicAddress) -> AsgiApp:
         allow_headers=["Content-Type", "Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
         expose_headers=["ETag", "Retry-After"],
     )
-    handlers = {HTTPException: _refused, Exception: _failed}
+    handlers = {HTTPException: _refused, ClientDisconnect: _disconnected, Exception: _failed}
     starlette = Starlette(routes=routes, middleware=[cors], exception_handlers=handlers)
     starlette.router.redirect_slashes = False
 
@@ -58,6 +58,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     body = {"message": error.detail, "errorDetails": error.detail}
     return JSONResponse(body, error.status_code, headers=error.headers)
+
+
+async def _disconnected(request: Request, error: Exception) -> Response:
+    return Response(status_code=408)  # nobody receives it
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -66,6 +66,8 @@ async def test_console(broker: Broker, tmp_path: Path, monkeypatch: pytest.Monke
     key_file = tmp_path / "console.key"
     monkeypatch.setenv("SLUICEWAY_BOOTSTRAP_KEY_FILE", str(key_file))
     monkeypatch.setenv("SLUICEWAY_REQUESTS_PER_SECOND", "1000000")
+    monkeypatch.setenv("SLUICEWAY_HTTP_CONNECTIONS_PER_ADDRESS", "5000")
+    monkeypatch.setenv("SLUICEWAY_STREAMS_PER_CALLER", "1000")
     async with started(broker.url, tmp_path, "scheduler"), driving(broker.url) as driver:
         await apply_catalogue(driver)
         await _fill(driver.connection)

@@ -34,6 +34,11 @@ class RunningConsole(NamedTuple):
         """The console's backend."""
         return self.console.backend_provider()
 
+    @property
+    def state(self) -> Any:
+        """What the console's routes share."""
+        return self.console.pages.app.state  # type: ignore[union-attr]
+
     def caller(self, key: str | None) -> httpx2.AsyncClient:
         """Return a client that sends a key, or none (None); the caller closes it."""
         headers = {HEADER: key} if key else {}

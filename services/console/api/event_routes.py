@@ -1,12 +1,16 @@
 """`GET /api/v1/events`: everything that happens, as server-sent events."""
 
+import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, HTTPException, Query, Request
 from starlette.responses import StreamingResponse
 
+from sluiceway.contracts.identity import CONSOLE
 from sluiceway.errors import Rejected, Unavailable
+from sluiceway.http.concurrency_limit import ConcurrencyLimit, LimitReached
 from sluiceway.http.server_sent_events import MEDIA_TYPE
 
 from ..authentication import Authentication
@@ -14,11 +18,14 @@ from ..backend import ConsoleBackend
 from ..dependencies import Backend, Caller
 from ..errors import responses
 from ..event_stream import RESET, feature_event
+from ..limits import RETRY_STREAM_SECONDS
 
 router = APIRouter(tags=["events"])
 
 #: Missed events that are replayed to a client that reconnects. After more, it gets a `reset`.
 REPLAY_MAX = 1_000
+#: A stream ends after this time: its client resumes, and shows again who he is.
+STREAM_SECONDS_MAX = 3_600
 #: How soon a disconnected client reconnects, in ms.
 RETRY = b"retry: 1000\n\n"
 HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
@@ -48,18 +55,33 @@ async def events(
 
     The id of a `feature` event is its place in the log. A client that sends the last id it has received
     as `Last-Event-ID` (or `lastEventID`) misses no event and receives none twice; if the log went back
-    since, it gets a `reset`.
+    since, it gets a `reset`. A stream ends with the key or session that opened it, and after an hour.
     """
     authentication: Authentication = request.app.state.authentication
     last_id = last_header if last_header is not None else last_query
-    stream = _stream(backend, last_id, lambda: authentication.is_still_valid(request, caller))
+    streams: ConcurrencyLimit = request.app.state.streams
+    owner = f"person {caller.name}" if caller.vouched_by == CONSOLE else caller.vouched_by
+    try:
+        streams.check(owner)
+    except LimitReached as error:
+        text = f"too many event streams: {error}; try again in {RETRY_STREAM_SECONDS} s"
+        raise HTTPException(429, text, headers={"Retry-After": str(RETRY_STREAM_SECONDS)}) from error
+    until = time.monotonic() + STREAM_SECONDS_MAX
+
+    def may_listen() -> bool:
+        return time.monotonic() < until and authentication.is_still_valid(request, caller)
+
+    stream = _stream(backend, last_id, may_listen, streams.acquire(owner))
     return StreamingResponse(stream, media_type=MEDIA_TYPE, headers=HEADERS)
 
 
 async def _stream(
-    backend: ConsoleBackend, last_id: str | None, may_listen: Callable[[], bool]
+    backend: ConsoleBackend,
+    last_id: str | None,
+    may_listen: Callable[[], bool],
+    place: AbstractContextManager[None],
 ) -> AsyncIterator[bytes]:
-    with backend.events.listening() as listener:
+    with place, backend.events.listening() as listener:
         # From here on, new events wait in the listener's queue; earlier ones are read from the log.
         until = backend.features.position.sequence
         yield RETRY

@@ -20,8 +20,8 @@ from .connections import RETRY_AFTER_SECONDS, Connections, Stage
 
 #: From the first byte of a request (on a new connection: from its start) to the end of its header.
 HEADER_SECONDS = 10.0
-#: From there to the end of its body.
-BODY_SECONDS = 30.0
+#: From there to the end of its body. The Alertmanager webhook answers for itself after 30 s.
+BODY_SECONDS = 45.0
 #: A client whose 64 KiB buffer stays full for so long does not read, and is disconnected.
 UNREAD_SECONDS = 20.0
 #: Request line and all header fields of a request, in bytes.
@@ -175,6 +175,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def _time_out(self, part: _Part) -> None:
         if part is _Part.HEADER and self._header_bytes == 0:
             return self._close("no request")
+        if part is _Part.BODY and self.flow.read_paused:
+            self._awaited = None  # the application does not read: its client is not slow
+            return self._await_rest()
         text = f"the {part} of this request did not arrive within {SECONDS[part]:g} s"
         return self._reject(f"{part} timeout", 408, text)
 

@@ -37,9 +37,12 @@ class Stage(IntEnum):
 
 
 class ConnectionRefusal(NamedTuple):
-    """Why a connection is not served, except for the health pages."""
+    """Why a connection is not served, except for the health pages.
 
-    status: int
+    The status is 503: an Alertmanager gives up after 429.
+    """
+
+    limit: str
     reason: str
 
 
@@ -103,7 +106,7 @@ class Connections:
             if len(self._reserved) >= RESERVED_CONNECTIONS:
                 self._evict(self._reserved.first(Stage.BUSY))
             self._put(connection, _Place(Stage.SILENT, (self._reserved,), None))
-            metrics.HTTP_REFUSED.labels("address" if refusal.status == 429 else "total").inc()
+            metrics.HTTP_REFUSED.labels(refusal.limit).inc()
         else:
             groups = (self._all,) if network is None else (self._all, self._by_network[network])
             self._put(connection, _Place(Stage.SILENT, groups, network))
@@ -136,13 +139,13 @@ class Connections:
                 and not self._evict(own.first(Stage.WAITING))
             ):
                 return ConnectionRefusal(
-                    429,
+                    "address",
                     f"too many connections from your address: at most {self._per_address} are served at a "
                     f"time; use fewer, or try again in {RETRY_AFTER_SECONDS} s",
                 )
         if len(self._all) >= self._total and not self._evict(self._all.first(Stage.WAITING)):
             return ConnectionRefusal(
-                503,
+                "total",
                 f"too many connections: at most {self._total} are served at a time; "
                 f"try again in {RETRY_AFTER_SECONDS} s",
             )

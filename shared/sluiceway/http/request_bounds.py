@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+from sluiceway.telemetry import metrics
+
 from .bounded_protocol import REFUSAL
 from .concurrency_limit import ConcurrencyLimit, LimitReached
-from .connections import RETRY_AFTER_SECONDS, ConnectionRefusal, network_of
+from .connections import RETRY_AFTER_SECONDS, network_of
 
 #: An answer is given to the connection in parts of this size, each once the one before is nearly sent: what a
 #: slow reader has not read is not copied into memory for him.
@@ -28,7 +30,7 @@ class RequestBounds:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         refusal = scope["state"].get(REFUSAL)
         if refusal is not None:
-            await refuse(send, refusal)
+            await refuse(send, refusal.reason)
             return
         client = scope.get("client")
         try:
@@ -36,19 +38,20 @@ class RequestBounds:
                 await self._app(scope, receive, _in_parts(send))
         except LimitReached as error:
             text = f"too many requests from your address: {error}; try again in {RETRY_AFTER_SECONDS} s"
-            await refuse(send, ConnectionRefusal(429, text))
+            metrics.HTTP_REFUSED.labels("address").inc()
+            await refuse(send, text)
 
 
-async def refuse(send: Any, refusal: ConnectionRefusal) -> None:
+async def refuse(send: Any, reason: str) -> None:
     """Answer that a request is refused now, and close its connection."""
-    body = json.dumps({"message": refusal.reason}).encode()
+    body = json.dumps({"message": reason}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"retry-after", str(RETRY_AFTER_SECONDS).encode()),
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

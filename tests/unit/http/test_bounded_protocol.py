@@ -26,7 +26,7 @@ async def ready() -> dict[str, str]:
 
 
 class Pages:
-    """Answers `/`; holds `/held` until it is released; sends a large answer at `/large`."""
+    """Answers `/`; holds `/held`, and the body of `/late`, until released; answers at length at `/large`."""
 
     def __init__(self) -> None:
         self.release = asyncio.Event()
@@ -38,6 +38,8 @@ class Pages:
         self.paths.append(scope["path"])
         if scope["path"] == "/held":
             self.held += 1
+            await self.release.wait()
+        if scope["path"] == "/late":
             await self.release.wait()
         if scope["method"] == "POST":
             while (message := await receive()).get("more_body"):
@@ -115,7 +117,7 @@ async def test_too_many_connections_of_one_address_are_refused_but_not_for_healt
         others = [await status_from(url, "/", OTHER), await status_from(url, "/healthz", ATTACKER)]
         pages.release.set()
 
-    assert refusal.startswith(b"HTTP/1.1 429")
+    assert refusal.startswith(b"HTTP/1.1 503")
     assert b"retry-after: 5" in refusal
     assert b"too many connections from your address: at most 10" in refusal
     assert others == [200, 200]
@@ -156,7 +158,7 @@ async def test_the_requests_of_a_client_behind_a_trusted_proxy_are_bounded() -> 
         same_network = await ask(url, b"/", b"no address")
         pages.release.set()
 
-    assert refused.startswith(b"HTTP/1.1 429")
+    assert refused.startswith(b"HTTP/1.1 503")
     assert b"too many requests from your address" in refused
     assert served.startswith(b"HTTP/1.1 200")
     assert same_network.startswith(b"HTTP/1.1 200")
@@ -208,6 +210,19 @@ async def test_a_body_that_does_not_end_is_answered_408(framing: bytes) -> None:
 
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"the body of this request did not arrive within" in answer
+
+
+@pytest.mark.usefixtures("short_body")
+async def test_a_body_that_the_service_does_not_read_yet_is_waited_for() -> None:
+    pages, body = Pages(), b"x" * 400_000
+    async with serving(pages) as url, connected_from(url) as client, connected_from(url) as slow:
+        await client.send(b"POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n" + body)
+        await slow.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+        await slow.rest()  # which takes as long as a body may
+        pages.release.set()
+        answer = await client.until(b"done")
+
+    assert answer.startswith(b"HTTP/1.1 200")
 
 
 async def test_a_long_answer_outlasts_the_times_of_a_request(short_header: None, short_body: None) -> None:

@@ -51,7 +51,7 @@ def test_one_address_takes_no_more_than_half_of_all_connections() -> None:
     refusal = bounded.admit(FakeConnection(), "192.0.2.1")
 
     assert refusal is not None
-    assert (refusal.status, "at most 5" in refusal.reason) == (429, True)
+    assert (refusal.limit, "at most 5" in refusal.reason) == ("address", True)
     admitted(bounded, "192.0.2.2")
 
 
@@ -71,7 +71,7 @@ def test_connections_of_a_trusted_proxy_are_bounded_in_total_only() -> None:
     refusal = bounded.admit(FakeConnection(), "10.0.0.1")
 
     assert refusal is not None
-    assert refusal.status == 503
+    assert refusal.limit == "total"
 
 
 def test_an_address_is_forgotten_with_its_last_connection() -> None:

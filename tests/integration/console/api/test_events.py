@@ -11,12 +11,15 @@ import pytest
 
 from services.console import event_stream
 from services.console.api import event_routes
+from sluiceway.clock import now_ms
 from sluiceway.contracts.commands import RevokeKey, SaveEnvironment
 from sluiceway.contracts.identity import Role
+from sluiceway.http.concurrency_limit import ConcurrencyLimit
 from tests.integration.console.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.consoles import create_api_key
 from tests.support.system import EVERYONE, following
+from tests.support.waiting import eventually
 
 BOUND_SECONDS = 15.0
 
@@ -153,6 +156,66 @@ async def test_a_stream_ends_with_the_key_of_its_listener(served: Served) -> Non
         await served.driver.accepted(RevokeKey, key_id=key.split("-")[1])
 
         await reader.until_end()
+
+
+async def test_a_stream_sends_nothing_after_the_key_of_its_listener_has_expired(served: Served) -> None:
+    soon_ms = now_ms() + 3_600_000
+    key = await create_api_key(served.driver, Role.VIEWER, expires_ms=soon_ms)
+    await served.console.backend.catalogue.catch_up()
+
+    async with served.console.caller(key) as viewer, listening(viewer) as reader:
+        await served.driver.save_gate("before")
+        first = await reader.next("feature")
+        served.console.backend.clock = lambda: soon_ms
+        await served.driver.save_gate("after")
+        with pytest.raises(AssertionError, match="the stream has ended"):
+            await reader.next("feature")
+
+    assert first.data["feature"] == "gate.before"
+
+
+async def test_a_stream_ends_with_the_session_that_opened_it(served: Served) -> None:
+    async with served.console.caller(None) as browser:
+        form = await browser.get("/sign-in")
+        csrf = form.text.partition('name="csrf" value="')[2].partition('"')[0]
+        await browser.post("/sign-in", data={"csrf": csrf, "key": served.console.key})
+        authentication = served.console.state.authentication
+        async with listening(browser) as reader:
+            session_identity = authentication.session_identity
+            authentication.session_identity = lambda request: None
+            await served.driver.save_gate("after")
+            await reader.until_end()
+            authentication.session_identity = session_identity
+
+
+async def test_a_stream_ends_after_a_time_and_its_client_resumes(served: Served, monkeypatch: Any) -> None:
+    monkeypatch.setattr(event_routes, "STREAM_SECONDS_MAX", 0)
+
+    async with listening(served.console.admin) as reader:
+        await reader.until_end()
+
+
+async def test_one_key_has_no_more_streams_than_allowed(served: Served) -> None:
+    key = await create_api_key(served.driver, Role.VIEWER)
+    await served.console.backend.catalogue.catch_up()
+    served.console.state.streams = ConcurrencyLimit(total=10, per_caller=1)
+
+    async with served.console.caller(key) as viewer, listening(viewer) as reader:
+        await served.driver.save_gate("one")
+        await reader.next("feature")
+        refused = await viewer.get("/api/v1/events")
+        async with listening(served.console.admin):
+            pass
+    async with served.console.caller(key) as viewer:
+
+        async def is_free() -> bool:
+            async with viewer.stream("GET", "/api/v1/events") as answer:
+                return answer.status_code == 200
+
+        await eventually(is_free, "the place of the stream that ended is free")
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+    assert "you have 1 of them" in refused.json()["message"]
 
 
 async def test_a_client_that_does_not_read_is_disconnected(served: Served, monkeypatch: Any) -> None:
