@@ -19,7 +19,7 @@ from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import json_decoder, redelivery_middleware, start_broker
-from sluiceway.messaging.faststream_options import SizeCheckedBroker, faststream_options
+from sluiceway.messaging.faststream_broker import ConfiguredBroker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
@@ -128,8 +128,9 @@ async def run_guardrails(
 
 def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters) -> NatsBroker:
     """Return the FastStream broker with the subscriber of alerts."""
-    broker = SizeCheckedBroker(
-        **faststream_options(settings, "monitor-alerts"),
+    broker = ConfiguredBroker(
+        settings,
+        "monitor-alerts",
         middlewares=[redelivery_middleware(dead_letters)],
         logger=None,
     )
@@ -160,7 +161,7 @@ def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
 
     An invalid request, or an internal error, gets no answer: that holds the phase.
     """
-    broker = SizeCheckedBroker(**faststream_options(settings, "monitor-clearance"), logger=None)
+    broker = ConfiguredBroker(settings, "monitor-clearance", logger=None)
 
     @broker.subscriber(
         subjects.CLEARANCE,

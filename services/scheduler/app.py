@@ -27,7 +27,7 @@ from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_middleware, start_broker
-from sluiceway.messaging.faststream_options import SizeCheckedBroker, faststream_options
+from sluiceway.messaging.faststream_broker import ConfiguredBroker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.streams import declare, recreate_probes
@@ -104,8 +104,9 @@ def build_broker(
     authenticate: Authenticate,
 ) -> NatsBroker:
     """Return the broker with two subscribers per command: with a sender in the subject, and without."""
-    broker = SizeCheckedBroker(
-        **faststream_options(settings, "scheduler-commands"),
+    broker = ConfiguredBroker(
+        settings,
+        "scheduler-commands",
         middlewares=[reply_middleware(dead_letters), authentication_middleware(authenticate)],
         description="Release pipelines for feature gates and dynamic configs.",
         logger=None,

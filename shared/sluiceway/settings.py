@@ -4,10 +4,18 @@ import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
@@ -17,6 +25,7 @@ from .errors import Misconfigured
 from .nats_servers import NatsServers
 
 PREFIX = "SLUICEWAY_"
+TLS_SCHEMES = ("tls://", "wss://")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
@@ -102,13 +111,53 @@ class BrokerSettings(BaseSettings):
     nats_url: NatsUrl = NatsServers(("nats://127.0.0.1:4222",))
     #: A `.creds` file, if the broker requires one.
     nats_creds: Path | None = None
+    #: A file with the seed of an nkey, which signs what the broker asks and is never sent.
+    nats_nkey: Path | None = None
+    #: A user, and the file of its password, instead of those in the URL.
+    nats_user: str | None = None
+    nats_password_file: Path | None = None
     #: The last token of the subjects of commands, if the broker's permissions vouch for it: the id of a key,
     #: whose grants then count.
     principal: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
-    #: A certificate authority file, if the broker uses TLS with its own authority.
+    #: A certificate authority file, if the broker uses TLS with its own authority. This, the next three, and
+    #: URLs with tls:// or wss:// require TLS: no server is sent anything without it.
     nats_ca: Path | None = None
+    #: The certificate of this process and its key, in PEM and without a password, if the broker asks for it.
+    nats_cert: Path | None = None
+    nats_key: Path | None = None
+    #: `true`: begin with TLS, before the broker's greeting; the broker then needs `handshake_first`.
+    nats_tls_first: bool = False
     #: Copies of every stream: 1 on a laptop, 3 on a cluster.
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+
+    @property
+    def requires_tls(self) -> bool:
+        """Whether nothing may be sent without TLS."""
+        is_in_url = any(url.startswith(TLS_SCHEMES) for url in self.nats_url.urls)
+        return is_in_url or bool(self.nats_ca or self.nats_cert) or self.nats_tls_first
+
+    @model_validator(mode="after")
+    def _names_one_identity(self) -> Self:
+        identities = {
+            "a user in SLUICEWAY_NATS_URL": self.nats_url.user,
+            "SLUICEWAY_NATS_USER": self.nats_user,
+            "SLUICEWAY_NATS_CREDS": self.nats_creds,
+            "SLUICEWAY_NATS_NKEY": self.nats_nkey,
+        }
+        given = [name for name, value in identities.items() if value]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are set: use one of them")
+        if bool(self.nats_user) != bool(self.nats_password_file):
+            raise ValueError("SLUICEWAY_NATS_USER and SLUICEWAY_NATS_PASSWORD_FILE need each other: set both")
+        return self
+
+    @model_validator(mode="after")
+    def _can_use_tls(self) -> Self:
+        if self.nats_key and not self.nats_cert:
+            raise ValueError("SLUICEWAY_NATS_KEY needs SLUICEWAY_NATS_CERT: set it to the key's certificate")
+        if self.requires_tls and any(url.startswith("ws://") for url in self.nats_url.urls):
+            raise ValueError("SLUICEWAY_NATS_URL has ws://, which has no TLS: use wss://")
+        return self
 
 
 class ServiceSettings(BrokerSettings):

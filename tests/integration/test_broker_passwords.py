@@ -1,7 +1,5 @@
 """A broker with passwords that a URL cannot hold as they are, and one with TLS of its own authority."""
 
-import datetime
-import ipaddress
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +7,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from services.local.broker import EmbeddedBroker
 from services.local.system import Options, running_system
@@ -23,6 +17,7 @@ from sluiceway.client import Client
 from sluiceway.contracts.measurements import Clearance
 from sluiceway.messaging.connection import connected
 from tests.integration.cli.calls import Cli
+from tests.support.certificates import Authority
 
 PASSWORD = "p@ss/w:rd%,#é?"
 USER = "user@example.com"
@@ -81,11 +76,12 @@ async def test_help_shows_no_password(broker: EmbeddedBroker) -> None:
 
 
 async def test_both_drivers_trust_the_authority_of_the_settings(tmp_path: Path) -> None:
-    _write_certificate(tmp_path)
-    tls = f'tls {{cert_file: "{tmp_path / "cert.pem"}", key_file: "{tmp_path / "key.pem"}"}}'
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("broker")
+    tls = f'tls {{cert_file: "{certificate}", key_file: "{key}"}}'
     with _broker(tmp_path, f"{tls}\nauthorization: {{token: 'to/ken'}}") as broker:
         url = broker.url.replace("nats://", "tls://to%2Fken@")
-        settings = MonitorSettings(nats_url=url, nats_ca=tmp_path / "cert.pem")
+        settings = MonitorSettings(nats_url=url, nats_ca=authority.file)
 
         async with connected(settings, "tests", wait_for_broker=False) as connection:
             assert await connection.is_alive()
@@ -104,30 +100,6 @@ def _broker(folder: Path, config: str) -> Iterator[EmbeddedBroker]:
 
 def _url(broker: EmbeddedBroker, password: str) -> str:
     return broker.url.replace("nats://", f"nats://{quote(USER, safe='')}:{quote(password, safe='')}@")
-
-
-def _write_certificate(folder: Path) -> None:
-    """Write a certificate for this host that is its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
 
 
 async def _unused(request: object) -> Clearance:

@@ -4,7 +4,7 @@ import pytest
 
 from sluiceway.errors import Misconfigured
 from sluiceway.messaging.connection import connect_options
-from sluiceway.messaging.faststream_options import faststream_options
+from sluiceway.messaging.credentials import credential_options
 from sluiceway.nats_servers import NatsServers, UserInfo
 from sluiceway.settings import BrokerSettings, read_settings
 
@@ -77,19 +77,29 @@ def test_settings_show_no_password(userinfo: str) -> None:
 
 
 def test_the_driver_gets_each_part_by_itself() -> None:
-    by_password = connect_options(BrokerSettings(nats_url="user:p%40@host"), "tests")
-    by_token = connect_options(BrokerSettings(nats_url="t%40@host"), "tests")
+    by_password = BrokerSettings(nats_url="user:p%40@host")
+    by_token = BrokerSettings(nats_url="t%40@host")
 
-    assert by_password["servers"] == by_token["servers"] == ["nats://host:4222"]
-    assert (by_password["user"], by_password["password"], by_token["token"]) == ("user", "p@", "t@")
+    assert connect_options(by_password, "tests")["servers"] == ["nats://host:4222"]
+    assert credential_options(by_password) == {"user": "user", "password": "p@"}
+    assert credential_options(by_token) == {"token": "t@"}
+    assert credential_options(BrokerSettings(nats_url="host")) == {}
 
 
-def test_faststream_gets_the_same_credentials() -> None:
-    by_password = faststream_options(BrokerSettings(nats_url="user:p%40@host"), "tests")
-    by_token = faststream_options(BrokerSettings(nats_url="t%40@host"), "tests")
-    without = faststream_options(BrokerSettings(nats_url="host"), "tests")
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"nats_url": f"user:{PASSWORD}@host", "nats_creds": "f"}, "a user in SLUICEWAY_NATS_URL and"),
+        ({"nats_nkey": "f", "nats_creds": "f"}, "SLUICEWAY_NATS_CREDS and SLUICEWAY_NATS_NKEY are set"),
+        ({"nats_user": "user"}, "SLUICEWAY_NATS_USER and SLUICEWAY_NATS_PASSWORD_FILE need each other"),
+        ({"nats_password_file": "f"}, "SLUICEWAY_NATS_USER and SLUICEWAY_NATS_PASSWORD_FILE need each other"),
+        ({"nats_key": "f"}, "SLUICEWAY_NATS_KEY needs SLUICEWAY_NATS_CERT"),
+        ({"nats_url": "ws://host", "nats_ca": "f"}, "SLUICEWAY_NATS_URL has ws://, which has no TLS"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict[str, str], error: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        read_settings(BrokerSettings, **settings)
 
-    assert (by_password["security"].username, by_password["security"].password) == ("user", "p@")
-    assert by_token["security"].token == "t@"
-    assert "security" not in without
-    assert not {"user", "password", "token", "tls"} & {*by_password, *by_token, *without}
+    assert error in str(refused.value)
+    assert PASSWORD not in str(refused.value)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,12 +64,45 @@ DryRun = Annotated[
 ]
 
 
+def _connection_option(text: str) -> Any:
+    """Return an option for one of the settings `SLUICEWAY_NATS_…`, which holds if it is not given."""
+    return typer.Option(help=f"{text} Default: the setting SLUICEWAY_NATS_….")
+
+
+def _file(content: str) -> Any:
+    return _connection_option(f"File with {content}.")
+
+
 @app.callback()
 def common_options(
-    context: typer.Context, nats_url: NatsUrl = None, as_json: AsJson = False, actor: ActorInFront = None
+    context: typer.Context,
+    nats_url: NatsUrl = None,
+    as_json: AsJson = False,
+    actor: ActorInFront = None,
+    nats_creds: Annotated[str | None, _file("credentials")] = None,
+    nats_nkey: Annotated[str | None, _file("the seed of an nkey")] = None,
+    nats_user: Annotated[str | None, _connection_option("User at the broker.")] = None,
+    nats_password_file: Annotated[str | None, _file("the user's password")] = None,
+    nats_ca: Annotated[str | None, _file("the broker's certificate authority. Requires TLS")] = None,
+    nats_cert: Annotated[str | None, _file("the certificate to show to the broker")] = None,
+    nats_key: Annotated[str | None, _file("the key of that certificate")] = None,
+    nats_tls_first: Annotated[
+        bool, _connection_option("Begin with TLS, before the broker's greeting.")
+    ] = False,
 ) -> None:
-    """Accept the common options before the command too."""
-    context.obj = CommonOptions(nats_url, as_json, actor)
+    """Accept the common options before the command too, and the rest of how to connect."""
+    connection = {
+        "nats_creds": nats_creds,
+        "nats_nkey": nats_nkey,
+        "nats_user": nats_user,
+        "nats_password_file": nats_password_file,
+        "nats_ca": nats_ca,
+        "nats_cert": nats_cert,
+        "nats_key": nats_key,
+        "nats_tls_first": "true" if nats_tls_first else None,
+    }
+    given = {name: value for name, value in connection.items() if value}
+    context.obj = CommonOptions(nats_url, as_json, actor, given)
 
 
 @command(

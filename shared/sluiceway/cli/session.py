@@ -7,7 +7,7 @@ import getpass
 import inspect
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
@@ -50,6 +50,8 @@ class CommonOptions(NamedTuple):
     nats_url: str | None = None
     as_json: bool = False
     actor: str | None = None
+    #: Other settings of the connection, by name.
+    connection: Mapping[str, str] = {}
 
 
 @dataclass
@@ -164,7 +166,7 @@ def command(
             in_front = context.find_root().ensure_object(CommonOptions)
             as_json = as_json or in_front.as_json
             with _errors_as_exit_code(as_json):
-                settings = _settings(nats_url or in_front.nats_url)
+                settings = _settings(nats_url or in_front.nats_url, in_front.connection)
                 session = CliSession(settings, as_json, actor or in_front.actor or _os_user())
                 asyncio.run(session.run(work, arguments, needs_broker=needs_broker))
 
@@ -190,12 +192,9 @@ def validated_name(noun: str, name: str) -> str:
     raise CommandFailed(f"invalid {noun} name {name!r}: use letters, digits, - and _ (max 100)")
 
 
-def _settings(nats_url: str | None) -> BrokerSettings:
-    """Return the settings in the environment, with the URL if given; `Misconfigured` if one is invalid."""
-    settings = read_settings(BrokerSettings, **({"nats_url": nats_url} if nats_url else {}))
-    if settings.nats_ca and not settings.nats_ca.is_file():
-        raise CommandFailed(f"file {settings.nats_ca} does not exist; check SLUICEWAY_NATS_CA")
-    return settings
+def _settings(nats_url: str | None, others: Mapping[str, str]) -> BrokerSettings:
+    """Return the settings in the environment, with those given instead; `Misconfigured` if one is invalid."""
+    return read_settings(BrokerSettings, **({"nats_url": nats_url} if nats_url else {}), **others)
 
 
 def _os_user() -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,8 +13,8 @@ from nats.js import JetStreamContext
 from ..errors import Unavailable, error_text
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait, run_within
-from .credentials import CredentialsFile, read_credentials
-from .message_size import SizeCheckedClient
+from .credentials import credential_options
+from .tls import new_client, read_ssl_context, wait_closed
 from .write_health import WriteHealth
 
 log = logging.getLogger(__name__)
@@ -92,18 +91,17 @@ async def connected(
     """Connect as `name` while the block runs; reconnect forever.
 
     Without `wait_for_broker`, raise `Unavailable` if the first connection takes more than two seconds.
-    `Misconfigured` if the credentials are invalid.
+    `Misconfigured` if the credentials or certificates are invalid.
     """
-    if settings.nats_creds:
-        read_credentials(settings.nats_creds)
-    client = SizeCheckedClient()
+    options = {**connect_options(settings, name), **security_options(settings), **options}
+    client = new_client(settings)
     connection = Connection(client, settings.principal)
 
     async def reconnected() -> None:
         log.info("reconnected to the broker")
         connection.notify_reconnected()
 
-    options = {**connect_options(settings, name), "reconnected_cb": reconnected, **options}
+    options = {"reconnected_cb": reconnected, **options}
     try:
         timeout = None if wait_for_broker else FIRST_CONNECTION_SECONDS
         await run_within(timeout, client.connect(**options))
@@ -137,10 +135,11 @@ async def _close(client: Client) -> None:
         await cancel_and_wait(reconnecting)
     if client._transport:
         client._transport.close()  # type: ignore[no-untyped-call]
+        await wait_closed(client._transport)
 
 
 def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
-    """Return the options of `nats.connect`."""
+    """Return the options of `nats.connect`, without those of `security_options`."""
 
     async def failed(error: Exception) -> None:
         log.warning("broker: %s", error_text(error))
@@ -157,12 +156,11 @@ def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
     if settings.principal:
         # The only inbox that the broker's permissions give this user: nobody reads the replies of others.
         options["inbox_prefix"] = f"_INBOX.{settings.principal}"
-    if user := settings.nats_url.user:
-        options |= (
-            {"token": user.name} if user.password is None else {"user": user.name, "password": user.password}
-        )
-    if settings.nats_creds:
-        options["user_credentials"] = CredentialsFile(settings.nats_creds)
-    if settings.nats_ca:
-        options["tls"] = ssl.create_default_context(cafile=str(settings.nats_ca))
     return options
+
+
+def security_options(settings: BrokerSettings) -> dict[str, Any]:
+    """Return the options of `nats.connect` on credentials and TLS; `Misconfigured` if a file is invalid."""
+    if settings.requires_tls:
+        read_ssl_context(settings)
+    return {**credential_options(settings), "tls_handshake_first": settings.nats_tls_first}

@@ -68,7 +68,7 @@ async def test_an_invalid_setting_is_an_error_on_one_line(broker: Broker) -> Non
     file = await Cli(broker.url, SLUICEWAY_NATS_CA="/nowhere.pem").refused("get", "gates")
 
     assert number.line.startswith("invalid setting SLUICEWAY_STREAM_REPLICAS: ")
-    assert "file /nowhere.pem does not exist" in file.line
+    assert "SLUICEWAY_NATS_CA: file /nowhere.pem cannot be read: No such file" in file.line
 
 
 def test_every_command_has_an_example_in_its_help() -> None:

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 
 from sluiceway.errors import MessageTooLarge, Rejected
 from sluiceway.messaging.message_size import SizeCheckedClient, check_size, header_bytes
+from sluiceway.messaging.tls import TlsClient
 
 ROOT = Path(__file__).parents[3]
 CODE = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
@@ -19,10 +20,8 @@ CODE = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
 CONNECTS = {
     "Client": set[str](),
     "NatsBroker": {"services/asyncapi.py"},
-    "SizeCheckedClient": {
-        "shared/sluiceway/messaging/connection.py",
-        "shared/sluiceway/messaging/faststream_options.py",
-    },
+    "SizeCheckedClient": {"shared/sluiceway/messaging/tls.py"},
+    "TlsClient": {"shared/sluiceway/messaging/tls.py"},
 }
 #: Methods of nats-py that write a message, and the names that its clients have here.
 PUBLISHES = {"publish", "publish_async", "request", "respond"}
@@ -72,6 +71,7 @@ def test_every_client_looks_at_the_size() -> None:
 
     assert wrong == []
     assert issubclass(SizeCheckedClient, Client)
+    assert issubclass(TlsClient, SizeCheckedClient)
 
 
 def test_only_the_adapters_of_the_broker_publish() -> None:
