@@ -11,6 +11,7 @@ from nats.js.errors import BadRequestError, NotFoundError
 
 from ..contracts import subjects
 from ..errors import error_text
+from .jetstream_api import API, request_jetstream
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +129,12 @@ async def declare(
 ) -> None:
     """Create the missing streams; existing ones keep their settings, which belong to the operator.
 
+    Except one: `Nats-Rollup` of a message deletes all others of its subject or stream, which nobody needs.
     Waits until JetStream is ready, and calls `on_wait` with the reason.
     """
     for config in streams(replicas):
         await _create(js, config, on_wait)
+        await _disallow_rollup(js, str(config.name))
 
 
 async def _create(js: JetStreamContext, config: StreamConfig, on_wait: Callable[[str], None]) -> None:
@@ -157,6 +160,19 @@ async def _create(js: JetStreamContext, config: StreamConfig, on_wait: Callable[
             on_wait(error_text(error))
 
 
+async def _disallow_rollup(js: JetStreamContext, stream: str) -> None:
+    """Have an existing stream ignore what versions before allowed; every other setting stays as it is."""
+    try:
+        config = (await request_jetstream(js._nc, f"{API}.STREAM.INFO.{stream}"))["config"]
+        if not config.get("allow_rollup_hdrs"):
+            return
+        log.info("the stream %s no longer allows Nats-Rollup", stream)
+        update = {**config, "allow_rollup_hdrs": False}
+        await request_jetstream(js._nc, f"{API}.STREAM.UPDATE.{stream}", update)
+    except (NatsError, TimeoutError, LookupError) as error:
+        log.warning("the stream %s may still allow Nats-Rollup: %s", stream, error_text(error))
+
+
 def _bucket(
     name: str, subject: str, replicas: int, *, history: int, max_age: float | None = None
 ) -> StreamConfig:
@@ -168,5 +184,4 @@ def _bucket(
         max_age=max_age,
         discard=DiscardPolicy.OLD,
         allow_direct=True,
-        allow_rollup_hdrs=True,
     )
