@@ -36,7 +36,7 @@ class CatalogueEntry(RootModel[Environment | Region | Pipeline | Freeze | SdkKey
 
 
 class DeadLetter(RootModel[bytes]):
-    """The rejected message, unchanged. The headers have the reason and the subject it was published to."""
+    """The first 16 KiB of a rejected message. The headers have the reason and its subject."""
 
 
 class Probe(RootModel[bytes]):
@@ -94,7 +94,8 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     (
         "sluiceway.dead_letters.<service>",
         DeadLetter,
-        "Stream DEAD_LETTERS, by every service. Headers: Sluiceway-Dead-Reason, Sluiceway-Dead-Subject.",
+        "Stream DEAD_LETTERS, by every service. The subject goes on with the sender of the message, if "
+        "it is known. Headers: Sluiceway-Dead-Reason, Sluiceway-Dead-Subject.",
     ),
     (
         "sluiceway.probes.<service>",

@@ -129,7 +129,7 @@ class AlertmanagerWebhook:
         try:
             message = await asyncio.to_thread(parse_message, body)
         except ValueError as error:
-            await dead_letters.store(PATH, body, str(error), "invalid")
+            await dead_letters.store(PATH, body, str(error), "invalid", sender=SOURCE)
             return 400, str(error)
         return await self._store(message, connection, dead_letters)
 
@@ -146,7 +146,7 @@ class AlertmanagerWebhook:
             return 503, f"the alerts could not be stored: {error}"
         rejected += too_large
         for alert in rejected:
-            await dead_letters.store(PATH, alert.data, alert.reason, "invalid")
+            await dead_letters.store(PATH, alert.data, alert.reason, "invalid", sender=SOURCE)
         left_out = f", {message.truncated} left out by Alertmanager" if message.truncated else ""
         return 202, f"{len(valid) - len(too_large)} alerts stored, {len(rejected)} rejected{left_out}"
 

@@ -12,12 +12,14 @@ from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementView
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
 from sluiceway.pipelines.guardrail_verdicts import action_of
+from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.timers import Timers
 
 from .active_guardrails import ActiveGuardrails
 from .guardrail_actions import GuardrailActions
 
 log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
 
 #: An action that failed is tried again after this time.
 RETRY_MS = 500
@@ -80,7 +82,7 @@ class DuePhases:
         try:
             await self._act(due.key)
         except RetryLater as error:
-            log.warning("%s: cannot act on guardrails now, retrying: %s", due.key, error)
+            repeated.warning("act", "%s: cannot act on guardrails now, retrying: %s", due.key, error)
             wait_ms = RETRY_MS
         except Exception:  # one feature must not stop the others
             log.exception("%s: internal error while acting on guardrails of a due phase", due.key)

@@ -24,6 +24,7 @@ from sluiceway.pipelines.guardrail_schedule import (
 )
 from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.pipelines.measurement import QueryResult, evaluate_measurement
+from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.timers import Timers
 
 from . import metrics
@@ -31,6 +32,7 @@ from .active_guardrails import ActiveGuardrails
 from .guardrail_actions import GuardrailActions
 
 log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
 
 #: Each replica delays a measurement by a random time: at most this, and at most this part of the
 #: interval. So one replica measures first, and the others need not. The first measurement of a
@@ -140,7 +142,8 @@ class GuardrailRunner:
             # also if nothing could be asked, or another replica's round is not in the view yet
             self._schedule_next(active, scheduled, self._clock())
         except RetryLater as error:
-            log.warning("%s: cannot be measured now, retrying: %s", ".".join(scheduled.key), error)
+            name = ".".join(scheduled.key)
+            repeated.warning("measure", "%s: cannot be measured now, retrying: %s", name, error)
             self._timers.push(self._clock() + RETRY_MS, scheduled)
         except Exception:  # one guardrail must not stop the others
             log.exception("%s: internal error while measuring a guardrail", ".".join(scheduled.key))

@@ -13,6 +13,7 @@ from sluiceway.contracts.replies import Outcome, RefusalCode
 from sluiceway.errors import Rejected, RetryLater
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.pipelines.freezes import is_freeze
+from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.timers import Timers
 
 from . import metrics
@@ -20,6 +21,7 @@ from .clearance_client import ClearanceClient
 from .command_processor import CommandProcessor
 
 log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
 
 ACTOR = "scheduler"
 #: A held phase is tried again after this time, doubled each time it is still held.
@@ -103,7 +105,7 @@ class PhaseDeadlines:
             if trigger:
                 await self._advance(entry.event, trigger, deadline)
         except RetryLater as error:
-            log.warning("could not advance %s, trying again: %s", deadline.key, error)
+            repeated.warning("advance", "could not advance %s, trying again: %s", deadline.key, error)
             self._timers.push(self._clock() + FAILED_RETRY_MS, deadline)
         except Rejected as error:
             log.error("could not advance %s: %s", deadline.key, error)

@@ -30,10 +30,12 @@ async def show_dead_letters(session: CliSession, last: Last = 20) -> None:
         except NotFoundError:  # it expired a moment ago
             continue
         headers = message.headers or {}
+        service, sender = subjects.parse_dead_letter(message.subject or "")
         letters.append(
             {
                 "time": message.time.isoformat() if message.time else "",
-                "service": (message.subject or "").rsplit(".", 1)[-1],
+                "service": service,
+                "sender": sender,
                 "subject": headers.get(envelope.DEAD_SUBJECT, ""),
                 "reason": headers.get(envelope.DEAD_REASON, ""),
                 "message": (message.data or b"")[:MESSAGE_BYTES_MAX].decode(errors="replace"),

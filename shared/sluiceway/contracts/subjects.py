@@ -10,8 +10,10 @@ sluiceway.measurements.<trigger>.<phase>.<guardrail>   stream MEASUREMENTS: what
 sluiceway.verdicts.<trigger>           stream VERDICTS: changed verdicts of guardrails
 sluiceway.answered_alerts.<source>     stream VERDICTS: the outcome of each alert
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
+sluiceway.dead_letters.<service>.<sender>   the same; who sent the message is known, or `other`
 sluiceway.probes.<service>             stream PROBES: messages that prove that the broker stores
 sluiceway.probe_space                  stream PROBES_SPACE: the same, after PROBES could not be written
+sluiceway.probe_reservation            stream PROBES_RESERVATION: nothing; it shows what may be reserved
 $KV.CATALOG.<environment|region|pipeline|freeze|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.RULES.<region>.complete            the publisher has written all that the region holds
@@ -45,6 +47,7 @@ ANSWERED_ALERTS = f"{PREFIX}.answered_alerts.*"
 
 DEAD_LETTERS_STREAM = "DEAD_LETTERS"
 DEAD_LETTERS = f"{PREFIX}.dead_letters.*"
+DEAD_LETTERS_OF_SENDERS = f"{PREFIX}.dead_letters.*.*"
 
 PROBES_STREAM = "PROBES"
 PROBES = f"{PREFIX}.probes.*"
@@ -136,9 +139,27 @@ def space_probe() -> str:
     return f"{PREFIX}.probe_space"
 
 
-def dead_letters(service: str) -> str:
-    """Return the subject of the messages that a service rejected."""
-    return f"{PREFIX}.dead_letters.{service}"
+def reservation_probe() -> str:
+    """Return the subject of the stream that finds out how much JetStream may reserve; nobody publishes it."""
+    return f"{PREFIX}.probe_reservation"
+
+
+def dead_letters(service: str, sender: str | None = None) -> str:
+    """Return the subject of the messages that a service rejected; `sender` is a token."""
+    return f"{PREFIX}.dead_letters.{service}" + (f".{sender}" if sender else "")
+
+
+def parse_dead_letter(subject: str) -> tuple[str, str | None]:
+    """Return the service that rejected a message, and its sender; None if none is known."""
+    service, *sender = subject.removeprefix(dead_letters("")).split(".")
+    return service, sender[0] if sender else None
+
+
+def parse_sender(subject: str) -> str | None:
+    """Return who published a message, by its subject: the source of an alert, or the sender of a command."""
+    if subject.startswith(alert("")):
+        return subject.removeprefix(alert("")).split(".")[0]
+    return parse_principal(subject)
 
 
 def catalogue(kind: str, id_: str) -> str:

@@ -23,9 +23,11 @@ from ..contracts.replies import Outcome, Refusal, Reply
 from ..contracts.validation_errors import describe_errors
 from ..errors import MessageTooLarge, Rejected, RetryLater
 from ..pipelines import refusals
+from ..repeated_logs import RepeatedLogs
 from .dead_letters import DeadLetters
 
 log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
 
 #: Before a message is delivered again.
 REDELIVERY = Backoff(0.1, 5.0)
@@ -146,7 +148,7 @@ def redelivery_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddle
             except IgnoredException:
                 raise
             except RetryLater as error:
-                log.warning("delivering a message on %s again later: %s", _subject(msg), error)
+                repeated.warning("again", "delivering a message on %s again later: %s", _subject(msg), error)
                 raise NackMessage(delay=_delay(msg)) from error
             except Rejected as error:
                 await dead_letters.store(_subject(msg), msg.body, str(error), "invalid")

@@ -1,19 +1,27 @@
-"""Declares every stream and bucket. The scheduler does so when it starts; the other services wait."""
+"""Declares every stream and bucket. The scheduler does so when it starts; the other services wait.
+
+A stream that several senders write to keeps so many messages of each subject that no sender can evict what
+others have sent: there is one subject per sender.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StreamConfig
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
+from ..backoff import Backoff
 from ..contracts import subjects
 from ..errors import error_text
-from .jetstream_api import API, request_jetstream
+from ..repeated_logs import RepeatedLogs
+from .stream_sizes import LARGEST, NoSpace, fitting_sizes
+from .stream_upgrades import upgrade
 
 log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
 
 DAY_SECONDS = 86_400
 #: A report that is not repeated within this time belongs to a dead instance.
@@ -23,6 +31,10 @@ APPLIED_HISTORY = 64
 CATALOG_HISTORY = 64
 #: An Alertmanager repeats an alert while it fires; within this time, that is the same alert.
 ALERT_REPEATS_SECONDS = DAY_SECONDS
+#: Bytes of a dead letter with its headers, and how many are kept of each sender.
+DEAD_LETTER_BYTES_MAX = 20 * 1024
+DEAD_LETTERS_OF_SENDER_MAX = 500
+FLOODING_SENDERS = 16
 PROBE_LIFETIME_SECONDS = 600
 #: A stream that exists for a moment only.
 SPACE_STREAM = f"{subjects.PROBES_STREAM}_SPACE"
@@ -31,11 +43,16 @@ SPACE_BYTES = 256 * 1024
 SPACE_SECONDS = 0.6
 #: Rounds kept of each guardrail of a trigger.
 ROUNDS_KEPT = 200
-RETRY_SECONDS = 0.5
+#: Before streams are declared again: JetStream may be starting, or have no space for a long time.
+RETRY_SECONDS = (0.5, 5.0)
 
 
-def streams(replicas: int) -> tuple[StreamConfig, ...]:
-    """Return the configuration of every stream; a bucket is a stream named `KV_…`."""
+def streams(replicas: int, sizes: Mapping[str, int] = LARGEST) -> tuple[StreamConfig, ...]:
+    """Return the configuration of every stream; a bucket is a stream named `KV_…`.
+
+    `sizes`: `max_bytes` of the streams that have a limit.
+    """
+    sizes = {**LARGEST, **sizes}
     return (
         StreamConfig(
             name=subjects.FEATURES_STREAM,
@@ -50,7 +67,7 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
             subjects=[subjects.ALERTS],
             num_replicas=replicas,
             max_age=7 * DAY_SECONDS,
-            max_bytes=256 * 2**20,
+            max_bytes=sizes[subjects.ALERTS_STREAM],
             duplicate_window=ALERT_REPEATS_SECONDS,
         ),
         StreamConfig(
@@ -58,7 +75,7 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
             subjects=[subjects.MEASUREMENTS],
             num_replicas=replicas,
             max_age=7 * DAY_SECONDS,
-            max_bytes=2 * 2**30,
+            max_bytes=sizes[subjects.MEASUREMENTS_STREAM],
             max_msgs_per_subject=ROUNDS_KEPT,
             allow_direct=True,
         ),
@@ -67,14 +84,19 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
             subjects=[subjects.VERDICTS, subjects.ANSWERED_ALERTS],
             num_replicas=replicas,
             max_age=30 * DAY_SECONDS,
-            max_bytes=256 * 2**20,
+            max_bytes=sizes[subjects.VERDICTS_STREAM],
         ),
         StreamConfig(
             name=subjects.DEAD_LETTERS_STREAM,
-            subjects=[subjects.DEAD_LETTERS],
+            subjects=[subjects.DEAD_LETTERS, subjects.DEAD_LETTERS_OF_SENDERS],
             num_replicas=replicas,
             max_age=30 * DAY_SECONDS,
-            max_bytes=256 * 2**20,
+            max_bytes=sizes[subjects.DEAD_LETTERS_STREAM],
+            max_msgs_per_subject=_per_subject(
+                sizes[subjects.DEAD_LETTERS_STREAM] // FLOODING_SENDERS,
+                DEAD_LETTER_BYTES_MAX,
+                DEAD_LETTERS_OF_SENDER_MAX,
+            ),
         ),
         _probes(replicas),
         _bucket(subjects.CATALOG_STREAM, subjects.CATALOG, replicas, history=CATALOG_HISTORY),
@@ -87,6 +109,11 @@ def streams(replicas: int) -> tuple[StreamConfig, ...]:
             max_age=APPLIED_LIFETIME_SECONDS,
         ),
     )
+
+
+def _per_subject(share_bytes: int, message_bytes: int, largest: int) -> int:
+    """Return how many messages of a subject are kept, so that they take at most this share of a stream."""
+    return max(1, min(largest, share_bytes // message_bytes))
 
 
 def _probes(replicas: int) -> StreamConfig:
@@ -127,50 +154,47 @@ async def _has_space(js: JetStreamContext) -> bool:
 async def declare(
     js: JetStreamContext, replicas: int, on_wait: Callable[[str], None] = lambda reason: None
 ) -> None:
-    """Create the missing streams; existing ones keep their settings, which belong to the operator.
+    """Create the missing streams, as large as JetStream allows; existing ones keep their settings.
 
-    Except one: `Nats-Rollup` of a message deletes all others of its subject or stream, which nobody needs.
-    Waits until JetStream is ready, and calls `on_wait` with the reason.
+    Those settings belong to the operator, except for what an older version of ours has set and this one must
+    change (`stream_upgrades`). Waits until JetStream is ready, and calls `on_wait` with the reason.
     """
-    for config in streams(replicas):
-        await _create(js, config, on_wait)
-        await _disallow_rollup(js, str(config.name))
-
-
-async def _create(js: JetStreamContext, config: StreamConfig, on_wait: Callable[[str], None]) -> None:
+    backoff = Backoff(*RETRY_SECONDS)
     while True:
         try:
-            await js.stream_info(str(config.name))
-            return
-        except NotFoundError:
+            return await _declare(js, replicas)
+        except NoSpace as error:
+            reason = f"cannot create the streams: {error}"
+        except (NatsError, TimeoutError) as error:
+            description = error.description if isinstance(error, APIError) else None
+            reason = f"JetStream is not ready: {description or error_text(error)}"
+        repeated.error(reason, "%s; trying again", reason)
+        on_wait(reason)
+        await asyncio.sleep(backoff.next_seconds())
+
+
+async def _declare(js: JetStreamContext, replicas: int) -> None:
+    existing = await _existing_sizes(js, [str(config.name) for config in streams(replicas)])
+    missing = [str(config.name) for config in streams(replicas) if config.name not in existing]
+    sizes = await fitting_sizes(js, missing, replicas)
+    for config in streams(replicas, {**existing, **sizes}):
+        if config.name in existing:
+            await upgrade(js, config)
+        else:
             log.info("creating the stream %s", config.name)
-        except (NatsError, TimeoutError) as error:
-            log.warning("JetStream is not ready, trying again: %s", error_text(error))
-            on_wait(error_text(error))
-            await asyncio.sleep(RETRY_SECONDS)
-            continue
-        try:
             await js.add_stream(config)
-        except BadRequestError as error:
-            log.warning("cannot create the stream %s, trying again: %s", config.name, error.description)
-            on_wait(f"cannot create {config.name}: {error.description}")
-            await asyncio.sleep(RETRY_SECONDS)
-        except (NatsError, TimeoutError) as error:
-            log.warning("JetStream is not ready, trying again: %s", error_text(error))
-            on_wait(error_text(error))
 
 
-async def _disallow_rollup(js: JetStreamContext, stream: str) -> None:
-    """Have an existing stream ignore what versions before allowed; every other setting stays as it is."""
-    try:
-        config = (await request_jetstream(js._nc, f"{API}.STREAM.INFO.{stream}"))["config"]
-        if not config.get("allow_rollup_hdrs"):
-            return
-        log.info("the stream %s no longer allows Nats-Rollup", stream)
-        update = {**config, "allow_rollup_hdrs": False}
-        await request_jetstream(js._nc, f"{API}.STREAM.UPDATE.{stream}", update)
-    except (NatsError, TimeoutError, LookupError) as error:
-        log.warning("the stream %s may still allow Nats-Rollup: %s", stream, error_text(error))
+async def _existing_sizes(js: JetStreamContext, names: Sequence[str]) -> dict[str, int]:
+    """Return `max_bytes` of each stream that exists; the largest if it has no limit."""
+    sizes: dict[str, int] = {}
+    for name in names:
+        try:
+            max_bytes = (await js.stream_info(name)).config.max_bytes or 0
+        except NotFoundError:
+            continue
+        sizes[name] = max_bytes if max_bytes > 0 else LARGEST.get(name, 0)
+    return sizes
 
 
 def _bucket(

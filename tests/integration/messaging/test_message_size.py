@@ -119,12 +119,12 @@ async def test_the_limit_is_that_of_the_broker_after_it_was_restarted(tmp_path: 
 
 
 async def test_a_dead_letter_is_cut_so_that_it_fits_with_its_headers(tmp_path: Path) -> None:
-    with broker_with_limit(tmp_path, 2**16) as broker:
+    with broker_with_limit(tmp_path, 2**13) as broker:
         async with connected(BrokerSettings(nats_url=broker.url), "tests") as connection:
             await declare(connection.js, replicas=1)
             await DeadLetters(connection, "tests").store("a", bytes(2**20), "größer " * 1_000, "invalid")
 
             stored = await connection.js.get_msg(subjects.DEAD_LETTERS_STREAM, 1)
 
-    assert len(stored.data or b"") + header_bytes(stored.headers) == 2**16
+    assert len(stored.data or b"") + header_bytes(stored.headers) == 2**13
     assert len((stored.headers or {})[envelope.DEAD_REASON].encode()) == 500

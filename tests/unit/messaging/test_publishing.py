@@ -23,10 +23,15 @@ class RefusingJetStream:
         raise self._error
 
 
-def publisher(err_code: int) -> StreamPublisher:
+def connection_of(js: object) -> Connection:
+    """Return a connection that publishes there."""
     connection = Connection(Client())
-    connection.js = RefusingJetStream(err_code)  # type: ignore[assignment]
-    return StreamPublisher(connection, "LETTERS")
+    connection.js = js  # type: ignore[assignment]
+    return connection
+
+
+def publisher(err_code: int) -> StreamPublisher:
+    return StreamPublisher(connection_of(RefusingJetStream(err_code)), "LETTERS")
 
 
 @pytest.mark.parametrize("err_code", [10071, 10164])
