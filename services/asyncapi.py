@@ -23,6 +23,7 @@ from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Reply
 from sluiceway.contracts.rule_document import CompleteSet, RuleDocument
+from sluiceway.contracts.session_ends import SessionEnd
 from sluiceway.messaging.dead_letters import DeadLetters
 
 from .monitor import app as monitor
@@ -96,6 +97,12 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         DeadLetter,
         "Stream DEAD_LETTERS, by every service. The subject goes on with the sender of the message, if "
         "it is known. Headers: Sluiceway-Dead-Reason, Sluiceway-Dead-Subject.",
+    ),
+    (
+        "sluiceway.sessions.ended.<key or account>.<session>",
+        SessionEnd,
+        "Stream SESSIONS, by the console: a session on the page was ended; without the last token, all "
+        "sessions of the key or account. The tokens are digests.",
     ),
     (
         "sluiceway.probes.<service>",

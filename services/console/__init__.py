@@ -8,7 +8,7 @@ nothing, and stores nothing but credentials, which are documents of the catalogu
 - `command_executor`: how a command is executed that was made from a reading; with `preconditions`, `turns`
 - `region_view`, `release_index`, `creators`, `audit`: answers from the streams
 - `event_stream`: server-sent events
-- `authentication`, `csrf`, `oidc`: who sends a request
+- `authentication`, `csrf`, `oidc`: who sends a request; `sessions`, `ended_sessions`: who is signed in
 - `dependencies`, `limits`, `middleware`, `errors`, `request_metrics`: what all routes share
 - `official`: the Console API under `/console/v1`, field for field
 - `api`: our own API under `/api/v1`

@@ -7,7 +7,6 @@ from fastapi import FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 
 from sluiceway import __version__
-from sluiceway.clock import now_ms
 from sluiceway.http.concurrency_limit import ConcurrencyLimit
 from sluiceway.http.file_descriptors import http_connections_max, raise_file_descriptor_limit
 from sluiceway.messaging.connection import Connection
@@ -44,7 +43,12 @@ class Console(Service):
         """Follow the log, the catalogue and the regions; serve requests once all have caught up."""
         clock = await self.broker_clock(connection, stack, decides=False)
         backend = ConsoleBackend(connection, clock)
-        views = (("log", backend.features), ("catalogue", backend.catalogue), ("regions", backend.regions))
+        views = (
+            ("log", backend.features),
+            ("catalogue", backend.catalogue),
+            ("regions", backend.regions),
+            ("ended sessions", backend.ended_sessions),
+        )
         for name, view in views:
             await self.follow(name, view, stack)
         await stack.enter_async_context(backend.events)
@@ -68,7 +72,8 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
         RateLimiter(settings.requests_per_second),
         identity_provider(settings),
         settings.session_seconds * 1_000,
-        now_ms,
+        backend_provider.now_ms,
+        lambda session: session in backend_provider().ended_sessions,
     )
     app.state.streams = _stream_limit(settings)
     add_error_handlers(app, error_page)

@@ -4,27 +4,31 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from typing import Any
+from collections.abc import Callable
 
 from cachetools import LRUCache
 from fastapi import HTTPException, Request
-from pydantic import ValidationError
 
 from sluiceway import console_keys
 from sluiceway.clock import Clock
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Identity
-from sluiceway.contracts.persons import Account
 from sluiceway.http.connections import network_of
 
 from .backend import BackendProvider
 from .csrf import require_csrf_header
 from .limits import RateLimiter
 from .oidc import IdentityProvider
+from .sessions import Session, read_session
 
 #: The header of the official Console API; `Authorization: Bearer` is accepted as well.
 KEY_HEADER = "STATSIG-API-KEY"
 #: Keys whose Argon2 hash was verified lately, so that it is computed once and not for every request.
 VERIFIED_KEYS_MAX = 10_000
+#: In the scope of a request: the id of the key that it was authenticated with.
+AUTHENTICATED_KEY = "sluiceway.key"
+#: Sign-ins of one account through the identity provider: so many, then one a minute.
+SIGN_INS_MAX = 20
+SIGN_INS_PER_SECOND = 1 / 60
 #: Argon2 computations at a time, each with 19 MiB.
 CONCURRENT_HASHES_MAX = 4
 #: The end of every 401: what to do.
@@ -84,12 +88,15 @@ class Authentication:
         identity_provider: IdentityProvider | None,
         session_ms: int,
         clock: Clock,
+        was_ended: Callable[[Session], bool],
     ) -> None:
         self.identity_provider = identity_provider
         self._keys = keys
         self._rate = rate
         self._session_ms = session_ms
         self._clock = clock
+        self._was_ended = was_ended
+        self._sign_ins = RateLimiter(SIGN_INS_PER_SECOND, burst=SIGN_INS_MAX)
 
     async def authenticate(self, request: Request, key: str | None) -> Identity:
         """Return who sends an API request, by its key or else by its session.
@@ -102,27 +109,41 @@ class Authentication:
         if identity is None:
             self._rate.consume(_address(request))
             raise _unauthenticated("not signed in")
-        request.state.is_session = True
-        self._rate.consume(f"session {identity.name}")
+        self._rate.consume(_sender(identity))
         require_csrf_header(request)
         return identity
 
     def authenticate_page(self, request: Request) -> Identity | None:
         """Return who is signed in on the page; None if nobody is."""
         identity = self.session_identity(request)
-        self._rate.consume(f"session {identity.name}" if identity else _address(request))
+        self._rate.consume(_sender(identity) if identity else _address(request))
         return identity
 
-    def session_identity(self, request: Request) -> Identity | None:
-        """Return who is signed in, with what its key or its groups are granted now."""
-        session: dict[str, Any] = request.scope.get("session", {})
-        if key := self._keys.valid_key(str(session.get("key", ""))):
-            return key.identity
-        name, since_ms = session.get("name"), session.get("since", 0)
-        if name is None or self.identity_provider is None or self._clock() >= since_ms + self._session_ms:
+    def session(self, request: Request) -> Session | None:
+        """Return the session of a request's cookie; None if it was ended, or has lasted too long."""
+        session = read_session(request.scope.get("session", {}))
+        if session is None or self._clock() >= session.since_ms + self._session_ms:
             return None
-        account = _account(session)
-        return self.identity_provider.identity(name, account, tuple(session["groups"])) if account else None
+        return None if self._was_ended(session) else session
+
+    def session_identity(self, request: Request) -> Identity | None:
+        """Return who is signed in, with what its key or its groups are granted now.
+
+        A session ends with its key; a key that was created later under the same id is another one.
+        """
+        session = self.session(request)
+        if session is None:
+            return None
+        if session.account is None:
+            key = self._keys.valid_key(session.key_id or "")
+            return key.identity if key and key.created_ms == session.key_created_ms else None
+        if self.identity_provider is None:
+            return None
+        return self.identity_provider.identity(session.name, session.account, session.groups)
+
+    def count_sign_in(self, session: Session) -> None:
+        """Count a sign-in of an account; 429 after too many, each of which is remembered for hours."""
+        self._sign_ins.consume(session.principal)
 
     async def verify_key(self, request: Request, key: str) -> ApiKey | None:
         """Return the document of a valid key, and count the request for its owner.
@@ -137,24 +158,24 @@ class Authentication:
         return stored
 
     def is_still_valid(self, request: Request, identity: Identity) -> bool:
-        """Return whether the key or session that established `identity` is still valid."""
-        if identity.vouched_by == CONSOLE or getattr(request.state, "is_session", False):
+        """Return whether the key or session that established `identity` for a request is still valid."""
+        if request.scope.get(AUTHENTICATED_KEY) is None:
             return self.session_identity(request) is not None
-        return self._keys.valid_key(identity.vouched_by) is not None
+        key = self._keys.valid_key(identity.vouched_by)
+        return key is not None and key.created_ms == identity.key_created_ms
 
     async def _authenticate_key(self, request: Request, key: str) -> Identity:
         stored = await self.verify_key(request, key)
         if stored is None:
             raise _unauthenticated("this key is wrong, revoked or expired")
+        request.scope[AUTHENTICATED_KEY] = stored.id
         return stored.identity
 
 
-def _account(session: dict[str, Any]) -> Account | None:
-    """Return the account of a session; None if the last version has started it, without one."""
-    try:
-        return Account.model_validate(session.get("account"))
-    except ValidationError:
-        return None
+def _sender(identity: Identity) -> str:
+    """Return what the requests of a session count for: not its name, which somebody else may have too."""
+    account = identity.account if identity.vouched_by == CONSOLE else None
+    return f"account {account.issuer} {account.subject}" if account else f"session {identity.vouched_by}"
 
 
 def _unauthenticated(why: str) -> HTTPException:

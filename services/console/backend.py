@@ -24,6 +24,7 @@ from sluiceway.pipelines.decision import Catalogue, Decision
 from .audit import AuditLog
 from .command_executor import CommandExecutor, PipelineEdit, on_behalf_of
 from .creators import Creators
+from .ended_sessions import EndedSessions
 from .event_stream import EventStream
 from .preconditions import ANY_REVISION, Preconditions
 from .region_view import RegionsView
@@ -43,6 +44,8 @@ class ConsoleBackend:
         self.catalogue = CatalogueView(connection)
         self.regions = RegionsView(connection)
         self.events = EventStream(connection)
+        self.ended_sessions = EndedSessions(connection, clock)
+        self.ended_sessions.on_ended = self.events.check_listeners
         self.features.on_change = self.events.publish_feature
         self.features.on_reset = self.events.publish_reset
         self.catalogue.on_change = self.events.publish_document

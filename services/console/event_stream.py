@@ -57,7 +57,7 @@ class EventListener:
 
     async def events(self, may_listen: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Yield each event, and comments in silence, as long as the client may listen."""
-        while may_listen():
+        while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE_SECONDS):
                     event = await self._queue.get()
@@ -125,6 +125,10 @@ class EventStream:
     def publish_reset(self) -> None:
         """Publish that the log went back: whatever was read of it may be void."""
         self._publish(RESET)
+
+    def check_listeners(self) -> None:
+        """Wake all listeners, so that those who may not listen any more get no further event."""
+        self._publish(KEEP_ALIVE)
 
     def publish_document(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
         """Publish a change of the catalogue. It wakes all listeners, so a revoked key ends its streams."""

@@ -52,9 +52,12 @@ class TokenBucket(NamedTuple):
 class RateLimiter:
     """A token bucket per caller."""
 
-    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_second: float, clock: Callable[[], float] = time.monotonic, *, burst: float | None = None
+    ) -> None:
+        """`burst`: requests immediately after a rest; None: those of `BURST_SECONDS`."""
         self._per_second = per_second
-        self._burst = per_second * BURST_SECONDS
+        self._burst = per_second * BURST_SECONDS if burst is None else burst
         self._clock = clock
         self._buckets: LRUCache[str, TokenBucket] = LRUCache(CALLERS_MAX)
 

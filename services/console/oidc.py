@@ -12,7 +12,7 @@ https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 7636, RFC 9207.
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
@@ -42,6 +42,14 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 SIGNING_ALGORITHMS = "id_token_signing_alg_values_supported"
 _GRANTS = TypeAdapter(dict[str, tuple[Grant, ...]])
 NAME_LENGTH_MAX = 200
+
+
+class SignedIn(NamedTuple):
+    """A user whom the provider has signed in, with the groups that have a role here."""
+
+    account: Account
+    name: str
+    groups: tuple[str, ...]
 
 
 class IdentityProvider:
@@ -82,8 +90,8 @@ class IdentityProvider:
             raise self._unreachable(error) from error
         return response
 
-    async def complete_sign_in(self, request: Request) -> dict[str, Any]:
-        """Return the session content of a user who comes back from the provider: name, account, groups.
+    async def complete_sign_in(self, request: Request) -> SignedIn:
+        """Return the user who comes back from the provider.
 
         401 if the sign-in is not valid, 403 if the user has no role here.
         """
@@ -101,7 +109,7 @@ class IdentityProvider:
         except (OAuthError, JoseError, ValueError, KeyError) as error:
             # The message may quote the token: the log gets the kind of error only.
             raise self._refused(type(error).__name__) from error
-        return self._session(dict(token.get("userinfo") or {}))
+        return self._signed_in(dict(token.get("userinfo") or {}))
 
     def identity(self, name: str, account: Account, groups: tuple[str, ...]) -> Identity | None:
         """Return a signed-in user with the current grants of the groups; None if there are no grants.
@@ -138,7 +146,7 @@ class IdentityProvider:
             "exp": {"essential": True},
         }
 
-    def _session(self, claims: dict[str, Any]) -> dict[str, Any]:
+    def _signed_in(self, claims: dict[str, Any]) -> SignedIn:
         name = self._name(claims)
         account = self._account(claims)
         claim = claims.get(self._settings.oidc_groups_claim)
@@ -146,7 +154,7 @@ class IdentityProvider:
         known = tuple(group for group in groups[:GROUPS_MAX] if group in self._roles)
         if self.identity(name, account, known) is None:
             raise HTTPException(403, f"none of the groups of {name} has a role here; ask an admin for one")
-        return {"name": name, "account": account.to_jsonable(), "groups": list(known)}
+        return SignedIn(account, name, known)
 
     def _name(self, claims: dict[str, Any]) -> str:
         claim = self._settings.oidc_name_claim

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from sluiceway.messaging.streams import SESSION_SECONDS_MAX
 from sluiceway.settings import Secret, ServiceSettings, Token
 
 
@@ -13,8 +14,8 @@ class Settings(ServiceSettings):
 
     #: Signs session cookies; the same in every replica. Without it, sessions end with the process.
     session_secret: Annotated[Secret, Field(min_length=32)] | None = None
-    #: How long users stay signed in.
-    session_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = 12 * 3_600
+    #: How long users stay signed in, whatever they do.
+    session_seconds: Annotated[int, Field(ge=60, le=SESSION_SECONDS_MAX)] = 12 * 3_600
     #: The URL of an OpenID Connect provider. It needs `public_url` and the OIDC settings below.
     oidc_issuer: Annotated[str, Field(pattern=r"^https?://")] | None = None
     oidc_client_id: str | None = None

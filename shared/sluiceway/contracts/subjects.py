@@ -11,6 +11,8 @@ sluiceway.verdicts.<trigger>           stream VERDICTS: changed verdicts of guar
 sluiceway.answered_alerts.<source>     stream VERDICTS: the outcome of each alert
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
 sluiceway.dead_letters.<service>.<sender>   the same; who sent the message is known, or `other`
+sluiceway.sessions.ended.<principal>[.<session>]   stream SESSIONS: sessions on the page that were ended
+sluiceway.sessions.used.<sign-in>      stream SESSIONS: answers of the identity provider that were used
 sluiceway.probes.<service>             stream PROBES: messages that prove that the broker stores
 sluiceway.probe_space                  stream PROBES_SPACE: the same, after PROBES could not be written
 sluiceway.probe_reservation            stream PROBES_RESERVATION: nothing; it shows what may be reserved
@@ -48,6 +50,10 @@ ANSWERED_ALERTS = f"{PREFIX}.answered_alerts.*"
 DEAD_LETTERS_STREAM = "DEAD_LETTERS"
 DEAD_LETTERS = f"{PREFIX}.dead_letters.*"
 DEAD_LETTERS_OF_SENDERS = f"{PREFIX}.dead_letters.*.*"
+
+SESSIONS_STREAM = "SESSIONS"
+ENDED_SESSIONS = f"{PREFIX}.sessions.ended.>"
+USED_SIGN_INS = f"{PREFIX}.sessions.used.*"
 
 PROBES_STREAM = "PROBES"
 PROBES = f"{PREFIX}.probes.*"
@@ -127,6 +133,27 @@ def verdicts(trigger: str) -> str:
 def answered_alert(source: str) -> str:
     """Return the subject of the outcomes of a source's alerts."""
     return f"{PREFIX}.answered_alerts.{source}"
+
+
+def ended_session(principal: str, session: str) -> str:
+    """Return the subject that says that a session was ended; both names are digests."""
+    return f"{ended_sessions(principal)}.{session}"
+
+
+def ended_sessions(principal: str) -> str:
+    """Return the subject that says until when all sessions of a principal were ended."""
+    return f"{PREFIX}.sessions.ended.{principal}"
+
+
+def parse_ended_session(subject: str) -> tuple[str, str]:
+    """Return the principal and the session that such a subject names; no session means all."""
+    principal, _, session = subject.removeprefix(ended_sessions("")).partition(".")
+    return principal, session
+
+
+def used_sign_in(sign_in: str) -> str:
+    """Return the subject that says that an answer of the identity provider was used."""
+    return f"{PREFIX}.sessions.used.{sign_in}"
 
 
 def probe(service: str) -> str:

@@ -23,6 +23,8 @@ from .message_size import check_size, header_bytes
 EXPECTED_LAST = Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value
 #: The broker stores a message with the same id once, within the stream's window.
 MESSAGE_ID = Header.MSG_ID.value
+#: After this time the broker removes the message.
+TIME_TO_LIVE = "Nats-TTL"
 #: Marks a key of a bucket as deleted.
 KV_OPERATION = KV_OP
 DELETION = {KV_OPERATION: KV_DEL}

@@ -36,6 +36,10 @@ DEAD_LETTER_BYTES_MAX = 20 * 1024
 DEAD_LETTERS_OF_SENDER_MAX = 500
 FLOODING_SENDERS = 16
 PROBE_LIFETIME_SECONDS = 600
+#: The longest session on the page; sessions that were ended are remembered for as long.
+SESSION_SECONDS_MAX = 30 * DAY_SECONDS
+#: Of sessions that were ended: 50 of each of a thousand users, and more. Nothing is removed for new ones.
+SESSIONS_BYTES = 32 * 2**20
 #: A stream that exists for a moment only.
 SPACE_STREAM = f"{subjects.PROBES_STREAM}_SPACE"
 #: So much must fit into the store before it counts as having space again; and within this time.
@@ -97,6 +101,19 @@ def streams(replicas: int, sizes: Mapping[str, int] = LARGEST) -> tuple[StreamCo
                 DEAD_LETTER_BYTES_MAX,
                 DEAD_LETTERS_OF_SENDER_MAX,
             ),
+        ),
+        StreamConfig(
+            name=subjects.SESSIONS_STREAM,
+            subjects=[subjects.ENDED_SESSIONS, subjects.USED_SIGN_INS],
+            num_replicas=replicas,
+            max_age=SESSION_SECONDS_MAX + DAY_SECONDS,
+            max_bytes=SESSIONS_BYTES,
+            max_msgs_per_subject=1,
+            discard=DiscardPolicy.NEW,
+            allow_msg_ttl=True,
+            allow_direct=True,
+            deny_delete=True,
+            deny_purge=True,
         ),
         _probes(replicas),
         _bucket(subjects.CATALOG_STREAM, subjects.CATALOG, replicas, history=CATALOG_HISTORY),

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from fastapi import HTTPException, Request
 
+from services.console.authentication import SIGN_INS_MAX
 from services.console.oidc import identity_provider
 from services.console.settings import Settings
 from sluiceway.contracts.commands import SavePipeline
@@ -232,6 +233,29 @@ async def test_a_code_or_a_state_is_good_once_and_for_its_browser(console: Runni
         second = await client.get(back.headers["location"])
 
     assert (stolen.status_code, first.status_code, second.status_code) == (401, 303, 401)
+
+
+async def test_an_answer_of_the_provider_is_good_once_whatever_is_copied(
+    console: RunningConsole, provider: FakeProvider
+) -> None:
+    provider.reuses_codes = True
+    async with console.caller(None) as client, console.caller(None) as copy:
+        to_provider = await client.get("/sign-in/elsewhere")
+        back = (await client.get(to_provider.headers["location"])).headers["location"]
+        copy.cookies.update(client.cookies)
+        first = await client.get(back)
+        second = await copy.get(back)
+
+    assert (first.status_code, second.status_code) == (303, 401)
+
+
+async def test_sign_ins_of_one_account_are_bounded(console: RunningConsole) -> None:
+    statuses = []
+    for _ in range(SIGN_INS_MAX + 1):
+        async with signed_in(console) as (answer, _):
+            statuses.append(answer.status_code)
+
+    assert statuses == [200] * SIGN_INS_MAX + [429]
 
 
 async def test_a_forged_host_does_not_change_the_redirect(console: RunningConsole) -> None:

@@ -8,6 +8,7 @@ from services.console.authentication import Authentication, KeyVerifier
 from services.console.backend import BackendProvider
 from services.console.limits import RateLimiter
 from services.console.oidc import IdentityProvider
+from services.console.sessions import SESSION_FIELD
 from services.console.settings import Settings
 from sluiceway.contracts.identity import Grant, Role
 
@@ -25,8 +26,9 @@ class NoKeys(KeyVerifier):
 ACCOUNT = {"issuer": SETTINGS.oidc_issuer, "subject": "1"}
 
 
-def request(**session: Any) -> Request:
-    return Request({"type": "http", "session": session})
+def request(since: int = SINCE_MS, **session: Any) -> Request:
+    content = {"id": "one", "sinceMs": since, **session}
+    return Request({"type": "http", "session": {SESSION_FIELD: content}})
 
 
 def authentication(now_ms: int) -> Authentication:
@@ -34,7 +36,8 @@ def authentication(now_ms: int) -> Authentication:
         return now_ms
 
     provider = IdentityProvider(SETTINGS, {"sre": (Grant(role=Role.APPROVER),)})
-    return Authentication(NoKeys(BackendProvider(), clock), RateLimiter(100), provider, SESSION_MS, clock)
+    keys = NoKeys(BackendProvider(), clock)
+    return Authentication(keys, RateLimiter(100), provider, SESSION_MS, clock, lambda session: False)
 
 
 def test_a_session_of_a_provider_expires() -> None:
@@ -61,7 +64,7 @@ def test_a_group_without_grants_signs_nobody_in() -> None:
 
 
 def test_a_session_of_the_last_version_or_of_another_issuer_has_ended() -> None:
-    before = request(name="ada", groups=["sre"], since=SINCE_MS)
+    before = Request({"type": "http", "session": {"name": "ada", "groups": ["sre"], "since": SINCE_MS}})
     elsewhere = {"issuer": "https://other.example", "subject": "1"}
     other = request(name="ada", account=elsewhere, groups=["sre"], since=SINCE_MS)
 
