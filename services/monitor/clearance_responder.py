@@ -10,6 +10,7 @@ from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementView
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail, is_overdue
 from sluiceway.pipelines.guardrail_verdicts import is_holding
+from sluiceway.pipelines.message_limits import bounded_holds
 
 from .active_guardrails import ActiveGuardrails
 from .guardrail_actions import in_region
@@ -60,7 +61,7 @@ class ClearanceResponder:
             return (NOT_CAUGHT_UP,)
         await self._measurements.catch_up()
         guardrails = self._guardrails.of_trigger(request.trigger)
-        return tuple(hold for active in guardrails if (hold := self._hold(active)))
+        return bounded_holds([hold for active in guardrails if (hold := self._hold(active))])
 
     async def _has_reached(self, request: ClearanceRequest) -> bool:
         """Return whether the event that the scheduler refers to, or a newer one, is in the view."""

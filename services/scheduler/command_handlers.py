@@ -56,7 +56,11 @@ class CommandHandlers:
         for _ in range(ATTEMPTS_MAX):
             await self._features.catch_up()
             await self._catalogue.catch_up()
-            catalogue = replace(self._catalogue.catalogue(), references=self._features.references())
+            catalogue = replace(
+                self._catalogue.catalogue(),
+                references=self._features.references(),
+                message_bytes_max=self._store.message_bytes_max,
+            )
             decision = decide_catalogue(command, catalogue, self._features.usage())
             if isinstance(decision, Refusal):
                 return Reply(outcome=Outcome.REFUSED, refusal=decision)

@@ -23,10 +23,10 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.stale_readings import explain_stale
-from sluiceway.pipelines import refusals
 from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Decision, Unchanged
+from sluiceway.pipelines.event_sizes import decide_within
 
 from . import metrics
 
@@ -70,11 +70,7 @@ class CommandProcessor:
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
                 if isinstance(command, AdvancePhase) and await self._catalogue.has_changed():
                     continue
-                try:
-                    reply = await self._append(decision, tail)
-                except MessageTooLarge as error:
-                    return self._reply(refusals.result_too_large(error.size, error.size_max), tail)
-                if reply:
+                if reply := await self._append_within(decision, command, tail, is_fresh=is_fresh):
                     return reply
             elif is_fresh and not (_depends_on_others(decision) and await self._features.has_changed()):
                 return self._reply(await self._explained(decision, command, tail), tail)
@@ -88,7 +84,7 @@ class CommandProcessor:
 
     def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:
         state = tail.logged.event.feature if tail.logged else None
-        catalogue = self._catalogue.catalogue()
+        catalogue = replace(self._catalogue.catalogue(), message_bytes_max=self._log.message_bytes_max)
         if isinstance(command, SaveFeature | ArchiveFeature):
             catalogue = replace(
                 catalogue,
@@ -112,6 +108,21 @@ class CommandProcessor:
         now_ms = self._clock()
         last_ms = tail.logged.event.time_ms if tail.logged else 0
         return last_ms if 0 < last_ms - now_ms <= TIME_ERROR_MS else now_ms
+
+    async def _append_within(
+        self, event: FeatureEvent, command: FeatureCommand, tail: LogTail, *, is_fresh: bool
+    ) -> Reply | None:
+        """Append an event, or as much of it as fits into a message; None if it has to be decided again."""
+        state = tail.logged.event.feature if tail.logged else None
+        try:
+            return await self._append(event, tail)
+        except MessageTooLarge as error:
+            log.warning("%s: %s", command.verb, error)
+            bytes_max = error.size_max - error.header_size
+        smaller = decide_within(event, state, command, self._now_ms(tail), bytes_max)
+        if not isinstance(smaller, FeatureEvent):
+            return self._reply(smaller, tail) if is_fresh else None
+        return await self._append(smaller, tail)
 
     async def _append(self, event: FeatureEvent, tail: LogTail) -> Reply | None:
         """Return the reply once the event is stored; None if another one came before it."""

@@ -164,27 +164,26 @@ async def save_large(driver: Driver, conditions: int, tag: str = "a", **command:
 async def test_a_phase_with_a_document_of_almost_the_largest_size_is_left(broker: Broker) -> None:
     async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver, SOME, phase("staging", review=True))
-        await save_large(driver, 3_000, atOnce=True)
-        reply = await save_large(driver, 3_000, "b")
+        await save_large(driver, 2_000, atOnce=True)
+        reply = await save_large(driver, 2_000, "b")
         assert reply.outcome is Outcome.ACCEPTED, reply.refusal
 
         await driver.reaches("gate.checkout.1", TriggerStatus.WAITING_FOR_REVIEW)
 
-        assert len(await _document(driver)) > 900_000
+        assert len(await _document(driver)) > 550_000
 
 
-async def test_a_partial_release_that_would_be_too_large_is_refused_when_it_is_saved(broker: Broker) -> None:
+async def test_a_release_that_would_be_too_large_is_refused_when_it_is_saved(broker: Broker) -> None:
     async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver, SOME)
-        await save_large(driver, 4_000, atOnce=True)
+        await save_large(driver, 3_000, atOnce=True)
 
-        refusal = (await save_large(driver, 4_000, "b")).refusal
-        at_once = await save_large(driver, 4_000, "b", atOnce=True)
+        refusal = (await save_large(driver, 3_000, "b")).refusal
+        at_once = await save_large(driver, 3_000, "b", atOnce=True)
 
         assert refusal
         assert refusal.code is RefusalCode.TOO_LARGE
-        assert "where phase some releases it to a part of the users" in refusal.message
-        assert "bytes; at most 990000 are allowed" in refusal.message
+        assert "at most 400000 are allowed" in refusal.message
         assert at_once.outcome is Outcome.ACCEPTED
 
 

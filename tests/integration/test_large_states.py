@@ -1,20 +1,35 @@
 """States that hardly fit into a message: every command is answered, and no connection is lost."""
 
+import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import SaveEnvironment, SaveFeature
+from sluiceway.contracts.catalogue import Environment
+from sluiceway.contracts.commands import AbortTrigger, SaveEnvironment, SaveFeature
 from sluiceway.contracts.events import EventType, FeatureEvent
-from sluiceway.contracts.feature import Feature, Spec
+from sluiceway.contracts.feature import DynamicConfig, Feature, Spec, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKind
+from sluiceway.contracts.pipeline import Phase, Pipeline
 from sluiceway.contracts.replies import RefusalCode
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.message_size import header_bytes
 from sluiceway.messaging.publishing import StreamPublisher
-from tests.support.brokers import Broker, broker_with_limit
+from sluiceway.messaging.streams import declare
+from sluiceway.pipelines.decide import decide
+from sluiceway.pipelines.decision import Catalogue
+from tests.support.brokers import Broker, broker_with_limit, set_limit
+from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.system import Driver, driving, services
+from tests.support.waiting import eventually
 
 LIMIT = 2**20
+LONG_MS = 3_600_000
+TRIGGER = "dynamic_config.large.1"
 SOURCE = "/tests"
 
 
@@ -41,6 +56,30 @@ async def store(driver: Driver, event: FeatureEvent) -> None:
     key = event.feature.key
     publisher = StreamPublisher(driver.connection, subjects.FEATURES_STREAM)
     await publisher.publish(subjects.feature(key), event.to_json(), headers_of(event, SOURCE))
+
+
+def a_release(size: int, *, now_ms: int, bake_ms: int = LONG_MS) -> FeatureEvent:
+    """Return the event of a release that started now, as a message of so many bytes."""
+    names = ("development", "staging", "production")
+    phases = [Phase.model_validate(phase(name, bake_ms=bake_ms)) for name in ("dev", "staging")]
+    catalogue = replace(
+        Catalogue(pipelines={PIPELINE: Pipeline(id=PIPELINE, name=PIPELINE, phases=tuple(phases))}),
+        environments={name: Environment(name=name) for name in names},
+    )
+    document = DynamicConfig(name="large", default_value={"text": "new"}, release_pipeline_id=PIPELINE)
+    command = SaveFeature(actor="ada", feature=document)
+    event = decide(a_feature(0), command, now_ms, catalogue)
+    assert isinstance(event, FeatureEvent)
+    missing = size - message_bytes(event)
+    half = {"text": "x" * (missing // 2)}
+    base, candidate = event.feature.base, event.feature.candidate
+    assert base
+    assert candidate
+    feature = event.feature.changed(
+        base=base.model_copy(update={"default_value": {"text": "x" * (missing - missing // 2)}}),
+        candidate=candidate.model_copy(update={"default_value": {"text": "new" + half["text"]}}),
+    )
+    return event.model_copy(update={"feature": feature})
 
 
 async def test_a_reply_that_is_too_large_leaves_out_the_state(tmp_path: Path) -> None:
@@ -72,3 +111,78 @@ async def test_a_command_that_is_larger_than_any_message_is_refused_with_numbers
         assert refusal.code is RefusalCode.TOO_LARGE
         assert "at most 262144 are allowed" in refusal.message
         assert driver.connection.client.stats["reconnects"] == 0
+
+
+@pytest.mark.parametrize("room", [0, 100, 5_000])
+async def test_a_release_of_an_older_version_without_room_is_rolled_back_by_an_alert(
+    broker: Broker, room: int
+) -> None:
+    async with services(broker.url, publishers=0), driving(broker.url) as driver:
+        await apply_catalogue(driver, phase("dev", bake_ms=LONG_MS), phase("staging"))
+        await store(driver, a_release(LIMIT - room, now_ms=now_ms()))
+
+        await driver.alert("Errors", dynamic_config="large", text="x" * 40_000)
+        trigger = await driver.reaches(TRIGGER, TriggerStatus.ROLLED_BACK)
+        await driver.save_gate("small")
+
+        feature = await driver.feature("large", FeatureKind.DYNAMIC_CONFIG)
+        assert feature.candidate is None
+        assert trigger.actions[-1].actor_id == "monitor"
+
+
+async def test_an_editors_largest_command_and_all_that_follow_are_answered(broker: Broker) -> None:
+    async with services(broker.url, publishers=0, monitors=0), driving(broker.url) as driver:
+        await apply_catalogue(driver, phase("dev", bake_ms=LONG_MS), phase("staging"))
+
+        answers = [
+            await driver.send(SaveFeature, feature=expanding(count)) for count in range(1_000, 14_000, 1_000)
+        ]
+        stored = await driver.accepted(SaveFeature, feature=expanding(900, 50, releasePipelineID=PIPELINE))
+        aborted = await driver.send(AbortTrigger, trigger="gate.expanding.1", reason="x" * 2_000)
+
+    refusals = [answer.refusal for answer in answers]
+    assert {refusal.code for refusal in refusals if refusal} == {RefusalCode.TOO_LARGE}
+    assert refusals[0] is None
+    assert stored.feature
+    assert aborted.refusal is None
+
+
+async def test_a_due_phase_without_room_is_left_when_the_scheduler_starts(broker: Broker) -> None:
+    async with driving(broker.url) as driver:
+        await declare(driver.connection.js, replicas=1)
+        async with services(broker.url, publishers=0, monitors=0):
+            await apply_catalogue(driver, phase("dev", bake_ms=0), phase("staging"))
+        event = a_release(LIMIT - 10, now_ms=now_ms() - 60_000, bake_ms=1)
+        await store(driver, event)
+
+        async with services(broker.url):
+            await driver.reaches(TRIGGER, TriggerStatus.COMPLETED)
+            await driver.save_gate("small")
+
+
+async def test_a_step_that_no_message_can_hold_stops_nobody_and_is_not_tried_at_full_speed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    with broker_with_limit(tmp_path, 2**20) as broker:
+        async with driving(broker.url) as driver:
+            async with services(broker.url, publishers=0, monitors=0):
+                await apply_catalogue(driver, phase("dev", bake_ms=0), phase("staging"))
+            await store(driver, a_release(LIMIT, now_ms=now_ms() - 60_000, bake_ms=1))
+            broker.stop()
+            set_limit(tmp_path, 2**18)
+            broker.start()
+
+            async with services(broker.url):
+                await eventually(lambda: "stays in its phase" in caplog.text, "the step is refused")
+                for number in range(20):
+                    await driver.save_gate(f"small{number}")
+
+            assert caplog.text.count("stays in its phase") == 1
+            assert (await driver.trigger(TRIGGER)).status is TriggerStatus.IN_PROGRESS
+
+
+def expanding(conditions: int, percentage: int = 100, **fields: Any) -> dict[str, Any]:
+    """Return a gate whose state has about four times the bytes of the command."""
+    rule = {"name": "a", "passPercentage": percentage, "conditions": [{"type": "public"}] * conditions}
+    return {"kind": "FeatureGate", "name": "expanding", "rules": [rule], **fields}

@@ -16,9 +16,8 @@ from sluiceway.contracts.commands import (
     TriggerCommand,
 )
 from sluiceway.contracts.pipeline import Pipeline
-from sluiceway.pipelines.message_limits import DOCUMENT_BYTES_MAX
+from sluiceway.pipelines.message_limits import DOCUMENT_BYTES_MAX, SAVED_DOCUMENT_BYTES_MAX
 from sluiceway.pipelines.projection import project
-from sluiceway.pipelines.publish_checks import SAVED_DOCUMENT_BYTES_MAX
 from sluiceway.pipelines.publishability import unpublishable
 from tests.support.builders import BAKE, EVERYONE, Ledger, a_catalogue, a_gate
 

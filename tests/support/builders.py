@@ -14,6 +14,7 @@ from sluiceway.contracts.replies import Refusal
 from sluiceway.evaluation.compiled_conditions import ProcessContext
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
+from sluiceway.pipelines.spec_changes import spec_of
 
 NOW = 1_000_000
 #: A process in which it is `NOW`.
@@ -156,6 +157,14 @@ def a_feature(*documents: FeatureGate | DynamicConfig) -> Feature:
     for document in documents or (a_gate(EVERYONE),):
         ledger.save(document)
     return ledger.feature
+
+
+def an_oversized_event(document: FeatureDocument) -> FeatureEvent:
+    """Return the event of a document that was live before states were bounded."""
+    ledger = Ledger()
+    event = happened(ledger.save(a_gate(name=document.name)))
+    feature = event.feature.changed(base=spec_of(document, 1, None))
+    return event.model_copy(update={"feature": feature})
 
 
 def happened(decision: Decision) -> FeatureEvent:

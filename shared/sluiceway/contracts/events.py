@@ -9,6 +9,9 @@ from .feature import Feature
 from .models import WireModel, is_absent
 from .persons import Account
 
+#: In `left_out`: fields that have their default value. A reader loses nothing.
+DEFAULTS = "default values"
+
 
 class EventType(StrEnum):
     """What happened, in the past tense. The `ce-type` of the message is `sluiceway.` and this."""
@@ -60,7 +63,13 @@ class FeatureEvent(WireModel):
     feature: Feature
     #: The freezes that the actor overrode.
     overrode: tuple[str, ...] = ()
+    #: What the event leaves out, so that it fits into a message; the events before it have it, if anything.
+    left_out: tuple[str, ...] = ()
     #: The alert that caused a rollback.
     alert: dict[str, Any] = {}
     #: The guardrail that caused a rollback or a pause: query, value, limit, region.
     guardrail: dict[str, Any] = {}
+
+    def to_json(self) -> bytes:
+        """Return the compact JSON form, in UTF-8; without default values if `left_out` says so."""
+        return self.model_dump_json(exclude_defaults=DEFAULTS in self.left_out).encode()

@@ -159,6 +159,11 @@ class CatalogueStore:
         self._publisher = StreamPublisher(connection, subjects.CATALOG_STREAM)
         self._source = source
 
+    @property
+    def message_bytes_max(self) -> int:
+        """The bytes of a message, headers included, that the broker takes."""
+        return self._publisher.message_bytes_max
+
     async def put(
         self,
         kind: str,

@@ -64,11 +64,16 @@ class FeatureLog:
         self._publisher = StreamPublisher(connection, subjects.FEATURES_STREAM)
         self._source = source
 
+    @property
+    def message_bytes_max(self) -> int:
+        """The bytes of a message, headers included, that the broker takes."""
+        return self._publisher.message_bytes_max
+
     async def append(self, event: FeatureEvent, expected: int) -> int:
         """Append after the sequence `expected` of the feature's subject; return the new sequence.
 
-        Raises `Conflict` if another event came first, and `Unavailable` if it is unknown whether the
-        event is stored: reading the tail tells.
+        Raises `Conflict` if another event came first, `MessageTooLarge`, and `Unavailable` if it is unknown
+        whether the event is stored: reading the tail tells.
         """
         subject, headers = subjects.feature(event.feature.key), headers_of(event, self._source)
         return await self._publisher.append(ConditionalMessage(subject, event.to_json(), headers, expected))

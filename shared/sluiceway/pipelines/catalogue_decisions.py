@@ -25,6 +25,7 @@ from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal
 from . import refusals
 from .decision import Catalogue, Unchanged
+from .message_limits import catalogue_document_bytes_max
 from .permissions import denied_everywhere, missing_permission
 from .references import References, reference_error, references_of
 from .validation import pipeline_errors
@@ -63,7 +64,21 @@ def decide_catalogue(command: Command, catalogue: Catalogue, usage: Usage) -> Ca
         or missing_permission(command, None, catalogue)
         or _invalid_document(command, catalogue)
     )
-    return refusal or _decide_allowed(command, catalogue, usage)
+    decision = refusal or _decide_allowed(command, catalogue, usage)
+    return _too_large(decision, catalogue) or decision
+
+
+def _too_large(decision: CatalogueDecision, catalogue: Catalogue) -> Refusal | None:
+    """Refuse a document that is too large for its stream, or for the releases that copy it."""
+    if not isinstance(decision, PutDocument) or decision.document is None:
+        return None
+    size, size_max = (
+        len(decision.document.to_json()),
+        catalogue_document_bytes_max(catalogue.message_bytes_max),
+    )
+    return (
+        refusals.document_too_large(decision.kind, decision.id, size, size_max) if size > size_max else None
+    )
 
 
 def document_of(command: Command, catalogue: Catalogue) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from .approvals import lapsed_approver, without_lapsed_approvals
 from .decision import Catalogue, Decision, Unchanged
 from .feature_decisions import decide_archive, decide_save
 from .freezes import ActiveFreeze, active_freezes
+from .message_limits import bounded_names
 from .permissions import denied_everywhere, missing_permission
 from .spec_changes import is_switch_off
 from .trigger_decisions import decide_trigger, hold
@@ -134,4 +135,6 @@ def _overriding(event: FeatureEvent, freezes: tuple[ActiveFreeze, ...]) -> Featu
     assert event.feature.trigger
     names = tuple(freeze.name for freeze in freezes)
     trigger = transitions.with_overridden_freezes(event.feature.trigger, names)
-    return event.model_copy(update={"overrode": names, "feature": event.feature.changed(trigger=trigger)})
+    return event.model_copy(
+        update={"overrode": bounded_names(names), "feature": event.feature.changed(trigger=trigger)}
+    )

@@ -11,6 +11,7 @@ from ..contracts.freeze import Freeze
 from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal
+from .message_limits import MESSAGE_BYTES_MAX
 from .references import References
 
 
@@ -28,6 +29,8 @@ class Catalogue:
     references: References = field(default_factory=dict)
     #: What the version refers to that a rollback of a completed release would restore, where one may come.
     restorable: References = field(default_factory=dict)
+    #: The bytes of a message, headers included, that the broker takes.
+    message_bytes_max: int = MESSAGE_BYTES_MAX
 
     @property
     def all_references(self) -> References:

@@ -8,10 +8,17 @@ from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal
 from . import refusals, transitions
 from .decision import Catalogue, Decision, Unchanged, event_of
+from .message_limits import (
+    EARLIER_RELEASE,
+    reference_bytes_max,
+    saved_document_bytes_max,
+    state_bytes_max,
+)
 from .publishability import unpublishable
 from .references import (
     added_references,
     evaluated_references,
+    feature_references,
     reference_error,
     references_of,
     referrers_of,
@@ -46,16 +53,38 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
         event = event_of(EventType.FEATURE_CHANGED, feature.changed(base=after), command, now_ms)
     else:
         event = _start(feature, after, pipeline, command, now_ms)
+    if not is_off_at_once:
+        event = _without_ended_release(event, catalogue)
     return (
-        _unsafe_reference(state, event.feature, pipeline, catalogue)
+        (None if is_off_at_once else _too_large(event, catalogue))
+        or _unsafe_reference(state, event.feature, pipeline, catalogue)
         or _unpublishable(event, catalogue)
         or event
     )
 
 
+def _without_ended_release(event: FeatureEvent, catalogue: Catalogue) -> FeatureEvent:
+    """Return the event without the record of a release that ended before it, if that would be too much."""
+    feature, size_max = event.feature, state_bytes_max(catalogue.message_bytes_max)
+    if feature.candidate or feature.trigger is None or len(event.to_json()) <= size_max:
+        return event
+    return event.model_copy(update={"feature": feature.changed(trigger=None), "left_out": (EARLIER_RELEASE,)})
+
+
+def _too_large(event: FeatureEvent, catalogue: Catalogue) -> Refusal | None:
+    """Refuse a state that leaves later steps too little room in a message."""
+    feature, bytes_max = event.feature, catalogue.message_bytes_max
+    size, size_max = len(event.to_json()), state_bytes_max(bytes_max)
+    if size > size_max:
+        return refusals.state_too_large(feature.key, event, size, size_max)
+    size, size_max = len(" ".join(feature_references(feature))), reference_bytes_max(bytes_max)
+    return refusals.too_many_references(feature.key, size, size_max) if size > size_max else None
+
+
 def _unpublishable(event: FeatureEvent, catalogue: Catalogue) -> Refusal | None:
     """Refuse what some phase could not publish in some region."""
-    found = unpublishable(event, catalogue.environments, catalogue.regions.values())
+    bytes_max = saved_document_bytes_max(catalogue.message_bytes_max)
+    found = unpublishable(event, catalogue.environments, catalogue.regions.values(), bytes_max)
     return refusals.unpublishable(event.feature.key, found) if found else None
 
 

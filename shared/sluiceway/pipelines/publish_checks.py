@@ -13,9 +13,6 @@ from .condition_errors import target_errors
 from .message_limits import DOCUMENT_BYTES_MAX
 from .references import References, evaluation_error
 
-#: What a change may use of it: later events add which trigger was taken back, and longer numbers.
-SAVED_DOCUMENT_BYTES_MAX = DOCUMENT_BYTES_MAX - 10_000
-
 #: Condition types that refer to another spec.
 REFERRING_TYPES = frozenset({"pass_gate", "fail_gate"})
 #: Condition types that take no operator.

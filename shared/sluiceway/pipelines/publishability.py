@@ -14,12 +14,10 @@ from ..contracts.events import FeatureEvent
 from ..contracts.feature import FeatureRule
 from ..contracts.pipeline import Phase, PhaseRule
 from ..contracts.rule_document import RuleDocument
+from .message_limits import SAVED_DOCUMENT_BYTES_MAX
 from .projection import full_document, partial_document
-from .publish_checks import SAVED_DOCUMENT_BYTES_MAX, document_errors, size_errors
+from .publish_checks import document_errors, size_errors
 from .segments import Location, PartialRule, coverage
-
-#: Bytes of a new state in the log. A message of NATS holds a megabyte; the steps of a release need the rest.
-STATE_BYTES_MAX = 800_000
 
 
 class Unpublishable(NamedTuple):
@@ -36,9 +34,6 @@ def unpublishable(
     bytes_max: int = SAVED_DOCUMENT_BYTES_MAX,
 ) -> Unpublishable | None:
     """Return why what an event saves could not be published in some phase and region; None if it could."""
-    if (size := len(event.to_json())) > STATE_BYTES_MAX:
-        error = f"with its release it has {size} bytes in the log; at most {STATE_BYTES_MAX} are allowed"
-        return Unpublishable((error,), is_too_large=True)
     for where, document in _largest_documents(event, environments, regions, bytes_max):
         if errors := document_errors(document, bytes_max):
             located = tuple(f"{where}: {error}" for error in errors)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from ..contracts.commands import Command, FeatureCommand, TriggerCommand
 from ..contracts.durations import format_duration
+from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import Trigger
 from ..contracts.identifiers import FeatureKey
 from ..contracts.identity import RESERVED_NAMES
@@ -160,6 +161,39 @@ def unsafe_reference(subject: object, error: str) -> Refusal:
     return _refusal(RefusalCode.UNSAFE_REFERENCE, f"{subject}: {error}", (verb,))
 
 
+def state_too_large(key: FeatureKey, event: FeatureEvent, size: int, size_max: int) -> Refusal:
+    """A feature would have more bytes than a state may have, with its release."""
+    feature = event.feature
+    versions = {"live": feature.base, "new": feature.candidate}
+    parts = [f"the {name} version {len(spec.to_json())}" for name, spec in versions.items() if spec]
+    if feature.candidate and feature.trigger:
+        pipeline = feature.trigger.pipeline
+        parts.append(f"its pipeline {pipeline.id} {len(pipeline.to_json())}, which counts twice")
+    message = (
+        f"{key} cannot be saved: it would have {size} bytes in the log ({', '.join(parts)}); at most "
+        f"{size_max} are allowed: split it into several features, or list ids in a segment of their own"
+    )
+    return _refusal(RefusalCode.TOO_LARGE, message)
+
+
+def too_many_references(key: FeatureKey, size: int, size_max: int) -> Refusal:
+    message = (
+        f"{key} cannot be saved: the names of the features that it and its pipeline refer to have {size} "
+        f"bytes; at most {size_max} are allowed: refer to fewer features"
+    )
+    return _refusal(RefusalCode.TOO_LARGE, message)
+
+
+def document_too_large(kind: str, id_: str, size: int, size_max: int) -> Refusal:
+    """A document of the catalogue has too many bytes."""
+    advice = "split it, or use segments instead of lists" if kind == "pipeline" else "make it smaller"
+    message = (
+        f"{kind.replace('_', ' ')} {id_} cannot be saved: it has {size} bytes; at most {size_max} are "
+        f"allowed: {advice}"
+    )
+    return _refusal(RefusalCode.TOO_LARGE, message)
+
+
 def unpublishable(key: FeatureKey, found: Unpublishable) -> Refusal:
     """Some phase could not be published in some region."""
     advice = "; make it smaller" if found.is_too_large else ""
@@ -263,6 +297,14 @@ def result_too_large(size: int, size_max: int) -> Refusal:
         "max_payload of the broker"
     )
     return _refusal(RefusalCode.TOO_LARGE, message)
+
+
+def step_too_large(type_: EventType) -> str:
+    """Return why a phase is held whose next step does not fit into a message.
+
+    It has no numbers: the text must not change while the phase is held, for each new text is a new event.
+    """
+    return f"the next step ({type_}) is too large for a message of the broker: abort the release"
 
 
 def unknown_command(verb: str, known: Iterable[str]) -> Refusal:

@@ -13,6 +13,8 @@ from ..contracts.feature import ACTIONS_MAX, Action, ActionType, Approval, Phase
 from ..contracts.identifiers import FeatureKey, trigger_id
 from ..contracts.persons import Account
 from ..contracts.pipeline import Pipeline
+from ..contracts.short_texts import start_of
+from .message_limits import ACTION_REASON_BYTES_MAX, ACTIONS_BYTES_MAX, bounded_names
 
 
 class Variant(NamedTuple):
@@ -181,21 +183,34 @@ def without_newest_phase(trigger: Trigger) -> Trigger:
 
 
 def with_action(trigger: Trigger, action: Action) -> Trigger:
-    """Return the trigger with an action added to its history."""
-    return trigger.model_copy(update={"actions": (*trigger.actions, action)[-ACTIONS_MAX:]})
+    """Return the trigger with an action added to its history, which is bounded."""
+    return trigger.model_copy(update={"actions": _bounded((*trigger.actions, action))})
+
+
+def _bounded(actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    """Return the newest actions, and the newest one of each type: some say since when something counts."""
+    kept = set({action.type: index for index, action in enumerate(actions)}.values())
+    left = ACTIONS_BYTES_MAX
+    for index in range(len(actions) - 1, max(-1, len(actions) - 1 - ACTIONS_MAX), -1):
+        left -= len(actions[index].to_json())
+        if left < 0:
+            break
+        kept.add(index)
+    return tuple(actions[index] for index in sorted(kept))
 
 
 def with_overridden_freezes(trigger: Trigger, freezes: tuple[str, ...]) -> Trigger:
     """Return the trigger with its last action marked as overriding these freezes."""
-    action = trigger.actions[-1].model_copy(update={"overrode": freezes})
+    action = trigger.actions[-1].model_copy(update={"overrode": bounded_names(freezes)})
     return trigger.model_copy(update={"actions": (*trigger.actions[:-1], action)})
 
 
 def action_record(
     type_: ActionType, *, now_ms: int, phase_id: str | None, actor: str, reason: str | None
 ) -> Action:
-    """Return the record of one action."""
-    return Action(type=type_, time_ms=now_ms, phase_id=phase_id, actor_id=actor, reason=reason)
+    """Return the record of one action; its event has the whole reason."""
+    short = start_of(reason, ACTION_REASON_BYTES_MAX) if reason else reason
+    return Action(type=type_, time_ms=now_ms, phase_id=phase_id, actor_id=actor, reason=short)
 
 
 def _with_run(trigger: Trigger, run: PhaseRun) -> Trigger:

@@ -3,7 +3,9 @@
 What each action does and when it is allowed is defined in `actions.ACTIONS`.
 """
 
-from typing import assert_never
+from typing import Any, assert_never
+
+from pydantic_core import to_json
 
 from ..contracts.commands import AdvancePhase, GuardrailCommand, PhaseCommand, RollBackTrigger, TriggerCommand
 from ..contracts.events import EventType, FeatureEvent
@@ -12,6 +14,7 @@ from ..contracts.replies import Refusal
 from . import refusals, transitions
 from .actions import ACTIONS, ActionSpec, possible_actions
 from .decision import Decision, Unchanged, event_of
+from .message_limits import EVIDENCE_BYTES_MAX, bounded_holds
 from .rollbacks import restored
 from .transitions import Variant
 
@@ -40,11 +43,20 @@ def hold(
 ) -> FeatureEvent | Unchanged:
     """Return the event that a due phase is held for these reasons; unchanged if they are known already."""
     assert state.trigger
+    holds = bounded_holds(holds)
     if holds == state.trigger.held:
         return Unchanged(f"{state.trigger.id} is still held: {'; '.join(holds)}")
     held = state.trigger.model_copy(update={"held": holds})
     variant = Variant(held, EventType.PHASE_HELD, ActionType.HELD)
     return _event(state, variant, command, now_ms, reason="; ".join(holds))
+
+
+def roll_back_everywhere(state: Feature, command: RollBackTrigger, now_ms: int) -> FeatureEvent:
+    """Return the event that an active trigger is rolled back as a whole, whatever its pipeline says."""
+    assert state.trigger
+    ended = transitions.ended(state.trigger, TriggerStatus.ROLLED_BACK, now_ms)
+    variant = Variant(ended, EventType.TRIGGER_ROLLED_BACK, ActionType.ROLLED_BACK)
+    return _event(state, variant, command, now_ms)
 
 
 def _older_trigger(trigger_id: str, runs: int, newest: Trigger) -> Refusal:
@@ -112,11 +124,18 @@ def _event(
 
 
 def _evidence(command: TriggerCommand) -> dict[str, object]:
-    """Return the fields of an event that say which alert or guardrail it answers."""
-    match command:
-        case RollBackTrigger():
-            return {"alert": command.alert, "guardrail": command.guardrail}
-        case GuardrailCommand():
-            return {"guardrail": command.guardrail}
-        case _:
-            return {}
+    """Return the alert or guardrail that an event answers, unless that is too large."""
+    if not isinstance(command, GuardrailCommand):
+        return {}
+    given = {"guardrail": command.guardrail}
+    if isinstance(command, RollBackTrigger):
+        given["alert"] = command.alert
+    left_out = tuple(name for name, value in given.items() if _json_size(value) > EVIDENCE_BYTES_MAX)
+    return {
+        **{name: {} if name in left_out else value for name, value in given.items()},
+        "left_out": left_out,
+    }
+
+
+def _json_size(value: dict[str, Any]) -> int:
+    return len(to_json(value))
