@@ -1,8 +1,8 @@
 """What the monitor measured: the rounds of each guardrail, and its verdicts when they change."""
 
 import logging
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,6 +16,8 @@ from .publishing import ConditionalMessage, StreamPublisher
 from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
+
+Stored = TypeVar("Stored", AnsweredAlert, VerdictChanged, Round)
 
 
 class StoredRound(NamedTuple):
@@ -134,17 +136,28 @@ class MeasurementStore:
     async def answered_alerts(self) -> list[AnsweredAlert]:
         """Return the outcomes of alerts, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.VERDICTS_STREAM, subjects.ANSWERED_ALERTS)
-        return [AnsweredAlert.model_validate_json(data, extra="ignore") for _, data in found]
+        return _valid(AnsweredAlert, found)
 
     async def verdicts(self, trigger: str) -> list[VerdictChanged]:
         """Return the changed verdicts of a trigger, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.VERDICTS_STREAM, subjects.verdicts(trigger))
-        return [VerdictChanged.model_validate_json(data, extra="ignore") for _, data in found]
+        return _valid(VerdictChanged, found)
 
     async def rounds(self, trigger: str) -> list[Round]:
         """Return the rounds of all guardrails of a trigger, oldest first, as far back as they are stored."""
         found = await read_history(self._js, subjects.MEASUREMENTS_STREAM, subjects.measurements_of(trigger))
-        return [Round.model_validate_json(data, extra="ignore") for _, data in found]
+        return _valid(Round, found)
+
+
+def _valid(model: type[Stored], found: Iterable[tuple[int, bytes]]) -> list[Stored]:
+    """Return the models in these messages, without invalid ones."""
+    valid = []
+    for sequence, data in found:
+        try:
+            valid.append(model.model_validate_json(data, extra="ignore"))
+        except ValidationError as error:
+            log.warning("skipping message %s, which is not a valid %s: %s", sequence, model.__name__, error)
+    return valid
 
 
 def parse_round(record: Record) -> StoredRound | None:

@@ -7,9 +7,8 @@ nats-py does not come back from that. Its own check leaves the headers out.
 from collections.abc import Mapping
 from typing import Any
 
-from nats.aio.client import Client
-
 from ..errors import MessageTooLarge
+from .nats_client import StreamClient
 
 #: Bytes of the headers of one message; JetStream stores no more.
 HEADER_BYTES_MAX = 65_535
@@ -22,7 +21,7 @@ _LINE_END = len(b"\r\n")
 _SEPARATOR = len(b": ")
 
 
-class SizeCheckedClient(Client):
+class SizeCheckedClient(StreamClient):
     """A NATS client that raises `MessageTooLarge` instead of losing its connection.
 
     Whatever publishes with a client calls `publish`: requests, JetStream, acknowledgements and replies too.
