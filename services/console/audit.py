@@ -54,6 +54,8 @@ class AuditEntry(WireModel):
     reason: str | None = None
     #: Freezes that were overridden.
     overrode: list[str] = []
+    #: What the event leaves out, so that it fits into a message.
+    left_out: list[str] = []
     #: The alert or guardrail that caused it.
     alert: dict[str, Any] = {}
     guardrail: dict[str, Any] = {}
@@ -159,6 +161,7 @@ def _event_entry(record: Record) -> AuditEntry | None:
         phase_id=event.phase_id,
         reason=event.reason,
         overrode=event.overrode,
+        left_out=event.left_out,
         alert=event.alert,
         guardrail=event.guardrail,
     )

@@ -41,6 +41,7 @@ class PartialEvent(msgspec.Struct, rename="camel"):
     reason: str | None = None
     phase_id: str | None = msgspec.field(name="phaseID", default=None)
     overrode: list[str] = []
+    left_out: list[str] = []
     alert: dict[str, Any] = {}
     guardrail: dict[str, Any] = {}
 

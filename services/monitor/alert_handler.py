@@ -24,13 +24,15 @@ from sluiceway.pipelines.alert_matches import MatchedTrigger, match_alert
 from sluiceway.pipelines.alert_times import CLOCKS_DIFFER_MS
 
 from . import metrics
-from .evidence import AlertEvidence, AlertGuardrailEvidence
+from .evidence import AlertEvidence, AlertGuardrailEvidence, bounded_url
 from .release_commands import send_until_effective
 
 log = logging.getLogger(__name__)
 
 ACTOR = "monitor"
 REASON_MAX = 2_000
+#: Releases that the record of an alert lists.
+LISTED_MAX = 1_000
 #: What an action is called once it is done.
 DONE = {OnFailure.ROLLBACK: "rolled_back", OnFailure.PAUSE: "paused", OnFailure.NOTIFY: "notified"}
 
@@ -85,6 +87,7 @@ class AlertHandler:
         received = ReceivedAlert(alert, _source(subject), sequence, time_ms)
         found = await self._match(received) if alert.status is AlertStatus.FIRING else []
         matches = [matched for matched in found if not matched.is_before]
+        later = [matched for matched in found if matched.is_before]
         await asyncio.gather(*(self._act(matched, received) for matched in matches))
         if len(matches) < len(found):
             self._check_clock()  # without a trusted clock an alert may roll back, but not count as too old
@@ -96,8 +99,9 @@ class AlertHandler:
             sequence=sequence,
             time_ms=time_ms,
             outcome=outcome,
-            triggers=tuple(matched.trigger.id for matched in matches),
-            later_triggers=tuple(matched.trigger.id for matched in found if matched.is_before),
+            triggers=tuple(matched.trigger.id for matched in matches[:LISTED_MAX]),
+            later_triggers=tuple(matched.trigger.id for matched in later[:LISTED_MAX]),
+            unlisted=max(0, len(matches) - LISTED_MAX) + max(0, len(later) - LISTED_MAX),
         )
         _log_without_effect(answered)
         await self._store.store_answer(answered)
@@ -208,7 +212,7 @@ def _verdict_changed(
         verdict=Verdict.FAILED,
         action=matched.action,
         reason=_reason(matched, received),
-        url=received.alert.url,
+        url=bounded_url(received.alert.url),
         alert=received.evidence.to_jsonable(),
     )
 

@@ -6,7 +6,16 @@ from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.identifiers import Name
 from sluiceway.contracts.measurements import Judgement, Measurement, Round, Tally, Verdict
 from sluiceway.contracts.models import WireModel
+from sluiceway.contracts.short_texts import json_bytes, start_of
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
+
+#: Bytes of a query, of another text, and of an address in evidence.
+QUERY_BYTES_MAX = 8_000
+TEXT_BYTES_MAX = 2_000
+URL_BYTES_MAX = 8_000
+#: Bytes of an alert in evidence, and of each part of a label in a larger one.
+ALERT_EVIDENCE_BYTES_MAX = 48 * 1024
+LABEL_BYTES_MAX = 200
 
 
 class GuardrailEvidence(WireModel):
@@ -32,7 +41,7 @@ class GuardrailEvidence(WireModel):
     @classmethod
     def of(cls, active: ActiveGuardrail, round_: Round, url: str | None) -> Self:
         """Return the evidence of a round: that of the region that caused its verdict."""
-        guardrail, measurement = active.guardrail, decisive_measurement(round_)
+        guardrail, measurement = active.guardrail, bounded_measurement(decisive_measurement(round_))
         return cls(
             name=guardrail.name,
             phase=active.phase.id,
@@ -48,7 +57,7 @@ class GuardrailEvidence(WireModel):
             success_condition=guardrail.success_condition,
             failure_limit=guardrail.failure_limit,
             tally=round_.tallies[round_.region],
-            url=url,
+            url=bounded_url(url),
         )
 
 
@@ -60,8 +69,20 @@ class AlertEvidence(Alert):
 
     @classmethod
     def of(cls, alert: Alert, source: str, sequence: int) -> Self:
-        """Return an alert with its origin."""
-        return cls(**dict(alert), source=source, sequence=sequence)
+        """Return an alert with its origin; of a large one, only its labels and the starts of its texts."""
+        evidence = cls(**dict(alert), source=source, sequence=sequence)
+        return evidence if len(evidence.to_json()) <= ALERT_EVIDENCE_BYTES_MAX else evidence._shortened()
+
+    def _shortened(self) -> Self:
+        labels = {
+            start_of(name, LABEL_BYTES_MAX): start_of(value, LABEL_BYTES_MAX)
+            for name, value in self.labels.items()
+        }
+        starts_at = start_of(str(self.starts_at), LABEL_BYTES_MAX)
+        url = bounded_url(self.url)
+        return self.model_copy(
+            update={"labels": labels, "annotations": {}, "starts_at": starts_at, "url": url}
+        )
 
 
 class AlertGuardrailEvidence(WireModel):
@@ -70,6 +91,21 @@ class AlertGuardrailEvidence(WireModel):
     name: Name | None
     phase: Name | None
     alert: AlertEvidence
+
+
+def bounded_url(url: str | None) -> str | None:
+    """Return an address, or None if it is too long: cut, it would lead elsewhere."""
+    return url if url is None or json_bytes(url) <= URL_BYTES_MAX else None
+
+
+def bounded_measurement(measurement: Measurement) -> Measurement:
+    """Return a measurement whose texts have a bounded length."""
+    return measurement.model_copy(
+        update={
+            "query": start_of(measurement.query, QUERY_BYTES_MAX),
+            "why": start_of(measurement.why, TEXT_BYTES_MAX),
+        }
+    )
 
 
 def decisive_measurement(round_: Round) -> Measurement:

@@ -15,7 +15,7 @@ from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.prometheus import redacted_url
 
 from . import metrics
-from .evidence import GuardrailEvidence, decisive_measurement
+from .evidence import GuardrailEvidence, bounded_measurement, bounded_url, decisive_measurement
 from .release_commands import send_until_effective
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,8 @@ class GuardrailActions:
             verdict=round_.verdict,
             action=action,
             reason=reason,
-            url=self._link(measurement),
-            measurement=measurement,
+            url=bounded_url(self._link(measurement)),
+            measurement=bounded_measurement(measurement),
         )
         await self._store.store_verdict(change)
 

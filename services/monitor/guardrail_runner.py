@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.measurements import Round, Verdict
-from sluiceway.errors import Conflict, RetryLater
+from sluiceway.errors import Conflict, MessageTooLarge, RetryLater
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
 from sluiceway.pipelines.guardrail_queries import GuardrailQuery
@@ -145,6 +145,9 @@ class GuardrailRunner:
             name = ".".join(scheduled.key)
             repeated.warning("measure", "%s: cannot be measured now, retrying: %s", name, error)
             self._timers.push(self._clock() + RETRY_MS, scheduled)
+        except MessageTooLarge as error:  # the counts of so many regions fit into no message
+            log.error("%s: cannot be measured: %s", ".".join(scheduled.key), error)
+            self._timers.push(self._clock() + active.guardrail.interval_ms, scheduled)
         except Exception:  # one guardrail must not stop the others
             log.exception("%s: internal error while measuring a guardrail", ".".join(scheduled.key))
             self._pending_actions.pop(scheduled, None)

@@ -2,7 +2,7 @@
 
 import logging
 
-from sluiceway.contracts.commands import TriggerCommand, derived_id
+from sluiceway.contracts.commands import GuardrailCommand, RollBackTrigger, TriggerCommand, derived_id
 from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.command_client import CommandClient
@@ -34,9 +34,25 @@ async def send_until_effective(commands: CommandClient, command: TriggerCommand,
 
 async def _send(commands: CommandClient, command: TriggerCommand) -> Reply:
     reply = await commands.send(command)
+    if (
+        reply.refusal
+        and reply.refusal.code is RefusalCode.TOO_LARGE
+        and isinstance(command, GuardrailCommand)
+    ):
+        log.warning(
+            "%s: sending %s without its evidence: %s", command.trigger, command.verb, reply.refusal.message
+        )
+        reply = await commands.send(_without_evidence(command))
     if reply.refusal and reply.refusal.code is RefusalCode.UNAVAILABLE:
         raise Unavailable(reply.refusal.message)
     return reply
+
+
+def _without_evidence(command: GuardrailCommand) -> GuardrailCommand:
+    """Return a command that only names its guardrail, which decides what it may do."""
+    name = command.guardrail.get("name")
+    smaller = command.model_copy(update={"guardrail": {} if name is None else {"name": name}})
+    return smaller.model_copy(update={"alert": {}}) if isinstance(smaller, RollBackTrigger) else smaller
 
 
 def _is_without_effect(reply: Reply, command: TriggerCommand, since_ms: int) -> bool:

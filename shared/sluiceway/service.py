@@ -18,6 +18,7 @@ from .http.server import AsgiApp, run_service
 from .messaging.broker_clock import BrokerClock
 from .messaging.connection import Connection, answers_now, connected, until_given_up
 from .messaging.stream_follower import StreamView
+from .pipelines.message_limits import MESSAGE_BYTES_MAX, catalogue_document_bytes_max, state_bytes_max
 from .settings import ServiceSettings, read_settings
 from .tasks import cancel_and_wait
 from .telemetry import metrics
@@ -95,6 +96,8 @@ class Service(ABC):
                 connected(self.settings, self.name, error_cb=self._record_connection_error)
             )
             self._connection.on_reconnect(metrics.RECONNECTS.inc)
+            self._connection.on_reconnect(self._warn_of_small_messages)
+            self._warn_of_small_messages()
             await self.watch_client("nats", self._connection.client, stack)
             await self.start(self._connection, stack)
             self.missing = {}
@@ -123,6 +126,19 @@ class Service(ABC):
         if not missing and (problem := await self._connection.writes.problem(self.name)):
             missing["store"] = problem
         return missing
+
+    def _warn_of_small_messages(self) -> None:
+        assert self._connection
+        bytes_max = self._connection.client.max_payload
+        if bytes_max < MESSAGE_BYTES_MAX:
+            log.warning(
+                "the broker takes messages of %s bytes (max_payload), not of %s: a feature may have %s "
+                "bytes, a document of the catalogue %s; larger ones that are stored can only be taken back",
+                bytes_max,
+                MESSAGE_BYTES_MAX,
+                state_bytes_max(bytes_max),
+                catalogue_document_bytes_max(bytes_max),
+            )
 
     async def _record_connection_error(self, error: Exception) -> None:
         log.warning("broker: %s", error_text(error))

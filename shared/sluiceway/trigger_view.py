@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from .contracts.events import DEFAULTS
 from .contracts.feature import Action, ActionType, Approval, Feature, PhaseRun, Trigger, TriggerStatus
 from .contracts.identifiers import FeatureKind
 from .contracts.models import WireModel
@@ -135,6 +136,12 @@ def phase_status(trigger: Trigger, run: PhaseRun) -> str:
 def describe_override(freezes: Sequence[str]) -> str:
     """Return the freezes that an action overrode, as the end of a line; empty if there are none."""
     return f" (overrode freeze {', '.join(freezes)})" if freezes else ""
+
+
+def describe_omissions(left_out: Sequence[str]) -> str:
+    """Return what an event leaves out, as the end of a line; empty if nothing is lost."""
+    lost = [name for name in left_out if name != DEFAULTS]
+    return f" (left out, since it would be too large: {', '.join(lost)})" if lost else ""
 
 
 def _review_status(run: PhaseRun) -> str:

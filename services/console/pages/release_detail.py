@@ -13,7 +13,7 @@ from sluiceway.contracts.identity import MONITOR
 from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.messaging.feature_log import LoggedEvent
 from sluiceway.pipelines.segments import Extent, Location, coverage
-from sluiceway.trigger_view import phase_status
+from sluiceway.trigger_view import describe_omissions, phase_status
 
 from ..backend import ConsoleBackend
 from .describe import describe_segment
@@ -145,7 +145,7 @@ def _guardrails(run: PhaseRun, rounds: Sequence[Round]) -> Iterable[GuardrailSta
 def timeline(log: list[LoggedEvent], verdicts: list[VerdictChanged]) -> list[TimelineEntry]:
     """Return the events and verdicts of a release, newest first."""
     events = [
-        TimelineEntry(e.time_ms, e.type, e.phase_id, e.actor_id, e.vouched_by, e.reason or "", e.overrode)
+        TimelineEntry(e.time_ms, e.type, e.phase_id, e.actor_id, e.vouched_by, _reason(e), e.overrode)
         for _, e in log
     ]
     changes = [
@@ -155,6 +155,10 @@ def timeline(log: list[LoggedEvent], verdicts: list[VerdictChanged]) -> list[Tim
         for v in verdicts
     ]
     return sorted((*events, *changes), key=lambda entry: entry.time_ms, reverse=True)
+
+
+def _reason(event: FeatureEvent) -> str:
+    return (event.reason or "") + describe_omissions(event.left_out)
 
 
 def spec_diff(before: Spec | None, after: Spec | None) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from sluiceway import __version__
 from sluiceway.clock import now_ms
 from sluiceway.contracts.durations import format_duration
+from sluiceway.trigger_view import describe_omissions
 
 from ..csrf import csrf_token
 from ..errors import Problem
@@ -51,7 +52,9 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters.update(clock=_clock, time_left=_time_left, duration=format_duration, plural=plural)
+templates.filters.update(
+    clock=_clock, time_left=_time_left, duration=format_duration, plural=plural, omissions=describe_omissions
+)
 templates.globals.update(version=__version__, fingerprint=_fingerprint())
 
 

@@ -63,7 +63,8 @@ async def show(session: CliSession, last: Last = 20) -> None:
 def _result(answered: AnsweredAlert) -> str:
     """Return the releases that an alert was about, or why nothing was done."""
     if answered.triggers:
-        return ", ".join(answered.triggers)
+        others = f" and {answered.unlisted} others" if answered.unlisted else ""
+        return ", ".join(answered.triggers) + others
     named = f" {', '.join(answered.later_triggers)}" if answered.later_triggers else ""
     left_out = f" ({answered.left_out} alerts left out)" if answered.left_out else ""
     return f"{answered.outcome}{named}{left_out}"

@@ -16,7 +16,7 @@ from ..contracts.replies import Outcome
 from ..messaging.feature_log import FeatureLog
 from ..messaging.measurement_store import MeasurementStore
 from ..pipelines.actions import MANUAL_ACTIONS, ActionSpec
-from ..trigger_view import describe_override, trigger_view
+from ..trigger_view import describe_omissions, describe_override, trigger_view
 from .apply import describe_progress
 from .get import find_trigger, table
 from .guardrail_table import guardrail_table, newest_rounds
@@ -144,7 +144,7 @@ async def _event_entries(session: CliSession, trigger: str) -> list[LogEntry]:
         if event.phase_id is None or current is None or current.id != trigger:
             continue
         document = {"revision": sequence, **event.model_dump(mode="json", exclude={"feature"})}
-        reason = (event.reason or "") + describe_override(event.overrode)
+        reason = (event.reason or "") + describe_override(event.overrode) + describe_omissions(event.left_out)
         entries.append(LogEntry(event.time_ms, event.type, event.phase_id, event.actor_id, reason, document))
     return entries
 

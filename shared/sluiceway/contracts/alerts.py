@@ -68,3 +68,5 @@ class AnsweredAlert(WireModel):
     left_out: int = 0
     #: The releases that it is about by its labels, but whose candidates came only after it had started.
     later_triggers: tuple[TriggerId, ...] = ()
+    #: How many more releases there are than those in the two lists.
+    unlisted: int = 0

@@ -10,14 +10,18 @@ from ..contracts import envelope, subjects
 from ..contracts.alerts import AnsweredAlert
 from ..contracts.identifiers import feature_of
 from ..contracts.measurements import Round, VerdictChanged
+from ..pipelines.round_sizes import fitted_round
 from .connection import Connection
 from .history import read_history
+from .message_size import header_bytes
 from .publishing import ConditionalMessage, StreamPublisher
 from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
 Stored = TypeVar("Stored", AnsweredAlert, VerdictChanged, Round)
+#: Bytes of the header that makes a message conditional.
+CONDITION_HEADER_BYTES = 100
 
 
 class StoredRound(NamedTuple):
@@ -97,6 +101,7 @@ class MeasurementStore:
     async def store_round(self, round_: Round, expected: int) -> int:
         """Store a round after the sequence `expected` of its subject; return the new sequence.
 
+        Of a round that is larger than a message, texts and other regions are left out; the counts stay.
         Raises `Conflict` if another replica has measured too: its round counts, this one does not.
         """
         subject = subjects.measurements(round_.trigger, round_.phase_id, round_.guardrail)
@@ -107,9 +112,9 @@ class MeasurementStore:
             source=self._source,
             subject=round_.trigger,
         )
-        return await self._measurements.append(
-            ConditionalMessage(subject, round_.to_json(), headers, expected)
-        )
+        bytes_max = self._measurements.message_bytes_max - header_bytes(headers) - CONDITION_HEADER_BYTES
+        data = fitted_round(round_, bytes_max).to_json()
+        return await self._measurements.append(ConditionalMessage(subject, data, headers, expected))
 
     async def store_verdict(self, change: VerdictChanged) -> None:
         """Store a changed verdict; a duplicate is not stored."""

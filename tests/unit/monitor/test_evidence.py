@@ -3,7 +3,12 @@
 import json
 from typing import Any
 
-from services.monitor.evidence import AlertEvidence, AlertGuardrailEvidence, GuardrailEvidence
+from services.monitor.evidence import (
+    ALERT_EVIDENCE_BYTES_MAX,
+    AlertEvidence,
+    AlertGuardrailEvidence,
+    GuardrailEvidence,
+)
 from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.measurements import Judgement, Measurement
@@ -55,3 +60,34 @@ def test_an_alert_guardrail_is_kept_with_its_alert() -> None:
 
     expected = {"name": "pager", "phase": "dev", "alert": ALERT_EVIDENCE}
     assert json.dumps(evidence.to_jsonable()) == json.dumps(expected)
+
+
+def test_a_large_alert_is_kept_with_the_starts_of_its_labels() -> None:
+    labels = {"gate": "checkout", **{f"{n}{'y' * 300}": "x" * 300 for n in range(99)}}
+    alert = Alert(
+        name="Errors",
+        labels=labels,
+        annotations={"text": "x" * 30_000},
+        starts_at=[1e15] * 12_000,
+        url="http://prometheus/" + "x" * 9_000,
+    )
+
+    evidence = AlertEvidence.of(alert, "tests", 7)
+
+    assert len(evidence.to_json()) < ALERT_EVIDENCE_BYTES_MAX
+    assert evidence.labels["gate"] == "checkout"
+    assert (evidence.annotations, evidence.url, evidence.name) == ({}, None, "Errors")
+
+
+def test_evidence_of_a_long_query_fits_into_a_command() -> None:
+    guardrail = {"name": "errors", "query": "up", "failureCondition": "> 1"}
+    pipeline = a_pipeline(a_phase("dev", guardrails=[guardrail]))
+    (active,) = active_guardrails(simulated_trigger(pipeline, 0, FeatureKey(FeatureKind.GATE, "checkout"), 0))
+    long = "region|" * 30_000
+    bad = Measurement(region="eu", query=long, judgement=Judgement.FAILURE, value=2, why=long)
+
+    evidence = GuardrailEvidence.of(active, round_of(active, None, [bad], 5), f"http://p/{long}")
+
+    assert len(evidence.to_json()) < 16_000
+    assert evidence.query.startswith("region|")
+    assert evidence.url is None
