@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
 from sluiceway.clock import now_ms
@@ -15,7 +16,7 @@ from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import DynamicConfig, Feature, Spec, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.pipeline import Phase, Pipeline
-from sluiceway.contracts.replies import RefusalCode
+from sluiceway.contracts.replies import RefusalCode, Reply
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.message_size import header_bytes
 from sluiceway.messaging.publishing import StreamPublisher
@@ -99,6 +100,25 @@ async def test_a_reply_that_is_too_large_leaves_out_the_state(tmp_path: Path) ->
     assert reply.feature is None
     assert "the reply leaves out the state of the feature" in (reply.message or "")
     assert after.feature
+
+
+@pytest.mark.parametrize("size", [60_000, 600_000])
+async def test_a_sender_whose_own_headers_are_large_is_answered_and_harms_nobody(
+    broker: Broker, size: int
+) -> None:
+    async with services(broker.url, publishers=0), driving(broker.url) as driver:
+        client = driver.connection.client
+        sender = await nats.connect(broker.url)
+        command = AbortTrigger(actor="ada", trigger=TRIGGER)
+
+        answer = await sender.request(
+            subjects.command("abort"), command.to_json(), timeout=5, headers={"correlation_id": "x" * size}
+        )
+        await driver.save_gate("small")
+        await sender.close()
+
+        assert Reply.model_validate_json(answer.data).refusal
+        assert client.stats["reconnects"] == 0
 
 
 async def test_a_command_that_is_larger_than_any_message_is_refused_with_numbers(broker: Broker) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sluiceway.contracts.catalogue import Environment, Region
 from sluiceway.contracts.commands import FeatureCommand, SaveFeature, SkipPhase, TriggerCommand
-from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import DynamicConfig, Feature, FeatureDocument, FeatureGate, Trigger
 from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.pipeline import Phase, Pipeline
@@ -161,10 +161,15 @@ def a_feature(*documents: FeatureGate | DynamicConfig) -> Feature:
 
 def an_oversized_event(document: FeatureDocument) -> FeatureEvent:
     """Return the event of a document that was live before states were bounded."""
-    ledger = Ledger()
-    event = happened(ledger.save(a_gate(name=document.name)))
-    feature = event.feature.changed(base=spec_of(document, 1, None))
-    return event.model_copy(update={"feature": feature})
+    kind, name = document.key
+    base = spec_of(document, 1, None)
+    return FeatureEvent(
+        type=EventType.FEATURE_CHANGED,
+        time_ms=NOW,
+        actor_id="ada",
+        command_id="old",
+        feature=Feature(kind=kind, name=name, salt=name, base=base, versions=1),
+    )
 
 
 def happened(decision: Decision) -> FeatureEvent:

@@ -83,6 +83,10 @@ class Reply(WireModel):
     message: str | None = None
     refusal: Refusal | None = None
 
+    def to_compact_json(self) -> bytes:
+        """Return the JSON form without default values; a reader loses nothing."""
+        return self.model_dump_json(exclude_defaults=True).encode()
+
     def without_state(self, why: str) -> "Reply":
         """Return a reply that fits into any message: without the state, and with short texts."""
         refusal = self.refusal and Refusal(

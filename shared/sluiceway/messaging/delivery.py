@@ -93,7 +93,7 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
     """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`.
 
     It is sent to inboxes only: a sender could name a stream's subject to have the reply stored there. A
-    reply that is too large is sent without the state of the feature.
+    reply that is too large is sent without default values, or else without the state of the feature.
     """
 
     class Answering(BaseMiddleware[Any, Any]):
@@ -129,8 +129,14 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
                 return await call_next(cmd)
             except MessageTooLarge as error:
                 log.warning("sending a smaller reply: %s", error)
-                assert isinstance(cmd.body, Reply)
-                cmd.body = cmd.body.without_state(str(error))
+                reply, why = cmd.body, str(error)
+                assert isinstance(reply, Reply)
+            cmd.correlation_id = None  # the sender chose it
+            try:
+                cmd.body = reply.to_compact_json()
+                return await call_next(cmd)
+            except MessageTooLarge:
+                cmd.body = reply.without_state(why)
                 return await call_next(cmd)
 
     return Answering

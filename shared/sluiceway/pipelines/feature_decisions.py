@@ -53,11 +53,12 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
         event = event_of(EventType.FEATURE_CHANGED, feature.changed(base=after), command, now_ms)
     else:
         event = _start(feature, after, pipeline, command, now_ms)
-    if not is_off_at_once:
+    if not (event.type is EventType.FEATURE_CHANGED and is_switch_off(state, document)):
         event = _without_ended_release(event, catalogue)
+        if refusal := _too_large(event, catalogue):
+            return refusal
     return (
-        (None if is_off_at_once else _too_large(event, catalogue))
-        or _unsafe_reference(state, event.feature, pipeline, catalogue)
+        _unsafe_reference(state, event.feature, pipeline, catalogue)
         or _unpublishable(event, catalogue)
         or event
     )

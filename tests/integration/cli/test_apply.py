@@ -108,3 +108,14 @@ async def test_the_log_has_the_reason_and_the_actor(cli: Cli, driver: Driver) ->
 
     (logged,) = await driver.history("page")
     assert (logged.event.actor_id, logged.event.reason) == ("grace", "a new page")
+
+
+async def test_a_document_that_is_larger_than_a_message_is_refused_with_numbers(
+    cli: Cli, tmp_path: Path
+) -> None:
+    file = tmp_path / "huge.yaml"
+    file.write_text(f"kind: DynamicConfig\nname: huge\ndefaultValue:\n  text: {'x' * 1_200_000}\n")
+
+    call = await cli.refused("apply", "-f", str(file))
+
+    assert "at most 262144 are allowed: split the feature into several" in call.out

@@ -47,6 +47,7 @@ from tests.support.builders import (
     a_pipeline,
     a_region,
     a_release,
+    an_oversized_event,
     happened,
     refused,
     unchanged,
@@ -233,6 +234,18 @@ def test_such_a_state_is_archived_and_switched_off() -> None:
     assert switched_off.feature.base
     assert not switched_off.feature.base.is_enabled
     assert archived.feature.archived
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_feature_that_is_too_large_today_is_switched_off_without_a_pipeline_too(at_once: bool) -> None:
+    ledger = Ledger()
+    ledger.events.append(an_oversized_event(text_config(600_000)))
+
+    refused(ledger.save(text_config(600_001)))
+    event = happened(ledger.save(text_config(600_000, isEnabled=False), at_once=at_once))
+
+    assert event.feature.base
+    assert not event.feature.base.is_enabled
 
 
 def test_a_phase_whose_end_does_not_fit_is_held_once_with_a_text_that_stays() -> None:
