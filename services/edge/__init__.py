@@ -8,6 +8,6 @@ It starts and serves without a broker, with the last good rules from disk (`clie
 - `specs`: the rules as one payload, and waiting for the next one
 - `grpc_stream`: the same payload as a gRPC stream
 - `poll_reports`: what official SDKs have applied, by their polls
-- `key_store`, `limits`: the keys that are accepted, and bounds on requests
+- `key_store`, `limits`, `numbers`: the keys that are accepted, and bounds on requests
 - `metrics`, `collectors`: what a scrape shows
 """

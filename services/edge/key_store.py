@@ -1,10 +1,12 @@
 """The SDK keys that an edge accepts: those of its region, and those of the region's environment."""
 
+import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from cachetools import LRUCache
 from pydantic import ValidationError
 
 from sluiceway import sdk_keys
@@ -16,6 +18,8 @@ from sluiceway.messaging.stream_follower import START, Follower, Record
 
 log = logging.getLogger(__name__)
 
+#: Keys whose stream secret is remembered.
+STREAM_SECRETS_MAX = 10_000
 #: Compared with an unknown key, so that the answer takes the same time.
 NO_DIGEST = "0" * 64
 
@@ -32,6 +36,8 @@ class KeyStore:
         self._region = region
         self._environment: str | None = None
         self._keys: dict[str, SdkKey] = {}
+        #: Digest of a key → what only its holders, and edges that they have asked, can compute.
+        self._stream_secrets: LRUCache[str, bytes] = LRUCache(STREAM_SECRETS_MAX)
         #: Called when a key was created or revoked, or when the region got another environment.
         self.on_change: Callable[[], None] = lambda: None
         #: The documents of the catalogue that the keys come from, by subject.
@@ -57,7 +63,18 @@ class KeyStore:
         """Return the document of a key that gives access to this region; None if it does not."""
         known = self._keys.get(sdk_keys.key_id(key))
         is_right = hmac.compare_digest(sdk_keys.digest(key), known.digest if known else NO_DIGEST)
-        return known if is_right and known is not None and self._is_for_region(known) else None
+        if not is_right or known is None or not self._is_for_region(known):
+            return None
+        if known.digest not in self._stream_secrets:
+            self._stream_secrets[known.digest] = hmac.digest(key.encode(), b"event streams", hashlib.sha256)
+        return known
+
+    def stream_secret(self, known: SdkKey) -> bytes | None:
+        """Return a secret of a key, which those who read its digest do not know; the same in every edge.
+
+        None if nobody has shown the key since this process started.
+        """
+        return self._stream_secrets.get(known.digest)
 
     def find_by_id(self, id_: str) -> SdkKey | None:
         """Return the document of the key with this id that gives access to this region."""

@@ -6,6 +6,8 @@ from sluiceway.http.concurrency_limit import ConcurrencyLimit
 CONTEXT_BYTES_MAX = 64 * 1024
 #: Bytes of a batch of SDK events, as sent.
 EVENTS_BYTES_MAX = 8 * 1024 * 1024
+#: Events that one batch may count; the SDKs send 2,000.
+EVENTS_MAX = 100_000
 #: Held polls and event streams at the same time, of all keys.
 WAITING_MAX = 10_000
 #: After how many seconds a client may try again that has too many of them.

@@ -1,9 +1,11 @@
 """The event streams of OpenFeature clients: they say when to evaluate all flags again.
 
-Browsers send no header with a stream, so its address holds the credential: a token of the client's key, which
-opens streams for an hour. A client gets a new address when it evaluates: the ETag of its flags covers the
-address. So a stream says in time that its client must evaluate again, and goes on as long as the key is
-valid. With an address that no longer opens a stream, a client gets status 401: official providers evaluate.
+Browsers send no header with a stream, so its address holds the credential: a token of the client's key,
+which opens streams for an hour. It is made from the key itself: those who can read the digests of keys
+cannot make one, and each edge that has been shown the key can check it. A client gets a new address when it
+evaluates: the ETag of its flags covers the address. So a stream says in time that its client must evaluate
+again, and goes on as long as the key is valid. With an address that no longer opens a stream, a client gets
+status 401: official providers evaluate.
 """
 
 import hashlib
@@ -24,6 +26,7 @@ from sluiceway.http.server_sent_events import MEDIA_TYPE, encode_comment, encode
 
 from .key_store import KeyStore
 from .limits import RETRY_AFTER_SECONDS
+from .numbers import InvalidNumber, whole_number
 from .public_address import PublicAddress
 from .specs import SpecFeed, SpecPayload
 
@@ -77,7 +80,8 @@ class OfrepEvents:
         offset = int.from_bytes(hashlib.sha256(client).digest()[:4]) % RENEW_SECONDS
         now = now_ms() // 1_000
         expires = now - (now + offset) % RENEW_SECONDS + TOKEN_SECONDS
-        query = {"key": key.id, "expires": expires, "known": known, "token": self._token(key, expires)}
+        token = self._token(key, expires) or ""
+        query = {"key": key.id, "expires": expires, "known": known, "token": token}
         return f"{self._address.path}{PATH}?{urlencode(query)}"
 
     async def listen(self, request: Request) -> Response:
@@ -131,18 +135,25 @@ class OfrepEvents:
 
     def _ticket(self, query: QueryParams) -> _Ticket | None:
         """Return what an address says; None if its token is wrong or its key does not give access."""
-        key, expires = self._keys.find_by_id(query.get("key", "")), query.get("expires", "")
-        if key is None or not (expires.isascii() and expires.isdigit() and len(expires) < 15):
+        key = self._keys.find_by_id(query.get("key", ""))
+        try:
+            expires = whole_number("expires", query.get("expires", ""))
+        except InvalidNumber:
             return None
+        expected = self._token(key, expires) if key else None
         token = query.get("token", "").encode("utf-8", "surrogatepass")
-        if not hmac.compare_digest(self._token(key, int(expires)).encode(), token):
+        if key is None or expected is None or not hmac.compare_digest(expected.encode(), token):
             return None
-        return _Ticket(key, int(expires), query.get("known", ""))
+        return _Ticket(key, expires, query.get("known", ""))
 
-    def _token(self, key: SdkKey, expires: int) -> str:
-        """Return what proves, to each replica, that the holder of a key may listen until then."""
+    def _token(self, key: SdkKey, expires: int) -> str | None:
+        """Return what proves, to each replica, that the holder of a key may listen until then.
+
+        None if this replica cannot know it yet: its client evaluates, which shows it the key.
+        """
+        secret = self._keys.stream_secret(key)
         purpose = f"events {self._region} {expires}"
-        return hmac.new(key.digest.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(secret, purpose.encode(), hashlib.sha256).hexdigest() if secret else None
 
 
 def _notice(payload: SpecPayload) -> bytes:

@@ -4,6 +4,7 @@ Point their `specs_url` to `/v2/download_config_specs`, their `id_lists_url` to 
 their `log_event_url` to `/v1/log_event`.
 """
 
+import re
 from collections.abc import Callable
 from urllib.parse import quote, unquote
 
@@ -17,7 +18,8 @@ from sluiceway.http.request_body import BodyTooLarge, read_body
 
 from . import metrics
 from .key_store import KeyStore
-from .limits import EVENTS_BYTES_MAX, RETRY_AFTER_SECONDS
+from .limits import EVENTS_BYTES_MAX, EVENTS_MAX, RETRY_AFTER_SECONDS
+from .numbers import InvalidNumber, whole_number
 from .poll_reports import PollReports
 from .public_address import PublicAddress
 from .specs import FIRST_WAIT_SECONDS, SpecFeed, SpecPayload
@@ -27,6 +29,8 @@ HOLD_SECONDS = 8.0
 NOTHING_NEW = b'{"has_updates":false}'
 #: Smaller bodies are not compressed: that would cost more than it saves.
 COMPRESSED_FROM_BYTES = 1_000
+
+_RANGE = re.compile(r"bytes=([0-9]+)-[0-9]*")
 
 #: Returns one of the texts of a payload.
 Form = Callable[[SpecPayload], bytes]
@@ -75,16 +79,16 @@ class StatsigRoutes:
             return _unauthorized()
         query = request.query_params
         try:
-            time = int(query.get("sinceTime") or 0)
-        except ValueError:
-            return JSONResponse({"message": "sinceTime must be a number of milliseconds"}, status_code=400)
+            time = whole_number("sinceTime (in milliseconds)", query.get("sinceTime") or "0")
+        except InvalidNumber as error:
+            return JSONResponse({"message": str(error)}, status_code=400)
         # The SDKs escape the checksum twice.
         checksum = unquote(query["checksum"]) if "checksum" in query else None
         published = self._feed.latest() or await self._feed.wait_for_first(FIRST_WAIT_SECONDS)
         if published is None:
             return _not_ready()
         if time:
-            self._report_applied(request, time, checksum)
+            self._report_applied(request, key, time, checksum)
             if not published.is_newer_than(time, checksum):
                 return await self._wait_for_newer(request, form, time, checksum, key)
         return await _full(request, published, form(published))
@@ -121,7 +125,10 @@ class StatsigRoutes:
         found = published.member_lists.get(name)
         if found is None:
             return JSONResponse({"message": f"unknown id list {name!r}"}, status_code=404)
-        start = _range_start(request.headers.get("range", ""))
+        try:
+            start = _range_start(request.headers.get("range", ""))
+        except InvalidNumber as error:
+            return JSONResponse({"message": str(error)}, status_code=400)
         return Response(found.content[start:], 206 if start else 200, media_type="text/plain")
 
     async def events(self, request: Request) -> Response:
@@ -129,11 +136,13 @@ class StatsigRoutes:
         if not self._is_authorized(request):
             return _unauthorized()
         try:
+            count = _event_count(request)
             await read_body(request, EVENTS_BYTES_MAX)
+        except InvalidNumber as error:
+            return JSONResponse({"success": False, "message": str(error)}, status_code=400)
         except BodyTooLarge as error:
             return JSONResponse({"success": False, "message": str(error)}, status_code=413)
-        count = request.headers.get("statsig-event-count", "")
-        metrics.SDK_EVENTS.inc(int(count) if count.isascii() and count.isdigit() else 1)
+        metrics.SDK_EVENTS.inc(count)
         return JSONResponse({"success": True}, status_code=202)
 
     async def _wait_for_newer(
@@ -154,12 +163,13 @@ class StatsigRoutes:
             else Response(NOTHING_NEW, media_type="application/json")
         )
 
-    def _report_applied(self, request: Request, time: int, checksum: str | None) -> None:
+    def _report_applied(self, request: Request, key: SdkKey, time: int, checksum: str | None) -> None:
         """Report which rules the process has; a payload with the same checksum counts as the newest."""
         if place := self._feed.place(time, checksum):
             session = request.headers.get("statsig-server-session-id", "")
             # While a new set is read, nothing of RULES as it is now is applied.
-            self._poll_reports.add(session, place if self._feed.is_complete() else place._replace(sequence=0))
+            applied = place if self._feed.is_complete() else place._replace(sequence=0)
+            self._poll_reports.add(key.id, session, applied)
 
     def _is_authorized(self, request: Request) -> bool:
         return self._key(request) is not None
@@ -176,9 +186,15 @@ async def _full(request: Request, published: SpecPayload, text: bytes) -> Respon
     return Response(await published.compressed(text), headers=headers, media_type="application/json")
 
 
+def _event_count(request: Request) -> int:
+    """Return how many events a batch says it has; one, if it says nothing."""
+    return whole_number("statsig-event-count", request.headers.get("statsig-event-count", "1"), EVENTS_MAX)
+
+
 def _range_start(header: str) -> int:
-    start = header.removeprefix("bytes=").partition("-")[0]
-    return int(start) if start.isascii() and start.isdigit() else 0
+    """Return the first byte of a range, as the SDKs send it; other forms are ignored, as RFC 9110 allows."""
+    range_ = _RANGE.fullmatch(header)
+    return whole_number("start of the range", range_[1]) if range_ else 0
 
 
 def _not_ready() -> Response:

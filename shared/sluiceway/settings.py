@@ -175,8 +175,8 @@ class ServiceSettings(BrokerSettings):
     #: A file that receives the URL once the port is open.
     http_announce: Path | None = None
     #: The URL of this process as its clients see it, for example `https://flags.example.com/edge`. An edge
-    #: announces it, else what each request says. A console with https:// sends cookies over TLS only; it
-    #: needs a host of its own, without a path.
+    #: announces it, else the address that its client, or a trusted proxy, has used. A console with https://
+    #: sends cookies over TLS only; it needs a host of its own, without a path.
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     #: The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks,
     #: separated by commas; `*` means any sender. Not set: none.

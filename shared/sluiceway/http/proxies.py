@@ -1,6 +1,7 @@
 """Whom a process believes about the client that is behind a proxy."""
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -9,6 +10,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 MAPPED_PREFIX = "::ffff:"
 #: The name in a request's state of the address that its connection comes from.
 PEER = "peer"
+#: The name there of whether that is a trusted proxy.
+IS_TRUSTED = "is_trusted_proxy"
 
 
 class ForwardedHeaders:
@@ -26,6 +29,7 @@ class ForwardedHeaders:
             await self._app(scope, receive, send)
             return
         scope["state"][PEER] = scope["client"]
+        scope["state"][IS_TRUSTED] = scope["client"] is not None and self.is_trusted(scope["client"][0])
         await self._believing(scope, receive, send)
 
     def is_trusted(self, address: str) -> bool:
@@ -40,6 +44,11 @@ class ForwardedHeaders:
         if not is_address(scope["client"][0]):
             scope["client"] = scope["state"][PEER]
         await self._app(scope, receive, send)
+
+
+def is_from_trusted_proxy(scope: Mapping[str, Any]) -> bool:
+    """Return whether a request was sent by a proxy that the operator trusts."""
+    return bool(scope.get("state", {}).get(IS_TRUSTED))
 
 
 def is_address(text: str) -> bool:

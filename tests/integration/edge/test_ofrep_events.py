@@ -1,9 +1,12 @@
 """Event streams of OpenFeature clients: what they say, how long their addresses last, and when they end."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -16,7 +19,8 @@ from sluiceway import sdk_keys
 from sluiceway.clock import now_ms
 from sluiceway.contracts.commands import RevokeKey
 from tests.integration.edge.conftest import Served
-from tests.support.edges import RunningEdge, create_key
+from tests.support.brokers import Broker
+from tests.support.edges import RunningEdge, create_key, running_edge
 from tests.support.system import EVERYONE
 from tests.support.waiting import eventually
 
@@ -248,3 +252,35 @@ async def test_an_address_that_was_changed_opens_nothing(dev: Served, change: di
 
     async with listening(edge, forged) as listener:
         assert listener.response.status_code == 401
+
+
+async def test_who_knows_the_digest_of_a_key_cannot_make_an_address(dev: Served) -> None:
+    _, edge, key = dev
+    right = address_of(await evaluate(edge))
+    query = dict(parse_qsl(urlsplit(right).query))
+    secrets = [sdk_keys.digest(key), sdk_keys.key_id(key), ""]
+    forged = [
+        hmac.new(secret.encode(), f"events dev {query['expires']}".encode(), hashlib.sha256).hexdigest()
+        for secret in secrets
+    ]
+    tokens = [*forged, "", "None", query["token"].upper(), query["token"][:-1]]
+
+    assert await opens(edge, right)
+    for token in tokens:
+        assert not await opens(edge, f"/ofrep/v1/events?{urlencode({**query, 'token': token})}")
+
+
+async def test_an_address_opens_a_stream_at_each_replica_that_knows_the_key(
+    dev: Served, broker: Broker, tmp_path: Path
+) -> None:
+    _, edge, key = dev
+    address = address_of(await evaluate(edge))
+    async with running_edge(broker.url, "dev", tmp_path / "second", instance="second") as replica:
+        store = replica.edge.keys
+        await eventually(lambda: store.find_by_id(sdk_keys.key_id(key)), "the replica knows the key's digest")
+        before = await opens(replica, address)
+        bulk = await replica.http.post(FLAGS, json=BODY, headers={"x-api-key": key})
+
+        assert not before
+        assert address_of(bulk) == address
+        assert await opens(replica, address)

@@ -138,18 +138,20 @@ async def test_no_shared_cache_may_store_an_answer(dev: Served) -> None:
     assert {answer.headers["cache-control"] for answer in revalidated} == {"private, no-cache"}
 
 
-async def test_only_a_trusted_proxy_says_that_a_client_came_over_tls(
+async def test_only_a_trusted_proxy_says_where_its_clients_reach_an_edge(
     dev: Served, broker: Broker, tmp_path: Path
 ) -> None:
     forwarded = {"x-forwarded-proto": "https", "x-forwarded-host": "evil.example", "host": "flags.example"}
-    urls = []
-    for trusted in ("", "127.0.0.1"):
+    urls, own = [], []
+    for trusted in ("", "10.0.0.0/8", "127.0.0.1"):
         settings = {"public_url": None, "trusted_proxies": trusted, "instance": f"trusts{len(trusted)}"}
         async with published(dev, broker, tmp_path, path="", cuts_off=False, **settings) as (edge, _):
             lists = (await edge.http.post("/v1/get_id_lists", headers=forwarded)).json()
             urls.append(lists["segment:beta"]["url"])
+            own.append(edge.url)
 
-    assert urls == [f"{scheme}://flags.example/v1/id_lists/segment%3Abeta" for scheme in ("http", "https")]
+    path = "/v1/id_lists/segment%3Abeta"
+    assert urls == [own[0] + path, own[1] + path, "https://flags.example" + path]
 
 
 def _ask_by_openfeature(url: str, key: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from services.edge.app import Edge
 from services.edge.settings import Settings
@@ -200,7 +201,7 @@ async def test_events_are_accepted_and_counted(dev: Served) -> None:
 
 async def test_a_poll_reports_the_rules_that_its_sdk_has_applied(dev: Served) -> None:
 
-    driver, edge, _ = dev
+    driver, edge, key = dev
     await driver.save_gate("checkout")
     before = await holding(edge, "checkout")
     session = {"statsig-server-session-id": "0b7e-session"}
@@ -208,11 +209,70 @@ async def test_a_poll_reports_the_rules_that_its_sdk_has_applied(dev: Served) ->
     query = {"sinceTime": before["time"], "checksum": before["checksum"]}
     await edge.http.get(SPECS, params=query, headers=session)
 
+    instance = f"sdk-{sdk_keys.key_id(key)}-0b7e-session"
+
     async def reported() -> bool:
         reports = (await read_reports(driver.connection)).get("dev", [])
-        return any(report.instance == "0b7e-session" and report.sequence for report in reports)
+        return any(report.instance == instance and report.sequence for report in reports)
 
     await eventually(reported, "the session is reported")
+
+
+async def test_a_key_cannot_report_for_an_edge_or_for_processes_of_another_key(dev: Served) -> None:
+    driver, edge, key = dev
+    other = await create_key(driver, region="dev")
+    await driver.save_gate("checkout", EVERYONE)
+    served = await holding(edge, "checkout")
+    await eventually(lambda: edge.edge.keys.is_authorized(other), "the other key is known")
+    before = (await read_reports(driver.connection))["dev"]
+    query = {"sinceTime": served["time"] - 1, "checksum": "old"}
+    known = {"sinceTime": served["time"], "checksum": "old"}
+    for name in (edge.edge.instance, f"../{edge.edge.instance}", f"sdk-{sdk_keys.key_id(key)}-a", "*.>"):
+        session = {"statsig-server-session-id": name, "statsig-api-key": other}
+        for params in (query, known):
+            await edge.http.get(SPECS, params=params, headers=session)
+    await eventually(lambda: not edge.edge.poll_reports.has_due, "all reports are published")
+
+    reports = {report.instance: report for report in (await read_reports(driver.connection))["dev"]}
+    new = reports.keys() - {report.instance for report in before}
+    assert all(name.startswith(f"sdk-{sdk_keys.key_id(other)}-") for name in new)
+    assert reports[edge.edge.instance].sequence >= edge.edge.rules.position.sequence
+
+
+async def test_odd_numbers_are_refused_and_not_counted(dev: Served) -> None:
+    before = REGISTRY.get_sample_value("sluiceway_sdk_events_total")
+    for number in (
+        "-1",
+        "+1",
+        "1.0",
+        "1e3",
+        "NaN",
+        "1_000",
+        "1 x",
+        "٣",
+        "²",
+        "9" * 400,
+        "9" * 5_000,
+        "0x1",
+        "",
+    ):
+        headers = {"statsig-event-count": number.encode(), "statsig-api-key": dev.key.encode()}
+        batch = await dev.edge.http.post(
+            "/v1/log_event",
+            content=b"{}",
+            headers=[(name.encode(), value) for name, value in headers.items()],
+        )
+        poll = await dev.edge.http.get(SPECS, params={"sinceTime": number or " "})
+
+        assert (batch.status_code, poll.status_code) == (400, 400), number
+        assert "use a whole number from 0 to 100000" in batch.json()["message"]
+    counted = REGISTRY.get_sample_value("sluiceway_sdk_events_total")
+    list_ = await dev.edge.http.get("/v1/id_lists/segment:x", headers={"range": f"bytes={'9' * 5_000}-"})
+    await dev.edge.http.post("/v1/log_event", content=b"{}", headers={"statsig-event-count": "2000"})
+
+    assert counted == before
+    assert list_.status_code == 404
+    assert REGISTRY.get_sample_value("sluiceway_sdk_events_total") == (before or 0) + 2_000
 
 
 async def test_an_edge_alone_serves_its_last_rules_and_keys_after_its_own_restart(
