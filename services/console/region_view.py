@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-from pydantic import ValidationError
 
 from sluiceway.contracts import subjects
-from sluiceway.contracts.applied_reports import AppliedReport
+from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import START, Follower, Position, Record, StreamView
@@ -134,8 +133,8 @@ class RegionsView(StreamView):
 
     def _handle_report(self, record: Record) -> None:
         try:
-            report = AppliedReport.model_validate_json(record.data, extra="ignore")
-        except ValidationError:  # not counted; the other reports of the region are
+            report = parse_report(record.subject, record.data)
+        except ValueError:  # not counted; the other reports of the region are
             return
         known = self._reports[report.region].get(report.instance)
         self._reports[report.region][report.instance] = RegionInstance(

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from sluiceway.contracts import subjects
-from sluiceway.contracts.applied_reports import AppliedReport
+from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import FeatureKey, feature_of
 from sluiceway.messaging.connection import Connection
@@ -61,7 +61,7 @@ class Recorder:
             self._entries.setdefault(trigger.id, []).append(entry)
 
     def _on_report(self, record: Record) -> None:
-        report = AppliedReport.model_validate_json(record.data)
+        report = parse_report(record.subject, record.data)
         for change in report.changes:
             revisions = self._applied_ms.setdefault(FeatureKey(change.kind, change.name), {})
             revisions.setdefault(change.revision, {}).setdefault(report.region, change.after_ms)

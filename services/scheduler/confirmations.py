@@ -4,11 +4,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from sluiceway.clock import Clock
 from sluiceway.contracts import envelope, subjects
-from sluiceway.contracts.applied_reports import AppliedReport
+from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import Follower, Record, StreamView
 from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
@@ -76,8 +74,8 @@ class Confirmations(StreamView):
 
     def _store_report(self, record: Record) -> None:
         try:
-            report = AppliedReport.model_validate_json(record.data, extra="ignore")
-        except ValidationError as error:
+            report = parse_report(record.subject, record.data)
+        except ValueError as error:
             log.warning("%s is not a valid report, ignored: %s", record.subject, error)
             return
         known = self._reports.setdefault(report.region, {})

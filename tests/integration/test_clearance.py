@@ -194,3 +194,15 @@ async def _document(driver: Driver) -> bytes:
 
 async def _is_partly_published(driver: Driver) -> bool:
     return b'"override_rules":{"' in await _document(driver)
+
+
+async def test_a_report_about_another_region_than_its_subjects_holds_nothing(broker: Broker) -> None:
+    """An edge may publish in its own region only; what it writes there may say anything."""
+    lie = AppliedReport(region="dev", instance="edge", sequence=1, time_ms=now_ms()).to_json()
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver, phase("dev"), phase("staging", review=True))
+        await driver.connection.js.publish(subjects.applied("staging", "edge"), lie)
+
+        await driver.save_gate("checkout", EVERYONE, releasePipelineID=PIPELINE)
+
+        await driver.reaches("gate.checkout.1", TriggerStatus.WAITING_FOR_REVIEW)

@@ -3,11 +3,11 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from ..clock import now_ms
 from ..contracts import subjects
-from ..contracts.applied_reports import AppliedReport
+from ..contracts.applied_reports import AppliedReport, parse_report
 from ..contracts.feature import Feature
 from ..contracts.identifiers import FeatureKey, FeatureKind
 from ..contracts.revisions import RevisionTag
@@ -98,7 +98,8 @@ async def read_reports(connection: Connection) -> dict[str, list[AppliedReport]]
     newest: dict[str, AppliedReport] = {}
 
     def on_record(record: Record) -> None:
-        newest[record.subject] = AppliedReport.model_validate_json(record.data, extra="ignore")
+        with suppress(ValueError):  # not of an instance of ours
+            newest[record.subject] = parse_report(record.subject, record.data)
 
     await _read(connection, subjects.APPLIED_STREAM, subjects.APPLIED, on_record)
     by_region: dict[str, list[AppliedReport]] = defaultdict(list)

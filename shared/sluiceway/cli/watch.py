@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..clock import now_ms
 from ..contracts import subjects
-from ..contracts.applied_reports import AppliedReport
+from ..contracts.applied_reports import AppliedReport, parse_report
 from ..contracts.durations import format_duration
 from ..contracts.envelope import rfc3339
 from ..contracts.feature import Trigger, TriggerStatus
@@ -120,7 +120,10 @@ class _Screen:
             self._session.output.print_line(f"{rfc3339(event.time_ms)} {event.type} {subject} {by}")
 
     def on_report(self, record: Record) -> None:
-        report = AppliedReport.model_validate_json(record.data, extra="ignore")
+        try:
+            report = parse_report(record.subject, record.data)
+        except ValueError:  # not of an instance of ours
+            return
         self._reports[record.subject] = report
         is_new = now_ms() - report.time_ms < SHOW_ENDED_MS
         if self.live or self._session.as_json or not is_new:

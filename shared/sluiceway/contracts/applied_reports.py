@@ -1,5 +1,6 @@
 """What a subscriber in a region has applied."""
 
+from . import subjects
 from .identifiers import FeatureKind, Name, RegionName
 from .models import WireModel
 
@@ -34,3 +35,14 @@ class AppliedReport(WireModel):
     stored_ms: int | None = None
     time_ms: int
     changes: tuple[AppliedChange, ...] = ()
+
+
+def parse_report(subject: str, data: bytes) -> AppliedReport:
+    """Return a report; `ValueError` if it is invalid, or of another region or instance than its subject.
+
+    The broker's permissions bound the subject only: what a report says of its sender proves nothing.
+    """
+    report = AppliedReport.model_validate_json(data, extra="ignore")
+    if subject != subjects.applied(report.region, report.instance):
+        raise ValueError(f"it says that it is of {report.region}/{report.instance}")
+    return report
