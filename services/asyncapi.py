@@ -16,6 +16,7 @@ from sluiceway import __version__
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import AnsweredAlert
 from sluiceway.contracts.applied_reports import AppliedReport
+from sluiceway.contracts.audit_records import AuditRecord
 from sluiceway.contracts.catalogue import Environment, Region, SdkKey
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.freeze import Freeze
@@ -97,6 +98,12 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         DeadLetter,
         "Stream DEAD_LETTERS, by every service. The subject goes on with the sender of the message, if "
         "it is known. Headers: Sluiceway-Dead-Reason, Sluiceway-Dead-Subject.",
+    ),
+    (
+        "sluiceway.audit.<service>",
+        AuditRecord,
+        "Stream AUDIT, by the scheduler and the console: refusals, sign-ins, keys. Each record has the hash "
+        "of the one before it.",
     ),
     (
         "sluiceway.sessions.ended.<key or account>.<session>",

@@ -13,6 +13,7 @@ from sluiceway.messaging.connection import Connection
 from sluiceway.service import Service
 
 from . import api, official, pages
+from .audit_recorder import AuditRecorder
 from .authentication import Authentication, KeyVerifier
 from .backend import BackendProvider, ConsoleBackend
 from .bootstrap import create_first_key
@@ -51,6 +52,7 @@ class Console(Service):
         )
         for name, view in views:
             await self.follow(name, view, stack)
+        await stack.enter_async_context(backend.trail)
         await stack.enter_async_context(backend.events)
         await create_first_key(backend, self.settings.bootstrap_key_file)
         self.backend_provider.backend = backend
@@ -67,6 +69,7 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.backend_provider = backend_provider
+    app.state.audit = AuditRecorder(backend_provider.trail)
     app.state.authentication = Authentication(
         KeyVerifier(backend_provider, backend_provider.now_ms),
         RateLimiter(settings.requests_per_second),

@@ -14,6 +14,7 @@ from sluiceway.clock import Clock
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Identity
 from sluiceway.http.connections import network_of
 
+from .audit_recorder import audit_recorder
 from .backend import BackendProvider
 from .csrf import require_csrf_header
 from .limits import RateLimiter
@@ -167,8 +168,10 @@ class Authentication:
     async def _authenticate_key(self, request: Request, key: str) -> Identity:
         stored = await self.verify_key(request, key)
         if stored is None:
+            audit_recorder(request).key_refused(request, console_keys.key_id(key))
             raise _unauthenticated("this key is wrong, revoked or expired")
         request.scope[AUTHENTICATED_KEY] = stored.id
+        audit_recorder(request).key_used(request, stored)
         return stored.identity
 
 

@@ -9,6 +9,7 @@ from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.identity import CONSOLE, Identity
 from sluiceway.contracts.replies import Refusal, Reply
 from sluiceway.errors import Unavailable
+from sluiceway.messaging.audit_trail import AuditTrail
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection
@@ -44,6 +45,7 @@ class ConsoleBackend:
         self.catalogue = CatalogueView(connection)
         self.regions = RegionsView(connection)
         self.events = EventStream(connection)
+        self.trail = AuditTrail(connection, CONSOLE, clock)
         self.ended_sessions = EndedSessions(connection, clock)
         self.ended_sessions.on_ended = self.events.check_listeners
         self.features.on_change = self.events.publish_feature
@@ -125,6 +127,10 @@ class BackendProvider:
         if self.backend is None:
             raise Unavailable("the console has not read the log to its end yet; is a scheduler running?")
         return self.backend
+
+    def trail(self) -> AuditTrail | None:
+        """Return where audit events are recorded; None until the console has caught up."""
+        return self.backend.trail if self.backend else None
 
     def now_ms(self) -> int:
         """Return the broker's time; `Unavailable` until the console has caught up."""

@@ -31,7 +31,9 @@ async def _caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> Identity:
     authentication: Authentication = request.app.state.authentication
-    return await authentication.authenticate(request, key or (bearer.credentials if bearer else None))
+    identity = await authentication.authenticate(request, key or (bearer.credentials if bearer else None))
+    request.state.user = identity
+    return identity
 
 
 #: Reads and commands; 503 until the console has caught up.

@@ -16,6 +16,8 @@ from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.contracts.validation_errors import describe_error, describe_errors
 from sluiceway.errors import Unavailable
 
+from .audit_recorder import audit_recorder
+
 log = logging.getLogger(__name__)
 
 #: HTTP status of each refusal. Every other one is 409: read the state again, then decide.
@@ -144,6 +146,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = error.detail
+    if error.status_code in (401, 403):
+        audit_recorder(request).refused(request, error.status_code, str(message))
     if error.status_code == 404 and message == "Not Found":
         message = f"unknown path {request.url.path}; /openapi.json lists the API"
     headers = dict(error.headers or {})

@@ -21,7 +21,8 @@ from sluiceway.contracts.commands import (
     SaveFeature,
 )
 from sluiceway.contracts.feature import TriggerStatus
-from sluiceway.contracts.replies import Reply
+from sluiceway.contracts.replies import Refusal, Reply
+from sluiceway.messaging.audit_trail import AuditTrail
 from sluiceway.messaging.broker_clock import BrokerClock
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.connection import Connection
@@ -30,11 +31,12 @@ from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_midd
 from sluiceway.messaging.faststream_broker import ConfiguredBroker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.streams import declare, recreate_probes
+from sluiceway.messaging.streams import DAY_SECONDS, AuditRetention, declare, recreate_probes
 from sluiceway.pipelines import refusals
 from sluiceway.service import Service, background_task
 
 from . import metrics
+from .audited_commands import audited, refusal_recorder
 from .authentication import Authenticate, Authenticator, authentication_middleware
 from .clearance_client import ClearanceClient
 from .command_handlers import CommandHandlers
@@ -65,9 +67,11 @@ class Scheduler(Service):
         """Declare the streams, read the log, run the deadlines, then answer commands."""
         self.missing = {"streams": "not declared yet"}
         replicas = self._settings.stream_replicas
-        await declare(connection.js, replicas, self._record_undeclared)
+        audit = AuditRetention(self._settings.audit_days * DAY_SECONDS, self._settings.audit_bytes)
+        await declare(connection.js, replicas, self._record_undeclared, audit)
         connection.writes.recreate_probes = partial(recreate_probes, connection.js, replicas)
         clock = await self.broker_clock(connection, stack)
+        trail = await stack.enter_async_context(AuditTrail(connection, self.name, clock))
         feature_log = FeatureLog(connection, SOURCE)
         catalogue = CatalogueView(connection)
         dead_letters = DeadLetters(connection, self.name)
@@ -86,8 +90,11 @@ class Scheduler(Service):
         store = CatalogueStore(connection, SOURCE)
         handlers = CommandHandlers(processor, features, catalogue, store, connection.js, clock)
         authenticator = Authenticator(catalogue, clock, required=self._settings.require_identity)
-        handle = _by_trusted_clock(handlers.handle, clock)
-        broker = build_broker(self._settings, handle, dead_letters, authenticator.authenticate)
+        handle = audited(_by_trusted_clock(handlers.handle, clock), trail, clock)
+        on_refused = refusal_recorder(trail, clock)
+        broker = build_broker(
+            self._settings, handle, dead_letters, authenticator.authenticate, on_refused=on_refused
+        )
         await self.watch_client("commands", await start_broker(broker, stack), stack)
         await connection.client.subscribe(
             subjects.COMMANDS, queue=UNKNOWN_QUEUE, cb=_unknown_command_handler(dead_letters)
@@ -102,12 +109,14 @@ def build_broker(
     handle: Handle,
     dead_letters: DeadLetters,
     authenticate: Authenticate,
+    *,
+    on_refused: Callable[[str, Refusal], None] = lambda subject, refusal: None,
 ) -> NatsBroker:
     """Return the broker with two subscribers per command: with a sender in the subject, and without."""
     broker = ConfiguredBroker(
         settings,
         "scheduler-commands",
-        middlewares=[reply_middleware(dead_letters), authentication_middleware(authenticate)],
+        middlewares=[reply_middleware(dead_letters, on_refused), authentication_middleware(authenticate)],
         description="Release pipelines for feature gates and dynamic configs.",
         logger=None,
         apply_types=False,  # the decoder has validated the command

@@ -14,5 +14,9 @@ class Settings(ServiceSettings):
     require_identity: bool = False
     #: Commands handled at the same time.
     command_workers: Annotated[int, Field(ge=1, le=1_000)] = 64
+    #: How long the stream AUDIT keeps records, and how many bytes of them; used when it is created. It gets
+    #: fewer bytes if JetStream offers little.
+    audit_days: Annotated[int, Field(ge=1, le=3_650)] = 400
+    audit_bytes: Annotated[int, Field(ge=2**20, le=2**28)] = 2**28
     #: Due phases advanced at the same time.
     ticker_workers: Annotated[int, Field(ge=1, le=1_000)] = 32

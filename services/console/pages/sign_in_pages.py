@@ -1,8 +1,11 @@
 """Sign in with a key or through the identity provider, and sign out."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
 
+from ..audit_recorder import audit_recorder
 from ..authentication import Authentication
 from ..csrf import ensure_csrf_token, renew_csrf_token
 from ..dependencies import Backend
@@ -32,27 +35,23 @@ async def sign_in(request: Request, form: PostedForm, backend: Backend) -> Respo
     next_page = str(form.get("next", "/"))
     stored = await _authentication(request).verify_key(request, str(form.get("key", "")).strip())
     if stored is None:
+        audit_recorder(request).sign_in_failed(request, "this key is wrong, revoked or expired")
         return _form(request, next_page, error="This key is wrong, revoked or expired.")
     start_session(request, session_of_key(stored, backend.clock()))
+    audit_recorder(request).signed_in(request, stored.identity)
     return redirect_to(next_page)
 
 
 @router.post("/sign-out")
 async def sign_out(request: Request, form: PostedForm, backend: Backend) -> Response:
     """End the session everywhere, so that no copy of its cookie is good for anything."""
-    if session := _authentication(request).session(request):
-        await backend.ended_sessions.end(session)
-    request.session.clear()
-    return redirect_to(SIGN_IN)
+    return await _end_session(request, backend.ended_sessions.end, everywhere=False)
 
 
 @router.post("/sign-out/everywhere")
 async def sign_out_everywhere(request: Request, form: PostedForm, backend: Backend) -> Response:
     """End all sessions that were started with the same key or account."""
-    if session := _authentication(request).session(request):
-        await backend.ended_sessions.end_all(session)
-    request.session.clear()
-    return redirect_to(SIGN_IN)
+    return await _end_session(request, backend.ended_sessions.end_all, everywhere=True)
 
 
 @router.get(f"{SIGN_IN}/elsewhere")
@@ -76,7 +75,22 @@ async def callback(request: Request, backend: Backend) -> Response:
         raise HTTPException(401, "this sign-in is too old, or was used before; sign in again")
     next_page = str(request.session.get(NEXT_PAGE, "/"))
     start_session(request, session)
+    if identity := _identity_provider(request).identity(user.name, user.account, user.groups):
+        audit_recorder(request).signed_in(request, identity)
     return redirect_to(next_page)
+
+
+async def _end_session(
+    request: Request, end: Callable[[Session], Awaitable[None]], *, everywhere: bool
+) -> Response:
+    authentication = _authentication(request)
+    session, identity = authentication.session(request), authentication.session_identity(request)
+    if session:
+        await end(session)
+    if identity:
+        audit_recorder(request).signed_out(request, identity, everywhere=everywhere)
+    request.session.clear()
+    return redirect_to(SIGN_IN)
 
 
 def _authentication(request: Request) -> Authentication:

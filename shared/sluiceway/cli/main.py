@@ -10,6 +10,7 @@ from ..contracts.replies import Outcome, RefusalCode
 from ..errors import Unavailable
 from . import (
     alert_commands,
+    audit_commands,
     catalogue_commands,
     feature_commands,
     get,
@@ -45,6 +46,7 @@ app.add_typer(trigger_commands.app, name="trigger")
 app.add_typer(alert_commands.app, name="alert")
 app.add_typer(guardrail_commands.app, name="guardrails")
 app.add_typer(key_commands.app, name="key")
+app.add_typer(audit_commands.app, name="audit")
 app.add_typer(catalogue_commands.pipelines, name="pipeline")
 app.add_typer(catalogue_commands.regions, name="region")
 app.add_typer(catalogue_commands.environments, name="environment")

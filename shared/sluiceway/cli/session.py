@@ -155,14 +155,20 @@ def command(
 ) -> Callable[[Callable[..., Awaitable[None]]], Any]:
     """Register an async function that takes a `CliSession` as a command, and add the common options.
 
-    Without `needs_broker` the function opens a connection itself if it needs one.
+    Without `needs_broker` the function opens a connection itself if it needs one. A function with a parameter
+    `actor` of its own gets what follows `--actor`, which then does not name the sender.
     """
 
     def register(work: Callable[..., Awaitable[None]]) -> Any:
+        own = inspect.signature(work).parameters
+        has_own_actor = "actor" in own
+
         @functools.wraps(work)
         def run(
             context: typer.Context, nats_url: str | None, as_json: bool, actor: str | None, **arguments: Any
         ) -> None:
+            if has_own_actor:
+                arguments["actor"], actor = actor, None
             in_front = context.find_root().ensure_object(CommonOptions)
             as_json = as_json or in_front.as_json
             with _errors_as_exit_code(as_json):
@@ -170,12 +176,17 @@ def command(
                 session = CliSession(settings, as_json, actor or in_front.actor or _os_user())
                 asyncio.run(session.run(work, arguments, needs_broker=needs_broker))
 
-        parameters = [p for p in inspect.signature(work).parameters.values() if p.name != "session"]
+        parameters = [parameter for name, parameter in own.items() if name not in ("session", "actor")]
         common = [
             inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
             inspect.Parameter("nats_url", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=NatsUrl),
             inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson),
-            inspect.Parameter("actor", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Actor),
+            inspect.Parameter(
+                "actor",
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=own["actor"].annotation if has_own_actor else Actor,
+            ),
         ]
         run.__signature__ = inspect.Signature([*parameters, *common])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in (*parameters, *common)}

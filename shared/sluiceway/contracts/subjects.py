@@ -11,6 +11,7 @@ sluiceway.verdicts.<trigger>           stream VERDICTS: changed verdicts of guar
 sluiceway.answered_alerts.<source>     stream VERDICTS: the outcome of each alert
 sluiceway.dead_letters.<service>       stream DEAD_LETTERS: rejected messages, with their reason
 sluiceway.dead_letters.<service>.<sender>   the same; who sent the message is known, or `other`
+sluiceway.audit.<service>              stream AUDIT: refusals, sign-ins, keys; a chain of records
 sluiceway.sessions.ended.<principal>[.<session>]   stream SESSIONS: sessions on the page that were ended
 sluiceway.sessions.used.<sign-in>      stream SESSIONS: answers of the identity provider that were used
 sluiceway.probes.<service>             stream PROBES: messages that prove that the broker stores
@@ -50,6 +51,9 @@ ANSWERED_ALERTS = f"{PREFIX}.answered_alerts.*"
 DEAD_LETTERS_STREAM = "DEAD_LETTERS"
 DEAD_LETTERS = f"{PREFIX}.dead_letters.*"
 DEAD_LETTERS_OF_SENDERS = f"{PREFIX}.dead_letters.*.*"
+
+AUDIT_STREAM = "AUDIT"
+AUDIT = f"{PREFIX}.audit.*"
 
 SESSIONS_STREAM = "SESSIONS"
 ENDED_SESSIONS = f"{PREFIX}.sessions.ended.>"
@@ -133,6 +137,16 @@ def verdicts(trigger: str) -> str:
 def answered_alert(source: str) -> str:
     """Return the subject of the outcomes of a source's alerts."""
     return f"{PREFIX}.answered_alerts.{source}"
+
+
+def audit(service: str) -> str:
+    """Return the subject of a service's audit records."""
+    return f"{PREFIX}.audit.{service}"
+
+
+def parse_audited_service(subject: str) -> str:
+    """Return the service whose audit record has a subject."""
+    return subject.removeprefix(audit(""))
 
 
 def ended_session(principal: str, session: str) -> str:

@@ -89,8 +89,13 @@ async def _stop_broker(broker: NatsBroker) -> None:
         await broker.stop()
 
 
-def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
+def reply_middleware(
+    dead_letters: DeadLetters,
+    on_refused: Callable[[str, Refusal], None] = lambda subject, refusal: None,
+) -> Callable[..., BaseMiddleware[Any, Any]]:
     """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`.
+
+    `on_refused` is called with the subject and the refusal of what does not reach a handler.
 
     It is sent to inboxes only: a sender could name a stream's subject to have the reply stored there. A
     reply that is too large is sent without default values, or else without the state of the feature.
@@ -110,9 +115,11 @@ def reply_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[
             except IgnoredException:
                 raise
             except InvalidMessage as error:
+                on_refused(_subject(msg), error.refusal)
                 await dead_letters.store(_subject(msg), msg.body, str(error), error.refusal.code)
                 return refusal_reply(error.refusal)
             except UnauthorizedSender as error:
+                on_refused(_subject(msg), error.refusal)
                 return refusal_reply(error.refusal)
             except RetryLater as error:
                 return refusal_reply(refusals.unavailable(str(error)))

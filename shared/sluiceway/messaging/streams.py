@@ -7,6 +7,7 @@ others have sent: there is one subject per sender.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -51,7 +52,21 @@ ROUNDS_KEPT = 200
 RETRY_SECONDS = (0.5, 5.0)
 
 
-def streams(replicas: int, sizes: Mapping[str, int] = LARGEST) -> tuple[StreamConfig, ...]:
+class AuditRetention(NamedTuple):
+    """For how long AUDIT keeps records, and how many bytes of them at most."""
+
+    seconds: float = 400 * DAY_SECONDS
+    size_bytes: int = LARGEST[subjects.AUDIT_STREAM]
+
+
+DEFAULT_AUDIT_RETENTION = AuditRetention()
+
+
+def streams(
+    replicas: int,
+    sizes: Mapping[str, int] = LARGEST,
+    audit: AuditRetention = DEFAULT_AUDIT_RETENTION,
+) -> tuple[StreamConfig, ...]:
     """Return the configuration of every stream; a bucket is a stream named `KV_…`.
 
     `sizes`: `max_bytes` of the streams that have a limit.
@@ -101,6 +116,16 @@ def streams(replicas: int, sizes: Mapping[str, int] = LARGEST) -> tuple[StreamCo
                 DEAD_LETTER_BYTES_MAX,
                 DEAD_LETTERS_OF_SENDER_MAX,
             ),
+        ),
+        StreamConfig(
+            name=subjects.AUDIT_STREAM,
+            subjects=[subjects.AUDIT],
+            num_replicas=replicas,
+            max_age=audit.seconds,
+            max_bytes=min(audit.size_bytes, sizes[subjects.AUDIT_STREAM]),
+            allow_direct=True,
+            deny_delete=True,
+            deny_purge=True,
         ),
         StreamConfig(
             name=subjects.SESSIONS_STREAM,
@@ -169,7 +194,10 @@ async def _has_space(js: JetStreamContext) -> bool:
 
 
 async def declare(
-    js: JetStreamContext, replicas: int, on_wait: Callable[[str], None] = lambda reason: None
+    js: JetStreamContext,
+    replicas: int,
+    on_wait: Callable[[str], None] = lambda reason: None,
+    audit: AuditRetention = DEFAULT_AUDIT_RETENTION,
 ) -> None:
     """Create the missing streams, as large as JetStream allows; existing ones keep their settings.
 
@@ -179,7 +207,7 @@ async def declare(
     backoff = Backoff(*RETRY_SECONDS)
     while True:
         try:
-            return await _declare(js, replicas)
+            return await _declare(js, replicas, audit)
         except NoSpace as error:
             reason = f"cannot create the streams: {error}"
         except (NatsError, TimeoutError) as error:
@@ -190,11 +218,11 @@ async def declare(
         await asyncio.sleep(backoff.next_seconds())
 
 
-async def _declare(js: JetStreamContext, replicas: int) -> None:
+async def _declare(js: JetStreamContext, replicas: int, audit: AuditRetention) -> None:
     existing = await _existing_sizes(js, [str(config.name) for config in streams(replicas)])
     missing = [str(config.name) for config in streams(replicas) if config.name not in existing]
     sizes = await fitting_sizes(js, missing, replicas)
-    for config in streams(replicas, {**existing, **sizes}):
+    for config in streams(replicas, {**existing, **sizes}, audit):
         if config.name in existing:
             await upgrade(js, config)
         else:

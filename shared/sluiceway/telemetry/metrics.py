@@ -44,6 +44,17 @@ HTTP_CLOSED = Counter(
     "Connections that were closed for what their client did, or did not do in time.",
     ("reason",),
 )
+AUDIT_RECORDS = Counter(
+    "sluiceway_audit_records_total", "Records that were stored in the stream AUDIT, by type.", ("type",)
+)
+AUDIT_RECORDS_SUPPRESSED = Counter(
+    "sluiceway_audit_records_suppressed_total",
+    "Audit records left out since their source causes too many; records of the type suppressed count them.",
+)
+AUDIT_RECORDS_LOST = Counter(
+    "sluiceway_audit_records_lost_total",
+    "Audit records that were lost: the stream AUDIT stored nothing for too long.",
+)
 RECONNECTS = Counter("sluiceway_broker_reconnects_total", "Reconnects to the broker.")
 
 
