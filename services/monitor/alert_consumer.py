@@ -1,8 +1,15 @@
-"""Whether the consumer that delivers alerts still exists: FastStream does not notice if it is gone."""
+"""The consumer that delivers alerts: it must exist, and not deliver again what is being handled.
+
+FastStream does not notice if it is gone.
+"""
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
@@ -29,3 +36,22 @@ async def watch_alert_consumer(js: JetStreamContext) -> None:
             raise Unavailable(f"{consumer} was deleted, so no alert arrives") from error
         except (NatsError, TimeoutError) as error:
             log.debug("cannot look at the consumer of alerts now: %s", error_text(error))
+
+
+@asynccontextmanager
+async def in_progress(message: Msg, every_seconds: float) -> AsyncIterator[None]:
+    """Keep the broker from delivering a message again while the block runs."""
+
+    async def say_so() -> None:
+        while True:
+            await asyncio.sleep(every_seconds)
+            with contextlib.suppress(
+                NatsError
+            ):  # the connection comes back, or the message is delivered again
+                await message.in_progress()
+
+    task = asyncio.create_task(say_so())
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -184,6 +184,8 @@ def _command(matched: MatchedTrigger, received: ReceivedAlert) -> TriggerCommand
 
 def _source(subject: str) -> str:
     source = subject.removeprefix(subjects.alert(""))
+    if source.startswith(f"{subjects.WEBHOOK_SOURCE}."):
+        return subjects.WEBHOOK_SOURCE
     if not re.match(NAME_PATTERN, source):
         raise Rejected(
             f"invalid source of alerts {source!r} in the subject: use one token of letters, digits, - and _"

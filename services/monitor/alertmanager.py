@@ -1,4 +1,4 @@
-"""The webhook for Alertmanager: stores each alert in ALERTS, once, before it answers.
+"""The webhook for Alertmanager: stores each alert in ALERTS before it answers.
 
 Format, version 4: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 An Alertmanager tries again only after a 5xx, and treats a redirect as a success. So the webhook never
@@ -25,32 +25,27 @@ from sluiceway.contracts.alerts import (
     LABELS_MAX,
     Alert,
     AlertOutcome,
-    AlertStatus,
     AnsweredAlert,
 )
 from sluiceway.contracts.validation_errors import describe_errors
-from sluiceway.errors import MessageTooLarge, Unavailable
+from sluiceway.errors import Unavailable
 from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.measurement_store import MeasurementStore
-from sluiceway.messaging.publishing import StreamPublisher
-from sluiceway.pipelines.alert_matches import DYNAMIC_CONFIG, GATE, PIPELINE
 
 from . import metrics
+from .alert_publisher import AlertPublisher, RejectedAlert
 
 log = logging.getLogger(__name__)
 
 PATH = "/alertmanager"
-SOURCE = "alertmanager"
+SOURCE = subjects.WEBHOOK_SOURCE
 #: About 50,000 alerts.
 BODY_BYTES_MAX = 32 * 2**20
 BODY_SECONDS = 30.0
 #: Requests whose bodies are in memory at the same time; others wait.
 REQUESTS_MAX = 4
-#: Alerts that wait for the broker at the same time.
-PUBLISHING_MAX = 256
-RELEASE_LABELS = frozenset((GATE, DYNAMIC_CONFIG, PIPELINE))
 #: Characters of a group's key and name, and of each of its labels, that are kept.
 GROUP_KEY_MAX = 2_000
 NAME_MAX = 100
@@ -74,13 +69,6 @@ class WebhookMessage(NamedTuple):
     labels: dict[str, str]
 
 
-class RejectedAlert(NamedTuple):
-    """An invalid alert, and why."""
-
-    data: bytes
-    reason: str
-
-
 class AlertmanagerWebhook:
     """Accepts alerts with the right token; without a token in the settings it refuses all.
 
@@ -92,6 +80,7 @@ class AlertmanagerWebhook:
         self._connection: Connection | None = None
         self._dead_letters: DeadLetters | None = None
         self._free = asyncio.Semaphore(REQUESTS_MAX)
+        self._publisher = AlertPublisher(SOURCE)
         self.pages = Starlette(routes=[Route(PATH, self._receive, methods=["POST"])])
         self.pages.router.redirect_slashes = False
 
@@ -139,7 +128,7 @@ class AlertmanagerWebhook:
         """Store each valid alert; move the others to the dead letters."""
         valid, rejected = await asyncio.to_thread(_parse_alerts, message.alerts)
         try:
-            too_large = await _publish_all(valid, connection)
+            too_large = await self._publisher.publish_all(valid, connection)
             if message.truncated:
                 await _record_truncation(message, connection)
         except Unavailable as error:
@@ -218,43 +207,6 @@ def _check_text(starts_at: Any) -> None:
         json.dumps(starts_at, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("startsAt: half of a surrogate pair; expected a time in RFC 3339") from error
-
-
-async def _publish_all(alerts: list[Alert], connection: Connection) -> list[RejectedAlert]:
-    """Store all alerts, and return those that the broker does not take; `Unavailable` if it does not answer.
-
-    Those that were stored are not stored again.
-
-    Those that name a release come first: a rollback must not wait for thousands of others.
-    """
-    remaining = iter(sorted(alerts, key=_names_nothing))
-    too_large: list[RejectedAlert] = []
-
-    async def publish() -> None:
-        for alert in remaining:
-            try:
-                await _publish(alert, connection)
-            except MessageTooLarge as error:
-                too_large.append(RejectedAlert(alert.to_json(), str(error)))
-
-    results = await asyncio.gather(
-        *(publish() for _ in range(min(PUBLISHING_MAX, len(alerts)))), return_exceptions=True
-    )
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return too_large
-
-
-def _names_nothing(alert: Alert) -> bool:
-    return alert.status is not AlertStatus.FIRING or not RELEASE_LABELS & alert.labels.keys()
-
-
-async def _publish(alert: Alert, connection: Connection) -> None:
-    identity = f"{alert.fingerprint}-{alert.starts_at}-{alert.status}"
-    await StreamPublisher(connection, subjects.ALERTS_STREAM).publish(
-        subjects.alert(SOURCE), alert.to_json(), message_id=identity if alert.fingerprint else None
-    )
 
 
 async def _record_truncation(message: WebhookMessage, connection: Connection) -> None:

@@ -29,12 +29,13 @@ from sluiceway.service import Service, background_task
 
 from . import metrics
 from .active_guardrails import ActiveGuardrails
-from .alert_consumer import watch_alert_consumer
+from .alert_consumer import in_progress, watch_alert_consumer
 from .alert_handler import AlertHandler
 from .alertmanager import AlertmanagerWebhook
 from .clearance_responder import ClearanceResponder
 from .collectors import ReleaseCollector
 from .due_phases import DuePhases
+from .fair_turns import FairTurns
 from .guardrail_actions import GuardrailActions
 from .guardrail_runner import GuardrailRunner, QueryPrometheus
 from .notifications import notifications
@@ -44,6 +45,11 @@ from .settings import Settings
 SOURCE = "/sluiceway/monitor"
 #: An alert that a monitor received, but died before it answered, is delivered again after this time.
 ACK_WAIT_SECONDS = 5.0
+#: Alerts that are handled at the same time, and those of one source: the others are never kept waiting by it.
+ALERTS_AT_ONCE = 32
+ALERTS_OF_SOURCE_AT_ONCE = 4
+#: Alerts are fetched one by one (larger batches stall, nats.py #986), by so many subscriptions.
+FETCHES_AT_ONCE = 8
 #: A fetch that is under way when the broker restarts gets no answer for all of this time.
 PULL_SECONDS = 1.0
 #: The text must not change while the clocks differ: each new text is a new event.
@@ -134,25 +140,30 @@ def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters
         middlewares=[redelivery_middleware(dead_letters)],
         logger=None,
     )
+    turns = FairTurns(ALERTS_AT_ONCE, ALERTS_OF_SOURCE_AT_ONCE)
 
-    @broker.subscriber(
-        subjects.ALERTS,
-        stream=JStream(subjects.ALERTS_STREAM, declare=False),
-        durable=subjects.MONITOR_DURABLE,
-        pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
-        config=ConsumerConfig(ack_wait=ACK_WAIT_SECONDS, max_ack_pending=settings.alerts_in_flight),
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        decoder=json_decoder(Alert, ALERT_BYTES_MAX),
-        title="sluiceway.alerts.<source>",
-        description="Anyone may publish here that an alert is firing, with its labels.",
-    )
     async def receive_alert(alert: Alert, message: NatsMessage) -> None:
         """Roll back what the alert is about."""
         raw = message.raw_message
         assert raw.metadata
         time_ms = int(raw.metadata.timestamp.timestamp() * 1_000)
-        await receive(alert, raw.subject, raw.metadata.sequence.stream, time_ms)
+        async with in_progress(raw, ACK_WAIT_SECONDS / 3), turns.turn(subjects.parse_sender(raw.subject)):
+            await receive(alert, raw.subject, raw.metadata.sequence.stream, time_ms)
 
+    for number in range(FETCHES_AT_ONCE):
+        broker.subscriber(
+            subjects.ALERTS,
+            stream=JStream(subjects.ALERTS_STREAM, declare=False),
+            durable=subjects.MONITOR_DURABLE,
+            pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
+            max_workers=settings.alerts_in_flight,
+            config=ConsumerConfig(ack_wait=ACK_WAIT_SECONDS, max_ack_pending=settings.alerts_in_flight),
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            decoder=json_decoder(Alert, ALERT_BYTES_MAX),
+            title="sluiceway.alerts.<source>",
+            description="Anyone may publish here that an alert is firing, with its labels.",
+            include_in_schema=number == 0,
+        )(receive_alert)
     return broker
 
 

@@ -5,6 +5,7 @@ sluiceway.commands.<verb>              request-reply, queue group `scheduler`; n
 sluiceway.commands.<verb>.<principal>  the same; the broker's permissions vouch for the sender
 sluiceway.features.<kind>.<name>       stream FEATURES: the log of each feature
 sluiceway.alerts.<source>              stream ALERTS
+sluiceway.alerts.alertmanager.<part>   the same: what the webhook stores of large groups
 sluiceway.clearance                    request-reply, queue group `monitor`: may a phase be left?
 sluiceway.measurements.<trigger>.<phase>.<guardrail>   stream MEASUREMENTS: what the monitor measured
 sluiceway.verdicts.<trigger>           stream VERDICTS: changed verdicts of guardrails
@@ -37,6 +38,8 @@ FEATURES = f"{PREFIX}.features.*.*"
 ALERTS_STREAM = "ALERTS"
 ALERTS = f"{PREFIX}.alerts.>"
 MONITOR_DURABLE = "monitor"
+#: The source of the alerts that come through the monitor's webhook; only its subjects may have parts.
+WEBHOOK_SOURCE = "alertmanager"
 
 CLEARANCE = f"{PREFIX}.clearance"
 MONITOR_QUEUE = "monitor"
@@ -109,9 +112,9 @@ def parse_feature(subject: str) -> FeatureKey:
     return FeatureKey(FeatureKind(kind), name)
 
 
-def alert(source: str) -> str:
-    """Return the subject of a source's alerts."""
-    return f"{PREFIX}.alerts.{source}"
+def alert(source: str, part: int | None = None) -> str:
+    """Return the subject of a source's alerts; `part`: one of several, of large groups of the webhook."""
+    return f"{PREFIX}.alerts.{source}" + ("" if part is None else f".{part}")
 
 
 def measurements(trigger: str, phase: str, guardrail: str) -> str:

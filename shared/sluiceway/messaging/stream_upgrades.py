@@ -22,6 +22,13 @@ log = logging.getLogger(__name__)
 
 #: Stream → setting → the values that older versions gave it.
 OLDER: Mapping[str, Mapping[str, tuple[JsonValue, ...]]] = {
+    subjects.ALERTS_STREAM: {
+        # A day, in which a sender could use up the ids of another one.
+        "duplicate_window": (86_400_000_000_000,),
+        "max_msgs_per_subject": (-1,),
+        "max_msg_size": (-1,),
+    },
+    subjects.VERDICTS_STREAM: {"max_msgs_per_subject": (-1,)},
     subjects.DEAD_LETTERS_STREAM: {
         "subjects": ([subjects.DEAD_LETTERS],),
         "max_msgs_per_subject": (-1,),

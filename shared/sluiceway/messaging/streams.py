@@ -16,6 +16,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from ..backoff import Backoff
 from ..contracts import subjects
+from ..contracts.alerts import ALERT_BYTES_MAX
 from ..errors import error_text
 from ..repeated_logs import RepeatedLogs
 from .stream_sizes import LARGEST, NoSpace, fitting_sizes
@@ -30,8 +31,15 @@ APPLIED_LIFETIME_SECONDS = 60
 #: Reports kept of each instance, so that a reader misses none of them in a burst.
 APPLIED_HISTORY = 64
 CATALOG_HISTORY = 64
-#: An Alertmanager repeats an alert while it fires; within this time, that is the same alert.
-ALERT_REPEATS_SECONDS = DAY_SECONDS
+#: The least that nats-server takes. Ids are one name space for all senders: one could use up another's.
+ALERT_DUPLICATES_SECONDS = 0.1
+#: Bytes of an alert with its headers. A larger one is refused when it is published.
+ALERT_STORED_BYTES_MAX = ALERT_BYTES_MAX + 16 * 1024
+#: Alerts kept of each source, where they take at most this part of the stream: so many sources may flood.
+ALERTS_OF_SOURCE_MAX = 500
+FLOODING_SOURCES = 4
+#: Outcomes of alerts, or verdicts, kept of each source or trigger.
+VERDICTS_OF_SUBJECT_MAX = 1_000
 #: Bytes of a dead letter with its headers, and how many are kept of each sender.
 DEAD_LETTER_BYTES_MAX = 20 * 1024
 DEAD_LETTERS_OF_SENDER_MAX = 500
@@ -87,7 +95,13 @@ def streams(
             num_replicas=replicas,
             max_age=7 * DAY_SECONDS,
             max_bytes=sizes[subjects.ALERTS_STREAM],
-            duplicate_window=ALERT_REPEATS_SECONDS,
+            max_msg_size=ALERT_STORED_BYTES_MAX,
+            max_msgs_per_subject=_per_subject(
+                sizes[subjects.ALERTS_STREAM] // FLOODING_SOURCES,
+                ALERT_STORED_BYTES_MAX,
+                ALERTS_OF_SOURCE_MAX,
+            ),
+            duplicate_window=ALERT_DUPLICATES_SECONDS,
         ),
         StreamConfig(
             name=subjects.MEASUREMENTS_STREAM,
@@ -104,6 +118,9 @@ def streams(
             num_replicas=replicas,
             max_age=30 * DAY_SECONDS,
             max_bytes=sizes[subjects.VERDICTS_STREAM],
+            max_msgs_per_subject=_per_subject(
+                sizes[subjects.VERDICTS_STREAM] // FLOODING_SOURCES, ALERT_BYTES_MAX, VERDICTS_OF_SUBJECT_MAX
+            ),
         ),
         StreamConfig(
             name=subjects.DEAD_LETTERS_STREAM,

@@ -135,6 +135,7 @@ async def test_streams_of_an_older_version_keep_their_size_and_get_bounds_per_se
     letters = await js.stream_info(subjects.DEAD_LETTERS_STREAM)
     assert (alerts.config.max_bytes, letters.config.max_bytes) == (32 * MIB, 16 * MIB)
     assert letters.config.max_msgs_per_subject == 51
+    assert (alerts.config.duplicate_window, alerts.config.max_msgs_per_subject) == (0.1, 102)
     assert letters.config.subjects == ["sluiceway.dead_letters.*", "sluiceway.dead_letters.*.*"]
     assert alerts.state.messages == 1
     await client.close()

@@ -84,7 +84,7 @@ class AlertWebhook(NamedTuple):
 async def serving(monitor: Monitor) -> AsyncIterator[httpx2.AsyncClient]:
     async with (
         health_server(monitor.settings, monitor.readiness, monitor.pages) as url,
-        httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}) as http,
+        httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as http,
     ):
         yield http
 

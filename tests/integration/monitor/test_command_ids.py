@@ -16,7 +16,7 @@ LONG_MS = 3_600_000
 FIRING = Alert(name="ErrorsHigh", labels={"gate": "checkout"}, fingerprint="f00d", starts_at=None)
 
 
-async def _release(driver: Driver) -> str:
+async def released(driver: Driver) -> str:
     await apply_catalogue(driver, phase("dev", bake_ms=LONG_MS))
     await driver.save_gate("checkout")
     reply = await driver.save_gate("checkout", EVERYONE, releasePipelineID=PIPELINE)
@@ -33,7 +33,7 @@ def _ids_of_the_monitor(trigger: str) -> list[str]:
 
 async def test_an_operator_cannot_use_up_the_id_of_a_roll_back(broker: Broker) -> None:
     async with services(broker.url), driving(broker.url) as driver:
-        trigger = await _release(driver)
+        trigger = await released(driver)
         key = await create_api_key(driver, Role.OPERATOR, owner="eve")
         eve = CommandClient(driver.connection, key.split("-")[1])
         phase_id = (await driver.trigger(trigger)).current_run.phase.id
@@ -51,7 +51,7 @@ async def test_a_roll_back_whose_id_an_older_version_remembers_still_takes_the_r
     broker: Broker,
 ) -> None:
     async with services(broker.url), driving(broker.url) as driver:
-        trigger = await _release(driver)
+        trigger = await released(driver)
         event = (await driver.history("checkout"))[-1].event
         ids = tuple(_ids_of_the_monitor(trigger))
         poisoned = FeatureEvent.model_validate(
