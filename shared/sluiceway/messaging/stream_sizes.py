@@ -41,7 +41,7 @@ SIZES: Mapping[str, StreamSize] = {
     subjects.MEASUREMENTS_STREAM: StreamSize(2_048 * MIB, 8 * MIB),
     subjects.VERDICTS_STREAM: StreamSize(256 * MIB, 4 * MIB),
     subjects.DEAD_LETTERS_STREAM: StreamSize(256 * MIB, 4 * MIB),
-    subjects.AUDIT_STREAM: StreamSize(256 * MIB, 8 * MIB),
+    subjects.AUDIT_STREAM: StreamSize(256 * MIB, 4 * MIB),
 }
 LARGEST: Mapping[str, int] = {name: size.largest for name, size in SIZES.items()}
 

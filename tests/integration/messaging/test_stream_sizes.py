@@ -77,8 +77,8 @@ async def test_without_space_there_is_one_clear_error_and_then_the_streams(
         lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert [record.getMessage() for record in lines] == [f"{waits[0]}; trying again"]
         assert waits[0] == (
-            "cannot create the streams: JetStream offers less than the 48 MiB that the streams ALERTS, "
-            "MEASUREMENTS, VERDICTS, DEAD_LETTERS need at least: give it a larger disk, or raise "
+            "cannot create the streams: JetStream offers less than the 56 MiB that the streams ALERTS, "
+            "MEASUREMENTS, VERDICTS, DEAD_LETTERS, AUDIT need at least: give it a larger disk, or raise "
             "max_file_store of the broker or the limits of the account"
         )
         declaring.cancel()
