@@ -31,9 +31,7 @@ class EvaluatorPublisher(Service):
         rules = RuleStore(connection)
         rules.on_newest = _record_newest
         dead_letters = DeadLetters(connection, self.name)
-        publishable = PublishableRules(
-            features, feature_log, dead_letters, lambda: connection.client.max_payload
-        )
+        publishable = PublishableRules(features, feature_log, dead_letters, lambda: rules.message_bytes_max)
         fan_out = FanOut(features, catalogue, rules, publishable, clock)
         for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
             await self.follow(name, view, stack)

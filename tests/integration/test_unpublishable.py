@@ -234,3 +234,27 @@ async def test_a_stored_pattern_that_would_take_gigabytes_is_replaced_before_it_
         await holds(driver, "checkout", "first")
         await driver.save_gate("other", EVERYONE)
         await holds(driver, "other", "everyone")
+
+
+async def test_rules_that_the_stream_does_not_take_are_replaced_and_stop_nobody(broker: Broker) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver, phase("dev"), phase("staging"))
+        config = (await driver.connection.js.stream_info(subjects.RULES_STREAM)).config
+        await driver.connection.js.update_stream(config, max_msg_size=20_000)
+        await driver.save_gate("checkout", EVERYONE)
+        await holds(driver, "checkout", "everyone")
+
+        large = {**EVERYONE, "name": "many", "conditions": emails(500)}
+        await driver.save_gate("checkout", large)
+        await driver.save_gate("small", EVERYONE)
+
+        await holds(driver, "small", "everyone")
+        await eventually(
+            lambda: next(iter(metrics.SUBSTITUTED_FEATURES.collect())).samples[0].value == 1,
+            "the version before it is published instead",
+        )
+        await holds(driver, "checkout", "everyone", version=1)
+
+
+def emails(count: int) -> list[dict[str, Any]]:
+    return [{"type": "email", "operator": "eq", "targetValue": f"{n}@example.com"} for n in range(count)]

@@ -60,11 +60,13 @@ class StreamPublisher:
         self._writes = connection.writes
         self._js = connection.js
         self._stream = stream
+        #: The stream's own limit, once a message was larger.
+        self._stream_bytes_max: int | None = None
 
     @property
     def message_bytes_max(self) -> int:
-        """The bytes of a message, headers included, that the broker of this connection takes."""
-        return self._client.max_payload
+        """The bytes of a message, headers included, that the broker and the stream take, as far as known."""
+        return min(self._client.max_payload, self._stream_bytes_max or self._client.max_payload)
 
     async def append(self, message: ConditionalMessage) -> int:
         """Append a message; return its sequence.
@@ -182,6 +184,8 @@ class StreamPublisher:
         except (NatsError, TimeoutError):
             return Unavailable(f"cannot write to the stream {self._stream}: {error.description}")
         header_size = header_bytes(headers)
+        if size_max > 0:
+            self._stream_bytes_max = size_max
         limit = f"max_msg_size of the stream {self._stream}"
         return MessageTooLarge(subject, len(data) + header_size, size_max, limit, header_size)
 

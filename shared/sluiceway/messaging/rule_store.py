@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import CompleteSet
-from ..errors import Conflict, MessageTooLarge
+from ..errors import Conflict, MessageTooLarge, Unavailable
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .stream_follower import Follower, Record, StreamView
@@ -126,20 +126,19 @@ class RuleStore(StreamView):
         return not write.version.supersedes(self.published(write.key).version)
 
     async def write(self, writes: Iterable[RuleWrite]) -> list[RuleWrite]:
-        """Do all writes, pipelined; return those to look at again.
+        """Do all writes, pipelined; return those in conflict with another writer, once that is followed.
 
-        Another writer came first, and is followed now, or the broker takes no message of that size. Raises
-        `Unavailable` if the broker does not acknowledge all.
+        Raises `Unavailable` if the broker does not acknowledge all, or takes less than was known when a
+        document was projected: `message_bytes_max` tells.
         """
         writes = list(writes)
         expected = {write.key: self.published(write.key).sequence for write in writes}
         results = await self._publisher.append_all([self._message(write) for write in writes])
         conflicts: list[RuleWrite] = []
-        too_large: list[RuleWrite] = []
+        too_large: list[MessageTooLarge] = []
         for write, result in zip(writes, results, strict=True):
             if isinstance(result, MessageTooLarge):
-                log.error("%s: not published: %s", write.key, result)
-                too_large.append(write)
+                too_large.append(result)
             elif isinstance(result, Conflict):
                 conflicts.append(write)
             else:
@@ -149,7 +148,9 @@ class RuleStore(StreamView):
             await self.catch_up()
         if any(self.published(write.key).sequence == expected[write.key] for write in conflicts):
             self.follower.read_again("what RULES held was removed")
-        return conflicts + too_large
+        if too_large:
+            raise Unavailable(f"rules have to be projected again: {too_large[0]}")
+        return conflicts
 
     @property
     def message_bytes_max(self) -> int:
