@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-#: Levels of nesting; the official SDKs fail somewhere past 125.
-DEPTH_MAX = 120
-#: Values in one document, aliases written out.
-NODES_MAX = 200_000
+from .yaml_composer import DEPTH_MAX, NODES_MAX, compose_documents, error_at
+
 #: Errors that are reported in one text.
 ERRORS_MAX = 50
+#: Errors that are noted in one document, of which those with the first lines are reported.
+ERRORS_NOTED_MAX = 20 * ERRORS_MAX
 #: Nobody means a longer number, and Python refuses to read more than 4,300 digits.
 NUMBER_LENGTH_MAX = 400
 
@@ -88,8 +88,12 @@ def _load_from(text: str, start: int) -> tuple[list[YamlDocument], int | None]:
     loader: Any = None
     try:
         loader = (_PurePythonLoader if _SURROGATE_IN_SOURCE.search(text) else _FastLoader)(text)
-        while _count(documents) < ERRORS_MAX and loader.check_node():
-            documents.append(_document(loader, loader.get_node()))
+        found_errors = 0
+        for root in compose_documents(loader):
+            documents.append(_document(loader, root))
+            found_errors += len(documents[-1].errors)
+            if found_errors >= ERRORS_MAX:
+                break
     except yaml.MarkedYAMLError as error:
         found = _found(error)
         documents.append(YamlDocument(None, (found,)))
@@ -261,12 +265,12 @@ def _check_tag(node: Any) -> None:
     """Raise an error for a tag that is unknown, or does not fit what it stands before."""
     name = node.tag.removeprefix(_PREFIX)
     if node.tag not in _TAGS:
-        raise _error(node, f"unknown tag {node.tag!r}; leave it out")
+        raise error_at(node, f"unknown tag {node.tag!r}; leave it out")
     if node.id != _KINDS.get(name, "scalar"):
-        raise _error(node, f"the tag !!{name} does not fit a {node.id}; leave it out")
+        raise error_at(node, f"the tag !!{name} does not fit a {node.id}; leave it out")
     pattern = _PATTERNS.get(node.tag)
     if pattern and not pattern.fullmatch(node.value):
-        raise _error(node, f"{node.value[:NUMBER_LENGTH_MAX]!r} is not a valid !!{name}; leave the tag out")
+        raise error_at(node, f"{node.value[:NUMBER_LENGTH_MAX]!r} is not a valid !!{name}; leave the tag out")
 
 
 def _check_keys(loader: Any, node: Any) -> None:
@@ -291,20 +295,19 @@ def _check_size(root: Any) -> None:
     stack = [(root, 1, False)]
     while stack:
         node, depth, is_left = stack.pop()
-        children = _children(node)
         if is_left:
             open_.discard(id(node))
-            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in _children(node))
             if sizes[id(node)] > NODES_MAX:
-                raise _error(node, f"more than {NODES_MAX} values; split the document")
+                raise error_at(node, f"more than {NODES_MAX} values; split the document")
         elif id(node) in open_:
-            raise _error(node, "an alias refers to what contains it")
+            raise error_at(node, "an alias refers to what contains it")
         elif depth > DEPTH_MAX:
-            raise _error(node, f"nested more than {DEPTH_MAX} levels deep")
+            raise error_at(node, f"nested more than {DEPTH_MAX} levels deep")
         elif id(node) not in sizes:
             open_.add(id(node))
             stack.append((node, depth, True))
-            stack += [(child, depth + 1, False) for child in children]
+            stack += [(child, depth + 1, False) for child in _children(node)]
 
 
 def _children(node: Any) -> list[Any]:
@@ -317,10 +320,7 @@ def _children(node: Any) -> list[Any]:
             return []
 
 
-def _error(node: Any, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-
-
 def _report(loader: Any, node: Any, problem: str) -> None:
-    """Note an error of the current document, which is read on: one attempt shows them all."""
-    loader.errors.append(YamlError(node.start_mark.line + 1, problem))
+    """Note an error of the current document, which is read on: one attempt shows the first ones of a kind."""
+    if len(loader.errors) < ERRORS_NOTED_MAX:
+        loader.errors.append(YamlError(node.start_mark.line + 1, problem))

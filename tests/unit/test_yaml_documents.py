@@ -1,12 +1,14 @@
 """YAML is read as its author means it, or refused with the line and what to do."""
 
+import time
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluiceway.yaml_composer import DEPTH_MAX
 from sluiceway.yaml_documents import (
-    DEPTH_MAX,
     ERRORS_MAX,
     InvalidYaml,
     dump_yaml,
@@ -142,3 +144,46 @@ def test_a_value_that_occurs_twice_is_written_twice() -> None:
     same = ["a"]
 
     assert dump_yaml([same, same]) == "- - a\n- - a\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 100_000 + "]" * 100_000,
+        "a: " + "{b: " * 60_000 + "1" + "}" * 60_000,
+        "- " * 100_000 + "a",
+        "? " * 100_000 + "a",
+        "".join(" " * n + "-\n" for n in range(600)),
+        '"\\ud83d\\ude00": ' + "[" * 20_000 + "]" * 20_000,
+    ],
+    ids=["lists", "mappings", "block lists", "keys", "lines", "without libyaml"],
+)
+def test_no_depth_ends_the_process(text: str) -> None:
+    with pytest.raises(InvalidYaml, match=r"levels deep|mapping keys are not allowed|could not find"):
+        load_yaml(text)
+
+
+#: Ten times what the slowest of them takes.
+SECONDS_BOUND = 20.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--- a\n" * 40_000,
+        "--- [\n" * 40_000,
+        "b: &b {" + ",".join(f"k{n}: 1" for n in range(5_000)) + "}\nl: {<<: [" + "*b," * 30_000 + "]}",
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{y}: &{y} [{f'*{x},' * 9}]\n" for x, y in zip("abcdefgh", "bcdefghi", strict=True)),
+        "a: [" + "01," * 80_000 + "]",
+        "a: 1\n" * 40_000,
+    ],
+    ids=["documents", "broken documents", "merges", "billion laughs", "errors", "duplicate keys"],
+)
+def test_no_text_takes_long(text: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(InvalidYaml) as error:
+        load_yaml(text)
+
+    assert time.monotonic() - start < SECONDS_BOUND
+    assert len(str(error.value)) < 10_000
