@@ -1,6 +1,9 @@
 """What every route works with: views of the streams, and the one way to execute a command."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.commands import Command, FeatureCommand, TriggerCommand
@@ -27,11 +30,13 @@ from .command_executor import CommandExecutor, PipelineEdit, on_behalf_of
 from .creators import Creators
 from .ended_sessions import EndedSessions
 from .event_stream import EventStream
+from .heavy_work import HeavyWork
 from .preconditions import ANY_REVISION, Preconditions
 from .region_view import RegionsView
 from .release_index import ReleaseIndex
 
 SOURCE = "/sluiceway/console"
+T = TypeVar("T")
 
 
 class ConsoleBackend:
@@ -57,6 +62,7 @@ class ConsoleBackend:
         self.releases = ReleaseIndex(connection, self.log, self.features, self.counted)
         self.measurements = MeasurementStore(connection, SOURCE)
         commands = CommandClient(connection, CONSOLE)
+        self._heavy_work = HeavyWork()
         self._executor = CommandExecutor(connection.js, commands, self.log, self.features, self.catalogue)
 
     def feature(self, key: FeatureKey) -> Feature | None:
@@ -101,8 +107,25 @@ class ConsoleBackend:
         """
         return await self._executor.stale_refusal(command)
 
-    def preview(self, command: Command, caller: Identity) -> Decision | CatalogueDecision:
+    async def in_thread(self, caller: Identity, function: Callable[[], T], key: Hashable = None) -> T:
+        """Return the result of a pure function that may take long, while others are served.
+
+        `key`: what the result depends on; it is remembered then.
+        """
+        return await self._heavy_work.run(caller.name, function, key)
+
+    async def preview(self, command: Command, caller: Identity) -> Decision | CatalogueDecision:
         """Return what the scheduler would decide now, by the same functions."""
+        return await self.in_thread(caller, self._prepared_preview(command, caller))
+
+    def preview_action(self, command: TriggerCommand, caller: Identity) -> Decision | CatalogueDecision:
+        """Return the same for an action on a trigger, for which no document has to be looked into."""
+        return self._prepared_preview(command, caller)()
+
+    def _prepared_preview(
+        self, command: Command, caller: Identity
+    ) -> Callable[[], Decision | CatalogueDecision]:
+        """Return the decision on the views as they are now, which other threads must not read."""
         command = on_behalf_of(caller, command)
         catalogue = self.documents()
         if not isinstance(command, TriggerCommand):
@@ -112,8 +135,8 @@ class ConsoleBackend:
                 restorable=self.features.restorable(self.clock()),
             )
         if isinstance(command, FeatureCommand):
-            return decide(self.feature(command.key), command, self.clock(), catalogue)
-        return decide_catalogue(command, catalogue, self.features.usage())
+            return partial(decide, self.feature(command.key), command, self.clock(), catalogue)
+        return partial(decide_catalogue, command, catalogue, self.features.usage())
 
 
 class BackendProvider:

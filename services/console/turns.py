@@ -1,4 +1,4 @@
-"""One at a time: edits of the same document in this process take turns instead of racing each other."""
+"""One at a time: edits of one document, or heavy pages for one caller, take turns in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from sluiceway.errors import Unavailable
 
-#: How long an edit waits for those before it.
+#: How long one waits for those before it.
 WAIT_SECONDS = 10.0
 
 
@@ -25,7 +25,7 @@ class Turns:
             async with asyncio.timeout(WAIT_SECONDS):
                 await lock.acquire()
         except TimeoutError:
-            raise Unavailable(f"too many edits of {key} at the same time") from None
+            raise Unavailable(f"too many requests for {key} at the same time") from None
         try:
             yield
         finally:

@@ -1,5 +1,7 @@
 """`POST /api/v1/simulate`: what saving a feature would do, and when each region would receive it."""
 
+from functools import partial
+
 from fastapi import APIRouter
 
 from sluiceway.contracts.commands import SaveFeature
@@ -42,7 +44,7 @@ class Simulation(WireModel):
 @router.post("/simulate", responses={**READING, **responses(413)})
 async def simulate_change(body: Change, backend: Backend, caller: Caller) -> Simulation:
     """Return what saving a feature would do, without doing it."""
-    decision = backend.preview(SaveFeature(actor=caller.name, feature=body.feature), caller)
+    decision = await backend.preview(SaveFeature(actor=caller.name, feature=body.feature), caller)
     if isinstance(decision, FeatureEvent):
         trigger = decision.feature.trigger if decision.type is EventType.TRIGGER_STARTED else None
         regions = backend.documents().regions.values()
@@ -54,7 +56,9 @@ async def simulate_change(body: Change, backend: Backend, caller: Caller) -> Sim
             trigger_id=trigger.id if trigger else None,
             trigger_notice=trigger.pipeline.trigger_notice if trigger else None,
             require_confirmation=trigger.pipeline.require_confirmation if trigger else None,
-            phases=simulate_coverage(trigger.pipeline, regions) if trigger else {},
+            phases=await backend.in_thread(caller, partial(simulate_coverage, trigger.pipeline, [*regions]))
+            if trigger
+            else {},
         )
     refusal = decision if isinstance(decision, Refusal) else None
     return Simulation(

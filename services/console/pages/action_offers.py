@@ -83,7 +83,7 @@ def action_offers(backend: ConsoleBackend, user: Identity, trigger: Trigger) -> 
     """Return the actions that make sense now, decided as the scheduler would decide them."""
     offers = []
     for action in PAGE_ACTIONS.values():
-        decision = backend.preview(action.command(trigger, user, {}), user)
+        decision = backend.preview_action(action.command(trigger, user, {}), user)
         match decision:
             case FeatureEvent():
                 offers.append(ActionOffer(action, None))

@@ -1,5 +1,6 @@
 """The pages of a draft: the editor, the preview, and both texts if somebody else came first."""
 
+from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -44,11 +45,15 @@ def editor_page(request: Request, edited: Edited, *, error: str | None = None, c
     return render(request, "editor.html", code=code, edited=edited, error=error, conflict=None, lines=[])
 
 
-def conflict_page(request: Request, edited: Edited, draft: Draft, message: str) -> Response:
+async def conflict_page(
+    request: Request, backend: ConsoleBackend, user: Identity, edited: Edited, message: str
+) -> Response:
     """Show the editor with the user's text, and what differs from the newest version.
 
     What is saved from here was made from that version.
     """
+    draft = await parse_draft(backend, user, edited.text)
+    lines = await backend.in_thread(user, partial(diff_lines, draft.before, edited.text))
     return render(
         request,
         "editor.html",
@@ -56,7 +61,7 @@ def conflict_page(request: Request, edited: Edited, draft: Draft, message: str) 
         edited=edited._replace(revision=draft.revision),
         error=None,
         conflict=message,
-        lines=diff_lines(draft.before, edited.text),
+        lines=lines,
     )
 
 
@@ -71,12 +76,12 @@ async def preview_page(
     """Show what saving a draft would do; or what has changed since it was opened."""
     stale = await backend.stale_refusal(save_command(draft, user, read=edited.revision))
     if stale:
-        return conflict_page(request, edited, parse_draft(backend, edited.text), stale.message)
+        return await conflict_page(request, backend, user, edited, stale.message)
     return render(
         request,
         "preview.html",
         draft=draft,
         edited=edited,
         command_id=uuid4().hex,
-        preview=preview_draft(backend, user, draft, option),
+        preview=await preview_draft(backend, user, draft, option),
     )

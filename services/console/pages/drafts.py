@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 from sluiceway.contracts.commands import Command, SaveFeature, SavePipeline
@@ -10,6 +11,7 @@ from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.contracts.revisions import NOTHING_STORED, RevisionTag
+from sluiceway.messaging.feature_view import FeatureEntry
 from sluiceway.pipelines.catalogue_decisions import CatalogueDecision, PutDocument
 from sluiceway.pipelines.decision import Decision
 from sluiceway.pipelines.segments import Extent
@@ -95,19 +97,31 @@ class Preview(NamedTuple):
         return self.option is SaveOption.OVERRIDE_FREEZE
 
 
-def parse_draft(backend: ConsoleBackend, text: str) -> Draft:
+async def parse_draft(backend: ConsoleBackend, user: Identity, text: str) -> Draft:
     """Return the draft that a text holds; `InvalidDraft` if it is not a valid document."""
-    document = parse_document(text)
+    document, own_text = await backend.in_thread(user, partial(_parsed, text))
     if isinstance(document, Pipeline):
         stored = backend.catalogue.get("pipeline", document.id)
         known = stored.document if stored else None
-        before = document_text(known) if isinstance(known, Pipeline) else ""
+        known_text = partial(document_text, known) if isinstance(known, Pipeline) else str
+        before = await backend.in_thread(user, known_text)
         revision = stored.revision_tag if stored else NOTHING_STORED
-        return Draft(document, document_text(document), before, revision)
+        return Draft(document, own_text, before, revision)
     entry = backend.features.get(document.key)
-    before = feature_text(entry.event.feature) if entry else ""
+    before = await current_text(backend, user, entry) if entry else ""
     revision = entry.revision_tag if entry else NOTHING_STORED
-    return Draft(document, document_text(document), before, revision)
+    return Draft(document, own_text, before, revision)
+
+
+def _parsed(text: str) -> tuple[Document, str]:
+    document = parse_document(text)
+    return document, document_text(document)
+
+
+async def current_text(backend: ConsoleBackend, user: Identity, entry: FeatureEntry) -> str:
+    """Return a feature as it is live, as its author would write it; it is written once for each revision."""
+    revision = ("text", entry.key, entry.revision_tag)
+    return await backend.in_thread(user, partial(feature_text, entry.event.feature), revision)
 
 
 def save_command(
@@ -133,41 +147,44 @@ def save_command(
     )
 
 
-def preview_draft(
+async def preview_draft(
     backend: ConsoleBackend, user: Identity, draft: Draft, option: SaveOption = SaveOption.NORMAL
 ) -> Preview:
     """Return what saving a draft would do, decided as the scheduler would decide it."""
-    decision = _decide(backend, user, draft, option)
-    offered = [] if option else _offered_options(backend, user, draft, decision)
-    preview = Preview(diff_lines(draft.before, draft.text), option, offered)
+    decision = await _decide(backend, user, draft, option)
+    offered = [] if option else await _offered_options(backend, user, draft, decision)
+    lines = await backend.in_thread(user, partial(diff_lines, draft.before, draft.text))
+    preview = Preview(lines, option, offered)
     match decision:
         case Refusal():
             return preview._replace(outcome="This cannot be saved.", refusal=decision.message)
         case FeatureEvent(type=EventType.TRIGGER_STARTED) if decision.feature.trigger:
             trigger = decision.feature.trigger
+            regions = [*backend.documents().regions.values()]
+            phases = await backend.in_thread(user, partial(simulate_coverage, trigger.pipeline, regions))
             return preview._replace(
                 outcome=f"Saving starts the release {trigger.id} through {trigger.pipeline.name}.",
                 notice=trigger.pipeline.trigger_notice,
-                changes=_changes(backend, draft),
-                phases=simulate_coverage(trigger.pipeline, backend.documents().regions.values()),
+                changes=await _changes(backend, user, draft),
+                phases=phases,
             )
         case FeatureEvent():
             past = ", bypassing the pipeline, which stays attached" if option is SaveOption.AT_ONCE else ""
             outcome = f"Saving makes this live immediately, in every region that it affects{past}."
-            return preview._replace(outcome=outcome, changes=_changes(backend, draft))
+            return preview._replace(outcome=outcome, changes=await _changes(backend, user, draft))
         case PutDocument():
             return preview._replace(outcome="Saving changes the pipeline for releases that start later.")
         case _:
             return preview._replace(outcome="Nothing has changed.", refusal=decision.message)
 
 
-def _decide(
+async def _decide(
     backend: ConsoleBackend, user: Identity, draft: Draft, option: SaveOption
 ) -> Decision | CatalogueDecision:
-    return backend.preview(save_command(draft, user, option, PREVIEW_REASON), user)
+    return await backend.preview(save_command(draft, user, option, PREVIEW_REASON), user)
 
 
-def _offered_options(
+async def _offered_options(
     backend: ConsoleBackend, user: Identity, draft: Draft, decision: Decision | CatalogueDecision
 ) -> list[OfferedOption]:
     """Return the other options for a draft that starts a release, or that a freeze forbids."""
@@ -178,14 +195,15 @@ def _offered_options(
         options.append(SaveOption.AT_ONCE)
     offered = []
     for option in options:
-        other = _decide(backend, user, draft, option)
+        other = await _decide(backend, user, draft, option)
         why_not = other.message if isinstance(other, Refusal) else None
         offered.append(OfferedOption(option, TITLES[option], why_not))
     return offered
 
 
-def _changes(backend: ConsoleBackend, draft: Draft) -> list[str]:
+async def _changes(backend: ConsoleBackend, user: Identity, draft: Draft) -> list[str]:
     assert not isinstance(draft.document, Pipeline)
     feature = backend.feature(draft.document.key)
     before = feature.base if feature and not feature.archived else None
-    return describe_change(before, spec_of(draft.document, 0, None))
+    after = spec_of(draft.document, 0, None)
+    return await backend.in_thread(user, partial(describe_change, before, after))

@@ -1,5 +1,7 @@
 """Edit features and pipelines as text: checked while the user types, previewed before it is saved."""
 
+from functools import partial
+
 from fastapi import APIRouter, HTTPException, Request
 from starlette.datastructures import FormData
 from starlette.responses import Response
@@ -14,9 +16,9 @@ from sluiceway.pipelines.catalogue_decisions import PutDocument
 
 from ..dependencies import Backend
 from ..errors import CommandRefused
-from .document_text import InvalidDraft, document_text, feature_text, new_text
+from .document_text import InvalidDraft, document_text, new_text
 from .draft_pages import Edited, conflict_page, editor_page, posted_revision, preview_page
-from .drafts import SaveOption, parse_draft, preview_draft, save_command
+from .drafts import SaveOption, current_text, parse_draft, preview_draft, save_command
 from .renderer import plural, render
 from .session import Author, CurrentUser, PostedForm, posted_reason, redirect_to
 
@@ -38,7 +40,7 @@ async def edit_feature(
     entry = backend.features.get(FeatureKey(kind, name))
     if entry is None:
         raise HTTPException(404, f"{kind}.{name} does not exist")
-    text = feature_text(entry.event.feature)
+    text = await current_text(backend, user, entry)
     title, back = f"Edit {kind}.{name}", f"/features/{kind}/{name}"
     return editor_page(request, Edited(text, entry.revision_tag, title, back))
 
@@ -56,7 +58,8 @@ async def edit_pipeline(request: Request, id_: Name, backend: Backend, user: Cur
     stored = backend.catalogue.get("pipeline", id_)
     if stored is None or not isinstance(stored.document, Pipeline):
         raise HTTPException(404, f"pipeline {id_!r} does not exist")
-    text, title = document_text(stored.document), f"Edit pipeline {id_}"
+    text = await backend.in_thread(user, partial(document_text, stored.document))
+    title = f"Edit pipeline {id_}"
     return editor_page(request, Edited(text, stored.revision_tag, title, f"/pipelines/{id_}"))
 
 
@@ -64,7 +67,8 @@ async def edit_pipeline(request: Request, id_: Name, backend: Backend, user: Cur
 async def check(request: Request, backend: Backend, user: Author, form: PostedForm) -> Response:
     """Return whether a text could be saved, as a fragment of a page."""
     try:
-        preview = preview_draft(backend, user, parse_draft(backend, Edited.posted(form).text))
+        draft = await parse_draft(backend, user, Edited.posted(form).text)
+        preview = await preview_draft(backend, user, draft)
     except InvalidDraft as error:
         return render(request, "checked.html", error=str(error), outcome="")
     return render(request, "checked.html", error=preview.refusal, outcome=preview.outcome)
@@ -75,7 +79,7 @@ async def preview(request: Request, backend: Backend, user: Author, form: Posted
     """Show what saving would do."""
     edited = Edited.posted(form)
     try:
-        draft = parse_draft(backend, edited.text)
+        draft = await parse_draft(backend, user, edited.text)
     except InvalidDraft as error:
         return editor_page(request, edited, error=str(error), code=400)
     return await preview_page(request, backend, user, draft, edited, _option(form))
@@ -95,7 +99,7 @@ async def save(request: Request, backend: Backend, user: Author, form: PostedFor
     """
     edited = Edited.posted(form)
     try:
-        draft = parse_draft(backend, edited.text)
+        draft = await parse_draft(backend, user, edited.text)
     except InvalidDraft as error:
         raise HTTPException(400, str(error)) from error
     command = save_command(
@@ -112,7 +116,7 @@ async def save(request: Request, backend: Backend, user: Author, form: PostedFor
         stale = await backend.stale_refusal(command)
         if error.refusal.code is not RefusalCode.STALE or stale is None:
             raise
-        return conflict_page(request, edited, parse_draft(backend, edited.text), stale.message)
+        return await conflict_page(request, backend, user, edited, stale.message)
     trigger = reply.feature.active_trigger if reply.feature else None
     return redirect_to(f"/triggers/{trigger.id}" if trigger else draft.address)
 
@@ -122,7 +126,7 @@ async def confirm_archive(
     request: Request, kind: FeatureKind, name: Name, backend: Backend, user: CurrentUser
 ) -> Response:
     """Show what archiving a feature would do."""
-    decision = backend.preview(ArchiveFeature(actor=user.name, kind=kind, name=name), user)
+    decision = await backend.preview(ArchiveFeature(actor=user.name, kind=kind, name=name), user)
     key = FeatureKey(kind, name)
     entry = backend.features.get(key)
     regions = [
@@ -160,7 +164,7 @@ async def archive(
 @router.get("/pipelines/{id_}/delete")
 async def confirm_delete(request: Request, id_: Name, backend: Backend, user: CurrentUser) -> Response:
     """Show whether a pipeline may be deleted."""
-    decision = backend.preview(DeletePipeline(actor=user.name, pipeline_id=id_), user)
+    decision = await backend.preview(DeletePipeline(actor=user.name, pipeline_id=id_), user)
     return render(
         request,
         "remove.html",

@@ -16,7 +16,7 @@ from sluiceway.pipelines.references import feature_references, referrers_of
 from ..dependencies import Backend
 from ..limits import Page
 from .describe import describe_rule
-from .document_text import feature_text
+from .drafts import current_text
 from .release_detail import timeline
 from .renderer import render
 from .session import CurrentUser
@@ -60,8 +60,8 @@ async def show(
     request: Request, kind: FeatureKind, name: Name, backend: Backend, user: CurrentUser
 ) -> Response:
     """Show a feature."""
-    feature = backend.feature(FeatureKey(kind, name))
-    if feature is None:
+    feature, entry = backend.feature(FeatureKey(kind, name)), backend.features.get(FeatureKey(kind, name))
+    if feature is None or entry is None:
         raise HTTPException(404, f"{kind}.{name} does not exist")
     log = await backend.log.read_history(feature.key)
     return render(
@@ -70,17 +70,17 @@ async def show(
         feature=feature,
         status=feature_status(feature),
         rules=[(rule.name, describe_rule(rule)) for rule in feature.base.rules] if feature.base else [],
-        text=feature_text(feature),
+        text=await current_text(backend, user, entry),
         entries=timeline(log[-HISTORY_MAX:], []),
         refers_to=sorted(set(feature_references(feature))),
         users=referrers_of(feature.key.spec_name, backend.features.references()),
-        why_not=_why_not_editable(backend, user, feature),
+        why_not=await _why_not_editable(backend, user, feature),
     )
 
 
-def _why_not_editable(backend: Backend, user: CurrentUser, feature: Feature) -> str | None:
+async def _why_not_editable(backend: Backend, user: CurrentUser, feature: Feature) -> str | None:
     """Return why a user may not edit a feature now; None if it is allowed."""
     command = SaveFeature(actor=user.name, feature=authored_document(feature))
-    decision = backend.preview(command, user)
+    decision = await backend.preview(command, user)
     codes = (RefusalCode.NOT_ALLOWED, RefusalCode.TRIGGER_ACTIVE)
     return decision.message if isinstance(decision, Refusal) and decision.code in codes else None

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -61,7 +62,7 @@ async def edit(request: Request, id_: Name, backend: Backend, user: CurrentUser)
     stored = backend.catalogue.get("pipeline", id_)
     if stored is None or not isinstance(stored.document, Pipeline):
         raise HTTPException(404, f"pipeline {id_!r} does not exist")
-    fields = fields_of(parse_yaml(document_text(stored.document)))
+    fields = await backend.in_thread(user, partial(_stored_fields, stored.document))
     return _form(request, fields, stored.revision_tag)
 
 
@@ -73,14 +74,18 @@ async def change(request: Request, id_: Name, backend: Backend, user: Author, fo
     if form.get("do") not in ("preview", "yaml"):
         return _form(request, fields, revision)
     try:
-        text = dump_yaml(document_from_fields(fields))
-        draft = parse_draft(backend, text)
+        text = await backend.in_thread(user, lambda: dump_yaml(document_from_fields(fields)))
+        draft = await parse_draft(backend, user, text)
     except InvalidDraft as error:
         return _form(request, fields, revision, error=str(error))
     edited = Edited(text, revision, f"Edit pipeline {id_}", f"/pipelines/{id_}")
     if form.get("do") == "yaml":
         return editor_page(request, edited)
     return await preview_page(request, backend, user, draft, edited)
+
+
+def _stored_fields(pipeline: Pipeline) -> PipelineFields:
+    return fields_of(parse_yaml(document_text(pipeline)))
 
 
 def fields_of(document: dict[str, Any]) -> PipelineFields:

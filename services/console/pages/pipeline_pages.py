@@ -1,5 +1,7 @@
 """Pipelines: their phases, the features that use them, and their active releases."""
 
+from functools import partial
+
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
 
@@ -37,18 +39,18 @@ async def show(request: Request, id_: Name, backend: Backend, user: CurrentUser)
     pipeline = documents.pipelines.get(id_)
     if pipeline is None:
         raise HTTPException(404, f"pipeline {id_!r} does not exist")
-    usage = backend.features.usage()
+    usage, regions = backend.features.usage(), [*documents.regions.values()]
     return render(
         request,
         "pipeline.html",
         pipeline=pipeline,
         segments={phase.id: _segments(phase) for phase in pipeline.phases},
-        phases=simulate_coverage(pipeline, documents.regions.values()),
+        phases=await backend.in_thread(user, partial(simulate_coverage, pipeline, regions)),
         attached=usage.attached.get(id_, ())[:NAMED_MAX],
         attached_count=len(usage.attached.get(id_, ())),
         running=usage.running.get(id_, ()),
-        text=document_text(pipeline),
-        why_not=_why_not_editable(backend, user, pipeline),
+        text=await backend.in_thread(user, partial(document_text, pipeline)),
+        why_not=await _why_not_editable(backend, user, pipeline),
     )
 
 
@@ -56,8 +58,8 @@ def _segments(phase: Phase) -> list[str]:
     return [f"{rule.name}: {describe_segment(rule)}" for rule in phase.rules]
 
 
-def _why_not_editable(backend: Backend, user: CurrentUser, pipeline: Pipeline) -> str | None:
+async def _why_not_editable(backend: Backend, user: CurrentUser, pipeline: Pipeline) -> str | None:
     """Return why a user may not edit a pipeline now; None if it is allowed."""
     changed = pipeline.model_copy(update={"name": f"{pipeline.name[:99]}*"})
-    decision = backend.preview(SavePipeline(actor=user.name, pipeline=changed), user)
+    decision = await backend.preview(SavePipeline(actor=user.name, pipeline=changed), user)
     return decision.message if isinstance(decision, Refusal) else None

@@ -1,5 +1,6 @@
 """A release as its page shows it: phases, guardrails, what it changes, and what was done."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,8 @@ from sluiceway.pipelines.segments import Extent, Location, coverage
 from sluiceway.trigger_view import describe_omissions, phase_status
 
 from ..backend import ConsoleBackend
-from .describe import describe_segment
-from .diff import diff_lines
+from .describe import describe_change, describe_segment
+from .diff import ShownLine, diff_lines
 from .plots import Plot, plots_of
 
 
@@ -59,6 +60,17 @@ class TimelineEntry(NamedTuple):
     vouched_by: str | None
     reason: str
     overrode: tuple[str, ...]
+
+
+class ReleaseChanges(NamedTuple):
+    """What a release changes."""
+
+    #: The version that it releases, as JSON.
+    candidate: str
+    #: One for each change.
+    sentences: tuple[str, ...]
+    #: Of the YAML of both versions.
+    diff: list[ShownLine]
 
 
 class ReleaseDetail(NamedTuple):
@@ -161,9 +173,13 @@ def _reason(event: FeatureEvent) -> str:
     return (event.reason or "") + describe_omissions(event.left_out)
 
 
-def spec_diff(before: Spec | None, after: Spec | None) -> list[tuple[str, str]]:
-    """Return the diff of two versions as YAML."""
-    return diff_lines(_text(before), _text(after))
+def release_changes(base: Spec | None, candidate: Spec | None) -> ReleaseChanges:
+    """Return what a release changes; for large versions, this takes some time."""
+    return ReleaseChanges(
+        candidate=json.dumps(candidate.to_jsonable(), indent=2) if candidate else "",
+        sentences=tuple(describe_change(base, candidate)),
+        diff=diff_lines(_text(base), _text(candidate)),
+    )
 
 
 def _text(spec: Spec | None) -> str:

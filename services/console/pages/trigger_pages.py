@@ -1,6 +1,6 @@
 """The page of a release, and its actions: each one first shows exactly what it would do."""
 
-import json
+from functools import partial
 
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
@@ -14,11 +14,10 @@ from sluiceway.contracts.replies import Refusal, RefusalCode
 from ..backend import ConsoleBackend
 from ..dependencies import Backend
 from .action_offers import PAGE_ACTIONS, PageAction, action_offers
-from .describe import describe_change
 from .drafts import PREVIEW_REASON
 from .impact import impact_of
 from .progress import release_progress
-from .release_detail import phase_card, release_detail, spec_diff, timeline
+from .release_detail import phase_card, release_changes, release_detail, timeline
 from .renderer import render
 from .session import CurrentUser, PostedForm, posted_reason, redirect_to
 
@@ -33,6 +32,12 @@ async def show(request: Request, id_: TriggerId, backend: Backend, user: Current
         raise _unknown_trigger(id_)
     trigger = release.trigger
     rounds, verdicts = await backend.measurements.rounds(id_), await backend.measurements.verdicts(id_)
+    first = release.log[0]
+    changes = await backend.in_thread(
+        user,
+        partial(release_changes, release.base, release.candidate),
+        ("changes", id_, first.revision_tag),
+    )
     return render(
         request,
         "trigger.html",
@@ -41,9 +46,9 @@ async def show(request: Request, id_: TriggerId, backend: Backend, user: Current
         offers=action_offers(backend, user, trigger) if trigger.status.is_active else [],
         lapsed=release.lapsed,
         phases=[phase_card(backend, trigger, run, rounds) for run in trigger.phases],
-        candidate=json.dumps(release.candidate.to_jsonable(), indent=2) if release.candidate else "",
-        changes=describe_change(release.base, release.candidate),
-        diff=spec_diff(release.base, release.candidate),
+        candidate=changes.candidate,
+        changes=changes.sentences,
+        diff=changes.diff,
         entries=timeline(release.log, verdicts),
     )
 
@@ -56,11 +61,11 @@ async def confirm(
     action = _action(name)
     feature, trigger = _newest_release(backend, id_)
     command = action.command(trigger, user, {})
-    decision = backend.preview(command, user)
+    decision = backend.preview_action(command, user)
     is_frozen = isinstance(decision, Refusal) and decision.code is RefusalCode.FROZEN
     if override and action.spec.may_start_phase:
         command = action.command(trigger, user, {}, reason=PREVIEW_REASON, override_freeze=True)
-        decision = backend.preview(command, user)
+        decision = backend.preview_action(command, user)
     regions = backend.documents().regions.values()
     return render(
         request,

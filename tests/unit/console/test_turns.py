@@ -29,7 +29,7 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Turns()
 
     async with given.of("gate.a"):
-        with pytest.raises(Unavailable, match=r"too many edits of gate\.a"):
+        with pytest.raises(Unavailable, match=r"too many requests for gate\.a"):
             async with given.of("gate.a"):
                 pass
 
