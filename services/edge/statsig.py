@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.http.concurrency_limit import ConcurrencyLimit, LimitReached
-from sluiceway.http.request_body import BodyTooLarge, read_body
+from sluiceway.http.request_body import BodyTooLarge, skip_body
 
 from . import metrics
 from .key_store import KeyStore
@@ -137,7 +137,7 @@ class StatsigRoutes:
             return _unauthorized()
         try:
             count = _event_count(request)
-            await read_body(request, EVENTS_BYTES_MAX)
+            await skip_body(request, EVENTS_BYTES_MAX)
         except InvalidNumber as error:
             return JSONResponse({"success": False, "message": str(error)}, status_code=400)
         except BodyTooLarge as error:

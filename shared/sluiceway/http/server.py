@@ -159,6 +159,8 @@ async def _not_found(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp, public_path: str) -> AsgiApp:
+    unready = _SharedReadiness(readiness)
+
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         match scope["path"].removeprefix(public_path):
             case "/metrics" | "/metrics/":
@@ -168,7 +170,7 @@ def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp, public_path: 
             case "/healthz":
                 await _answer(send, 200, {"status": "alive"})
             case "/readyz":
-                missing = await _unready(readiness)
+                missing = await unready.check()
                 status = "waiting" if missing else "ready"
                 await _answer(send, 503 if missing else 200, {"status": status, "missing": missing})
             case _:
@@ -177,12 +179,25 @@ def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp, public_path: 
     return app
 
 
-async def _unready(readiness: ReadinessCheck) -> dict[str, str]:
-    try:
-        async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
-            return await readiness()
-    except TimeoutError:
-        return {"readiness": f"timed out after {READINESS_TIMEOUT_SECONDS:g} s"}
+class _SharedReadiness:
+    """Checks readiness once for all who ask meanwhile: a check asks the broker, and anybody may ask."""
+
+    def __init__(self, readiness: ReadinessCheck) -> None:
+        self._readiness = readiness
+        self._running: asyncio.Task[dict[str, str]] | None = None
+
+    async def check(self) -> dict[str, str]:
+        """Return what is not ready; a client that goes away does not end the check for the others."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._check())
+        return await asyncio.shield(self._running)
+
+    async def _check(self) -> dict[str, str]:
+        try:
+            async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
+                return await self._readiness()
+        except TimeoutError:
+            return {"readiness": f"timed out after {READINESS_TIMEOUT_SECONDS:g} s"}
 
 
 async def _answer(send: Any, status: int, body: dict[str, Any]) -> None:

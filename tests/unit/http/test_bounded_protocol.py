@@ -351,3 +351,31 @@ async def test_a_flood_of_requests_on_one_connection_is_cut_off() -> None:
         assert await status_from(url, "/", OTHER) == 200
 
     assert len(pages.paths) < 100
+
+
+async def test_readiness_is_checked_once_for_all_who_ask_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, checks, release = 0, 0, asyncio.Event()
+    check = server._SharedReadiness.check
+
+    async def counted(self: server._SharedReadiness) -> dict[str, str]:
+        nonlocal asked
+        asked += 1
+        return await check(self)
+
+    async def readiness() -> dict[str, str]:
+        nonlocal checks
+        checks += 1
+        await release.wait()
+        return {}
+
+    monkeypatch.setattr(server._SharedReadiness, "check", counted)
+    async with health_server(ServiceSettings(), readiness) as url:
+        asking = [asyncio.create_task(status_from(url, "/readyz", ATTACKER)) for _ in range(50)]
+        await eventually(lambda: asked == 50, "all have asked")
+        meanwhile = checks
+        release.set()
+        statuses = await asyncio.gather(*asking)
+        again = await status_from(url, "/readyz", OTHER)
+
+    assert (statuses, again) == ([200] * 50, 200)
+    assert (meanwhile, checks) == (1, 2)
