@@ -6,7 +6,7 @@ It starts and serves without a broker, with the last good rules from disk (`clie
 - `ofrep_events`: the event streams of OpenFeature clients
 - `public_address`: where clients reach it, behind a proxy
 - `specs`: the rules as one payload, and waiting for the next one
-- `grpc_stream`: the same payload as a gRPC stream
+- `grpc_stream`: the same payload as a gRPC stream; `connection_relay`: bounds the connections to it
 - `poll_reports`: what official SDKs have applied, by their polls
 - `key_store`, `limits`, `numbers`: the keys that are accepted, and bounds on requests
 - `metrics`, `collectors`: what a scrape shows

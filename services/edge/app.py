@@ -1,6 +1,7 @@
 """Builds an edge and wires its adapters. An edge starts without a broker, from its cache on disk."""
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack
 
 from prometheus_client import REGISTRY
@@ -10,11 +11,13 @@ from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.errors import Misconfigured
+from sluiceway.http.connections import Connections
 from sluiceway.http.file_descriptors import (
     grpc_connections_max,
     http_connections_max,
     raise_file_descriptor_limit,
 )
+from sluiceway.http.proxies import trusted_proxies
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.service import Service, background_task
@@ -101,20 +104,26 @@ class Edge(Service):
             self.keys.retry_store()
 
     async def _serve_grpc(self, stack: AsyncExitStack) -> None:
-        if self.settings.grpc_port is None:
+        settings = self.settings
+        if settings.grpc_port is None:
             return
+        if sys.platform == "win32":
+            raise Misconfigured("SLUICEWAY_GRPC_PORT needs a system with Unix sockets")
         try:
             from .grpc_stream import grpc_server
         except ImportError as error:
             raise Misconfigured("SLUICEWAY_GRPC_PORT needs grpcio: pip install 'sluiceway[grpc]'") from error
-        connections_max = grpc_connections_max(self._file_descriptors)
+        total = grpc_connections_max(self._file_descriptors)
+        connections = Connections(
+            total, settings.http_connections_per_address, trusted_proxies(settings.trusted_proxies)
+        )
         server = grpc_server(
             self.feed,
             self.keys,
-            host=self.settings.http_host,
-            port=self.settings.grpc_port,
-            connections_max=connections_max,
-            streams_per_key=min(self.settings.streams_per_key, connections_max // 2),
+            host=settings.http_host,
+            port=settings.grpc_port,
+            connections=connections,
+            streams_per_key=min(settings.streams_per_key, total // 2),
         )
         self.grpc_port = await stack.enter_async_context(server)
 

@@ -7,6 +7,8 @@ it is plain gRPC. Its messages have three fields each, and are declared below.
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
@@ -14,8 +16,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.http.concurrency_limit import ConcurrencyLimit, LimitReached
-from sluiceway.http.listening import authority
+from sluiceway.http.connections import Connections
+from sluiceway.http.listening import listen
 
+from .connection_relay import relaying
 from .key_store import KeyStore
 from .specs import SpecFeed, SpecPayload
 
@@ -51,8 +55,6 @@ OPTIONS = [
     ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1_000),
     ("grpc.keepalive_time_ms", PING_EVERY_SECONDS * 1_000),
     ("grpc.keepalive_timeout_ms", PING_ANSWER_SECONDS * 1_000),
-    # Otherwise a second server could start on the same port, and get some of the connections.
-    ("grpc.so_reuseport", 0),
     # The SDKs ping every 30 s on a silent stream; by default that counts as an attack.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -94,21 +96,27 @@ Request, Response = MESSAGES["ConfigSpecRequest"], MESSAGES["ConfigSpecResponse"
 
 @asynccontextmanager
 async def grpc_server(
-    feed: SpecFeed, keys: KeyStore, *, host: str, port: int, connections_max: int, streams_per_key: int
+    feed: SpecFeed,
+    keys: KeyStore,
+    *,
+    host: str,
+    port: int,
+    connections: Connections,
+    streams_per_key: int,
 ) -> AsyncIterator[int]:
     """Serve the stream while the block runs; yield the port, a free one if `port` is 0."""
     streams = ConcurrencyLimit(STREAMS_MAX, streams_per_key)
-    server = grpc.aio.server(
-        options=[*OPTIONS, ("grpc.max_allowed_incoming_connections", connections_max)],
-        maximum_concurrent_rpcs=STREAMS_MAX,
-    )
+    server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=STREAMS_MAX)
     server.add_generic_rpc_handlers((_Handler(feed, keys, streams).generic(),))
-    bound = server.add_insecure_port(authority(host, port))
-    await server.start()
-    try:
-        yield bound
-    finally:
-        await server.stop(STOP_SECONDS)
+    with TemporaryDirectory(prefix="sluiceway-") as folder, listen(host, port) as listener:
+        target = Path(folder) / "grpc"
+        server.add_insecure_port(f"unix:{target}")
+        await server.start()
+        async with relaying(listener, target, connections):
+            try:
+                yield listener.getsockname()[1]
+            finally:
+                await server.stop(STOP_SECONDS)
 
 
 class _Handler:

@@ -14,8 +14,11 @@ RESERVED = 512
 #: Connections of a process, however many file descriptors it may open.
 CONNECTIONS_MAX = 15_000
 CONNECTIONS_MIN = 64
+GRPC_CONNECTIONS_MIN = 16
 #: The part of the connections that HTTP gets; the rest is for the gRPC stream of an edge.
 HTTP_SHARE = 0.75
+#: A connection of the gRPC stream is relayed: three are open for it.
+DESCRIPTORS_PER_GRPC_CONNECTION = 3
 
 
 def raise_file_descriptor_limit() -> int:
@@ -38,13 +41,10 @@ def raise_file_descriptor_limit() -> int:
 
 def http_connections_max(file_descriptors: int) -> int:
     """Return how many HTTP connections a process may hold."""
-    return max(CONNECTIONS_MIN, int(_connections(file_descriptors) * HTTP_SHARE))
+    return max(CONNECTIONS_MIN, int(min(CONNECTIONS_MAX, file_descriptors - RESERVED) * HTTP_SHARE))
 
 
 def grpc_connections_max(file_descriptors: int) -> int:
     """Return how many connections of the gRPC stream an edge may hold."""
-    return max(CONNECTIONS_MIN, int(_connections(file_descriptors) * (1 - HTTP_SHARE)))
-
-
-def _connections(file_descriptors: int) -> int:
-    return min(CONNECTIONS_MAX, file_descriptors - RESERVED)
+    for_grpc = int((file_descriptors - RESERVED) * (1 - HTTP_SHARE)) // DESCRIPTORS_PER_GRPC_CONNECTION
+    return max(GRPC_CONNECTIONS_MIN, min(for_grpc, int(CONNECTIONS_MAX * (1 - HTTP_SHARE))))

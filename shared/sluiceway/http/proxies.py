@@ -1,7 +1,7 @@
 """Whom a process believes about the client that is behind a proxy."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -20,6 +20,7 @@ class ForwardedHeaders:
     def __init__(self, app: Any, trusted: str) -> None:
         """`trusted`: addresses and networks, separated by commas; `*`: any; empty: none."""
         self._app = app
+        self.is_trusted = trusted_proxies(trusted)
         self._believing = ProxyHeadersMiddleware(self._checked, trusted) if trusted else None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -32,18 +33,23 @@ class ForwardedHeaders:
         scope["state"][IS_TRUSTED] = scope["client"] is not None and self.is_trusted(scope["client"][0])
         await self._believing(scope, receive, send)
 
-    def is_trusted(self, address: str) -> bool:
-        """Return whether a connection from an address is that of a proxy, for many clients."""
-        return (
-            self._believing is not None
-            and address.removeprefix(MAPPED_PREFIX) in self._believing.trusted_hosts
-        )
-
     async def _checked(self, scope: Any, receive: Any, send: Any) -> None:
         """Keep the address of the connection if what the proxy says of its client is none."""
         if not is_address(scope["client"][0]):
             scope["client"] = scope["state"][PEER]
         await self._app(scope, receive, send)
+
+
+def trusted_proxies(trusted: str) -> Callable[[str], bool]:
+    """Return what tells whether a connection from an address is that of a proxy, for many clients."""
+    if not trusted:
+        return lambda address: False
+    known = ProxyHeadersMiddleware(_no_app, trusted).trusted_hosts
+    return lambda address: address.removeprefix(MAPPED_PREFIX) in known
+
+
+async def _no_app(scope: Any, receive: Any, send: Any) -> None:
+    raise NotImplementedError
 
 
 def is_from_trusted_proxy(scope: Mapping[str, Any]) -> bool:

@@ -1,22 +1,26 @@
 """Connections and streams of the gRPC port are bounded, in total and for each key."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.edge import connection_relay
+from services.edge.connection_relay import PREFACE
 from services.edge.key_store import KeyStore
 from services.edge.specs import SpecFeed
 from sluiceway import sdk_keys
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.catalogue import SdkKey
+from sluiceway.http.connections import Connections
 from tests.support.sockets import connected_from, silent_connections
-from tests.support.waiting import eventually
 
 grpc = pytest.importorskip("grpc")
 
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 STREAM = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec"
 
 
@@ -37,7 +41,14 @@ def streaming(channel: Any, key: str) -> Any:
     return call(Request(sdkKey=key))
 
 
-def serving(keys: KeyStore, folder: Path, *, connections_max: int = 20, streams_per_key: int = 10) -> Any:
+def serving(
+    keys: KeyStore,
+    folder: Path,
+    *,
+    connections_max: int = 20,
+    per_address: int = 10,
+    streams_per_key: int = 10,
+) -> Any:
     from services.edge.grpc_stream import grpc_server
 
     feed = SpecFeed(RegionRules("eu", folder))
@@ -46,7 +57,7 @@ def serving(keys: KeyStore, folder: Path, *, connections_max: int = 20, streams_
         keys,
         host="127.0.0.1",
         port=0,
-        connections_max=connections_max,
+        connections=Connections(connections_max, per_address, lambda address: False),
         streams_per_key=streams_per_key,
     )
 
@@ -71,28 +82,43 @@ async def test_one_key_has_no_more_streams_than_allowed(tmp_path: Path) -> None:
     assert len(held) == 3
 
 
-async def test_silent_connections_are_bounded_and_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from services.edge import grpc_stream
+async def is_served(port: int, address: str = "127.0.0.1") -> bool:
+    """Return whether the port answers a stream with a wrong key."""
+    try:
+        async with grpc.aio.insecure_channel(f"{address}:{port}") as channel:
+            await streaming(channel, "secret-wrong").read()
+    except grpc.aio.AioRpcError as error:
+        return bool(error.code() is grpc.StatusCode.UNAUTHENTICATED)
+    return False
 
-    options = dict(grpc_stream.OPTIONS) | {"grpc.server_handshake_timeout_ms": 200}
-    monkeypatch.setattr(grpc_stream, "OPTIONS", list(options.items()))
-    key = sdk_keys.mint()
-    async with serving(known_keys(tmp_path, key), tmp_path, connections_max=20) as port:
+
+@pytest.mark.parametrize("sent", [b"", PREFACE + SETTINGS, PREFACE[:5]], ids=["silent", "http2", "partial"])
+async def test_connections_of_one_address_are_bounded_and_hinder_nobody(tmp_path: Path, sent: bytes) -> None:
+    async with serving(known_keys(tmp_path), tmp_path) as port:
         url = f"http://127.0.0.1:{port}"
-        silent = await silent_connections(url, "127.0.0.2", 200)
-        async with connected_from(url, "127.0.0.2") as last:
-            await last.rest()
+        clients = await silent_connections(url, "127.0.0.2", 500)
+        for client in clients:
+            with contextlib.suppress(OSError):  # it was closed already
+                client.send(sent)
 
-        async def is_served() -> bool:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                try:
-                    await streaming(channel, "secret-wrong").read()
-                except grpc.aio.AioRpcError as error:
-                    return bool(error.code() is grpc.StatusCode.UNAUTHENTICATED)
-            return False
-
-        await eventually(is_served, "others are served")
-        for client in silent:
+        assert await is_served(port)
+        for client in clients:
             client.close()
+
+
+async def test_silent_connections_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_relay, "FIRST_BYTES_SECONDS", 0.05)
+    async with (
+        serving(known_keys(tmp_path), tmp_path) as port,
+        connected_from(f"http://127.0.0.1:{port}") as client,
+    ):
+        assert await client.rest() == b""
+
+
+async def test_what_is_not_http2_is_closed(tmp_path: Path) -> None:
+    async with (
+        serving(known_keys(tmp_path), tmp_path) as port,
+        connected_from(f"http://127.0.0.1:{port}") as client,
+    ):
+        await client.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert await client.rest() == b""

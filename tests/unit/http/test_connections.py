@@ -114,7 +114,7 @@ def test_an_ipv6_client_counts_as_its_network(address: str, network: str) -> Non
 
 @pytest.mark.parametrize("file_descriptors", [0, 256, 1_024, 20_000, 1_000_000])
 def test_connections_leave_file_descriptors_for_the_broker(file_descriptors: int) -> None:
-    taken = http_connections_max(file_descriptors) + grpc_connections_max(file_descriptors)
+    http, grpc = http_connections_max(file_descriptors), grpc_connections_max(file_descriptors)
 
-    assert taken <= CONNECTIONS_MAX
-    assert taken <= max(128, file_descriptors - 512)
+    assert http + grpc <= CONNECTIONS_MAX
+    assert http + 3 * grpc <= max(64 + 3 * 16, file_descriptors - 512)
