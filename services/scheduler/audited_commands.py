@@ -13,6 +13,8 @@ from sluiceway.contracts.identity import ApiKey
 from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from sluiceway.messaging.audit_trail import AuditTrail
 
+#: What is sent again in the usual course of things: it could not be stored, or was made from an old reading.
+UNRECORDED = frozenset({RefusalCode.UNAVAILABLE, RefusalCode.STALE})
 Handle = Callable[[Command], Awaitable[Reply]]
 
 
@@ -69,7 +71,7 @@ def _event_of(command: Command, reply: Reply, now_ms: int) -> AuditEvent | None:
 def _result(command: Command, reply: Reply) -> tuple[AuditType | None, str | None, str]:
     refusal = reply.refusal
     if refusal:
-        type_ = None if refusal.code is RefusalCode.UNAVAILABLE else _refusal_type(refusal)
+        type_ = None if refusal.code in UNRECORDED else _refusal_type(refusal)
         return type_, refusal.code, refusal.message
     if reply.outcome is Outcome.ACCEPTED and isinstance(command, CreateKey):
         return AuditType.KEY_CREATED, None, command.reason or ""

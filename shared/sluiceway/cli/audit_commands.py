@@ -153,7 +153,15 @@ def _row(record: AuditRecord) -> tuple[str, ...]:
     code = f"{record.code}: " if record.code else ""
     vouched_by = record.vouched_by or ""
     place = (record.address or "", record.about, f"{code}{record.reason}")
-    return (rfc3339(record.time_ms), record.service, record.type, record.actor or "", vouched_by, *place)
+    row = (rfc3339(record.time_ms), record.service, record.type, record.actor or "", vouched_by, *place)
+    return tuple(map(_visible, row))
+
+
+def _visible(text: str) -> str:
+    """Return a text that does nothing to a terminal: strangers have written parts of it."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def _hash(text: str) -> str:

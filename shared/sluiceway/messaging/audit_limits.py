@@ -3,35 +3,53 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
 from ..contracts.audit_records import AuditEvent, AuditType
 
-#: Records of one source that are stored immediately after a rest.
-BURST = 20
-#: After them, one in this time. A source that goes on causes 53,000 records in a year: about 25 MB.
-REFILL_SECONDS = 600.0
-#: The same for all that nobody vouches for together: addresses are cheap.
-ANONYMOUS_BURST = 300
-ANONYMOUS_REFILL_SECONDS = 60.0
+
+class _Budget(NamedTuple):
+    """How many records may come immediately after a rest, and how soon another one."""
+
+    burst: int
+    refill_seconds: float
+
+
+#: Of one source and type. A source that goes on with all types for 400 days causes about 30 MB.
+OF_SOURCE = _Budget(20, 3_600)
+#: Of keys that one admin creates or revokes. The catalogue has them as well.
+OF_KEY_CHANGES = _Budget(1_000, 60)
+#: Of all that nobody vouches for, together: addresses are cheap.
+OF_ANONYMOUS = _Budget(300, 60)
 ANONYMOUS = "anonymous"
-#: Sources remembered. The least recent one is forgotten first, and starts again with a full burst.
+#: Pairs of a source and a type remembered, of known sources and of addresses. The least recent one is
+#: forgotten first, and starts again. Addresses are apart: they are cheap, and must make nobody forgotten.
 SOURCES_MAX = 10_000
 #: How long left out records of a source wait until they are counted in one of their own.
-SUMMARY_SECONDS = 600.0
+SUMMARY_SECONDS = 3_600.0
 #: Sources with left out records that are counted one by one; those of others are counted together.
 SUMMARIES_MAX = 1_000
-#: What is always stored: only an admin, or this code, causes it.
-UNLIMITED = frozenset(
-    {AuditType.KEY_CREATED, AuditType.KEY_REVOKED, AuditType.LOST, AuditType.HISTORY_WENT_BACK}
-)
+KEY_CHANGES = frozenset({AuditType.KEY_CREATED, AuditType.KEY_REVOKED})
+#: What this code itself causes.
+UNLIMITED = frozenset({AuditType.LOST, AuditType.HISTORY_WENT_BACK})
 
 
-@dataclass(slots=True)
 class _Bucket:
-    tokens: float
-    at: float
+    def __init__(self, budget: _Budget, now: float) -> None:
+        self._budget = budget
+        self._tokens = float(budget.burst)
+        self._at = now
+
+    def takes(self, now: float) -> bool:
+        """Take a token, if there is one."""
+        refilled = self._tokens + (now - self._at) / self._budget.refill_seconds
+        self._tokens, self._at = min(self._budget.burst, refilled), now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 @dataclass(slots=True)
@@ -46,21 +64,21 @@ class AuditLimits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: LRUCache[str, _Bucket] = LRUCache(SOURCES_MAX)
-        self._anonymous = _Bucket(ANONYMOUS_BURST, clock())
+        self._known: LRUCache[str, _Bucket] = LRUCache(SOURCES_MAX)
+        self._addresses: LRUCache[str, _Bucket] = LRUCache(SOURCES_MAX)
+        self._anonymous = _Bucket(OF_ANONYMOUS, clock())
         self._left_out: dict[str, _LeftOut] = {}
 
     def admits(self, event: AuditEvent) -> bool:
         """Return whether to store an event; otherwise it is counted as left out."""
         if event.type in UNLIMITED:
             return True
-        source, now = event.source, self._clock()
-        bucket = self._bucket(source or ANONYMOUS, now)
-        is_admitted = _takes(bucket, now, BURST, REFILL_SECONDS) if source else True
-        if is_admitted and event.actor is None:
-            is_admitted = _takes(self._anonymous, now, ANONYMOUS_BURST, ANONYMOUS_REFILL_SECONDS)
+        now, is_anonymous = self._clock(), event.actor is None
+        is_admitted = event.source is None or self._bucket(event, now).takes(now)
+        if is_admitted and is_anonymous:
+            is_admitted = self._anonymous.takes(now)
         if not is_admitted:
-            self._leave_out(source or ANONYMOUS, event, now)
+            self._leave_out(ANONYMOUS if is_anonymous else event.source or ANONYMOUS, event, now)
         return is_admitted
 
     def due_summaries(self, *, all_of_them: bool = False) -> Iterator[AuditEvent]:
@@ -80,26 +98,18 @@ class AuditLimits:
                     }
                 )
 
-    def _bucket(self, source: str, now: float) -> _Bucket:
-        if source not in self._buckets:
-            self._buckets[source] = _Bucket(BURST, now)
-        return self._buckets[source]
+    def _bucket(self, event: AuditEvent, now: float) -> _Bucket:
+        key = f"{event.type} {event.source}"
+        buckets = self._addresses if event.actor is None else self._known
+        if key not in buckets:
+            budget = OF_KEY_CHANGES if event.type in KEY_CHANGES else OF_SOURCE
+            buckets[key] = _Bucket(budget, now)
+        return buckets[key]
 
     def _leave_out(self, source: str, event: AuditEvent, now: float) -> None:
-        # Anonymous sources have one summary together: their number is not bounded by anything else.
-        if event.actor is None or len(self._left_out) >= SUMMARIES_MAX:
+        if source == ANONYMOUS or len(self._left_out) >= SUMMARIES_MAX:
             source = ANONYMOUS
             event = event.model_copy(update={"actor": None, "account": None, "address": None})
         left_out = self._left_out.setdefault(source, _LeftOut(event, now))
         left_out.event = event
         left_out.count += 1
-
-
-def _takes(bucket: _Bucket, now: float, burst: int, refill_seconds: float) -> bool:
-    """Take a token, if there is one."""
-    bucket.tokens = min(burst, bucket.tokens + (now - bucket.at) / refill_seconds)
-    bucket.at = now
-    if bucket.tokens < 1:
-        return False
-    bucket.tokens -= 1
-    return True

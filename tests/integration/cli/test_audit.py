@@ -95,6 +95,19 @@ async def test_the_first_record_that_was_altered_or_removed_is_named(cli: Cli, d
     assert "scheduler at message 1: the first record is 2: those before it were removed" in found[3][1]
 
 
+async def test_what_strangers_wrote_does_nothing_to_a_terminal(cli: Cli, driver: Driver) -> None:
+    document = {"kind": "FeatureGate", "name": "g", "releasePipelineID": "unknown"}
+    await driver.refused(SaveFeature, actor="\x1b[2J\u202eeve", feature=document)
+
+    async def look() -> str | None:
+        out = (await cli.succeeds("audit", "list")).out
+        return out if "eve says" in out else None
+
+    shown = await eventually(look, "the refusal is shown")
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
 async def test_records_are_listed_by_actor_type_and_time(cli: Cli, driver: Driver) -> None:
     await refuse_some(driver)
 
