@@ -14,6 +14,7 @@ from pydantic import BaseModel, RootModel
 
 from sluiceway import __version__
 from sluiceway.contracts import subjects
+from sluiceway.contracts.alert_sources import AlertSource
 from sluiceway.contracts.alerts import AnsweredAlert
 from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.audit_records import AuditRecord
@@ -33,7 +34,7 @@ from .scheduler import app as scheduler
 from .scheduler.settings import Settings as SchedulerSettings
 
 
-class CatalogueEntry(RootModel[Environment | Region | Pipeline | Freeze | SdkKey]):
+class CatalogueEntry(RootModel[Environment | Region | Pipeline | Freeze | AlertSource | SdkKey]):
     """A document in the catalogue."""
 
 
@@ -67,7 +68,7 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "written again, with a greater epoch, whenever a publisher has read the log from the start.",
     ),
     (
-        "$KV.CATALOG.<environment|region|pipeline|freeze|key>.<id>",
+        "$KV.CATALOG.<environment|region|pipeline|freeze|alert_source|key>.<id>",
         CatalogueEntry,
         "Bucket CATALOG, by the scheduler. Headers: Sluiceway-Actor, Sluiceway-Reason.",
     ),

@@ -31,7 +31,7 @@ class AuditStream(StrEnum):
 
     #: every event of gates, configs and segments, from the first one on
     FEATURES = "features"
-    #: environments, regions, pipelines, freezes and keys: the newest changes of each
+    #: environments, regions, pipelines, freezes, sources of alerts and keys: the newest changes of each
     CATALOGUE = "catalogue"
 
 

@@ -34,6 +34,7 @@ STATUS: Mapping[RefusalCode, int] = {
     RefusalCode.UNKNOWN_REGION: 404,
     RefusalCode.UNKNOWN_KEY: 404,
     RefusalCode.UNKNOWN_FREEZE: 404,
+    RefusalCode.UNKNOWN_ALERT_SOURCE: 404,
     RefusalCode.UNAVAILABLE: 503,
 }
 CONFLICT = 409

@@ -12,7 +12,7 @@ from sluiceway.contracts.alerts import Alert, AlertOutcome, AlertStatus, Answere
 from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand, derived_id
 from sluiceway.contracts.envelope import rfc3339
 from sluiceway.contracts.guardrails import OnFailure
-from sluiceway.contracts.identifiers import NAME_PATTERN
+from sluiceway.contracts.identifiers import NAME_PATTERN, TriggerId
 from sluiceway.contracts.measurements import Verdict, VerdictChanged
 from sluiceway.contracts.replies import Outcome, Reply
 from sluiceway.errors import Rejected
@@ -21,6 +21,7 @@ from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.alert_matches import MatchedTrigger, match_alert
+from sluiceway.pipelines.alert_scopes import is_in_scope, unlimited
 from sluiceway.pipelines.alert_times import CLOCKS_DIFFER_MS
 
 from . import metrics
@@ -69,14 +70,20 @@ class AlertHandler:
         store: MeasurementStore,
         clock: Clock,
         check_clock: Callable[[], None] = lambda: None,
+        *,
+        requires_sources: bool = False,
     ) -> None:
-        """`check_clock` raises `RetryLater` while the clock is not trusted."""
+        """`check_clock` raises `RetryLater` while the clock is not trusted.
+
+        `requires_sources`: a source without a document may take nothing back.
+        """
         self._features = features
         self._catalogue = catalogue
         self._commands = commands
         self._store = store
         self._clock = clock
         self._check_clock = check_clock
+        self._requires_sources = requires_sources
 
     async def receive(self, alert: Alert, subject: str, sequence: int, time_ms: int) -> None:
         """Roll back, or pause, what an alert is about; `RetryLater` until each command is answered.
@@ -86,12 +93,14 @@ class AlertHandler:
         metrics.ALERTS.labels("received").inc()
         received = ReceivedAlert(alert, _source(subject), sequence, time_ms)
         found = await self._match(received) if alert.status is AlertStatus.FIRING else []
-        matches = [matched for matched in found if not matched.is_before]
-        later = [matched for matched in found if matched.is_before]
+        in_scope = [matched for matched in found if self._is_in_scope(matched, received)]
+        matches = [matched for matched in in_scope if not matched.is_before]
+        later = [matched for matched in in_scope if matched.is_before]
+        beyond = [matched for matched in found if matched not in in_scope]
         await asyncio.gather(*(self._act(matched, received) for matched in matches))
-        if len(matches) < len(found):
+        if len(matches) < len(in_scope):
             self._check_clock()  # without a trusted clock an alert may roll back, but not count as too old
-        outcome = _outcome(alert, found, matches)
+        outcome = _outcome(alert, found, in_scope, matches)
         metrics.ALERTS.labels(outcome).inc()
         answered = AnsweredAlert(
             alert=alert,
@@ -99,9 +108,10 @@ class AlertHandler:
             sequence=sequence,
             time_ms=time_ms,
             outcome=outcome,
-            triggers=tuple(matched.trigger.id for matched in matches[:LISTED_MAX]),
-            later_triggers=tuple(matched.trigger.id for matched in later[:LISTED_MAX]),
-            unlisted=max(0, len(matches) - LISTED_MAX) + max(0, len(later) - LISTED_MAX),
+            triggers=_listed(matches),
+            later_triggers=_listed(later),
+            triggers_out_of_scope=_listed(beyond),
+            unlisted=sum(max(0, len(each) - LISTED_MAX) for each in (matches, later, beyond)),
         )
         _log_without_effect(answered)
         await self._store.store_answer(answered)
@@ -118,6 +128,14 @@ class AlertHandler:
         found = (match_alert(received.alert, f, regions, now_ms, received.time_ms) for f in features)
         return [matched for matched in found if matched]
 
+    def _is_in_scope(self, matched: MatchedTrigger, received: ReceivedAlert) -> bool:
+        """Return whether the source of an alert may take a release back, by the catalogue as it is now."""
+        catalogue, default = self._catalogue.catalogue(), None
+        if not self._requires_sources:
+            default = unlimited(received.source)
+        source = catalogue.alert_sources.get(received.source, default)
+        return is_in_scope(source, received.alert.labels, matched.trigger, catalogue.regions)
+
     async def _act(self, matched: MatchedTrigger, received: ReceivedAlert) -> None:
         """Send the command, if one follows, and record the verdict of the guardrail, if one matched."""
         command = _command(matched, received)
@@ -133,18 +151,33 @@ class AlertHandler:
             )
 
 
-def _outcome(alert: Alert, found: list[MatchedTrigger], matches: list[MatchedTrigger]) -> AlertOutcome:
+def _listed(matches: list[MatchedTrigger]) -> tuple[TriggerId, ...]:
+    return tuple(matched.trigger.id for matched in matches[:LISTED_MAX])
+
+
+def _outcome(
+    alert: Alert, found: list[MatchedTrigger], in_scope: list[MatchedTrigger], matches: list[MatchedTrigger]
+) -> AlertOutcome:
     if alert.status is AlertStatus.RESOLVED:
         return AlertOutcome.RESOLVED
     if matches:
         return AlertOutcome.MATCHED
-    return AlertOutcome.BEFORE_RELEASE if found else AlertOutcome.UNMATCHED
+    if in_scope:
+        return AlertOutcome.BEFORE_RELEASE
+    return AlertOutcome.OUT_OF_SCOPE if found else AlertOutcome.UNMATCHED
 
 
 def _log_without_effect(answered: AnsweredAlert) -> None:
     alert = answered.alert
     if answered.outcome is AlertOutcome.UNMATCHED:
         log.info("alert %s from %s matches no release: labels %s", alert.name, answered.source, alert.labels)
+    if answered.triggers_out_of_scope:
+        log.warning(
+            "alert %s from %s rolls nothing back in %s: that is outside the scope of this source",
+            alert.name,
+            answered.source,
+            ", ".join(answered.triggers_out_of_scope),
+        )
     if answered.later_triggers:
         log.warning(
             "alert %s from %s, which started at %s, rolls nothing back in %s: the candidate came later",

@@ -92,7 +92,15 @@ class Monitor(Service):
         _export(ReleaseCollector(features, guardrails, clock), stack)
         dead_letters = DeadLetters(connection, self.name)
         responder = ClearanceResponder(features, measurements, guardrails, clock)
-        alerts = AlertHandler(features, catalogue, commands, store, clock, clock.check)
+        alerts = AlertHandler(
+            features,
+            catalogue,
+            commands,
+            store,
+            clock,
+            clock.check,
+            requires_sources=self._settings.require_alert_sources,
+        )
         clear = _clear_by_trusted_clock(responder.clear, clock)
         for name, broker in (
             ("alerts", build_broker(self._settings, alerts.receive, dead_letters)),

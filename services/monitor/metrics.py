@@ -7,7 +7,8 @@ from sluiceway.telemetry.metrics import SECONDS, ReleaseGauge
 ALERTS = Counter(
     "sluiceway_alerts_total",
     "Alerts, by outcome "
-    "(received, matched, unmatched, before_release, resolved, rolled_back, paused, notified, refused).",
+    "(received, matched, unmatched, before_release, out_of_scope, resolved, rolled_back, paused, notified, "
+    "refused).",
     ("outcome",),
 )
 ALERTMANAGER_REQUESTS = Counter(

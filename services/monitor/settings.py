@@ -14,6 +14,9 @@ class Settings(ServiceSettings):
     #: Alerts that are delivered and not answered yet, over all replicas; one that waits for a retry counts.
     #: A source has at most 500, so that this many divided by 500 may flood before others wait for them.
     alerts_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    #: True: a source of alerts without an `AlertSource` document may take nothing back. False: it may take
+    #: back everything.
+    require_alert_sources: bool = False
     #: The Prometheus that guardrails query. Absent: every measurement is an error, so phases are held.
     prometheus_url: str | None = None
     #: A bearer token for Prometheus.

@@ -79,6 +79,8 @@ COMMANDS: Mapping[str, dict[str, Any]] = {
     "delete_region": {"name": "prod-eu"},
     "save_freeze": {"freeze": _FREEZE},
     "delete_freeze": {"name": "night"},
+    "save_alert_source": {"source": {"name": "pager"}},
+    "delete_alert_source": {"name": "pager"},
     "create_key": {
         "key": {"kind": "SdkKey", "id": "sly", "digest": "0" * 64, "region": "dev", "createdMs": 0}
     },

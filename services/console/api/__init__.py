@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from . import (
+    alert_source_routes,
     audit_routes,
     event_routes,
     freeze_routes,
@@ -19,6 +20,7 @@ for part in (
     region_routes,
     release_routes,
     freeze_routes,
+    alert_source_routes,
     simulation_routes,
     audit_routes,
     key_routes,

@@ -65,7 +65,8 @@ def _result(answered: AnsweredAlert) -> str:
     if answered.triggers:
         others = f" and {answered.unlisted} others" if answered.unlisted else ""
         return ", ".join(answered.triggers) + others
-    named = f" {', '.join(answered.later_triggers)}" if answered.later_triggers else ""
+    triggers = answered.later_triggers or answered.triggers_out_of_scope
+    named = f" {', '.join(triggers)}" if triggers else ""
     left_out = f" ({answered.left_out} alerts left out)" if answered.left_out else ""
     return f"{answered.outcome}{named}{left_out}"
 

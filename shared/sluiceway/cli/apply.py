@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..clock import now_ms
+from ..contracts.alert_sources import AlertSource
 from ..contracts.catalogue import Environment, Region
 from ..contracts.commands import (
     Command,
+    SaveAlertSource,
     SaveEnvironment,
     SaveFeature,
     SaveFreeze,
@@ -40,6 +42,7 @@ NOUNS: Mapping[str, str] = {
     "Region": "region",
     "ReleasePipeline": "pipeline",
     "Freeze": "freeze",
+    "AlertSource": "alert source",
     "Segment": "segment",
     "FeatureGate": "gate",
     "DynamicConfig": "config",
@@ -95,6 +98,8 @@ def save_command(found: FileDocument, options: ApplyOptions) -> Command:
             return SavePipeline(**common, pipeline=pipeline)
         case Freeze() as freeze:
             return SaveFreeze(**common, freeze=freeze)
+        case AlertSource() as source:
+            return SaveAlertSource(**common, source=source)
         case feature:
             return SaveFeature(**common, feature=feature, override_freeze=options.override_freeze)
 
@@ -238,6 +243,8 @@ def _exists_in(catalogue: Catalogue, document: Document) -> bool:
             return document.id in catalogue.pipelines
         case Freeze():
             return document.name in catalogue.freezes
+        case AlertSource():
+            return document.name in catalogue.alert_sources
         case _:
             return False
 
@@ -256,5 +263,7 @@ def _catalogue_after(catalogue: Catalogue, change: CatalogueDecision) -> Catalog
             return replace(catalogue, pipelines=pipelines)
         case PutDocument(document=Freeze() as freeze):
             return replace(catalogue, freezes={**catalogue.freezes, freeze.name: freeze})
+        case PutDocument(document=AlertSource() as source):
+            return replace(catalogue, alert_sources={**catalogue.alert_sources, source.name: source})
         case _:
             return catalogue

@@ -1,16 +1,24 @@
-"""`sluiceway pipeline|region|environment|freeze delete`: delete something from the catalogue."""
+"""`sluiceway pipeline|region|environment|freeze|alert-source delete`: delete something from the catalogue."""
 
 from typing import Annotated
 
 import typer
 
-from ..contracts.commands import Command, DeleteEnvironment, DeleteFreeze, DeletePipeline, DeleteRegion
+from ..contracts.commands import (
+    Command,
+    DeleteAlertSource,
+    DeleteEnvironment,
+    DeleteFreeze,
+    DeletePipeline,
+    DeleteRegion,
+)
 from .session import CliSession, Reason, command
 
 pipelines = typer.Typer(help="Delete a pipeline.", no_args_is_help=True)
 regions = typer.Typer(help="Delete a region.", no_args_is_help=True)
 environments = typer.Typer(help="Delete an environment.", no_args_is_help=True)
 freezes = typer.Typer(help="Delete a freeze.", no_args_is_help=True)
+alert_sources = typer.Typer(help="Delete the scope of a source of alerts.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The name.")]
 
@@ -37,6 +45,12 @@ async def delete_environment(session: CliSession, name: Name, reason: Reason = N
 async def delete_freeze(session: CliSession, name: Name, reason: Reason = None) -> None:
     """Delete a freeze. Releases that it held continue."""
     await _delete(session, DeleteFreeze(actor=session.actor, reason=reason, name=name), name)
+
+
+@command(alert_sources, "delete", "sluiceway alert-source delete checkout-team")
+async def delete_alert_source(session: CliSession, name: Name, reason: Reason = None) -> None:
+    """Delete the scope of a source of alerts. It may then do what one without a document may."""
+    await _delete(session, DeleteAlertSource(actor=session.actor, reason=reason, name=name), name)
 
 
 async def _delete(session: CliSession, delete: Command, name: str) -> None:

@@ -29,7 +29,7 @@ NO_STREAMS = "the broker answers, but it has no Sluiceway streams yet; is a sche
 
 
 async def read_catalogue(connection: Connection) -> Catalogue:
-    """Return the environments, regions, pipelines, freezes and keys."""
+    """Return the environments, regions, pipelines, freezes, sources of alerts and keys."""
     view = CatalogueView(connection)
     async with view, _read_timeout():
         await view.caught_up()

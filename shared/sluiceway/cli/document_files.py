@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from ..contracts.alert_sources import AlertSource
 from ..contracts.catalogue import Environment, Region
 from ..contracts.feature import DynamicConfig, FeatureGate, Segment
 from ..contracts.freeze import Freeze
@@ -17,7 +18,7 @@ from ..contracts.validation_errors import describe_errors
 from ..yaml_documents import load_yaml_documents
 from .session import CommandFailed
 
-Document = Environment | Region | Pipeline | Freeze | Segment | FeatureGate | DynamicConfig
+Document = Environment | Region | Pipeline | Freeze | AlertSource | Segment | FeatureGate | DynamicConfig
 
 #: `kind` → model, in the order in which documents are applied: each can refer to those before it.
 MODELS: dict[str, type[BaseModel]] = {
@@ -25,6 +26,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "Region": Region,
     "ReleasePipeline": Pipeline,
     "Freeze": Freeze,
+    "AlertSource": AlertSource,
     "Segment": Segment,
     "FeatureGate": FeatureGate,
     "DynamicConfig": DynamicConfig,

@@ -93,6 +93,19 @@ def _review(phase: Phase) -> str:
     return "review, " if phase.required_review else ""
 
 
+@command(app, "alert-sources", "sluiceway get alert-sources;  sluiceway get alert-sources ci --json")
+async def alert_sources(session: CliSession, name: NameArgument = None) -> None:
+    """Show what the alerts of each source may take back; one that is not listed has no scope of its own."""
+    sources = (await read_catalogue(session.connection)).alert_sources
+    documents = {source.name: source.to_jsonable() for source in sources.values()}
+    rows = []
+    for source in sources.values():
+        scopes = (source.pipelines, source.features, source.regions)
+        rows.append((source.name, *(", ".join(names or ("all",)) for names in scopes)))
+    columns = ("alert source", "pipelines", "features", "regions")
+    _show(session, "alert source", name, documents, columns, rows)
+
+
 @command(app, "freezes", "sluiceway get freezes;  sluiceway get freezes weekends --json")
 async def freezes(session: CliSession, name: NameArgument = None) -> None:
     """Show the freezes: when and where no phase starts, and which are active now."""

@@ -51,6 +51,7 @@ app.add_typer(catalogue_commands.pipelines, name="pipeline")
 app.add_typer(catalogue_commands.regions, name="region")
 app.add_typer(catalogue_commands.environments, name="environment")
 app.add_typer(catalogue_commands.freezes, name="freeze")
+app.add_typer(catalogue_commands.alert_sources, name="alert-source")
 
 Files = Annotated[
     list[str],

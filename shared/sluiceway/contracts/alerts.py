@@ -29,6 +29,8 @@ class AlertOutcome(StrEnum):
     UNMATCHED = "unmatched"
     #: it fired before the candidate of the release that it is about was out; nothing was done
     BEFORE_RELEASE = "before_release"
+    #: its source may take back none of the releases that it matches; nothing was done
+    OUT_OF_SCOPE = "out_of_scope"
     RESOLVED = "resolved"
     #: the source left alerts out of a group; which ones is unknown
     TRUNCATED = "truncated"
@@ -68,5 +70,7 @@ class AnsweredAlert(WireModel):
     left_out: int = 0
     #: The releases that it is about by its labels, but whose candidates came only after it had started.
     later_triggers: tuple[TriggerId, ...] = ()
-    #: How many more releases there are than those in the two lists.
+    #: How many more releases there are than those in the lists.
     unlisted: int = 0
+    #: The releases that it is about by its labels, but that its source may not take back; see `AlertSource`.
+    triggers_out_of_scope: tuple[TriggerId, ...] = ()

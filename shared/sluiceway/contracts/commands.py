@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from pydantic import Field, StrictBool, model_validator
 
+from .alert_sources import AlertSource
 from .catalogue import Environment, Region, SdkKey
 from .durations import convert_durations
 from .feature import FeatureDocument
@@ -305,6 +306,20 @@ class DeleteFreeze(Command):
     name: Name
 
 
+class SaveAlertSource(Command):
+    """Create or replace the scope of a source of alerts; it applies to the alerts after it."""
+
+    verb = "save_alert_source"
+    source: AlertSource
+
+
+class DeleteAlertSource(Command):
+    """Delete the scope of a source of alerts."""
+
+    verb = "delete_alert_source"
+    name: Name
+
+
 #: Every command that has a subject.
 PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     SaveFeature,
@@ -325,6 +340,8 @@ PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     DeleteRegion,
     SaveFreeze,
     DeleteFreeze,
+    SaveAlertSource,
+    DeleteAlertSource,
     CreateKey,
     RevokeKey,
 )

@@ -26,6 +26,7 @@ class RefusalCode(StrEnum):
     UNKNOWN_REGION = "unknown_region"
     UNKNOWN_KEY = "unknown_key"
     UNKNOWN_FREEZE = "unknown_freeze"
+    UNKNOWN_ALERT_SOURCE = "unknown_alert_source"
     #: the feature has an active trigger
     TRIGGER_ACTIVE = "trigger_active"
     #: the trigger has ended

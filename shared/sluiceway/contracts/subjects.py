@@ -18,7 +18,7 @@ sluiceway.sessions.used.<sign-in>      stream SESSIONS: answers of the identity 
 sluiceway.probes.<service>             stream PROBES: messages that prove that the broker stores
 sluiceway.probe_space                  stream PROBES_SPACE: the same, after PROBES could not be written
 sluiceway.probe_reservation            stream PROBES_RESERVATION: nothing; it shows what may be reserved
-$KV.CATALOG.<environment|region|pipeline|freeze|key|api_key>.<id>
+$KV.CATALOG.<environment|region|pipeline|freeze|alert_source|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.RULES.<region>.complete            the publisher has written all that the region holds
 $KV.APPLIED.<region>.<instance>

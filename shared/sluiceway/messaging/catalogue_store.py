@@ -10,6 +10,7 @@ from nats.js import JetStreamContext
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
+from ..contracts.alert_sources import AlertSource
 from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import Command, IdempotencyKey, derived_id
 from ..contracts.freeze import Freeze
@@ -24,7 +25,7 @@ from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
 
-Model = TypeVar("Model", Environment, Region, Pipeline, SdkKey, ApiKey, Freeze)
+Model = TypeVar("Model", Environment, Region, Pipeline, SdkKey, ApiKey, Freeze, AlertSource)
 MODELS: Mapping[str, type[CatalogueDocument]] = {
     "environment": Environment,
     "region": Region,
@@ -32,6 +33,7 @@ MODELS: Mapping[str, type[CatalogueDocument]] = {
     "key": SdkKey,
     "api_key": ApiKey,
     "freeze": Freeze,
+    "alert_source": AlertSource,
 }
 
 
@@ -118,6 +120,7 @@ class CatalogueView(StreamView):
             keys=self._by_id("key", SdkKey),
             api_keys=self._by_id("api_key", ApiKey),
             freezes=self._by_id("freeze", Freeze),
+            alert_sources=self._by_id("alert_source", AlertSource),
         )
 
     def _by_id(self, kind: str, model: type[Model]) -> dict[str, Model]:

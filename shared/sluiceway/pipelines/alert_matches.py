@@ -73,7 +73,7 @@ def _released_ms(labels: Mapping[str, str], trigger: Trigger, regions: Mapping[s
     """Return since when the region in the labels, or any region, has had the candidate; None: it has not."""
     runs = trigger.phases
     if REGION in labels:
-        matches = _matching_regions(labels[REGION], regions.values())
+        matches = matching_regions(labels[REGION], regions.values())
         if not matches:
             return None
         runs = tuple(run for run in runs if any(_covers(run, region) for region in matches))
@@ -105,6 +105,6 @@ def _has_labels(labels: Mapping[str, str], guardrail: AlertGuardrail) -> bool:
     return all(labels.get(label) == value for label, value in guardrail.alert.match_labels.items())
 
 
-def _matching_regions(label: str, regions: Iterable[Region]) -> list[Region]:
+def matching_regions(label: str, regions: Iterable[Region]) -> list[Region]:
     """Return the regions with this name, or with this value of the attribute `region`."""
     return [region for region in regions if label in (region.name, region.attributes.get(REGION))]

@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..contracts.alert_sources import AlertSource
 from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import (
     Command,
     CreateKey,
+    DeleteAlertSource,
     DeleteEnvironment,
     DeleteFreeze,
     DeletePipeline,
     DeleteRegion,
     RevokeKey,
+    SaveAlertSource,
     SaveEnvironment,
     SaveFreeze,
     SavePipeline,
@@ -39,7 +42,7 @@ class Usage:
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-CatalogueDocument = Environment | Region | Pipeline | SdkKey | ApiKey | Freeze
+CatalogueDocument = Environment | Region | Pipeline | SdkKey | ApiKey | Freeze | AlertSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ def document_of(command: Command, catalogue: Catalogue) -> tuple[str, str]:
             return "pipeline", id_
         case SaveFreeze(freeze=Freeze(name=id_)) | DeleteFreeze(name=id_):
             return "freeze", id_
+        case SaveAlertSource(source=AlertSource(name=id_)) | DeleteAlertSource(name=id_):
+            return "alert_source", id_
         case CreateKey(key=SdkKey(id=id_)):
             return "key", id_
         case CreateKey(key=ApiKey(id=id_)):
@@ -138,6 +143,10 @@ def _decide_allowed(command: Command, catalogue: Catalogue, usage: Usage) -> Cat
             return _save_freeze(freeze, catalogue)
         case DeleteFreeze(name=name):
             return _delete("freeze", name, catalogue.freezes)
+        case SaveAlertSource(source=source):
+            return _save_alert_source(source, catalogue)
+        case DeleteAlertSource(name=name):
+            return _delete("alert_source", name, catalogue.alert_sources)
         case _:
             raise TypeError(f"{type(command).__name__} does not change the catalogue")
 
@@ -195,6 +204,14 @@ def _save_freeze(freeze: Freeze, catalogue: Catalogue) -> CatalogueDecision:
     return refusal or _put("freeze", freeze.name, freeze, catalogue.freezes.get(freeze.name))
 
 
+def _save_alert_source(source: AlertSource, catalogue: Catalogue) -> CatalogueDecision:
+    where = f"alert source {source.name}"
+    refusal = _unknown("region", source.regions or (), catalogue.regions, where) or _unknown(
+        "pipeline", source.pipelines or (), catalogue.pipelines, where
+    )
+    return refusal or _put("alert_source", source.name, source, catalogue.alert_sources.get(source.name))
+
+
 def _save_pipeline(pipeline: Pipeline, catalogue: Catalogue, usage: Usage) -> CatalogueDecision:
     known = catalogue.pipelines.get(pipeline.id)
     if known == pipeline:
@@ -230,6 +247,8 @@ def _delete_environment(name: str, catalogue: Catalogue) -> CatalogueDecision:
 def _delete_region(name: str, catalogue: Catalogue) -> CatalogueDecision:
     if freezes := [freeze.name for freeze in catalogue.freezes.values() if name in freeze.regions]:
         return refusals.named_by_freezes(f"region {name}", freezes)
+    if sources := [s.name for s in catalogue.alert_sources.values() if name in (s.regions or ())]:
+        return refusals.named_by_alert_sources(f"region {name}", sources)
     return _delete("region", name, catalogue.regions)
 
 
@@ -238,6 +257,8 @@ def _delete_pipeline(id_: str, catalogue: Catalogue, usage: Usage) -> CatalogueD
         return refusals.pipeline_in_use(id_, users)
     if freezes := [freeze.name for freeze in catalogue.freezes.values() if id_ in freeze.pipelines]:
         return refusals.named_by_freezes(f"pipeline {id_}", freezes)
+    if sources := [s.name for s in catalogue.alert_sources.values() if id_ in (s.pipelines or ())]:
+        return refusals.named_by_alert_sources(f"pipeline {id_}", sources)
     return _delete("pipeline", id_, catalogue.pipelines)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..contracts.alert_sources import AlertSource
 from ..contracts.catalogue import Environment, Region, SdkKey
 from ..contracts.commands import FeatureCommand
 from ..contracts.events import EventType, FeatureEvent
@@ -25,6 +26,7 @@ class Catalogue:
     keys: Mapping[str, SdkKey] = field(default_factory=dict)
     api_keys: Mapping[str, ApiKey] = field(default_factory=dict)
     freezes: Mapping[str, Freeze] = field(default_factory=dict)
+    alert_sources: Mapping[str, AlertSource] = field(default_factory=dict)
     #: All features that are not archived, and what they refer to.
     references: References = field(default_factory=dict)
     #: What the version refers to that a rollback of a completed release would restore, where one may come.

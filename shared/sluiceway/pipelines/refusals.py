@@ -15,8 +15,9 @@ from ..contracts.replies import Refusal, RefusalCode
 from ..contracts.revisions import NOTHING_STORED, RevisionTag
 from .publishability import Unpublishable
 
-#: Verbs that remove a name from a freeze.
+#: Verbs that remove a name from a freeze, or from the scope of a source of alerts.
 FREEZE_VERBS = ("save_freeze", "delete_freeze")
+ALERT_SOURCE_VERBS = ("save_alert_source", "delete_alert_source")
 #: Verbs that end a release.
 END_VERBS = ("abort", "roll_out")
 #: What does not exist → the code of the refusal.
@@ -25,6 +26,7 @@ UNKNOWN = {
     "region": RefusalCode.UNKNOWN_REGION,
     "pipeline": RefusalCode.UNKNOWN_PIPELINE,
     "freeze": RefusalCode.UNKNOWN_FREEZE,
+    "alert_source": RefusalCode.UNKNOWN_ALERT_SOURCE,
     "key": RefusalCode.UNKNOWN_KEY,
     "api_key": RefusalCode.UNKNOWN_KEY,
 }
@@ -266,6 +268,14 @@ def named_by_freezes(subject: str, freezes: Collection[str]) -> Refusal:
     """An environment, region or pipeline cannot be deleted while freezes name it."""
     named = ", ".join(f"freeze {name}" for name in sorted(freezes))
     return _refusal(RefusalCode.IN_USE, f"{subject} is named by {named}; change that first", FREEZE_VERBS)
+
+
+def named_by_alert_sources(subject: str, sources: Collection[str]) -> Refusal:
+    """A region or pipeline cannot be deleted while the scopes of sources of alerts name it."""
+    named = ", ".join(f"alert source {name}" for name in sorted(sources))
+    return _refusal(
+        RefusalCode.IN_USE, f"{subject} is named by {named}; change that first", ALERT_SOURCE_VERBS
+    )
 
 
 def pipeline_running(pipeline_id: str, features: Sequence[str]) -> Refusal:

@@ -70,6 +70,8 @@ CHANGING: dict[tuple[str, str], tuple[frozenset[Role], Any]] = {
         {"name": "one", "weekly": [{"from": "Fri 16:00", "to": "Mon 08:00"}]},
     ),
     ("DELETE", "/api/v1/freezes/{name}"): (ADMINISTER, None),
+    ("PUT", "/api/v1/alert-sources/{name}"): (ADMINISTER, {"name": "one"}),
+    ("DELETE", "/api/v1/alert-sources/{name}"): (ADMINISTER, None),
     ("POST", "/api/v1/simulate"): (ANY, {"feature": {"kind": "FeatureGate", "name": "x"}}),
     ("POST", "/api/v1/keys"): (ADMINISTER, {"owner": "eve", "grants": [{"role": "viewer"}]}),
     ("DELETE", "/api/v1/keys/{id}"): (ADMINISTER, None),

@@ -54,6 +54,8 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "delete_region": {"name": "dev"},
     "save_freeze": {"freeze": {"name": "f", "weekly": [{"from": "Fri 16:00", "to": "Mon 08:00"}]}},
     "delete_freeze": {"name": "f"},
+    "save_alert_source": {"source": {"name": "pager"}},
+    "delete_alert_source": {"name": "pager"},
     "create_key": {
         "key": {"kind": "SdkKey", "id": "k", "region": "dev", "digest": "0" * 64, "created_ms": 0}
     },

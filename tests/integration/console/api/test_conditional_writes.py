@@ -35,6 +35,9 @@ RESOURCES = {
     "freeze": Resource(
         "/api/v1/freezes/quiet", "PUT", WEEKEND, {**WEEKEND, "timeZone": "Europe/Berlin"}, "timeZone"
     ),
+    "alert_source": Resource(
+        "/api/v1/alert-sources/ci", "PUT", {"name": "ci"}, {"name": "ci", "features": ["gate.x"]}, "features"
+    ),
     "pipeline": Resource(
         "/console/v1/release_pipelines/prod-release",
         "POST",
