@@ -73,6 +73,11 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "Bucket CATALOG, by the scheduler. Headers: Sluiceway-Actor, Sluiceway-Reason.",
     ),
     (
+        "$KV.REGIONS.<region>.<region|key>.<id>",
+        CatalogueEntry,
+        "Bucket REGIONS, by the scheduler: what of CATALOG concerns one region, if regions have accounts.",
+    ),
+    (
         "$KV.APPLIED.<region>.<instance>",
         AppliedReport,
         "Bucket APPLIED, by every instance that follows a region: what it has applied. An entry expires "

@@ -31,6 +31,7 @@ from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_midd
 from sluiceway.messaging.faststream_broker import ConfiguredBroker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.region_documents import RegionDocuments
 from sluiceway.messaging.streams import DAY_SECONDS, AuditRetention, declare, recreate_probes
 from sluiceway.pipelines import refusals
 from sluiceway.service import Service, background_task
@@ -44,6 +45,7 @@ from .command_processor import CommandProcessor
 from .confirmations import Confirmations
 from .phase_deadlines import PhaseDeadlines
 from .published_rules import RulesReader
+from .region_accounts import RegionAccounts
 from .settings import Settings
 
 SOURCE = "/sluiceway/scheduler"
@@ -87,6 +89,8 @@ class Scheduler(Service):
             await self.follow(name, view, stack)
         _count_active(features)
         await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))
+        if self._settings.region_accounts:
+            await self._keep_region_accounts(connection, catalogue, stack)
         store = CatalogueStore(connection, SOURCE)
         handlers = CommandHandlers(processor, features, catalogue, store, connection.js, clock)
         authenticator = Authenticator(catalogue, clock, required=self._settings.require_identity)
@@ -99,6 +103,14 @@ class Scheduler(Service):
         await connection.client.subscribe(
             subjects.COMMANDS, queue=UNKNOWN_QUEUE, cb=_unknown_command_handler(dead_letters)
         )
+
+    async def _keep_region_accounts(
+        self, connection: Connection, catalogue: CatalogueView, stack: AsyncExitStack
+    ) -> None:
+        documents = RegionDocuments(connection)
+        await self.follow("regions", documents, stack)
+        accounts = RegionAccounts(connection, catalogue, documents, self._settings.stream_replicas)
+        await stack.enter_async_context(background_task(accounts.run(), "accounts of regions"))
 
     def _record_undeclared(self, reason: str) -> None:
         self.missing = {"streams": f"not declared yet: {reason}"}

@@ -12,6 +12,9 @@ class Settings(ServiceSettings):
 
     #: Refuse commands on subjects that name no sender: nobody vouches for them.
     require_identity: bool = False
+    #: Each region has an account of its own at the broker, as `sluiceway broker-config` writes it, into which
+    #: its rules and keys are copied.
+    region_accounts: bool = False
     #: Commands handled at the same time.
     command_workers: Annotated[int, Field(ge=1, le=1_000)] = 64
     #: How long the stream AUDIT keeps records, and how many bytes of them; used when it is created. It gets

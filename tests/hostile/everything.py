@@ -94,6 +94,11 @@ def published_subjects() -> Iterator[str]:
         for sender in (None, CONSOLE, MONITOR, "scheduler", "key-admin"):
             yield subjects.command(verb, sender)
     yield from (subjects.CLEARANCE, *ACCOUNT_REQUESTS)
+    for region in ("dev", "prod-eu"):
+        yield subjects.region_api(region, "STREAM.DELETE.KV_RULES")
+        yield f"{subjects.hub_api()}.CONSUMER.CREATE.KV_RULES.sly.{subjects.rules_of(region)}"
+        yield f"{subjects.hub_api()}.CONSUMER.CREATE.KV_REGIONS.sly.{subjects.region_documents(region)}"
+        yield f"{subjects.delivered(region)}.x"
     for stream, patterns in STREAMS.items():
         yield from (f"$JS.API.{request.format(stream=stream)}" for request in STREAM_REQUESTS)
         yield from (answer.format(stream=stream) for answer in ACKNOWLEDGEMENTS)

@@ -1,4 +1,4 @@
-"""The running system on a broker that authenticates who sends what, with its example configuration."""
+"""The running system on a broker that authenticates who sends what, with the configuration that we write."""
 
 import asyncio
 import json
@@ -18,6 +18,8 @@ from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings as SchedulerSettings
 from sluiceway import console_keys
+from sluiceway.cli.broker_accounts import Account, broker_accounts, broker_config
+from sluiceway.cli.broker_config import password_variable, sign_in_by_passwords
 from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identity import ApiKey, Grant, Identity, Role
 from sluiceway.contracts.replies import Reply
@@ -25,11 +27,9 @@ from sluiceway.messaging.connection import connected
 from sluiceway.service import Service
 from sluiceway.settings import BrokerSettings, ServiceSettings
 
-from .catalogues import apply_catalogue, phase
+from .catalogues import REGIONS, apply_catalogue, phase
 from .system import Driver
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "nats" / "secured.conf"
-USERS = ("scheduler", "publisher", "monitor", "console", "edge", "person", "pager")
 #: The id in the configuration's example of a person.
 PERSON = "3f9a11c2"
 HOUR = 3_600_000
@@ -117,10 +117,11 @@ class Vouched(Driver):
 async def secured_system(folder: Path, *, people: Sequence[str] = (PERSON,)) -> AsyncIterator[Secured]:
     """Run a broker and every service but the edges; `people` are the ids of keys that the broker knows."""
     config = folder / "secured.conf"
-    config.write_text(configuration(people))
+    config.write_text(broker_config(accounts(people), sign_in_by_passwords(accounts(people))))
     with pytest.MonkeyPatch.context() as environment:
-        for user in USERS:
-            environment.setenv(f"{user.upper()}_PASSWORD", user)
+        for account in accounts(people):
+            for user in account.users:
+                environment.setenv(password_variable(user.name), password_of(user.name, people))
         environment.setenv("STORE_DIR", str(folder / "streams"))
         with EmbeddedBroker(folder / "broker", config=config) as broker:
             async with AsyncExitStack() as stack:
@@ -128,7 +129,11 @@ async def secured_system(folder: Path, *, people: Sequence[str] = (PERSON,)) -> 
                 url = system.url
                 for service in (
                     Scheduler(
-                        SchedulerSettings(nats_url=url("scheduler", "scheduler"), require_identity=True)
+                        SchedulerSettings(
+                            nats_url=url("scheduler", "scheduler"),
+                            require_identity=True,
+                            region_accounts=True,
+                        )
                     ),
                     EvaluatorPublisher(ServiceSettings(nats_url=url("evaluator_publisher", "publisher"))),
                     Monitor(MonitorSettings(nats_url=url("monitor", "monitor"))),
@@ -143,13 +148,16 @@ async def secured_system(folder: Path, *, people: Sequence[str] = (PERSON,)) -> 
                 yield system
 
 
-def configuration(people: Sequence[str]) -> str:
-    """Return the example configuration with one user for each of `people`, in place of its one person."""
-    text = CONFIG.read_text()
-    first = text.index(f'      {{\n        user: "{PERSON}"')
-    end = text.index(last := "\n      }\n", first) + len(last)
-    person = text[first:end]
-    return text[:first] + "".join(person.replace(PERSON, id_) for id_ in people) + text[end:]
+def accounts(people: Sequence[str]) -> list[Account]:
+    """Return the accounts for the regions of the test catalogue and these ids of keys."""
+    return broker_accounts(list(REGIONS), people, ["pager"])
+
+
+def password_of(user: str, people: Sequence[str] = ()) -> str:
+    """Return the password of a user in tests."""
+    if user in people:
+        return "person"
+    return {"evaluator_publisher": "publisher"}.get(user, "edge" if user.startswith("edge-") else user)
 
 
 @asynccontextmanager

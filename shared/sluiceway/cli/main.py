@@ -19,6 +19,7 @@ from . import (
     trigger_commands,
 )
 from .apply import ApplyOptions, ApplyResult, apply_documents, preview_documents
+from .broker_config import write_broker_config
 from .check import check, show_simulation
 from .dead_letter_commands import show_dead_letters
 from .document_files import read_file_documents
@@ -132,6 +133,12 @@ command(
     "sluiceway simulate -f deploy/examples/catalogue/pipelines.yaml;  sluiceway simulate -f change.yaml",
 )(show_simulation)
 command(app, "watch", "sluiceway watch;  sluiceway watch gate.new_checkout.1 --until-ended")(watch)
+command(
+    app,
+    "broker-config",
+    "sluiceway broker-config -f deploy/examples/catalogue --key 3f9a11c2 --alert-source pager",
+    needs_broker=False,
+)(write_broker_config)
 command(app, "dead-letters", "sluiceway dead-letters --last 5")(show_dead_letters)
 
 

@@ -22,6 +22,10 @@ $KV.CATALOG.<environment|region|pipeline|freeze|alert_source|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.RULES.<region>.complete            the publisher has written all that the region holds
 $KV.APPLIED.<region>.<instance>
+$KV.REGIONS.<region>.<region|key>.<id> what of CATALOG concerns one region; only for regions with own accounts
+sluiceway.region_api.<region>.<request>  requests to JetStream in the account of a region
+sluiceway.hub_api.<request>              requests of the broker itself, from a region's account to ours
+sluiceway.delivered.<region>.>           what the broker copies into the account of a region
 ```
 """
 
@@ -68,6 +72,7 @@ PROBES = f"{PREFIX}.probes.*"
 CATALOG_BUCKET = "CATALOG"
 RULES_BUCKET = "RULES"
 APPLIED_BUCKET = "APPLIED"
+REGIONS_BUCKET = "REGIONS"
 
 #: The last token of the mark that a region's rules are all published.
 COMPLETE = "complete"
@@ -76,10 +81,12 @@ COMPLETE_SET_DOTS = 3
 CATALOG_STREAM = f"KV_{CATALOG_BUCKET}"
 RULES_STREAM = f"KV_{RULES_BUCKET}"
 APPLIED_STREAM = f"KV_{APPLIED_BUCKET}"
+REGIONS_STREAM = f"KV_{REGIONS_BUCKET}"
 
 CATALOG = f"$KV.{CATALOG_BUCKET}.>"
 RULES = f"$KV.{RULES_BUCKET}.>"
 APPLIED = f"$KV.{APPLIED_BUCKET}.>"
+REGIONS = f"$KV.{REGIONS_BUCKET}.>"
 
 
 def command(verb: str, principal: str | None = None) -> str:
@@ -256,3 +263,33 @@ def parse_rule(subject: str) -> tuple[str, FeatureKey]:
 def applied(region: str, instance: str) -> str:
     """Return the subject of an instance's report."""
     return f"$KV.{APPLIED_BUCKET}.{region}.{instance}"
+
+
+def applied_in(region: str) -> str:
+    """Return the subjects of all reports of a region."""
+    return applied(region, "*")
+
+
+def region_document(region: str, kind: str, id_: str) -> str:
+    """Return the subject of a document of CATALOG that concerns a region."""
+    return f"$KV.{REGIONS_BUCKET}.{region}.{kind}.{id_}"
+
+
+def region_documents(region: str) -> str:
+    """Return the subjects of all documents that concern a region."""
+    return f"$KV.{REGIONS_BUCKET}.{region}.>"
+
+
+def hub_api() -> str:
+    """Return where the account of a region finds the requests to JetStream that it imports from ours."""
+    return f"{PREFIX}.hub_api"
+
+
+def region_api(region: str, request: str) -> str:
+    """Return the subject of a request to JetStream in the account of a region."""
+    return f"{PREFIX}.region_api.{region}.{request}"
+
+
+def delivered(region: str) -> str:
+    """Return the prefix of the subjects on which the broker copies into the account of a region."""
+    return f"{PREFIX}.delivered.{region}"

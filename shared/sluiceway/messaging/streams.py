@@ -167,6 +167,7 @@ def streams(
             history=APPLIED_HISTORY,
             max_age=APPLIED_LIFETIME_SECONDS,
         ),
+        _bucket(subjects.REGIONS_STREAM, subjects.REGIONS, replicas, history=1),
     )
 
 

@@ -1,0 +1,116 @@
+"""Keeps the copies of rules and keys in the accounts of regions, if regions have accounts of their own."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js.errors import NotFoundError
+
+from sluiceway.contracts import subjects
+from sluiceway.errors import Unavailable, error_text
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.jetstream_api import API, request_jetstream
+from sluiceway.messaging.region_documents import RegionDocuments, region_documents
+from sluiceway.messaging.region_streams import COPIES, ORIGINS, StreamEnd, copy_config
+
+log = logging.getLogger(__name__)
+
+#: The copies are looked at this often, and after each change of the catalogue.
+CHECK_EVERY_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+#: Times of the same message may differ by less than this, by how they are rounded.
+SAME_TIME = timedelta(milliseconds=1)
+
+
+class RegionAccounts:
+    """Creates the copies of each region, fills REGIONS, and replaces copies whose original went back."""
+
+    def __init__(
+        self, connection: Connection, catalogue: CatalogueView, documents: RegionDocuments, replicas: int
+    ) -> None:
+        self._connection = connection
+        self._catalogue = catalogue
+        self._documents = documents
+        self._replicas = replicas
+        self._changed = asyncio.Event()
+        #: Regions that the log has named, because they have no account.
+        self._without_account: set[str] = set()
+        catalogue.on_change = lambda kind, id_, stored: self._changed.set()
+        catalogue.on_reset = self._changed.set
+
+    async def run(self) -> None:
+        """Keep everything as it should be until cancelled."""
+        while True:
+            self._changed.clear()
+            wait = CHECK_EVERY_SECONDS
+            try:
+                await self.update()
+            except (Unavailable, NatsError, TimeoutError, LookupError) as error:
+                log.warning("cannot update the accounts of regions, trying again: %s", error_text(error))
+                wait = RETRY_SECONDS
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def update(self) -> None:
+        """Bring copies and documents up to date once.
+
+        Copies come first: what is written then could hide that an original went back.
+        """
+        await self._catalogue.catch_up()
+        catalogue = self._catalogue.catalogue()
+        origins = {copy: await self._info(f"{API}.STREAM.INFO.{ORIGINS[copy]}") for copy in COPIES}
+        for region in catalogue.regions:
+            try:
+                for copy, origin in origins.items():
+                    await self._keep(region, copy, origin)
+                self._without_account.discard(region)
+            except NoRespondersError:
+                self._warn_once(region)
+        await self._documents.write(region_documents(catalogue))
+
+    async def _keep(self, region: str, copy: str, origin: dict[str, Any]) -> None:
+        try:
+            info = await self._info(subjects.region_api(region, f"STREAM.INFO.{copy}"))
+        except NotFoundError:
+            await self._create(region, copy)
+            return
+        if await self._went_back(StreamEnd.of(info), StreamEnd.of(origin), copy):
+            log.error("%s went back; copying it into the account of %s again", ORIGINS[copy], region)
+            await self._info(subjects.region_api(region, f"STREAM.DELETE.{copy}"))
+            await self._create(region, copy)
+
+    async def _went_back(self, copied: StreamEnd, original: StreamEnd, copy: str) -> bool:
+        """Return whether the original is behind the copy, or holds another message where the copy ends."""
+        if copied.is_of_another_history(original):
+            return True
+        if copied.time is None or not copied.sequence:
+            return False
+        try:
+            message = await self._connection.js.get_msg(ORIGINS[copy], copied.sequence)
+        except NotFoundError:  # a newer message of its subject has replaced it
+            return False
+        return message.time is not None and abs(message.time - copied.time) >= SAME_TIME
+
+    async def _create(self, region: str, copy: str) -> None:
+        log.info("creating the stream %s in the account of %s", copy, region)
+        config = copy_config(copy, region, self._replicas)
+        await self._info(subjects.region_api(region, f"STREAM.CREATE.{copy}"), config)
+
+    async def _info(self, subject: str, body: object = None) -> dict[str, Any]:
+        return await request_jetstream(self._connection.client, subject, body)
+
+    def _warn_once(self, region: str) -> None:
+        if region not in self._without_account:
+            log.warning(
+                "the region %s has no account at the broker, so no edge can reach its rules; write the "
+                "configuration of the broker again with `sluiceway broker-config`",
+                region,
+            )
+        self._without_account.add(region)

@@ -1,0 +1,317 @@
+"""The accounts, users and permissions of a broker, as text that nats-server reads.
+
+The same people, sources and regions give the same text, so that it can be kept in a repository.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..contracts import subjects
+from ..contracts.identity import CONSOLE, MONITOR
+from ..messaging.region_streams import COPIES, ORIGINS
+
+#: Connections of each account that is not ours, so that one cannot take all that the broker has.
+CONNECTIONS_MAX = 1_000
+#: Consumers of each stream in the account of a region.
+CONSUMERS_MAX = 1_000
+
+#: Returns how a user signs in, for example `user: monitor, password: $MONITOR_PASSWORD`.
+SignIn = Callable[[str], str]
+
+HEADER = """\
+# The accounts of a broker, as `sluiceway broker-config` writes them. Do not edit it: write it again.
+#
+# A user that may send requests to JetStream can direct the reply, or what a consumer delivers, to any
+# subject of its account, even to the subjects of a stream: the broker itself publishes there, so
+# permissions do not apply. That is why everybody who is not trusted has an account apart from the streams.
+# Only the subjects that it imports reach SLUICEWAY.
+#
+# SLUICEWAY has the streams and the services, all of which are trusted. PEOPLE and ALERTING have no streams.
+# The account of a region has copies of its own rules and keys, which the broker fills, and nothing of other
+# regions.
+#
+# Each sender of commands publishes to a subject that ends with its own name
+# (sluiceway.commands.<verb>.<user>), and the scheduler trusts that name. Only `console` may vouch for
+# others. `monitor` may roll releases back and pause them. Any other name is the id of a key (sluiceway key
+# create --owner ada --role approver …), and the grants of the key apply. No user may publish to
+# sluiceway.commands.<verb> itself. Only the scheduler writes FEATURES and CATALOG, and only the publisher
+# writes RULES. Run the scheduler with SLUICEWAY_REQUIRE_IDENTITY=true, so that it too refuses commands from
+# unauthenticated senders, and with SLUICEWAY_REGION_ACCOUNTS=true, so that it fills the accounts of
+# regions.
+port: 4222
+jetstream {store_dir: $STORE_DIR}
+"""
+
+
+class Export(NamedTuple):
+    """Subjects of one account that another one imports, perhaps under another name."""
+
+    #: `service` (requests) or `stream` (messages).
+    kind: str
+    subject: str
+    importer: str
+    #: The name in the account that imports it, if it differs.
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class BrokerUser:
+    """A user, and what it may do."""
+
+    name: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    #: It answers requests, on the reply subject of each.
+    answers: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account, with what it offers to others."""
+
+    name: str
+    users: tuple[BrokerUser, ...]
+    exports: tuple[Export, ...] = ()
+    jetstream: str = ""
+    is_limited: bool = True
+
+
+def broker_accounts(regions: Sequence[str], people: Sequence[str], sources: Sequence[str]) -> list[Account]:
+    """Return the accounts for these regions, ids of keys of people and machines, and sources of alerts."""
+    hub = Account(
+        "SLUICEWAY",
+        (_scheduler(), _publisher(), _monitor(), _console()),
+        (
+            Export("service", "sluiceway.commands.*.*", "PEOPLE"),
+            Export("service", DIRECT_FEATURES, "PEOPLE"),
+            Export("service", subjects.alert("*"), "ALERTING"),
+            *(export for region in sorted(regions) for export in _exports_to(region)),
+        ),
+        "jetstream: enabled",
+        is_limited=False,
+    )
+    return [
+        hub,
+        Account("PEOPLE", tuple(map(_person, sorted(people)))),
+        Account("ALERTING", tuple(map(_source, sorted(sources)))),
+        *map(_region, sorted(regions)),
+    ]
+
+
+DIRECT_FEATURES = f"$JS.API.DIRECT.GET.{subjects.FEATURES_STREAM}.>"
+INBOX = "_INBOX.>"
+
+
+def account_of(region: str) -> str:
+    """Return the name of a region's account."""
+    return f"REGION_{region}"
+
+
+def edge_of(region: str) -> str:
+    """Return the user of a region's edges."""
+    return f"edge-{region}"
+
+
+def _scheduler() -> BrokerUser:
+    return BrokerUser(
+        "scheduler",
+        (
+            "$JS.API.>",
+            "$JS.FC.>",
+            "sluiceway.features.>",
+            subjects.CATALOG,
+            subjects.REGIONS,
+            subjects.region_api("*", ">"),
+            subjects.CLEARANCE,
+            subjects.dead_letters("scheduler"),
+            subjects.dead_letters("scheduler", "*"),
+            subjects.audit("scheduler"),
+            subjects.probe("scheduler"),
+            subjects.space_probe(),
+        ),
+        (INBOX, subjects.COMMANDS),
+        answers=True,
+    )
+
+
+def _publisher() -> BrokerUser:
+    read = (subjects.FEATURES_STREAM, subjects.CATALOG_STREAM, subjects.RULES_STREAM)
+    return BrokerUser(
+        "evaluator_publisher",
+        (
+            "$JS.API.STREAM.INFO.*",
+            *(f"$JS.API.DIRECT.GET.{stream}" for stream in read),
+            *(f"$JS.API.DIRECT.GET.{stream}.>" for stream in read),
+            *(f"$JS.API.CONSUMER.CREATE.{stream}.>" for stream in read),
+            *(f"$JS.API.CONSUMER.DELETE.{stream}.*" for stream in read),
+            "$JS.FC.>",
+            subjects.RULES,
+            subjects.dead_letters("evaluator_publisher"),
+            subjects.probe("evaluator_publisher"),
+        ),
+        (INBOX,),
+    )
+
+
+def _monitor() -> BrokerUser:
+    return BrokerUser(
+        "monitor",
+        (
+            "$JS.API.INFO",
+            "$JS.API.STREAM.INFO.*",
+            "$JS.API.STREAM.MSG.GET.*",
+            "$JS.API.DIRECT.GET.>",
+            "$JS.API.CONSUMER.>",
+            "$JS.ACK.>",
+            "$JS.FC.>",
+            subjects.command("roll_back", MONITOR),
+            subjects.command("pause", MONITOR),
+            subjects.MEASUREMENTS,
+            subjects.VERDICTS,
+            "sluiceway.answered_alerts.>",
+            subjects.alert("alertmanager"),
+            f"{subjects.alert('alertmanager')}.*",
+            subjects.dead_letters("monitor"),
+            subjects.dead_letters("monitor", "*"),
+            subjects.probe("monitor"),
+        ),
+        (INBOX, subjects.CLEARANCE),
+        answers=True,
+    )
+
+
+def _console() -> BrokerUser:
+    return BrokerUser(
+        "console",
+        (
+            "$JS.API.STREAM.INFO.*",
+            "$JS.API.STREAM.MSG.GET.*",
+            "$JS.API.DIRECT.GET.>",
+            "$JS.API.CONSUMER.>",
+            "$JS.FC.>",
+            subjects.command("*", CONSOLE),
+            "sluiceway.sessions.>",
+            subjects.audit("console"),
+            subjects.probe("console"),
+        ),
+        (INBOX,),
+    )
+
+
+def _person(key: str) -> BrokerUser:
+    """Return who sends commands, and reads the features that it changes; the console shows the rest."""
+    return BrokerUser(key, (subjects.command("*", key), DIRECT_FEATURES), (f"_INBOX.{key}.>",))
+
+
+def _source(name: str) -> BrokerUser:
+    """Return an alerting system: it can send alerts, and nothing else."""
+    return BrokerUser(name, (subjects.alert(name),), (INBOX,))
+
+
+def _region(region: str) -> Account:
+    """Return the account of a region, whose edges read the copies there and report for that region."""
+    api = tuple(
+        Export(
+            "service",
+            f"$JS.API.STREAM.{verb}.{copy}",
+            "SLUICEWAY",
+            subjects.region_api(region, f"STREAM.{verb}.{copy}"),
+        )
+        for copy in COPIES
+        for verb in ("CREATE", "DELETE", "INFO")
+    )
+    edge = BrokerUser(
+        edge_of(region),
+        (
+            *(f"$JS.API.STREAM.INFO.{copy}" for copy in COPIES),
+            *(f"$JS.API.CONSUMER.CREATE.{copy}.>" for copy in COPIES),
+            *(f"$JS.API.CONSUMER.DELETE.{copy}.*" for copy in COPIES),
+            *(f"$JS.FC.{copy}.>" for copy in COPIES),
+            subjects.applied_in(region),
+            subjects.dead_letters("edge"),
+        ),
+        (INBOX,),
+    )
+    limits = f"jetstream {{max_streams: {len(COPIES)}, max_consumers: {CONSUMERS_MAX}}}"
+    return Account(account_of(region), (edge,), api, limits)
+
+
+def _exports_to(region: str) -> tuple[Export, ...]:
+    """Return what the account of a region gets: what the broker copies there, and where its edges write.
+
+    Edges may not send the requests with which the broker copies: their permissions do not have these.
+    """
+    importer, streams = account_of(region), sorted({*ORIGINS.values()})
+    patterns = {
+        subjects.RULES_STREAM: subjects.rules_of(region),
+        subjects.REGIONS_STREAM: subjects.region_documents(region),
+    }
+    requests = [f"CONSUMER.CREATE.{stream}.*.{patterns[stream]}" for stream in streams]
+    return (
+        *(
+            Export("service", f"$JS.API.{request}", importer, f"{subjects.hub_api()}.{request}")
+            for request in requests
+        ),
+        *(Export("service", f"$JS.FC.{stream}.>", importer) for stream in streams),
+        Export("stream", f"{subjects.delivered(region)}.>", importer),
+        Export("service", subjects.applied_in(region), importer),
+        Export("service", subjects.dead_letters("edge", region), importer, subjects.dead_letters("edge")),
+    )
+
+
+def broker_config(accounts: Sequence[Account], sign_in: SignIn) -> str:
+    """Return the configuration file."""
+    exports = [(account.name, export) for account in accounts for export in account.exports]
+    blocks = [
+        _account_block(
+            account,
+            [(owner, export) for owner, export in exports if export.importer == account.name],
+            sign_in,
+        )
+        for account in accounts
+    ]
+    return f"{HEADER}\naccounts {{\n" + "".join(blocks) + "}\n"
+
+
+def _account_block(account: Account, imports: Sequence[tuple[str, Export]], sign_in: SignIn) -> str:
+    lines = [f"  {account.name} {{"]
+    if account.jetstream:
+        lines.append(f"    {account.jetstream}")
+    if account.is_limited:
+        lines.append(f"    limits {{max_connections: {CONNECTIONS_MAX}}}")
+    offered = dict.fromkeys((export.kind, export.subject) for export in account.exports)
+    if offered:
+        lines.append("    exports: [")
+        for kind, subject in offered:
+            importers = [e.importer for e in account.exports if (e.kind, e.subject) == (kind, subject)]
+            lines.append(f'      {{{kind}: "{subject}", accounts: [{", ".join(importers)}]}}')
+        lines.append("    ]")
+    if imports:
+        lines += [
+            "    imports: [",
+            *(f"      {_import(owner, export)}" for owner, export in imports),
+            "    ]",
+        ]
+    lines += [
+        "    users: [",
+        *(line for user in account.users for line in _user_lines(user, sign_in)),
+        "    ]",
+        "  }",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _import(owner: str, export: Export) -> str:
+    to = f', to: "{export.name}"' if export.name else ""
+    return f'{{{export.kind}: {{account: {owner}, subject: "{export.subject}"}}{to}}}'
+
+
+def _user_lines(user: BrokerUser, sign_in: SignIn) -> list[str]:
+    lines = ["      {", f"        {sign_in(user.name)}", "        permissions {", "          publish: ["]
+    lines += [f'            "{subject}"' for subject in user.publish]
+    subscribe = ", ".join(f'"{subject}"' for subject in user.subscribe)
+    lines += ["          ]", f"          subscribe: [{subscribe}]"]
+    if user.answers:
+        lines.append('          allow_responses: {max: 1, expires: "1m"}')
+    return [*lines, "        }", "      }"]

@@ -1,0 +1,67 @@
+"""The copies of a region's rules and keys in the account of the region, which opens nothing else.
+
+A user who may ask JetStream for anything may have the answer, or what a consumer delivers, sent to any
+subject of its account. So a region that is not trusted gets an account, in which there is nothing but a
+mirror of its rules and a copy of the documents that concern it. The broker fills both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..contracts import subjects
+
+#: Copies that an account holds: of the rules, and of the documents.
+COPIES = (subjects.RULES_STREAM, subjects.CATALOG_STREAM)
+#: What each copy is filled from.
+ORIGINS: Mapping[str, str] = {
+    subjects.RULES_STREAM: subjects.RULES_STREAM,
+    subjects.CATALOG_STREAM: subjects.REGIONS_STREAM,
+}
+
+
+def copy_config(stream: str, region: str, replicas: int) -> dict[str, Any]:
+    """Return the configuration of a copy, as JetStream reads it.
+
+    The rules keep their sequences, by which regions confirm what they have applied. The documents get the
+    subjects that they have in CATALOG, where an edge of any version looks for them.
+    """
+    external = {"api": subjects.hub_api(), "deliver": subjects.delivered(region)}
+    common = {
+        "name": stream,
+        "storage": "file",
+        "num_replicas": replicas,
+        "max_msgs_per_subject": 1,
+        "discard": "old",
+        "allow_direct": True,
+    }
+    if stream == subjects.RULES_STREAM:
+        mirror = {"name": stream, "filter_subject": subjects.rules_of(region), "external": external}
+        return {**common, "mirror_direct": True, "mirror": mirror}
+    transform = {"src": subjects.region_documents(region), "dest": subjects.CATALOG}
+    source = {"name": ORIGINS[stream], "subject_transforms": [transform], "external": external}
+    return {**common, "sources": [source]}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """Where a stream ends, by the broker's answer about it."""
+
+    created: datetime
+    #: Of the original: of a copy, the last message that it has from there.
+    sequence: int
+    time: datetime | None = None
+
+    @classmethod
+    def of(cls, info: dict[str, Any]) -> "StreamEnd":
+        """Read an answer about a stream, or about a copy."""
+        state, sources = info["state"], info.get("sources")
+        created = datetime.fromisoformat(info["created"])
+        if sources is not None:
+            return cls(created, max((source.get("seq", 0) for source in sources), default=0))
+        return cls(created, state["last_seq"], datetime.fromisoformat(state["last_ts"]))
+
+    def is_of_another_history(self, original: "StreamEnd") -> bool:
+        """Return whether a copy ends behind its original, which then was restored or created again."""
+        return original.created > self.created or self.sequence > original.sequence

@@ -1,0 +1,115 @@
+"""`sluiceway broker-config`: what it writes is what a broker takes, and has no secret in it."""
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from services.local.broker import EmbeddedBroker, find_binary
+from sluiceway.cli.broker_accounts import broker_accounts
+from sluiceway.cli.broker_config import password_variable
+from sluiceway.messaging.connection import connected
+from sluiceway.settings import BrokerSettings
+from tests.support.brokers import Broker
+from tests.support.catalogues import apply_catalogue
+from tests.support.system import driving, services
+
+from .calls import EXAMPLES, ROOT, Cli
+
+NOWHERE = "nats://127.0.0.1:1"
+EXAMPLE = ("-f", str(EXAMPLES / "catalogue"), "--key", "3f9a11c2", "--alert-source", "pager")
+
+
+def checked(file: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Have nats-server check a configuration, with these variables and no passwords but theirs."""
+    return subprocess.run(
+        [str(find_binary()), "-t", "-c", str(file)],
+        env={"STORE_DIR": str(file.parent), **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+async def test_the_example_is_what_it_writes_for_the_example_catalogue() -> None:
+    written = await Cli(NOWHERE).succeeds("broker-config", *EXAMPLE)
+
+    assert written.out == (ROOT / "deploy" / "nats" / "secured.conf").read_text()
+
+
+async def test_nats_server_takes_it_with_a_password_for_each_user() -> None:
+    file = ROOT / "deploy" / "nats" / "secured.conf"
+    regions = ["dev", "staging", "prod-us-west", "prod-us-east", "prod-eu"]
+    accounts = broker_accounts(regions, ["3f9a11c2"], ["pager"])
+    variables = [password_variable(user.name) for account in accounts for user in account.users]
+
+    assert checked(file, **dict.fromkeys(variables, "s3cr3t")).returncode == 0
+    for missing in variables:
+        others = dict.fromkeys((name for name in variables if name != missing), "s3cr3t")
+        assert f"'{missing}'" in checked(file, **others).stderr
+
+
+async def test_the_same_names_in_any_order_give_the_same_text() -> None:
+    cli = Cli(NOWHERE)
+    one = await cli.succeeds("broker-config", "--region", "a", "--region", "b", "--key", "k1", "--key", "k2")
+    other = await cli.succeeds(
+        "broker-config", "--key", "k2", "--region", "b", "--region", "a", "--key", "k1"
+    )
+
+    assert one.out == other.out
+    assert "REGION_a {" in one.out
+
+
+async def test_nkeys_are_kept_in_files_that_their_owner_alone_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "nkeys"
+    call = ("broker-config", "--region", "dev", "--key", "3f9a11c2", "--nkeys", str(folder))
+    first, second = [await Cli(NOWHERE).succeeds(*call) for _ in range(2)]
+
+    seeds = {file: file.read_text() for file in folder.iterdir()}
+    assert first.out == second.out
+    assert {file.stem for file in seeds} >= {"scheduler", "edge-dev", "3f9a11c2"}
+    for file, seed in seeds.items():
+        assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
+        assert seed not in first.out
+    config = tmp_path / "broker.conf"
+    config.write_text(first.out.replace("$STORE_DIR", f'"{tmp_path / "streams"}"'))
+    with EmbeddedBroker(tmp_path / "broker", config=config) as broker:
+        settings = BrokerSettings(nats_url=broker.url, nats_nkey=folder / "edge-dev.nk")
+        async with connected(settings, "tests", wait_for_broker=False) as connection:
+            assert await connection.is_alive()
+
+
+async def test_without_files_and_regions_those_of_the_running_catalogue_count(broker: Broker) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+
+        written = await Cli(broker.url).succeeds("broker-config")
+
+    assert "REGION_prod-us-west {" in written.out
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--region", "a-b", "--region", "a_b"), "edge-a-b and edge-a_b get the same variable; use --nkeys"),
+        (("--region", "dev", "--key", "console"), "console and console get the same variable"),
+        (("--region", "dev", "--alert-source", "edge-dev"), "get the same variable"),
+        (("--region", 'x"}'), "invalid region name"),
+        (("--region", "dev", "--key", "a b"), "invalid key name"),
+        (("--region", "dev", "--alert-source", "a.b"), "invalid source name"),
+    ],
+)
+async def test_names_that_would_not_be_told_apart_are_refused(options: tuple[str, ...], error: str) -> None:
+    assert error in (await Cli(NOWHERE).refused("broker-config", *options)).line
+
+
+async def test_a_file_in_place_of_a_seed_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "scheduler.nk").write_text("mine")
+
+    refused = await Cli(NOWHERE).refused("broker-config", "--region", "dev", "--nkeys", str(tmp_path))
+
+    assert "scheduler.nk has no seed of a user" in refused.line
+    assert (tmp_path / "scheduler.nk").read_text() == "mine"
+    assert not (tmp_path / "monitor.nk").exists()

@@ -1,0 +1,137 @@
+"""Each region in an account of its own: an edge works there as anywhere, also if the store goes back."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.scheduler.region_accounts import RegionAccounts
+from sluiceway import sdk_keys
+from sluiceway.contracts import subjects
+from sluiceway.contracts.commands import ApprovePhase, RevokeKey, SaveRegion
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.connection import Connection, connected
+from sluiceway.messaging.jetstream_api import request_jetstream
+from sluiceway.messaging.region_documents import RegionDocuments
+from sluiceway.messaging.streams import streams
+from sluiceway.settings import BrokerSettings
+from tests.support.catalogues import region
+from tests.support.edges import create_key, running_edge
+from tests.support.secured import Secured, secured_system
+from tests.support.system import EVERYONE
+from tests.support.waiting import eventually
+
+TRIGGER = "gate.new_checkout.1"
+DEV = {"region": "dev"}
+
+
+@pytest.fixture
+async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
+    async with secured_system(tmp_path) as system:
+        yield system
+
+
+async def test_an_edge_works_in_the_account_of_its_region(secured: Secured, tmp_path: Path) -> None:
+    admin = await secured.admin()
+    regions, environments = [
+        await create_key(admin, **place) for place in (DEV, {"environment": "development"})
+    ]
+    others = await create_key(admin, region="prod-eu")
+    await admin.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
+    url = secured.url("edge-dev", "edge")
+    async with running_edge(url, "dev", tmp_path / "edge", regions) as running:
+        keys = running.edge.keys
+        await eventually(lambda: keys.is_authorized(environments), "keys of the environment are accepted")
+        assert not keys.is_authorized(others)
+
+        await admin.act(ApprovePhase, TRIGGER)
+        await eventually(lambda: running.edge.rules.check_gate({}, "new_checkout"), "it has the candidate")
+        await eventually(lambda: reports(secured), "its report has arrived")
+        await admin.saved(RevokeKey, key_id=sdk_keys.key_id(regions))
+        await eventually(lambda: not keys.is_authorized(regions), "the key is revoked")
+        await admin.saved(SaveRegion, region=region("dev", "staging"))
+        await eventually(lambda: not keys.is_authorized(environments), "the environment is another one")
+        assert await running.edge.readiness() == {}
+
+
+async def reports(secured: Secured) -> bool:
+    js = (await secured.admin()).connection.js
+    info = await js.stream_info(subjects.APPLIED_STREAM, subjects_filter="$KV.APPLIED.dev.*")
+    return bool(info.state.subjects)
+
+
+@pytest.mark.parametrize("stream", [subjects.RULES_STREAM, subjects.REGIONS_STREAM])
+async def test_a_copy_follows_a_store_that_went_back(secured: Secured, tmp_path: Path, stream: str) -> None:
+    admin = await secured.admin()
+    key = await create_key(admin, **DEV)
+    await admin.save_gate("everywhere", EVERYONE)
+    async with running_edge(secured.url("edge-dev", "edge"), "dev", tmp_path / "edge", key) as running:
+        await eventually(lambda: running.edge.rules.check_gate({}, "everywhere"), "it has the rules")
+
+        (config,) = (config for config in streams(1) if config.name == stream)
+        scheduler = secured.url("scheduler", "scheduler")
+        async with connected(BrokerSettings(nats_url=scheduler), "tests") as connection:
+            await connection.js.delete_stream(stream)
+            await connection.js.add_stream(config)
+        await admin.save_gate("later", EVERYONE)
+        newer = await create_key(admin, **DEV)
+
+        await eventually(lambda: running.edge.rules.check_gate({}, "later"), "it has newer rules", 30)
+        await eventually(lambda: running.edge.keys.is_authorized(newer), "it has newer keys", 30)
+        assert running.edge.keys.is_authorized(key)
+        assert running.edge.rules.check_gate({}, "everywhere")
+
+
+async def test_a_region_without_an_account_is_named_and_the_others_work(
+    secured: Secured, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin = await secured.admin()
+    await admin.saved(SaveRegion, region=region("qa", "staging"))
+    key = await create_key(admin, **DEV)
+    async with running_edge(secured.url("edge-dev", "edge"), "dev", tmp_path / "edge", key):
+        await eventually(lambda: "the region qa has no account" in caplog.text, "the log names it")
+
+    assert caplog.text.count("the region qa has no account") == 1
+
+
+async def test_many_rules_are_copied(secured: Secured) -> None:
+    """More than the broker sends before it waits for an answer of its own."""
+    count = 3_000
+    async with connected(BrokerSettings(nats_url=secured.url("scheduler", "scheduler")), "tests") as hub:
+        publisher = secured.url("evaluator_publisher", "publisher")
+        async with connected(BrokerSettings(nats_url=publisher), "tests") as connection:
+            for number in range(count):
+                await connection.client.publish(f"$KV.RULES.dev.gate.g{number}", bytes(1_000))
+            await connection.client.flush()
+
+        async def copied() -> bool:
+            info = await request_jetstream(
+                hub.client, subjects.region_api("dev", f"STREAM.INFO.{subjects.RULES_STREAM}")
+            )
+            return bool(info["state"]["messages"] >= count)
+
+        await eventually(copied, "everything is copied")
+
+
+async def test_a_copy_of_the_same_history_is_left_alone(secured: Secured) -> None:
+    settings = BrokerSettings(nats_url=secured.url("scheduler", "scheduler"))
+    await (await secured.admin()).save_gate("everywhere", EVERYONE)
+    async with (
+        connected(settings, "tests") as hub,
+        CatalogueView(hub) as catalogue,
+        RegionDocuments(hub) as documents,
+    ):
+        accounts = RegionAccounts(hub, catalogue, documents, 1)
+        await eventually(lambda: copy_of_rules(hub), "the rules are copied")
+        before = await copy_of_rules(hub)
+        await accounts.update()
+
+        assert (await copy_of_rules(hub))["created"] == before["created"]
+
+
+async def copy_of_rules(hub: Connection) -> dict[str, Any]:
+    """Return what the broker says of the copy in the region dev; empty if it holds nothing."""
+    subject = subjects.region_api("dev", f"STREAM.INFO.{subjects.RULES_STREAM}")
+    info = await request_jetstream(hub.client, subject)
+    return info if info["state"]["messages"] else {}
