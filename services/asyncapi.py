@@ -4,7 +4,9 @@ The messages that services receive come from their FastStream apps. The messages
 here, because the services publish with conditional writes, not with FastStream publishers.
 """
 
+import inspect
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import yaml
@@ -19,6 +21,7 @@ from sluiceway.contracts.alerts import AnsweredAlert
 from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.audit_records import AuditRecord
 from sluiceway.contracts.catalogue import Environment, Region, SdkKey
+from sluiceway.contracts.commands import PUBLIC_COMMANDS, Command
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.measurements import Round, VerdictChanged
@@ -30,8 +33,6 @@ from sluiceway.messaging.dead_letters import DeadLetters
 
 from .monitor import app as monitor
 from .monitor.settings import Settings as MonitorSettings
-from .scheduler import app as scheduler
-from .scheduler.settings import Settings as SchedulerSettings
 
 
 class CatalogueEntry(RootModel[Environment | Region | Pipeline | Freeze | AlertSource | SdkKey]):
@@ -128,7 +129,7 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
 def document() -> str:
     """Return the AsyncAPI document as YAML."""
     subscribers = (
-        scheduler.build_broker(SchedulerSettings(), _unused_handler, _unused_dead_letters(), _unused_handler),
+        _command_broker(),
         monitor.build_broker(MonitorSettings(), _unused_handler, _unused_dead_letters()),
         monitor.build_clearance_broker(MonitorSettings(), _unused_handler),
     )
@@ -144,6 +145,29 @@ def document() -> str:
     )
     content = _with_one_server(_with_replies(specification.to_specification().to_jsonable()))
     return yaml.safe_dump(content, width=110)
+
+
+def _command_broker() -> NatsBroker:
+    """Return the description of the scheduler's subscription: one subject per command and kind of sender."""
+    broker = NatsBroker(description="Release pipelines for feature gates and dynamic configs.")
+    for model in PUBLIC_COMMANDS:
+        for principal in (None, "*"):
+            subject = subjects.command(model.verb, principal)
+            description = inspect.getdoc(model)
+            broker.subscriber(
+                subject, queue=subjects.SCHEDULER_QUEUE, title=subject, description=description
+            )(_handler(model))
+    return broker
+
+
+def _handler(model: type[Command]) -> Callable[..., Awaitable[Reply]]:
+    async def handle(command: Command) -> Reply:
+        raise NotImplementedError("the document only describes the handlers; none is called")
+
+    handle.__annotations__["command"] = model
+    handle.__name__ = model.verb
+    handle.__doc__ = inspect.getdoc(model)
+    return handle
 
 
 def _with_replies(content: dict[str, Any]) -> dict[str, Any]:

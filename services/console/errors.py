@@ -1,6 +1,7 @@
 """Error responses: always `{status, message, …}`, with what to do next."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ STATUS: Mapping[RefusalCode, int] = {
     RefusalCode.UNKNOWN_KEY: 404,
     RefusalCode.UNKNOWN_FREEZE: 404,
     RefusalCode.UNKNOWN_ALERT_SOURCE: 404,
+    RefusalCode.RATE_LIMITED: 429,
     RefusalCode.UNAVAILABLE: 503,
 }
 CONFLICT = 409
@@ -141,7 +143,10 @@ def problem_of(refusal: Refusal) -> Problem:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, CommandRefused)
     problem = problem_of(error.refusal)
-    return problem_response(request, problem.model_copy(update={"status": error.status or problem.status}))
+    retry_ms = error.refusal.retry_after_ms
+    headers = {} if retry_ms is None else {"Retry-After": str(math.ceil(retry_ms / 1_000))}
+    problem = problem.model_copy(update={"status": error.status or problem.status})
+    return problem_response(request, problem, headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -1,6 +1,8 @@
 """Turns commands and deadlines into events: one conditional append to FEATURES per decision.
 
-- `command_handlers`: answers commands; `authentication`: who sent one, a middleware before them
+- `command_intake`: commands wait for their sender's turn (`fair_queue`, `senders`) before they are read;
+  `command_subscriptions`: a flooding key is not listened to
+- `command_handlers`: answers commands; `authentication`: who sent one
 - `audited_commands`: refusals, and what happens to keys, for the stream AUDIT
 - `command_processor`: load the state, decide, append; decide again if another writer came first
 - `phase_deadlines`: advances phases whose bake is over, once `clearance_client` says that nothing holds them:

@@ -1,18 +1,10 @@
 """Builds the scheduler and wires its adapters."""
 
-import inspect
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
-from faststream.nats import NatsBroker
-from nats.aio.msg import Msg
-
 from sluiceway.clock import Clock, now_ms
-from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import (
-    COMMAND_MAX_BYTES,
-    PUBLIC_COMMANDS,
     AbortTrigger,
     Command,
     PauseTrigger,
@@ -21,26 +13,24 @@ from sluiceway.contracts.commands import (
     SaveFeature,
 )
 from sluiceway.contracts.feature import TriggerStatus
-from sluiceway.contracts.replies import Refusal, Reply
+from sluiceway.contracts.replies import Reply
 from sluiceway.messaging.audit_trail import AuditTrail
 from sluiceway.messaging.broker_clock import BrokerClock
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
-from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.delivery import json_decoder, refusal_reply, reply_middleware, start_broker
-from sluiceway.messaging.faststream_broker import ConfiguredBroker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.region_documents import RegionDocuments
 from sluiceway.messaging.streams import DAY_SECONDS, AuditRetention, declare, recreate_probes
-from sluiceway.pipelines import refusals
 from sluiceway.service import Service, background_task
 
 from . import metrics
 from .audited_commands import audited, refusal_recorder
-from .authentication import Authenticate, Authenticator, authentication_middleware
+from .authentication import Authenticator
 from .clearance_client import ClearanceClient
 from .command_handlers import CommandHandlers
+from .command_intake import CommandIntake, Handle
 from .command_processor import CommandProcessor
 from .confirmations import Confirmations
 from .phase_deadlines import PhaseDeadlines
@@ -49,11 +39,8 @@ from .region_accounts import RegionAccounts
 from .settings import Settings
 
 SOURCE = "/sluiceway/scheduler"
-UNKNOWN_QUEUE = "scheduler-unknown"
-#: These commands only take something back, or keep it from going on.
+#: These commands only take something back, or keep it from going on, whatever the time is.
 TAKING_BACK = (AbortTrigger, PauseTrigger, RollBackTrigger, RevokeKey)
-Handle = Callable[[Command], Awaitable[Reply]]
-VERBS = frozenset(command.verb for command in PUBLIC_COMMANDS)
 
 
 class Scheduler(Service):
@@ -95,14 +82,19 @@ class Scheduler(Service):
         handlers = CommandHandlers(processor, features, catalogue, store, connection.js, clock)
         authenticator = Authenticator(catalogue, clock, required=self._settings.require_identity)
         handle = audited(_by_trusted_clock(handlers.handle, clock), trail, clock)
-        on_refused = refusal_recorder(trail, clock)
-        broker = build_broker(
-            self._settings, handle, dead_letters, authenticator.authenticate, on_refused=on_refused
+        # A connection of its own, on which nothing else waits behind commands.
+        commands = await stack.enter_async_context(connected(self._settings, "scheduler-commands"))
+        await self.watch_client("commands", commands.client, stack)
+        intake = CommandIntake(
+            commands.client,
+            authenticator,
+            handle,
+            dead_letters,
+            self._settings.command_workers,
+            catalogue.api_key_ids,
+            refusal_recorder(trail, clock),
         )
-        await self.watch_client("commands", await start_broker(broker, stack), stack)
-        await connection.client.subscribe(
-            subjects.COMMANDS, queue=UNKNOWN_QUEUE, cb=_unknown_command_handler(dead_letters)
-        )
+        await stack.enter_async_context(intake.running())
 
     async def _keep_region_accounts(
         self, connection: Connection, catalogue: CatalogueView, stack: AsyncExitStack
@@ -114,38 +106,6 @@ class Scheduler(Service):
 
     def _record_undeclared(self, reason: str) -> None:
         self.missing = {"streams": f"not declared yet: {reason}"}
-
-
-def build_broker(
-    settings: Settings,
-    handle: Handle,
-    dead_letters: DeadLetters,
-    authenticate: Authenticate,
-    *,
-    on_refused: Callable[[str, Refusal], None] = lambda subject, refusal: None,
-) -> NatsBroker:
-    """Return the broker with two subscribers per command: with a sender in the subject, and without."""
-    broker = ConfiguredBroker(
-        settings,
-        "scheduler-commands",
-        middlewares=[reply_middleware(dead_letters, on_refused), authentication_middleware(authenticate)],
-        description="Release pipelines for feature gates and dynamic configs.",
-        logger=None,
-        apply_types=False,  # the decoder has validated the command
-    )
-    for model in PUBLIC_COMMANDS:
-        handler = _handler(model, handle)
-        for principal in (None, "*"):
-            subject = subjects.command(model.verb, principal)
-            broker.subscriber(
-                subject,
-                queue=subjects.SCHEDULER_QUEUE,
-                decoder=json_decoder(model, COMMAND_MAX_BYTES),
-                max_workers=settings.command_workers,
-                title=subject,
-                description=inspect.getdoc(model),
-            )(handler)
-    return broker
 
 
 def _by_trusted_clock(handle: Handle, clock: BrokerClock) -> Handle:
@@ -167,32 +127,6 @@ def _takes_back(command: Command) -> bool:
     if isinstance(command, SaveFeature):
         return not command.feature.is_enabled
     return isinstance(command, TAKING_BACK)
-
-
-def _handler(model: type[Command], handle_command: Handle) -> Callable[..., Awaitable[Reply]]:
-    async def handle(command: Command) -> Reply:
-        return await handle_command(command)
-
-    handle.__annotations__["command"] = model
-    handle.__name__ = model.verb
-    handle.__doc__ = inspect.getdoc(model)
-    return handle
-
-
-def _unknown_command_handler(dead_letters: DeadLetters) -> Callable[[Msg], Awaitable[None]]:
-    """Return what answers unknown verbs; without it their senders would time out."""
-
-    async def refuse(message: Msg) -> None:
-        verb, *rest = message.subject.removeprefix(subjects.command("")).split(".")
-        if verb in VERBS and len(rest) <= 1:
-            return
-        refusal = refusals.unknown_command(verb, VERBS)
-        await dead_letters.store(message.subject, message.data, refusal.message, refusal.code)
-        metrics.COMMANDS.labels("unknown", refusal.code).inc()
-        if subjects.is_inbox(message.reply):
-            await message.respond(refusal_reply(refusal).to_json())
-
-    return refuse
 
 
 def _count_active(features: FeatureView) -> None:

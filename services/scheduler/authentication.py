@@ -4,11 +4,6 @@ The broker's permissions let each user publish only to subjects that end with it
 in the subject can be trusted; what a command says about its own sender cannot.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from faststream import BaseMiddleware, StreamMessage
-
 from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import Command
@@ -16,6 +11,7 @@ from sluiceway.contracts.identity import CONSOLE, MONITOR, Grant, Identity, Role
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.delivery import UnauthorizedSender
 from sluiceway.pipelines import refusals
+from sluiceway.pipelines.permissions import denied_by_verb
 
 MONITOR_IDENTITY = Identity(name=MONITOR, grants=(Grant(role=Role.OPERATOR),), vouched_by=MONITOR)
 
@@ -29,31 +25,36 @@ class Authenticator:
         self._clock = clock
         self._required = required
 
-    async def authenticate(self, command: Command, principal: str | None, reply_to: str) -> Command:
-        """Return the command with its sender's real identity; `UnauthorizedSender` if there is none.
+    async def sender(self, model: type[Command], principal: str | None, reply_to: str) -> Identity | None:
+        """Return who sends a command, as far as its subject tells; None: nobody, or the console says whom.
 
-        `principal` is the sender that the subject names. A command is a request: one that comes from a
-        stream, or has no inbox for its reply, was published by the broker for somebody who may only read.
+        `UnauthorizedSender` if the sender may not send a command of this kind, whatever it says: so nothing
+        is spent on it. `principal` is the sender that the subject names. A command is a request: one that
+        comes from a stream, or has no inbox for its reply, was published by the broker for somebody who may
+        only read.
         """
         if (reply_to or principal) and not subjects.is_inbox(reply_to):
-            raise UnauthorizedSender(refusals.not_a_request(command.verb))
-        identity = await self._identity(command, principal)
+            raise UnauthorizedSender(refusals.not_a_request(model.verb))
+        if principal is None and self._required:
+            raise UnauthorizedSender(refusals.unauthenticated(model.verb))
+        if principal is None or principal == CONSOLE:
+            return None
+        if principal == MONITOR:
+            return MONITOR_IDENTITY
+        identity = await self._identity_of_key(principal)
+        if refusal := denied_by_verb(model, identity):
+            raise UnauthorizedSender(refusal)
+        return identity
+
+    def identified(self, command: Command, principal: str | None, identity: Identity | None) -> Command:
+        """Return a command with the identity of its `sender`; that of the console says for whom it is."""
+        if principal == CONSOLE:
+            identity = command.identity
+            if identity is None:
+                raise UnauthorizedSender(refusals.missing_identity(principal, command.verb))
         if identity is None:
             return command.model_copy(update={"identity": None})
         return command.model_copy(update={"identity": identity, "actor": identity.name})
-
-    async def _identity(self, command: Command, principal: str | None) -> Identity | None:
-        if principal is None:
-            if self._required:
-                raise UnauthorizedSender(refusals.unauthenticated(command.actor, command.verb))
-            return None
-        if principal == CONSOLE:
-            if command.identity is None:
-                raise UnauthorizedSender(refusals.missing_identity(principal, command.verb))
-            return command.identity
-        if principal == MONITOR:
-            return MONITOR_IDENTITY
-        return await self._identity_of_key(principal)
 
     async def _identity_of_key(self, key_id: str) -> Identity:
         await self._catalogue.catch_up()
@@ -63,28 +64,3 @@ class Authenticator:
         if key.has_expired(self._clock()):
             raise UnauthorizedSender(refusals.expired_key(key_id, key.owner))
         return key.identity
-
-
-#: Takes a command, the sender in its subject, and where its reply goes; returns it with its identity.
-Authenticate = Callable[[Command, str | None, str], Awaitable[Command]]
-
-
-def authentication_middleware(authenticate: Authenticate) -> Callable[..., BaseMiddleware[Any, Any]]:
-    """Return the middleware that gives each command the identity of its sender before it is handled."""
-
-    class _Authentication(BaseMiddleware[Any, Any]):
-        async def consume_scope(
-            self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
-        ) -> Any:
-            raw = msg.raw_message
-            principal = subjects.parse_principal(raw.subject)
-            received: Any = await msg.decode()
-            command = await authenticate(received, principal, raw.reply)
-
-            async def decoded(_: StreamMessage[Any]) -> Command:
-                return command
-
-            msg.set_decoder(decoded)
-            return await call_next(msg)
-
-    return _Authentication

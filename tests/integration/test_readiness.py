@@ -199,10 +199,9 @@ async def _missing(service: Service, name: str) -> str | None:
     return (await service.readiness()).get(name)
 
 
-@pytest.mark.parametrize("module", ["services.scheduler", "services.monitor"])
-async def test_a_process_whose_connection_is_given_up_exits_with_the_reason(
-    tmp_path: Path, module: str
-) -> None:
+async def test_a_process_whose_connection_is_given_up_exits_with_the_reason(tmp_path: Path) -> None:
+    """FastStream gives a connection up; nats-py alone goes on."""
+    module = "services.monitor"
     with _broker_with_password(tmp_path) as broker:
         url = broker.url.replace("nats://", "nats://a:right@")
         async with service_process(tmp_path, "services.scheduler", url) as scheduler:
@@ -225,6 +224,21 @@ async def test_a_process_whose_connection_is_given_up_exits_with_the_reason(
     assert code == 70
     assert "given up for good" in log
     assert "Authorization Violation" in log
+
+
+async def test_a_scheduler_takes_commands_again_once_its_password_is_right(tmp_path: Path) -> None:
+    with _broker_with_password(tmp_path) as broker:
+        url = broker.url.replace("nats://", "nats://a:right@")
+        async with service_process(tmp_path, "services.scheduler", url) as scheduler:
+            await eventually(scheduler.is_ready, "the scheduler is ready")
+
+            _set_password(tmp_path, broker, "wrong")
+            await eventually(scheduler.missing, "it is not ready")
+            _set_password(tmp_path, broker, "right")
+
+            await eventually(scheduler.is_ready, "it is ready again")
+            async with driving(url) as driver:
+                await driver.save_gate("checkout")
 
 
 async def _is_refused(process: ServiceProcess) -> bool:

@@ -28,7 +28,9 @@ from sluiceway.service import Service
 from sluiceway.settings import BrokerSettings, ServiceSettings
 
 from .catalogues import REGIONS, apply_catalogue, phase
+from .processes import service_process
 from .system import Driver
+from .waiting import eventually
 
 #: The id in the configuration's example of a person.
 PERSON = "3f9a11c2"
@@ -43,6 +45,11 @@ class Secured:
         self._broker = broker
         self._stack = stack
         self.services: list[Service] = []
+
+    @property
+    def any_url(self) -> str:
+        """The address of the broker, without a user."""
+        return self._broker.url
 
     def url(self, user: str, password: str) -> str:
         return self._broker.url.replace("nats://", f"nats://{user}:{password}@")
@@ -96,10 +103,10 @@ class Secured:
         await writer.wait_closed()
         return answer
 
-    async def admin(self) -> "Vouched":
+    async def admin(self, name: str = ROOT.name) -> "Vouched":
         """Return the console, acting for an admin who also starts releases."""
         driver = await self.driver("console", "console")
-        return Vouched(driver.connection, ROOT)
+        return Vouched(driver.connection, ROOT.model_copy(update={"name": name}))
 
 
 class Vouched(Driver):
@@ -114,8 +121,13 @@ class Vouched(Driver):
 
 
 @asynccontextmanager
-async def secured_system(folder: Path, *, people: Sequence[str] = (PERSON,)) -> AsyncIterator[Secured]:
-    """Run a broker and every service but the edges; `people` are the ids of keys that the broker knows."""
+async def secured_system(
+    folder: Path, *, people: Sequence[str] = (PERSON,), separate_scheduler: bool = False
+) -> AsyncIterator[Secured]:
+    """Run a broker and every service but the edges; `people` are the ids of keys that the broker knows.
+
+    `separate_scheduler`: as a process of its own.
+    """
     config = folder / "secured.conf"
     config.write_text(broker_config(accounts(people), sign_in_by_passwords(accounts(people))))
     with pytest.MonkeyPatch.context() as environment:
@@ -127,14 +139,10 @@ async def secured_system(folder: Path, *, people: Sequence[str] = (PERSON,)) -> 
             async with AsyncExitStack() as stack:
                 system = Secured(broker, stack)
                 url = system.url
+                await stack.enter_async_context(
+                    _scheduler(folder, url("scheduler", "scheduler"), system, is_separate=separate_scheduler)
+                )
                 for service in (
-                    Scheduler(
-                        SchedulerSettings(
-                            nats_url=url("scheduler", "scheduler"),
-                            require_identity=True,
-                            region_accounts=True,
-                        )
-                    ),
                     EvaluatorPublisher(ServiceSettings(nats_url=url("evaluator_publisher", "publisher"))),
                     Monitor(MonitorSettings(nats_url=url("monitor", "monitor"))),
                     Console(
@@ -158,6 +166,22 @@ def password_of(user: str, people: Sequence[str] = ()) -> str:
     if user in people:
         return "person"
     return {"evaluator_publisher": "publisher"}.get(user, "edge" if user.startswith("edge-") else user)
+
+
+@asynccontextmanager
+async def _scheduler(folder: Path, url: str, system: Secured, *, is_separate: bool) -> AsyncIterator[None]:
+    if is_separate:
+        async with service_process(
+            folder, "services.scheduler", url, REQUIRE_IDENTITY="true", REGION_ACCOUNTS="true"
+        ) as process:
+            await eventually(process.is_ready, "the scheduler is ready")
+            yield
+        return
+    async with Scheduler(
+        SchedulerSettings(nats_url=url, require_identity=True, region_accounts=True)
+    ) as scheduler:
+        system.services.append(scheduler)
+        yield
 
 
 @asynccontextmanager

@@ -52,6 +52,8 @@ COMMAND = "Sluiceway-Command"
 #: CATALOG: who created the document, and when, in ms; every change keeps them.
 CREATOR = "Sluiceway-Creator"
 CREATED = "Sluiceway-Created"
+#: Commands from the console: for whom, so that the scheduler can tell people apart before it decodes.
+ON_BEHALF_OF = "Sluiceway-On-Behalf-Of"
 #: DEAD_LETTERS: why the message was rejected, and where it was published.
 DEAD_REASON = "Sluiceway-Dead-Reason"
 DEAD_SUBJECT = "Sluiceway-Dead-Subject"

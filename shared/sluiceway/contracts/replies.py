@@ -47,6 +47,8 @@ class RefusalCode(StrEnum):
     IN_USE = "in_use"
     #: the bake is not over
     NOT_DUE = "not_due"
+    #: its sender has sent too many; the same command may be sent again after `retryAfterMs`
+    RATE_LIMITED = "rate_limited"
     #: it could not be stored now; the same command may be sent again
     UNAVAILABLE = "unavailable"
 
@@ -58,6 +60,8 @@ class Refusal(WireModel):
     message: str
     #: Verbs that the state allows now, or the next thing to do.
     possible: tuple[str, ...] = ()
+    #: When the same command may be sent again, if that is known.
+    retry_after_ms: int | None = None
 
 
 class Outcome(StrEnum):

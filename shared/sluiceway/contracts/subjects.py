@@ -96,8 +96,14 @@ def command(verb: str, principal: str | None = None) -> str:
 
 def parse_principal(subject: str) -> str | None:
     """Return the sender that the subject of a command names; None if it names none."""
-    tokens = subject.removeprefix(command("")).split(".")
-    return tokens[1] if subject.startswith(command("")) and len(tokens) == 2 else None
+    return parse_command(subject)[1] if subject.startswith(command("")) else None
+
+
+def parse_command(subject: str) -> tuple[str, str | None]:
+    """Return verb and sender of the subject of a command; all of it is the verb if it has more tokens."""
+    rest = subject.removeprefix(command(""))
+    verb, *senders = rest.split(".")
+    return (verb, senders[0] if senders else None) if len(senders) <= 1 else (rest, None)
 
 
 def is_inbox(reply_to: str) -> bool:

@@ -1,7 +1,7 @@
 """Environments, regions, pipelines, freezes and keys of both kinds: small documents in the bucket CATALOG."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -97,6 +97,10 @@ class CatalogueView(StreamView):
         """Return a key for the console, also an expired one; None if there is none."""
         stored = self.get("api_key", id_)
         return stored.document if stored and isinstance(stored.document, ApiKey) else None
+
+    def api_key_ids(self) -> Iterator[str]:
+        """Give the id of every key for the console, also of expired ones."""
+        return (id_ for kind, id_ in self._contents.documents if kind == "api_key")
 
     def revision_tag(self, kind: str, id_: str) -> RevisionTag:
         """Return the tag of a document's state; `NOTHING_STORED` if there is none."""

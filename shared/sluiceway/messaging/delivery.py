@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from faststream import BaseMiddleware, StreamMessage
 from faststream.exceptions import IgnoredException, NackMessage, RejectMessage
@@ -18,7 +18,6 @@ from nats.errors import Error as NatsError
 from pydantic import BaseModel, ValidationError
 
 from ..backoff import Backoff
-from ..contracts import subjects
 from ..contracts.replies import Outcome, Refusal, Reply
 from ..contracts.validation_errors import describe_errors
 from ..errors import MessageTooLarge, Rejected, RetryLater
@@ -28,6 +27,8 @@ from .dead_letters import DeadLetters
 
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
+
+Model = TypeVar("Model", bound=BaseModel)
 
 #: Before a message is delivered again.
 REDELIVERY = Backoff(0.1, 5.0)
@@ -61,12 +62,17 @@ def json_decoder(
     async def decode(message: StreamMessage[Any]) -> BaseModel:
         if len(message.body) > max_bytes:
             raise InvalidMessage(refusals.too_large(len(message.body), max_bytes))
-        try:
-            return model.model_validate_json(message.body)
-        except ValidationError as error:
-            raise InvalidMessage(refusals.invalid([describe_errors(error)])) from error
+        return decode_json(model, message.body)
 
     return decode
+
+
+def decode_json(model: type[Model], data: bytes) -> Model:
+    """Return `model` read from JSON; `InvalidMessage`, which says what is wrong, if it is invalid."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise InvalidMessage(refusals.invalid([describe_errors(error)])) from error
 
 
 async def start_broker(broker: NatsBroker, stack: AsyncExitStack) -> Client:
@@ -89,64 +95,35 @@ async def _stop_broker(broker: NatsBroker) -> None:
         await broker.stop()
 
 
-def reply_middleware(
+async def answer(
     dead_letters: DeadLetters,
+    subject: str,
+    data: bytes,
+    work: Callable[[], Awaitable[Reply]],
     on_refused: Callable[[str, Refusal], None] = lambda subject, refusal: None,
-) -> Callable[..., BaseMiddleware[Any, Any]]:
-    """Return the middleware of request-reply: whatever goes wrong, the sender gets a `Reply`.
+) -> Reply:
+    """Return the reply to a request: whatever goes wrong in `work`, its sender gets one.
 
-    `on_refused` is called with the subject and the refusal of what does not reach a handler.
-
-    It is sent to inboxes only: a sender could name a stream's subject to have the reply stored there. A
-    reply that is too large is sent without default values, or else without the state of the feature.
+    `on_refused` is called with the subject and the refusal of what is no request of a known sender.
     """
-
-    class Answering(BaseMiddleware[Any, Any]):
-        async def consume_scope(
-            self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
-        ) -> Any:
-            if msg.reply_to and not subjects.is_inbox(msg.reply_to):
-                log.warning(
-                    "not replying to a message on %s: %s is not an inbox", _subject(msg), msg.reply_to
-                )
-                msg.reply_to = ""
-            try:
-                return await call_next(msg)
-            except IgnoredException:
-                raise
-            except InvalidMessage as error:
-                on_refused(_subject(msg), error.refusal)
-                await dead_letters.store(_subject(msg), msg.body, str(error), error.refusal.code)
-                return refusal_reply(error.refusal)
-            except UnauthorizedSender as error:
-                on_refused(_subject(msg), error.refusal)
-                return refusal_reply(error.refusal)
-            except RetryLater as error:
-                return refusal_reply(refusals.unavailable(str(error)))
-            except MessageTooLarge as error:
-                return refusal_reply(refusals.result_too_large(error.size, error.size_max))
-            except Exception as error:
-                log.exception("internal error while handling a message on %s", _subject(msg))
-                reason = f"{type(error).__name__}: {error}"
-                await dead_letters.store(_subject(msg), msg.body, reason, "internal_error")
-                return refusal_reply(refusals.internal_error(reason))
-
-        async def publish_scope(self, call_next: Callable[[Any], Awaitable[Any]], cmd: Any) -> Any:
-            try:
-                return await call_next(cmd)
-            except MessageTooLarge as error:
-                log.warning("sending a smaller reply: %s", error)
-                reply, why = cmd.body, str(error)
-                assert isinstance(reply, Reply)
-            cmd.correlation_id = None  # the sender chose it
-            try:
-                cmd.body = reply.to_compact_json()
-                return await call_next(cmd)
-            except MessageTooLarge:
-                cmd.body = reply.without_state(why)
-                return await call_next(cmd)
-
-    return Answering
+    try:
+        return await work()
+    except InvalidMessage as error:
+        on_refused(subject, error.refusal)
+        await dead_letters.store(subject, data, str(error), error.refusal.code)
+        return refusal_reply(error.refusal)
+    except UnauthorizedSender as error:
+        on_refused(subject, error.refusal)
+        return refusal_reply(error.refusal)
+    except RetryLater as error:
+        return refusal_reply(refusals.unavailable(str(error)))
+    except MessageTooLarge as error:
+        return refusal_reply(refusals.result_too_large(error.size, error.size_max))
+    except Exception as error:
+        log.exception("internal error while handling a message on %s", subject)
+        reason = f"{type(error).__name__}: {error}"
+        await dead_letters.store(subject, data, reason, "internal_error")
+        return refusal_reply(refusals.internal_error(reason))
 
 
 def redelivery_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:

@@ -72,6 +72,20 @@ class RequiredRole:
         return self.pipelines is not None and self.pipelines <= set(grant.pipelines)
 
 
+def denied_by_verb(command: type[Command], identity: Identity) -> Refusal | None:
+    """Return a refusal if somebody is granted the role of a command nowhere, whatever the command says."""
+    role = _role_of_verb(command)
+    if any(grant.role in (role, Role.ADMIN) for grant in identity.grants):
+        return None
+    return refusals.missing_role(identity.name, command, role, describe_grants(identity))
+
+
+def _role_of_verb(command: type[Command]) -> Role:
+    if issubclass(command, TriggerCommand):
+        return ACTIONS[command].role
+    return Role.EDITOR if issubclass(command, FeatureCommand) else Role.ADMIN
+
+
 def denied_everywhere(command: Command, state: Feature | None = None) -> Refusal | None:
     """Return a refusal if the sender of a document is not granted the role anywhere.
 
@@ -137,7 +151,7 @@ def _required(
 
 
 def _feature_roles(command: FeatureCommand, state: Feature | None) -> list[Role]:
-    role = ACTIONS[type(command)].role if isinstance(command, TriggerCommand) else Role.EDITOR
+    role = _role_of_verb(type(command))
     overrides = isinstance(command, StartingCommand) and command.override_freeze
     if overrides or _leaves_its_pipeline(command, state):
         return [role, Role.OPERATOR]

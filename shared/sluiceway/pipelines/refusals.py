@@ -3,6 +3,7 @@
 A refusal is a value, not an exception: the command changed nothing, and its sender is told why.
 """
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 
 from ..contracts.commands import Command, FeatureCommand, TriggerCommand
@@ -216,7 +217,7 @@ def override_without_reason() -> Refusal:
     return _refusal(RefusalCode.INVALID, message)
 
 
-def missing_role(name: str, command: Command, required: object, granted: str) -> Refusal:
+def missing_role(name: str, command: Command | type[Command], required: object, granted: str) -> Refusal:
     """The sender is not granted what the command needs."""
     message = (
         f"{name} may not {command.verb.replace('_', ' ')} here: this needs the role {required}, "
@@ -322,6 +323,14 @@ def unknown_command(verb: str, known: Iterable[str]) -> Refusal:
     return _refusal(RefusalCode.UNKNOWN_COMMAND, message)
 
 
+def rate_limited(sender: str, seconds: float) -> Refusal:
+    """The sender has more commands under way, or has sent more lately, than one sender may."""
+    who = f"{sender} has sent" if sender else "there are"
+    message = f"{who} too many commands at the same time; send this one again in {seconds:.2g} s"
+    refusal = _refusal(RefusalCode.RATE_LIMITED, message)
+    return refusal.model_copy(update={"retry_after_ms": math.ceil(seconds * 1_000)})
+
+
 def unavailable(reason: str) -> Refusal:
     """It could not be stored now, and may be sent again."""
     return _refusal(RefusalCode.UNAVAILABLE, f"{reason}; send the same command again")
@@ -339,9 +348,9 @@ def not_a_request(verb: str) -> Refusal:
     return _refusal(RefusalCode.NOT_ALLOWED, message)
 
 
-def unauthenticated(actor: str, verb: str) -> Refusal:
+def unauthenticated(verb: str) -> Refusal:
     message = (
-        f"nobody vouches for {actor}: send {verb} through the console, or with a key's credentials "
+        f"nobody vouches for the sender of {verb}: send it through the console, or with a key's credentials "
         f"to sluiceway.commands.{verb}.<key id> (SLUICEWAY_PRINCIPAL)"
     )
     return _refusal(RefusalCode.NOT_ALLOWED, message)

@@ -1,0 +1,189 @@
+"""The commands as they come in: each waits for its sender's turn before anything is spent on it.
+
+A command that waits is bytes. Its subject says who sent it and what it wants, so that turns are fair, what
+takes something back has a lane of its own, and a sender who may not do it at all is refused, without a look
+into the body.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from sluiceway.contracts import subjects
+from sluiceway.contracts.commands import (
+    COMMAND_MAX_BYTES,
+    PUBLIC_COMMANDS,
+    AbortTrigger,
+    ArchiveFeature,
+    Command,
+    PauseTrigger,
+    RevokeKey,
+    RollBackTrigger,
+)
+from sluiceway.contracts.replies import Refusal, Reply
+from sluiceway.errors import MessageTooLarge
+from sluiceway.messaging.dead_letters import DeadLetters
+from sluiceway.messaging.delivery import InvalidMessage, answer, decode_json, refusal_reply
+from sluiceway.pipelines import refusals
+from sluiceway.repeated_logs import RepeatedLogs
+from sluiceway.service import background_task
+
+from . import metrics
+from .authentication import Authenticator
+from .command_subscriptions import CommandSubscriptions
+from .fair_queue import FairQueue
+from .senders import limits_of, sender_of
+
+log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
+
+MODELS = {model.verb: model for model in PUBLIC_COMMANDS}
+#: These verbs only take something back, or keep it from going on: nothing else delays them.
+TAKING_BACK = frozenset(
+    model.verb for model in (AbortTrigger, PauseTrigger, RollBackTrigger, ArchiveFeature, RevokeKey)
+)
+#: A larger command is decoded in a thread: others go on after Python's switch interval.
+DECODED_AT_ONCE_BYTES = 16 * 1024
+#: What is in work when the scheduler stops may take so long to end.
+STOP_SECONDS = 2.0
+
+Handle = Callable[[Command], Awaitable[Reply]]
+
+
+class ReceivedCommand(NamedTuple):
+    """A command that waits for its turn."""
+
+    subject: str
+    verb: str
+    principal: str | None
+    #: Where the reply goes; empty: nowhere.
+    reply_to: str
+    #: No more than a command may have; `size` is what was sent.
+    data: bytes
+    size: int
+
+
+class CommandIntake:
+    """Takes commands from a connection, and answers them in fair order."""
+
+    def __init__(
+        self,
+        client: Client,
+        authenticator: Authenticator,
+        handle: Handle,
+        dead_letters: DeadLetters,
+        workers: int,
+        key_ids: Callable[[], Iterable[str]],
+        on_refused: Callable[[str, Refusal], None] = lambda subject, refusal: None,
+    ) -> None:
+        """`workers`: commands in work at the same time, in each of the two lanes; `key_ids`: of all keys.
+
+        `on_refused` is called with the subject and the refusal of what is no command of a known sender.
+        """
+        self._client = client
+        self._subscriptions = CommandSubscriptions(client, self.receive, key_ids)
+        self._authenticator = authenticator
+        self._handle = handle
+        self._dead_letters = dead_letters
+        self._on_refused = on_refused
+        self._taking_back: FairQueue[ReceivedCommand] = FairQueue(self._answer, workers)
+        self._others: FairQueue[ReceivedCommand] = FairQueue(self._answer, workers)
+
+    async def receive(self, message: Msg) -> None:
+        """Let a command wait for its turn, or tell its sender when to send it again."""
+        verb, principal = subjects.parse_command(message.subject)
+        if self._subscriptions.is_shut_out(principal):
+            return
+        received = ReceivedCommand(
+            subject=message.subject,
+            verb=verb,
+            principal=principal,
+            reply_to=message.reply,
+            data=message.data[:COMMAND_MAX_BYTES],
+            size=len(message.data),
+        )
+        lane = self._taking_back if verb in TAKING_BACK else self._others
+        sender = sender_of(principal, message)
+        seconds = lane.put(sender, limits_of(principal), received, len(received.data))
+        if seconds is not None:
+            self._subscriptions.record_refusal(principal, received.size)
+            refusal = refusals.rate_limited(sender, seconds)
+            self._count(received, refusal)
+            await self._reply(received, refusal_reply(refusal))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take commands while the block runs; then let what is in work end."""
+        await self._subscriptions.start()
+        try:
+            async with background_task(self._subscriptions.run(), "subscriptions to commands"):
+                yield
+        finally:
+            await self._subscriptions.stop()
+            await asyncio.gather(*(lane.close(STOP_SECONDS) for lane in (self._taking_back, self._others)))
+
+    async def _answer(self, received: ReceivedCommand) -> None:
+        reply = await answer(
+            self._dead_letters,
+            received.subject,
+            received.data,
+            lambda: self._result(received),
+            self._on_refused,
+        )
+        if reply.refusal and received.verb not in MODELS:
+            self._count(received, reply.refusal)
+        await self._reply(received, reply)
+
+    async def _result(self, received: ReceivedCommand) -> Reply:
+        """Return the result of a command: who sent it comes first, what it says last."""
+        model = MODELS.get(received.verb)
+        if model is None:
+            raise InvalidMessage(refusals.unknown_command(received.verb, MODELS))
+        identity = await self._authenticator.sender(model, received.principal, received.reply_to)
+        if received.size > COMMAND_MAX_BYTES:
+            raise InvalidMessage(refusals.too_large(received.size, COMMAND_MAX_BYTES))
+        if received.size <= DECODED_AT_ONCE_BYTES:
+            command = decode_json(model, received.data)
+        else:
+            command = await asyncio.to_thread(decode_json, model, received.data)
+        return await self._handle(self._authenticator.identified(command, received.principal, identity))
+
+    async def _reply(self, received: ReceivedCommand, reply: Reply) -> None:
+        """Send a reply, to inboxes only: a sender could name a stream's subject to have it stored there."""
+        if not received.reply_to:
+            return
+        if not subjects.is_inbox(received.reply_to):
+            repeated.warning(
+                received.principal,
+                "not replying on %s: %s is not an inbox",
+                received.subject,
+                received.reply_to,
+            )
+            return
+        try:
+            await self._publish(received.reply_to, reply)
+        except NatsError as error:
+            repeated.warning("reply", "cannot reply to %s: %s", received.subject, error)
+
+    async def _publish(self, inbox: str, reply: Reply) -> None:
+        """Send a reply; one that is too large without default values, or else without the state."""
+        try:
+            await self._client.publish(inbox, reply.to_json())
+            return
+        except MessageTooLarge as error:
+            log.warning("sending a smaller reply: %s", error)
+            why = str(error)
+        with suppress(MessageTooLarge):
+            await self._client.publish(inbox, reply.to_compact_json())
+            return
+        await self._client.publish(inbox, reply.without_state(why).to_json())
+
+    def _count(self, received: ReceivedCommand, refusal: Refusal) -> None:
+        verb = received.verb if received.verb in MODELS else "unknown"
+        metrics.COMMANDS.labels(verb, refusal.code).inc()

@@ -1,0 +1,106 @@
+"""What each sender of commands may send is bounded, before it is read: nobody keeps others from answers."""
+
+import asyncio
+import json
+from collections import Counter
+
+import pytest
+from nats.js.errors import NotFoundError
+
+from services.scheduler.senders import PERSON_LIMITS
+from sluiceway.contracts import subjects
+from sluiceway.contracts.commands import SaveEnvironment, SaveFeature
+from sluiceway.contracts.identity import Grant, Identity, Role
+from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
+from sluiceway.messaging.command_client import CommandClient
+from sluiceway.messaging.connection import connected
+from sluiceway.settings import BrokerSettings
+from tests.support.brokers import Broker
+from tests.support.consoles import create_api_key
+from tests.support.system import Driver, driving, services
+
+#: As many as a sender may have waiting and in work, and as many again.
+TOO_MANY = 2 * (PERSON_LIMITS.waiting + PERSON_LIMITS.working)
+
+
+async def key_of(driver: Driver, role: Role) -> str:
+    """Return the id of a new key with this role."""
+    return (await create_api_key(driver, role)).split("-")[1]
+
+
+async def replies(driver: Driver, subject: str, body: bytes, count: int) -> list[Reply]:
+    """Send the same request so often at once; return the replies."""
+    client = driver.connection.client
+    answers = await asyncio.gather(*(client.request(subject, body, timeout=10) for _ in range(count)))
+    return [Reply.model_validate_json(answer.data) for answer in answers]
+
+
+async def test_whoever_sends_too_many_at_once_is_told_when_to_send_again(broker: Broker) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        subject = subjects.command("save_feature", await key_of(driver, Role.EDITOR))
+        body = {"id": "one", "actor": "x", "feature": {"kind": "FeatureGate", "name": "g"}}
+
+        answers = await replies(driver, subject, json.dumps(body).encode(), TOO_MANY)
+
+    refusals = [answer.refusal for answer in answers if answer.refusal]
+    assert len(answers) - len(refusals) >= PERSON_LIMITS.waiting
+    assert len(refusals) >= TOO_MANY / 4
+    assert {refusal.code for refusal in refusals} == {RefusalCode.RATE_LIMITED}
+    assert all((refusal.retry_after_ms or 0) > 0 for refusal in refusals)
+    assert "too many commands at the same time; send this one again in" in refusals[0].message
+
+
+async def test_a_client_sends_again_what_was_too_much_at_once(broker: Broker) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        key = await key_of(driver, Role.EDITOR)
+        async with connected(BrokerSettings(nats_url=broker.url, principal=key), "ci") as connection:
+            client = CommandClient(connection)
+            features = [{"kind": "FeatureGate", "name": f"gate-{n}"} for n in range(TOO_MANY)]
+            commands = [
+                SaveFeature.model_validate({"actor": "ci", "feature": feature}) for feature in features
+            ]
+
+            answers = await asyncio.gather(*map(client.send, commands))
+
+    assert Counter(answer.outcome for answer in answers) == {Outcome.ACCEPTED: TOO_MANY}
+
+
+async def test_the_people_behind_the_console_are_told_apart(broker: Broker) -> None:
+    """One person's flood through the console delays nobody else who uses it."""
+    async with services(broker.url), driving(broker.url) as driver:
+        console = CommandClient(driver.connection, "console")
+
+        def save(person: str, number: int) -> SaveEnvironment:
+            grants = (Grant(role=Role.ADMIN),)
+            identity = Identity(name=person, grants=grants, vouched_by="console")
+            environment = {"name": f"{person}-{number}"}
+            return SaveEnvironment.model_validate(
+                {"actor": person, "environment": environment, "identity": identity}
+            )
+
+        flood = asyncio.gather(*(console.send(save("mallory", n)) for n in range(TOO_MANY)))
+        await asyncio.sleep(0)
+        reply = await console.send(save("ada", 0))
+        was_under_way = not flood.done()
+
+        assert reply.outcome is Outcome.ACCEPTED
+        assert was_under_way
+        await flood
+
+
+@pytest.mark.parametrize("body", [b"{oops", b"[" * 200_000, b"x" * 500_000])
+async def test_whoever_may_not_send_a_command_is_refused_before_it_is_read(
+    broker: Broker, body: bytes
+) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        subject = subjects.command("save_pipeline", await key_of(driver, Role.EDITOR))
+
+        (answer,) = await replies(driver, subject, body, 1)
+
+        assert answer.refusal
+        assert answer.refusal.code is RefusalCode.NOT_ALLOWED
+        assert "needs the role admin, but editor is granted editor" in answer.refusal.message
+        with pytest.raises(NotFoundError):  # so the sender fills no stream, either
+            await driver.connection.js.get_last_msg(
+                subjects.DEAD_LETTERS_STREAM, subjects.dead_letters("scheduler")
+            )

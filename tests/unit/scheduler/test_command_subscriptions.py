@@ -1,0 +1,131 @@
+"""A key that floods is not listened to for a while, and everybody else is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+from nats.aio.client import Client
+
+from services.scheduler import command_subscriptions
+from services.scheduler.command_subscriptions import (
+    FLOOD_WEIGHT,
+    FLOOD_WEIGHT_BYTES,
+    SHUT_OUT_SECONDS,
+    SHUT_OUT_SECONDS_MAX,
+    CommandSubscriptions,
+)
+from sluiceway.contracts.subjects import COMMANDS, command
+from sluiceway.service import background_task
+from tests.support.waiting import eventually
+
+
+class FakeClient:
+    """Knows who is subscribed to what."""
+
+    def __init__(self) -> None:
+        self.subjects: list[str] = []
+
+    async def subscribe(self, subject: str, queue: str, cb: Callable[..., Awaitable[None]]) -> Any:
+        assert queue == "scheduler"
+        self.subjects.append(subject)
+        return _Subscription(self, subject)
+
+    async def flush(self, timeout: int) -> None: ...
+
+
+class _Subscription:
+    def __init__(self, client: FakeClient, subject: str) -> None:
+        self._client = client
+        self._subject = subject
+
+    async def drain(self) -> None:
+        self._client.subjects.remove(self._subject)
+
+    unsubscribe = drain
+
+
+class Running:
+    """Subscriptions that run, with two keys and a clock."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.client = FakeClient()
+        self.keys = ["ada", "mallory"]
+        self.subscriptions = CommandSubscriptions(
+            cast(Client, self.client), self._receive, lambda: self.keys, lambda: self.now
+        )
+
+    async def _receive(self, message: object) -> None: ...
+
+    def flood(self, principal: str | None, count: int = FLOOD_WEIGHT + 1, size: int = 100) -> bool:
+        """Refuse so many commands; return whether their sender is shut out."""
+        for _ in range(count):
+            self.subscriptions.record_refusal(principal, size)
+        return self.subscriptions.is_shut_out(principal)
+
+    async def listens_to(self, *expected: str) -> None:
+        await eventually(lambda: sorted(self.client.subjects) == sorted(expected), f"it hears {expected}")
+
+
+@pytest.fixture
+async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+    monkeypatch.setattr(command_subscriptions, "REFRESH_SECONDS", 0)
+    running = Running()
+    await running.subscriptions.start()
+    async with background_task(running.subscriptions.run(), "subscriptions"):
+        yield running
+    await running.subscriptions.stop()
+
+
+async def test_everybody_is_listened_to(running: Running) -> None:
+    await running.listens_to(COMMANDS)
+
+
+async def test_a_flooding_key_alone_is_not_listened_to_for_a_while(running: Running) -> None:
+    assert running.flood("mallory")
+    others = [command("*", sender) for sender in (None, "console", "monitor", "ada")]
+    await running.listens_to(*others)
+    running.keys.append("bea")  # created meanwhile
+    await running.listens_to(*others, command("*", "bea"))
+
+    running.now += SHUT_OUT_SECONDS + 1
+
+    await running.listens_to(COMMANDS)
+    assert not running.subscriptions.is_shut_out("mallory")
+
+
+async def test_whoever_floods_again_is_shut_out_for_longer(running: Running) -> None:
+    longest = 0.0
+    for _ in range(10):
+        assert running.flood("mallory")
+        since = running.now
+        while running.subscriptions.is_shut_out("mallory"):
+            running.now += 1
+            await asyncio.sleep(0)
+        longest = running.now - since
+
+    assert SHUT_OUT_SECONDS < longest <= SHUT_OUT_SECONDS_MAX + 5
+
+
+@pytest.mark.parametrize("sender", [None, "console", "monitor"])
+async def test_whoever_stands_for_many_is_never_shut_out(running: Running, sender: str | None) -> None:
+    assert not running.flood(sender, 10 * FLOOD_WEIGHT)
+    await running.listens_to(COMMANDS)
+
+
+async def test_refusals_now_and_then_are_no_flood(running: Running) -> None:
+    for _ in range(10):
+        assert not running.flood("ada", FLOOD_WEIGHT)
+        running.now += 2
+
+
+async def test_a_flood_of_bytes_is_one_as_well(running: Running) -> None:
+    assert running.flood("mallory", FLOOD_WEIGHT // 16 + 1, 16 * FLOOD_WEIGHT_BYTES)
+
+
+async def test_many_flooding_keys_are_shut_out_at_the_same_time(running: Running) -> None:
+    assert running.flood("mallory")
+    assert running.flood("ada")
+
+    await running.listens_to(*(command("*", sender) for sender in (None, "console", "monitor")))
