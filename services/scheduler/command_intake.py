@@ -84,7 +84,7 @@ class CommandIntake:
     ) -> None:
         """`workers`: commands in work at the same time, in each of the two lanes; `key_ids`: of all keys.
 
-        `on_refused` is called with the subject and the refusal of what is no command of a known sender.
+        `on_refused` is called with subject and refusal of what is invalid, or from an unknown sender.
         """
         self._client = client
         self._subscriptions = CommandSubscriptions(client, self.receive, key_ids)

@@ -227,10 +227,10 @@ async def test_what_a_stream_delivers_to_a_command_subject_is_ignored(secured: S
     forged = SaveEnvironment.model_validate(
         {"actor": "root", "environment": {"name": "qa"}, "identity": ROOT},
     )
-    # Rejected, and so kept, as it is.
+    # An unknown command, and so kept, as it is.
     viewer = await secured.person(Role.VIEWER)
     await viewer.connection.client.request(
-        subjects.command("save_region", PERSON), forged.to_json(), timeout=5
+        subjects.command("no_such_verb", PERSON), forged.to_json(), timeout=5
     )
 
     stream = subjects.DEAD_LETTERS_STREAM

@@ -18,7 +18,7 @@ from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings as SchedulerSettings
 from sluiceway import console_keys
-from sluiceway.cli.broker_accounts import Account, broker_accounts, broker_config
+from sluiceway.cli.broker_accounts import BrokerAccount, broker_accounts, broker_config
 from sluiceway.cli.broker_config import password_variable, sign_in_by_passwords
 from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identity import ApiKey, Grant, Identity, Role
@@ -156,7 +156,7 @@ async def secured_system(
                 yield system
 
 
-def accounts(people: Sequence[str]) -> list[Account]:
+def accounts(people: Sequence[str]) -> list[BrokerAccount]:
     """Return the accounts for the regions of the test catalogue and these ids of keys."""
     return broker_accounts(list(REGIONS), people, ["pager"])
 

@@ -67,7 +67,7 @@ class BrokerUser:
 
 
 @dataclass(frozen=True)
-class Account:
+class BrokerAccount:
     """An account, with what it offers to others."""
 
     name: str
@@ -77,9 +77,11 @@ class Account:
     is_limited: bool = True
 
 
-def broker_accounts(regions: Sequence[str], people: Sequence[str], sources: Sequence[str]) -> list[Account]:
+def broker_accounts(
+    regions: Sequence[str], people: Sequence[str], sources: Sequence[str]
+) -> list[BrokerAccount]:
     """Return the accounts for these regions, ids of keys of people and machines, and sources of alerts."""
-    hub = Account(
+    hub = BrokerAccount(
         "SLUICEWAY",
         (_scheduler(), _publisher(), _monitor(), _console()),
         (
@@ -93,8 +95,8 @@ def broker_accounts(regions: Sequence[str], people: Sequence[str], sources: Sequ
     )
     return [
         hub,
-        Account("PEOPLE", tuple(map(_person, sorted(people)))),
-        Account("ALERTING", tuple(map(_source, sorted(sources)))),
+        BrokerAccount("PEOPLE", tuple(map(_person, sorted(people)))),
+        BrokerAccount("ALERTING", tuple(map(_source, sorted(sources)))),
         *map(_region, sorted(regions)),
     ]
 
@@ -209,7 +211,7 @@ def _source(name: str) -> BrokerUser:
     return BrokerUser(name, (subjects.alert(name),), (INBOX,))
 
 
-def _region(region: str) -> Account:
+def _region(region: str) -> BrokerAccount:
     """Return the account of a region, whose edges read the copies there and report for that region."""
     api = tuple(
         Export(
@@ -234,7 +236,7 @@ def _region(region: str) -> Account:
         (INBOX,),
     )
     limits = f"jetstream {{max_streams: {len(COPIES)}, max_consumers: {CONSUMERS_MAX}}}"
-    return Account(account_of(region), (edge,), api, limits)
+    return BrokerAccount(account_of(region), (edge,), api, limits)
 
 
 def _exports_to(region: str) -> tuple[Export, ...]:
@@ -260,7 +262,7 @@ def _exports_to(region: str) -> tuple[Export, ...]:
     )
 
 
-def broker_config(accounts: Sequence[Account], sign_in: SignIn) -> str:
+def broker_config(accounts: Sequence[BrokerAccount], sign_in: SignIn) -> str:
     """Return the configuration file."""
     exports = [(account.name, export) for account in accounts for export in account.exports]
     blocks = [
@@ -274,7 +276,7 @@ def broker_config(accounts: Sequence[Account], sign_in: SignIn) -> str:
     return f"{HEADER}\naccounts {{\n" + "".join(blocks) + "}\n"
 
 
-def _account_block(account: Account, imports: Sequence[tuple[str, Export]], sign_in: SignIn) -> str:
+def _account_block(account: BrokerAccount, imports: Sequence[tuple[str, Export]], sign_in: SignIn) -> str:
     lines = [f"  {account.name} {{"]
     if account.jetstream:
         lines.append(f"    {account.jetstream}")

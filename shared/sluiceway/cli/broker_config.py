@@ -11,7 +11,7 @@ import typer
 
 from ..contracts.catalogue import Region
 from ..messaging.credentials import check_seed
-from .broker_accounts import Account, SignIn, broker_accounts, broker_config
+from .broker_accounts import BrokerAccount, SignIn, broker_accounts, broker_config
 from .current_state import read_catalogue
 from .document_files import read_documents
 from .session import CliSession, CommandFailed, validated_name
@@ -73,20 +73,20 @@ def password_variable(user: str) -> str:
     return f"KEY_{name}_PASSWORD" if name[0].isdigit() else f"{name}_PASSWORD"
 
 
-def sign_in_by_passwords(accounts: list[Account]) -> SignIn:
+def sign_in_by_passwords(accounts: list[BrokerAccount]) -> SignIn:
     """Return what lets users sign in by passwords; `CommandFailed` if two would share a variable."""
     _check_names(accounts, password_variable, "get the same variable; use --nkeys")
     return lambda user: f'user: "{user}", password: ${password_variable(user)}'
 
 
-def sign_in_by_nkeys(folder: Path, accounts: list[Account]) -> SignIn:
+def sign_in_by_nkeys(folder: Path, accounts: list[BrokerAccount]) -> SignIn:
     """Return what lets users sign in by nkeys, with a seed for each in the folder."""
     _check_names(accounts, str.lower, "get the same file")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return lambda user: f"nkey: {_public_key(folder / f'{user}.nk')}"
 
 
-def _check_names(accounts: list[Account], shown: "SignIn", problem: str) -> None:
+def _check_names(accounts: list[BrokerAccount], shown: "SignIn", problem: str) -> None:
     users = [user.name for account in accounts for user in account.users]
     counts = Counter(map(shown, users))
     if doubled := [user for user in users if counts[shown(user)] > 1]:

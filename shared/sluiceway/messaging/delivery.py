@@ -104,7 +104,7 @@ async def answer(
 ) -> Reply:
     """Return the reply to a request: whatever goes wrong in `work`, its sender gets one.
 
-    `on_refused` is called with the subject and the refusal of what is no request of a known sender.
+    `on_refused` is called with subject and refusal of what is invalid, or from an unknown sender.
     """
     try:
         return await work()

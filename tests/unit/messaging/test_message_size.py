@@ -27,7 +27,7 @@ CONNECTS = {
 PUBLISHES = {"publish", "publish_async", "request", "respond"}
 CLIENTS = {"client", "_client", "js", "_js", "message"}
 #: The only files outside of `messaging` that may use them: a question to the monitor, and an error reply.
-ASKS = {"services/scheduler/clearance_client.py", "services/scheduler/app.py"}
+ASKS = {"services/scheduler/clearance_client.py", "services/scheduler/command_intake.py"}
 
 HEADERS = st.dictionaries(st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True), st.text(max_size=50), max_size=5)
 
