@@ -4,17 +4,20 @@ import hashlib
 from typing import Annotated, NamedTuple
 from uuid import uuid4
 
-from fastapi import Depends, Header, Request, Security
+from fastapi import Depends, Header, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from sluiceway.contracts.commands import derived_id
 from sluiceway.contracts.identity import Identity
+from sluiceway.contracts.json_depth import DEPTH_MAX, is_too_deep
 
 from .authentication import KEY_HEADER, Authentication
 from .backend import BackendProvider, ConsoleBackend
 from .preconditions import IF_MATCH, IF_NONE_MATCH, Preconditions, preconditions_of
 
 IDEMPOTENCY_LENGTH_MAX = 200
+#: Levels of a body: those of a value, and the document around it.
+BODY_DEPTH_MAX = DEPTH_MAX + 10
 
 _HEADER = APIKeyHeader(name=KEY_HEADER, auto_error=False, description="A key of the console.")
 _BEARER = HTTPBearer(auto_error=False, description="The same key.")
@@ -34,6 +37,12 @@ async def _caller(
     identity = await authentication.authenticate(request, key or (bearer.credentials if bearer else None))
     request.state.user = identity
     return identity
+
+
+async def refuse_deep_body(request: Request) -> None:
+    """Refuse a body that is nested too deeply, before it is read as a document."""
+    if is_too_deep(await request.body(), BODY_DEPTH_MAX):
+        raise HTTPException(400, f"the body is nested more than {BODY_DEPTH_MAX} levels deep")
 
 
 #: Reads and commands; 503 until the console has caught up.

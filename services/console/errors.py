@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
 from sluiceway.contracts.replies import Refusal, RefusalCode
-from sluiceway.contracts.validation_errors import describe_error, describe_errors
+from sluiceway.contracts.validation_errors import ERRORS_MAX, describe_error, describe_errors
 from sluiceway.errors import Unavailable
 
 from .audit_recorder import audit_recorder
@@ -69,7 +69,7 @@ class Problem(BaseModel):
     code: str | None = None
     #: Of a refused command: what the current state allows.
     possible: list[str] = []
-    #: Of an invalid request: each error with its location.
+    #: Of an invalid request: the first errors, each with its location.
     errors: list[str] = []
 
 
@@ -178,7 +178,10 @@ def _routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [f"{'.'.join(map(str, detail['loc']))}: {describe_error(detail)}" for detail in error.errors()]
+    errors = [
+        f"{'.'.join(map(str, detail['loc']))}: {describe_error(detail)}"
+        for detail in error.errors()[:ERRORS_MAX]
+    ]
     return problem_response(request, Problem(status=400, message="; ".join(errors[:3]), errors=errors))
 
 

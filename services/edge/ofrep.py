@@ -19,6 +19,7 @@ from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.identifiers import FeatureKind
+from sluiceway.contracts.json_depth import DEPTH_MAX, depth_of
 from sluiceway.evaluation.patterns import CHECK_ALLOWANCE, RequestAllowance
 from sluiceway.evaluation.results import Evaluation, Reason
 from sluiceway.http.etags import EntityTag, tag_condition
@@ -182,6 +183,8 @@ async def _context(request: Request) -> dict[str, Any]:
         raise InvalidContext("PARSE_ERROR", f"the body is not valid JSON: {error}") from error
     except RecursionError as error:
         raise InvalidContext("PARSE_ERROR", "the body is nested too deeply") from error
+    if depth_of(body) > DEPTH_MAX:
+        raise InvalidContext("PARSE_ERROR", f"the body is nested more than {DEPTH_MAX} levels deep")
     context = body.get("context") if isinstance(body, dict) else None
     if not isinstance(context, dict):
         raise InvalidContext("INVALID_CONTEXT", 'no context: send {"context": {"targetingKey": …, …}}')

@@ -27,6 +27,7 @@ from sluiceway.contracts.alerts import (
     AlertOutcome,
     AnsweredAlert,
 )
+from sluiceway.contracts.json_depth import DEPTH_MAX, is_too_deep, without_deep_members
 from sluiceway.contracts.validation_errors import describe_errors
 from sluiceway.errors import Unavailable
 from sluiceway.http.request_body import BodyTooLarge, read_body
@@ -52,6 +53,8 @@ NAME_MAX = 100
 LABEL_MAX = 300
 #: A larger number of alerts that were left out counts as this one.
 TRUNCATED_MAX = 1_000_000
+#: Stands for an alert that is nested too deeply to be read.
+TOO_DEEP = b'"nested too deeply"'
 SETUP = (
     "set SLUICEWAY_ALERTMANAGER_TOKEN, and the same token as credentials of the receiver in alertmanager.yml"
 )
@@ -142,7 +145,7 @@ class AlertmanagerWebhook:
 
 def parse_message(body: bytes) -> WebhookMessage:
     """Return the alerts of a webhook message, unparsed; `ValueError` if the message is invalid."""
-    message = _json(body)
+    message = _json(without_deep_members(body, TOO_DEEP) if is_too_deep(body) else body)
     if not isinstance(message, dict) or message.get("version") != "4":
         raise ValueError('invalid Alertmanager message: expected a JSON object with version "4"')
     alerts = message.get("alerts")
@@ -181,6 +184,8 @@ def _parse_alerts(alerts: list[Any]) -> tuple[list[Alert], list[RejectedAlert]]:
 
 def parse_alert(alert: Any) -> Alert:
     """Return one alert of a webhook message; `ValueError` if it is invalid."""
+    if alert == json.loads(TOO_DEEP):
+        raise ValueError(f"it is nested more than {DEPTH_MAX} levels deep")
     size = len(json.dumps(alert))
     if size > ALERT_BYTES_MAX:
         raise ValueError(f"alert too large: {size} bytes, at most {ALERT_BYTES_MAX} are allowed")

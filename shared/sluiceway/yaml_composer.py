@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-#: Levels of nesting; the official SDKs fail somewhere past 125.
-DEPTH_MAX = 120
+from .contracts.json_depth import DEPTH_MAX
+
 #: Values in one document, aliases written out.
 NODES_MAX = 200_000
 

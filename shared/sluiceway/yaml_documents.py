@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .yaml_composer import DEPTH_MAX, NODES_MAX, compose_documents, error_at
+from .contracts.json_depth import DEPTH_MAX
+from .yaml_composer import NODES_MAX, compose_documents, error_at
 
 #: Errors that are reported in one text.
 ERRORS_MAX = 50

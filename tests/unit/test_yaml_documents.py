@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.yaml_composer import DEPTH_MAX
+from sluiceway.contracts.json_depth import DEPTH_MAX
 from sluiceway.yaml_documents import (
     ERRORS_MAX,
     InvalidYaml,

@@ -1,7 +1,8 @@
 """Our own API under `/api/v1`: one file per resource."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
+from ..dependencies import refuse_deep_body
 from . import (
     alert_source_routes,
     audit_routes,
@@ -14,7 +15,7 @@ from . import (
     simulation_routes,
 )
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_deep_body)])
 for part in (
     identity_routes,
     region_routes,

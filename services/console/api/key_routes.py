@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Path
 from pydantic import Field
 
 from sluiceway import console_keys
+from sluiceway.contracts.bounded_lists import FIRST_ERROR, at_most
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.commands import CreateKey, RevokeKey
 from sluiceway.contracts.identifiers import NAME_PATTERN, Label
@@ -55,8 +56,8 @@ class NewKey(AuthoredModel):
     owner: Owner
     #: The owner's account at the identity provider, unless the owner is named by the e-mail verified there.
     account: Account | None = None
-    groups: Annotated[tuple[Label, ...], Field(max_length=GROUPS_MAX)] = ()
-    grants: Annotated[tuple[Grant, ...], Field(min_length=1, max_length=GRANTS_MAX)]
+    groups: Annotated[tuple[Label, ...], FIRST_ERROR, Field(max_length=GROUPS_MAX)] = ()
+    grants: Annotated[tuple[Grant, ...], Field(min_length=1, max_length=GRANTS_MAX), at_most(GRANTS_MAX)]
     expires_in_seconds: Annotated[int, Field(strict=True, ge=1, le=LIFETIME_MAX_SECONDS)] | None = None
 
 

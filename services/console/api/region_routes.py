@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Response
 from pydantic import Field
 
+from sluiceway.contracts.bounded_lists import at_most
 from sluiceway.contracts.catalogue import ATTRIBUTES_MAX, Region
 from sluiceway.contracts.commands import DeleteRegion, SaveRegion
 from sluiceway.contracts.conditions import Scalar
@@ -74,7 +75,7 @@ class NewRegion(AuthoredModel):
     """A region as it is written; its name is in the path."""
 
     environment: Name
-    attributes: Annotated[dict[str, Scalar], Field(max_length=ATTRIBUTES_MAX)] = {}
+    attributes: Annotated[dict[str, Scalar], Field(max_length=ATTRIBUTES_MAX), at_most(ATTRIBUTES_MAX)] = {}
 
 
 class Message(WireModel):

@@ -11,10 +11,11 @@ The header `x-respect-review-settings` has no effect: a review that a phase need
 Source: https://docs.statsig.com/console-api/release-pipelines
 """
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
+from ..dependencies import refuse_deep_body
 from . import config_routes, environment_routes, gate_routes, pipeline_routes, trigger_routes
 
-router = APIRouter(prefix="/console/v1")
+router = APIRouter(prefix="/console/v1", dependencies=[Depends(refuse_deep_body)])
 for part in (pipeline_routes, trigger_routes, gate_routes, config_routes, environment_routes):
     router.include_router(part.router)

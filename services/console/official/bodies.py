@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StrictBool
 
+from sluiceway.contracts.bounded_lists import FIRST_ERROR, at_most
 from sluiceway.contracts.feature import ConfigRule, GateRule
 from sluiceway.contracts.identifiers import Label, Name
 from sluiceway.contracts.models import AuthoredModel
@@ -34,14 +35,14 @@ class ConfigRuleBody(ConfigRule, _RuleExtras):
     variants: Annotated[list[Any], Field(max_length=0)] = []
 
 
-GateRules = Annotated[tuple[GateRuleBody, ...], Field(max_length=RULES_MAX)]
-ConfigRules = Annotated[tuple[ConfigRuleBody, ...], Field(max_length=RULES_MAX)]
+GateRules = Annotated[tuple[GateRuleBody, ...], Field(max_length=RULES_MAX), at_most(RULES_MAX)]
+ConfigRules = Annotated[tuple[ConfigRuleBody, ...], Field(max_length=RULES_MAX), at_most(RULES_MAX)]
 
 
 class _Extras(AuthoredModel):
     """Fields that other tools write. They have no effect here; the response lists them as `ignored`."""
 
-    tags: list[str] | None = None
+    tags: Annotated[list[str], FIRST_ERROR] | None = None
     type: str | None = None
     team: str | None = None
     team_id: str | None = None

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from sluiceway.contracts.feature import ConfigRule, FeatureDocument, GateRule
 from sluiceway.contracts.identifiers import FeatureKind, slug
+from sluiceway.contracts.json_depth import DEPTH_MAX
 from sluiceway.pipelines.feature_documents import DOCUMENT_MODELS
 
 from .bodies import AnyRuleBody, ConfigRuleBody, FeatureBody, NewConfig, NewGate
@@ -124,7 +125,7 @@ def _decode_json5(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _json5_object(field: str, text: str) -> dict[str, Any]:
     try:
-        value = pyjson5.decode(text)
+        value = pyjson5.decode(text, maxdepth=DEPTH_MAX)
     except pyjson5.Json5DecoderException as error:
         raise HTTPException(400, f"{field} is not valid JSON5: {error.args[0]}") from error
     if not isinstance(value, dict):

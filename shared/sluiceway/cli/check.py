@@ -106,7 +106,7 @@ def _table(results: dict[str, dict[str, dict[str, str]]], regions: list[str]) ->
 def _parse_user(text: str) -> dict[str, Any]:
     try:
         user = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandFailed(f"--user is not valid JSON: {error}") from error
     if not isinstance(user, dict):
         raise CommandFailed("""--user must be a JSON object, for example '{"userID": "u1"}'""")

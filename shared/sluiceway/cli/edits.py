@@ -116,7 +116,7 @@ def _condition(text: str) -> Condition:
 def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -124,7 +124,7 @@ def json_object(text: str) -> dict[str, JsonValue]:
     """Return the JSON object in the text of --value; `CommandFailed` if it is not one."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandFailed(f"--value is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise CommandFailed("--value must be a JSON object, for example '{\"maxItems\": 200}'")

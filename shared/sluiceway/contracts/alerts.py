@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from .bounded_lists import at_most
 from .identifiers import Label, TriggerId
 from .models import WireModel
 
@@ -44,8 +45,8 @@ class Alert(WireModel):
 
     name: Label
     status: AlertStatus = AlertStatus.FIRING
-    labels: Annotated[dict[str, str], Field(max_length=LABELS_MAX)] = {}
-    annotations: Annotated[dict[str, str], Field(max_length=LABELS_MAX)] = {}
+    labels: Annotated[dict[str, str], Field(max_length=LABELS_MAX), at_most(LABELS_MAX)] = {}
+    annotations: Annotated[dict[str, str], Field(max_length=LABELS_MAX), at_most(LABELS_MAX)] = {}
     #: When it started to fire: RFC 3339, or seconds or milliseconds since the epoch. Without it, or if it is
     #: anything else: when its message was stored. An alert that started before a release rolls nothing back.
     starts_at: JsonValue = None

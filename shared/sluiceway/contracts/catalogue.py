@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
 
+from .bounded_lists import at_most
 from .conditions import Scalar
 from .identifiers import Name, RegionName
 from .models import AuthoredModel
@@ -27,7 +28,7 @@ class Region(AuthoredModel):
     kind: Literal["Region"] = "Region"
     name: RegionName
     environment: Name
-    attributes: Annotated[dict[str, Scalar], Field(max_length=ATTRIBUTES_MAX)] = {}
+    attributes: Annotated[dict[str, Scalar], Field(max_length=ATTRIBUTES_MAX), at_most(ATTRIBUTES_MAX)] = {}
 
 
 class SdkKey(AuthoredModel):

@@ -9,6 +9,7 @@ from uuid import uuid4
 from pydantic import Field, StrictBool, model_validator
 
 from .alert_sources import AlertSource
+from .bounded_lists import FIRST_ERROR
 from .catalogue import Environment, Region, SdkKey
 from .durations import convert_durations
 from .feature import FeatureDocument
@@ -231,7 +232,7 @@ class AdvancePhase(PhaseCommand):
 
     verb = "advance"
     #: Why the trigger may not leave the phase.
-    holds: tuple[str, ...] = ()
+    holds: Annotated[tuple[str, ...], FIRST_ERROR] = ()
     #: The sequence of the event that this was asked for; it says nothing about a newer one.
     cleared_revision: int | None = None
 

@@ -6,9 +6,11 @@ An operator needs a function in `evaluation.operators.OPERATORS`, a check of its
 """
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import StrictBool, StrictFloat, StrictInt, StrictStr
 
+from .bounded_lists import FIRST_ERROR
 from .models import AuthoredModel
 
 Scalar = StrictStr | StrictBool | StrictInt | StrictFloat
@@ -121,5 +123,5 @@ class Condition(AuthoredModel):
     #: A `ConditionOperator`. Any text is read, since older events may hold others; validation refuses those.
     operator: str | None = None
     field: str | None = None
-    target_value: Scalar | tuple[Scalar, ...] | None = None
+    target_value: Scalar | Annotated[tuple[Scalar, ...], FIRST_ERROR] | None = None
     custom_id: str | None = None

@@ -4,6 +4,8 @@ import re
 from typing import Any
 
 MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+#: Centuries: no field takes a longer duration.
+LONGEST_MS = 10**14
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
@@ -15,7 +17,7 @@ def parse_duration(text: str) -> int:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         raise ValueError(f"invalid duration {text!r}: write for example 30m, 1h30m or 500ms")
-    return round(sum(float(number) * MILLISECONDS[unit] for number, unit in parts))
+    return round(min(sum(float(number) * MILLISECONDS[unit] for number, unit in parts), LONGEST_MS))
 
 
 def convert_durations(data: Any, *fields: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool
 
+from .bounded_lists import FIRST_ERROR, at_most
 from .conditions import Condition
 from .identifiers import FeatureKey, FeatureKind, Label, Name, TriggerId
 from .models import AuthoredModel, WireModel, is_absent
@@ -43,9 +44,9 @@ class FeatureRule(AuthoredModel):
     #: Also the salt of the percentage; absent: the name.
     id: Label | None = None
     pass_percentage: Percentage = 100.0
-    conditions: tuple[Condition, ...] = ()
+    conditions: Annotated[tuple[Condition, ...], FIRST_ERROR] = ()
     #: Empty or absent: every environment.
-    environments: tuple[Name, ...] | None = None
+    environments: Annotated[tuple[Name, ...], FIRST_ERROR] | None = None
 
 
 class GateRule(FeatureRule):
@@ -73,7 +74,7 @@ class FeatureGate(_FeatureDocument):
     """A gate as its author writes it."""
 
     kind: Literal["FeatureGate"] = "FeatureGate"
-    rules: Annotated[tuple[GateRule, ...], Field(max_length=RULES_MAX)] = ()
+    rules: Annotated[tuple[GateRule, ...], Field(max_length=RULES_MAX), at_most(RULES_MAX)] = ()
 
     @property
     def key(self) -> FeatureKey:
@@ -88,7 +89,7 @@ class DynamicConfig(_FeatureDocument):
     """A dynamic config as its author writes it."""
 
     kind: Literal["DynamicConfig"] = "DynamicConfig"
-    rules: Annotated[tuple[ConfigRule, ...], Field(max_length=RULES_MAX)] = ()
+    rules: Annotated[tuple[ConfigRule, ...], Field(max_length=RULES_MAX), at_most(RULES_MAX)] = ()
     default_value: ConfigValue = {}
 
     @property
@@ -100,9 +101,9 @@ class Segment(_FeatureDocument):
     """A named set of users: those who match a rule, or have one of the ids."""
 
     kind: Literal["Segment"] = "Segment"
-    rules: Annotated[tuple[GateRule, ...], Field(max_length=RULES_MAX)] = ()
+    rules: Annotated[tuple[GateRule, ...], Field(max_length=RULES_MAX), at_most(RULES_MAX)] = ()
     #: Ids of the kind `idType` that are members even if no rule matches; case-sensitive.
-    ids: Annotated[tuple[Label, ...], Field(max_length=IDS_MAX)] = ()
+    ids: Annotated[tuple[Label, ...], FIRST_ERROR, Field(max_length=IDS_MAX)] = ()
 
     @property
     def key(self) -> FeatureKey:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from .bounded_lists import FIRST_ERROR, at_most
 from .identifiers import Name, RegionName
 from .models import AuthoredModel
 
@@ -98,13 +99,13 @@ class Freeze(AuthoredModel):
     description: Annotated[str, Field(max_length=1_000)] = ""
     #: Of the weekly windows, and of a `from` and `to` without a time zone.
     time_zone: TimeZone = "UTC"
-    weekly: Annotated[tuple[WeeklyWindow, ...], Field(max_length=WINDOWS_MAX)] = ()
+    weekly: Annotated[tuple[WeeklyWindow, ...], Field(max_length=WINDOWS_MAX), at_most(WINDOWS_MAX)] = ()
     #: A single window, without its end `to`, instead of weekly ones.
     start: Annotated[Moment | None, Field(alias="from")] = None
     end: Annotated[Moment | None, Field(alias="to")] = None
-    environments: Annotated[tuple[Name, ...], Field(max_length=SCOPE_MAX)] = ()
-    regions: Annotated[tuple[RegionName, ...], Field(max_length=SCOPE_MAX)] = ()
-    pipelines: Annotated[tuple[Name, ...], Field(max_length=SCOPE_MAX)] = ()
+    environments: Annotated[tuple[Name, ...], FIRST_ERROR, Field(max_length=SCOPE_MAX)] = ()
+    regions: Annotated[tuple[RegionName, ...], FIRST_ERROR, Field(max_length=SCOPE_MAX)] = ()
+    pipelines: Annotated[tuple[Name, ...], FIRST_ERROR, Field(max_length=SCOPE_MAX)] = ()
 
     @model_validator(mode="after")
     def _has_windows_of_one_kind(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from .bounded_lists import FIRST_ERROR, at_most
 from .durations import convert_durations
 from .identifiers import Label, Name
 from .models import AuthoredModel
@@ -71,7 +72,7 @@ class Baseline(AuthoredModel):
 
     compare: Comparison
     #: Compare only with regions of these environments; absent: with all.
-    environments: tuple[Name, ...] | None = None
+    environments: Annotated[tuple[Name, ...], FIRST_ERROR] | None = None
 
 
 class MetricGuardrail(AuthoredModel):
@@ -122,7 +123,7 @@ class MetricGuardrail(AuthoredModel):
 class AlertMatch(AuthoredModel):
     """Labels that an alert must have, with exactly these values; `alertname` is its name."""
 
-    match_labels: Annotated[dict[Label, str], Field(min_length=1, max_length=LABELS_MAX)]
+    match_labels: Annotated[dict[Label, str], Field(min_length=1, max_length=LABELS_MAX), at_most(LABELS_MAX)]
 
 
 class AlertGuardrail(AuthoredModel):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .bounded_lists import FIRST_ERROR, at_most
 from .identifiers import Label, Name
 from .models import AuthoredModel, WireModel, is_absent
 from .persons import Account, Person, canonical_name
@@ -51,9 +52,13 @@ class Grant(AuthoredModel):
 
     role: Role
     #: Only for changes that touch no other environment; absent: everywhere.
-    environments: Annotated[tuple[Name, ...], Field(min_length=1, max_length=SCOPE_MAX)] | None = None
+    environments: (
+        Annotated[tuple[Name, ...], FIRST_ERROR, Field(min_length=1, max_length=SCOPE_MAX)] | None
+    ) = None
     #: Only for these pipelines and the features they release; absent: for all features.
-    pipelines: Annotated[tuple[Name, ...], Field(min_length=1, max_length=SCOPE_MAX)] | None = None
+    pipelines: Annotated[tuple[Name, ...], FIRST_ERROR, Field(min_length=1, max_length=SCOPE_MAX)] | None = (
+        None
+    )
 
 
 class Identity(WireModel):
@@ -61,8 +66,8 @@ class Identity(WireModel):
 
     #: The actor in the log. It is shown, and decides nothing by itself: see `person`.
     name: Owner
-    groups: tuple[str, ...] = ()
-    grants: tuple[Grant, ...] = ()
+    groups: Annotated[tuple[str, ...], FIRST_ERROR] = ()
+    grants: Annotated[tuple[Grant, ...], FIRST_ERROR] = ()
     #: The sender that vouches: the id of a key, or a service.
     vouched_by: Name
     #: When the key that vouches was created; absent if a service vouches.
@@ -87,8 +92,8 @@ class ApiKey(AuthoredModel):
     owner: Owner
     #: The owner's account at the identity provider, if the owner's name does not tell.
     account: Annotated[Account | None, Field(exclude_if=is_absent)] = None
-    groups: Annotated[tuple[Label, ...], Field(max_length=GROUPS_MAX)] = ()
-    grants: Annotated[tuple[Grant, ...], Field(min_length=1, max_length=GRANTS_MAX)]
+    groups: Annotated[tuple[Label, ...], FIRST_ERROR, Field(max_length=GROUPS_MAX)] = ()
+    grants: Annotated[tuple[Grant, ...], Field(min_length=1, max_length=GRANTS_MAX), at_most(GRANTS_MAX)]
     #: Argon2 of the whole key, in the PHC string format.
     hash: Annotated[str, Field(pattern=r"^\$argon2id\$", max_length=300)]
     created_ms: int

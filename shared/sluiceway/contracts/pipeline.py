@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, model_validator
 
+from .bounded_lists import FIRST_ERROR, at_most
 from .conditions import Condition
 from .durations import convert_durations
 from .guardrails import GUARDRAILS_MAX, Guardrail
@@ -27,8 +28,8 @@ class PhaseRule(AuthoredModel):
     name: Label
     id: Label | None = None
     #: Empty or absent: every environment.
-    environments: tuple[Name, ...] | None = None
-    conditions: tuple[Condition, ...] = ()
+    environments: Annotated[tuple[Name, ...], FIRST_ERROR] | None = None
+    conditions: Annotated[tuple[Condition, ...], FIRST_ERROR] = ()
 
 
 class RollbackScope(StrEnum):
@@ -46,7 +47,9 @@ class Approvals(AuthoredModel):
     #: How many different people.
     count: Annotated[int, Field(strict=True, ge=1, le=APPROVALS_MAX)] = 1
     #: Each of them must be in one of these groups, by a vouched identity; absent: anybody.
-    groups: Annotated[tuple[Label, ...], Field(min_length=1, max_length=GROUPS_MAX)] | None = None
+    groups: Annotated[tuple[Label, ...], FIRST_ERROR, Field(min_length=1, max_length=GROUPS_MAX)] | None = (
+        None
+    )
     #: Whether the person who started the release may be one of them.
     allow_author: StrictBool = False
 
@@ -67,8 +70,10 @@ class Phase(AuthoredModel):
     #: Who must approve it, if one approval by anybody is not enough; implies `requiredReview`.
     approvals: Approvals | None = None
     #: What watches the phase, from its start until the trigger's observation ends.
-    guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=GUARDRAILS_MAX)] = ()
-    rules: Annotated[tuple[PhaseRule, ...], Field(min_length=1, max_length=RULES_MAX)]
+    guardrails: Annotated[
+        tuple[Guardrail, ...], Field(max_length=GUARDRAILS_MAX), at_most(GUARDRAILS_MAX)
+    ] = ()
+    rules: Annotated[tuple[PhaseRule, ...], Field(min_length=1, max_length=RULES_MAX), at_most(RULES_MAX)]
 
     @model_validator(mode="before")
     @classmethod
@@ -96,7 +101,7 @@ class Pipeline(AuthoredModel):
     kind: Literal["ReleasePipeline"] = "ReleasePipeline"
     id: Name
     name: Label
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=PHASES_MAX)]
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=PHASES_MAX), at_most(PHASES_MAX)]
     #: Shown to people who are about to start a release.
     trigger_notice: Annotated[str, Field(max_length=1_000)] | None = None
     #: How long guardrails and alerts may still roll a completed release back. YAML: `observeFor: 1h`.

@@ -1,6 +1,7 @@
 """Messages about what is wrong with a document."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -10,11 +11,10 @@ ERRORS_MAX = 10
 
 def describe_errors(error: ValidationError) -> str:
     """Return what is wrong with a document, in one line: where, and what is expected there."""
-    details = error.errors(include_url=False)
-    causes = [detail for detail in details if not _is_consequence(detail, details)]
+    details = error.errors(include_url=False, include_input=False)
+    causes = islice((detail for detail in details if not _is_consequence(detail, details)), ERRORS_MAX)
     return "; ".join(
-        f"{'.'.join(map(str, detail['loc'])) or 'the message'}: {describe_error(detail)}"
-        for detail in causes[:ERRORS_MAX]
+        f"{'.'.join(map(str, detail['loc'])) or 'the message'}: {describe_error(detail)}" for detail in causes
     )
 
 

@@ -6,6 +6,7 @@ A feature may have been saved long ago, or at the same moment as another one tha
 from collections.abc import Iterator
 
 from ..contracts.conditions import ConditionOperator
+from ..contracts.json_depth import depth_error
 from ..contracts.rule_document import RuleDocument, SpecCondition, SpecRule
 from ..evaluation.compiled_conditions import LIST_OPERATORS
 from ..evaluation.patterns import patterns_error
@@ -23,7 +24,12 @@ KNOWN_TYPES = TYPES_WITHOUT_OPERATOR | {"user_field", "environment_field", "unit
 
 def document_errors(document: RuleDocument, bytes_max: int = DOCUMENT_BYTES_MAX) -> list[str]:
     """Return why a document must not be published; empty if it may be."""
-    return [*_spec_errors(document), *_override_errors(document), *size_errors(document, bytes_max)]
+    return [
+        *_spec_errors(document),
+        *_depth_errors(document),
+        *_override_errors(document),
+        *size_errors(document, bytes_max),
+    ]
 
 
 def document_references(document: RuleDocument) -> tuple[str, ...]:
@@ -59,6 +65,13 @@ def _spec_errors(document: RuleDocument) -> Iterator[str]:
     for id_, condition in document.specs.condition_map.items():
         for error in _condition_errors(condition):
             yield f"condition {id_}: {error}"
+
+
+def _depth_errors(document: RuleDocument) -> Iterator[str]:
+    for name, spec in {**document.specs.feature_gates, **document.specs.dynamic_configs}.items():
+        for value in (spec.default_value, *(rule.return_value for rule in spec.rules)):
+            if error := depth_error(f"a value of {name}", value):
+                yield error
 
 
 def _rules(document: RuleDocument) -> Iterator[SpecRule]:

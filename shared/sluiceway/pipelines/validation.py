@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from ..contracts.catalogue import Region
 from ..contracts.conditions import Condition
 from ..contracts.feature import FeatureDocument, Segment
+from ..contracts.json_depth import depth_error
 from ..contracts.pipeline import Pipeline
 from .condition_errors import condition_errors, patterns_error
 from .guardrail_errors import guardrail_errors
@@ -21,11 +22,20 @@ def feature_errors(document: FeatureDocument, environments: Collection[str]) -> 
         for id_, count in Counter(rule_id(rule) for rule in document.rules).items()
         if count > 1
     ]
+    errors += _depth_errors(document)
     for rule in document.rules:
         errors += _rule_errors(f"rule {rule.name!r}", rule.environments, rule.conditions, environments)
     if isinstance(document, Segment):
         errors += _segment_errors(document)
     return errors
+
+
+def _depth_errors(document: FeatureDocument) -> Iterator[str]:
+    if error := depth_error("defaultValue", document.default_value):
+        yield error
+    for rule in document.rules:
+        if error := depth_error(f"rule {rule.name!r}: returnValue", rule.return_value):
+            yield error
 
 
 def pipeline_errors(

@@ -43,6 +43,9 @@ async def serving(edge: RunningEdge) -> None:
     await eventually(look, "the edge serves the newest feature")
 
 
+NESTED = b'{"context": {"targetingKey": "u", "plan": ' + b"[" * 900 + b"]" * 900 + b"}}"
+
+
 async def test_each_answer_says_why_and_each_failure_names_its_code(dev: Served) -> None:
     driver, edge, _ = dev
     await save_features(driver)
@@ -62,6 +65,7 @@ async def test_each_answer_says_why_and_each_failure_names_its_code(dev: Served)
         "no json": await edge.http.post(f"{FLAGS}/half", content=b"{"),
         "no context": await edge.http.post(f"{FLAGS}/half", json=[]),
         "deep": await edge.http.post(f"{FLAGS}/half", content=b"[" * 60_000),
+        "rather deep": await edge.http.post(f"{FLAGS}/half", content=NESTED),
         "large": await edge.http.post(f"{FLAGS}/half", content=b"x" * 1_000_000),
         "key": await edge.http.post(f"{FLAGS}/half", json={"context": {"targetingKey": 5}}),
     }
@@ -82,6 +86,7 @@ async def test_each_answer_says_why_and_each_failure_names_its_code(dev: Served)
         "no json": (400, "PARSE_ERROR"),
         "no context": (400, "INVALID_CONTEXT"),
         "deep": (400, "PARSE_ERROR"),
+        "rather deep": (400, "PARSE_ERROR"),
         "large": (400, "INVALID_CONTEXT"),
         "key": (400, "INVALID_CONTEXT"),
     }
