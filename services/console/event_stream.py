@@ -57,7 +57,7 @@ class EventListener:
 
     async def events(self, may_listen: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Yield each event, and comments in silence, as long as the client may listen."""
-        while True:
+        while may_listen():
             try:
                 async with asyncio.timeout(KEEP_ALIVE_SECONDS):
                     event = await self._queue.get()
