@@ -59,6 +59,8 @@ class BoundedProtocol(HttpToolsProtocol):
         #: What is being received; None between two requests.
         self._part: _Part | None = None
         self._requests = 0
+        #: Bytes since the request began, or since the last part of its body: chunks have extensions, and
+        #: fields may follow them.
         self._header_bytes = 0
         #: What the deadline is for: a part, and the number of the request.
         self._awaited: tuple[_Part, int] | None = None
@@ -104,7 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if isinstance(error.__context__, _Exceeded):
                 return self._reject_header()
             return self._reject("invalid", 400, "this is not a valid HTTP request")
-        if self._part is _Part.HEADER:
+        if self._part:
             self._header_bytes += len(data)
             if self._header_bytes > HEADER_BYTES_MAX:
                 return self._reject_header()
@@ -122,6 +124,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._part is _Part.BODY:
+            return  # a field after the body: the header was used already
         if len(self.headers) >= HEADER_FIELDS_MAX:
             raise _Exceeded
         super().on_header(name, value)
@@ -130,6 +134,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._part = _Part.BODY
         self._bounded.move(self, Stage.WAITING)
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._header_bytes = 0
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

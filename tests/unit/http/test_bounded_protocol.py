@@ -379,3 +379,44 @@ async def test_readiness_is_checked_once_for_all_who_ask_meanwhile(monkeypatch: 
 
     assert (statuses, again) == ([200] * 50, 200)
     assert (meanwhile, checks) == (1, 2)
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"0\r\nX: " + b"x" * 200_000, b"0\r\n" + b"X: y\r\n" * 50_000, b"1;x=" + b"x" * 200_000],
+    ids=["trailer", "trailers", "extension of a chunk"],
+)
+async def test_what_stands_around_a_body_is_bounded(endless: bytes) -> None:
+    async with serving(Pages()) as url, connected_from(url) as client:
+        await client.send(CHUNKED + endless)
+        answer = await client.rest()
+
+    assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+
+
+async def test_a_large_body_in_small_chunks_is_read() -> None:
+    async with serving(Pages()) as url, connected_from(url) as client:
+        await client.send(CHUNKED + b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n")
+        answer = await client.until(b"done")
+
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_field_after_the_body_is_no_header() -> None:
+    scopes: list[dict[str, Any]] = []
+
+    async def pages(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        scopes.append(scope)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with health_server(ServiceSettings(), ready, pages) as url, connected_from(url) as client:
+        await client.send(CHUNKED + b"1\r\nx\r\n0\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n")
+        await client.until(b"\r\n\r\n")
+
+    assert [name for name, _ in scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
