@@ -133,7 +133,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self._part = _Part.BODY
-        self._bounded.move(self, Stage.WAITING)
+        if self._requests == 1:  # no longer silent; later requests begin as one that waits
+            self._bounded.move(self, Stage.WAITING)
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)

@@ -9,6 +9,7 @@ Prometheus and the supervisor of this process always get an answer.
 import ipaddress
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -76,7 +77,8 @@ class _Group:
         return None
 
 
-class _Place(NamedTuple):
+@dataclass(slots=True)
+class _Place:
     stage: Stage
     groups: tuple[_Group, ...]
     network: str | None
@@ -118,7 +120,7 @@ class Connections:
         if place is not None:
             for group in place.groups:
                 group.move(connection, place.stage, stage)
-            self._places[connection] = place._replace(stage=stage)
+            place.stage = stage
 
     def discard(self, connection: Expendable) -> None:
         """Forget a connection that is closed."""
