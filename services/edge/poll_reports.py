@@ -5,6 +5,7 @@ report for the processes of another one, nor for an edge.
 """
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import OrderedDict
@@ -31,6 +32,8 @@ SESSIONS_MAX = 10_000
 SESSIONS_PER_KEY_MAX = 2_500
 #: Characters of a process's own name in its report.
 SESSION_LENGTH_MAX = 64
+#: Ids of keys are shorter than this, unless somebody has made them up; then a digest stands for the id.
+KEY_ID_LENGTH_MAX = 31
 #: What the names of all these reports begin with.
 PREFIX = "sdk"
 
@@ -79,7 +82,7 @@ class PollReports:
         name = slug(session[:SESSION_LENGTH_MAX])
         if not name:
             return
-        instance = f"{PREFIX}-{key_id}-{name}"
+        instance = f"{PREFIX}-{_short(key_id)}-{name}"
         now = time.monotonic()
         sessions = self._by_key.get(key_id) or _Sessions()
         last = sessions.last(instance)
@@ -139,3 +142,10 @@ class PollReports:
             log.info("cannot report the rules that SDKs have applied, trying again: %s", error)
             return False
         return True
+
+
+def _short(key_id: str) -> str:
+    """Return the id of a key as a part of a name, which has at most 100 characters."""
+    if len(key_id) <= KEY_ID_LENGTH_MAX:
+        return key_id
+    return hashlib.sha256(key_id.encode()).hexdigest()[:KEY_ID_LENGTH_MAX]

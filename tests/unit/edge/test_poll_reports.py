@@ -105,3 +105,11 @@ async def test_the_name_of_a_process_is_bounded_and_has_no_wildcard(session: str
     reports.add("k", session, at(1))
 
     assert all(re.fullmatch(r"sdk-k-[A-Za-z0-9_-]{1,64}", instance) for instance in reports._due)
+
+
+async def test_two_keys_with_long_ids_report_under_names_of_their_own() -> None:
+    reports = PollReports("eu")
+    for id_ in ("k" * 100, "k" * 99 + "j"):
+        reports.add(id_, "s" * 64, at(1))
+
+    assert len(await published(reports)) == 2
