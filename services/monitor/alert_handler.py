@@ -23,17 +23,22 @@ from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.alert_matches import MatchedTrigger, match_alert
 from sluiceway.pipelines.alert_scopes import is_in_scope, unlimited
 from sluiceway.pipelines.alert_times import CLOCKS_DIFFER_MS
+from sluiceway.repeated_logs import RepeatedLogs
 
 from . import metrics
 from .evidence import AlertEvidence, AlertGuardrailEvidence, bounded_url
 from .release_commands import send_until_effective
 
 log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
 
 ACTOR = "monitor"
 REASON_MAX = 2_000
 #: Releases that the record of an alert lists.
 LISTED_MAX = 1_000
+#: Releases that a log line names, and characters of an alert's labels in it.
+NAMED_MAX = 10
+LOGGED_LABELS_MAX = 1_000
 #: What an action is called once it is done.
 DONE = {OnFailure.ROLLBACK: "rolled_back", OnFailure.PAUSE: "paused", OnFailure.NOTIFY: "notified"}
 
@@ -93,10 +98,11 @@ class AlertHandler:
         metrics.ALERTS.labels("received").inc()
         received = ReceivedAlert(alert, _source(subject), sequence, time_ms)
         found = await self._match(received) if alert.status is AlertStatus.FIRING else []
-        in_scope = [matched for matched in found if self._is_in_scope(matched, received)]
+        is_allowed = self._scope(received)
+        in_scope = list(filter(is_allowed, found))
         matches = [matched for matched in in_scope if not matched.is_before]
         later = [matched for matched in in_scope if matched.is_before]
-        beyond = [matched for matched in found if matched not in in_scope]
+        beyond = [matched for matched in found if not is_allowed(matched)]
         await asyncio.gather(*(self._act(matched, received) for matched in matches))
         if len(matches) < len(in_scope):
             self._check_clock()  # without a trusted clock an alert may roll back, but not count as too old
@@ -128,13 +134,14 @@ class AlertHandler:
         found = (match_alert(received.alert, f, regions, now_ms, received.time_ms) for f in features)
         return [matched for matched in found if matched]
 
-    def _is_in_scope(self, matched: MatchedTrigger, received: ReceivedAlert) -> bool:
+    def _scope(self, received: ReceivedAlert) -> Callable[[MatchedTrigger], bool]:
         """Return whether the source of an alert may take a release back, by the catalogue as it is now."""
         catalogue, default = self._catalogue.catalogue(), None
         if not self._requires_sources:
             default = unlimited(received.source)
         source = catalogue.alert_sources.get(received.source, default)
-        return is_in_scope(source, received.alert.labels, matched.trigger, catalogue.regions)
+        labels, regions = received.alert.labels, catalogue.regions
+        return lambda matched: is_in_scope(source, labels, matched.trigger, regions)
 
     async def _act(self, matched: MatchedTrigger, received: ReceivedAlert) -> None:
         """Send the command, if one follows, and record the verdict of the guardrail, if one matched."""
@@ -168,24 +175,35 @@ def _outcome(
 
 
 def _log_without_effect(answered: AnsweredAlert) -> None:
-    alert = answered.alert
+    """Log an alert that rolls nothing back; one of a kind of each source at a time; all are listed."""
+    alert, kind = answered.alert, (answered.source, answered.outcome)
     if answered.outcome is AlertOutcome.UNMATCHED:
-        log.info("alert %s from %s matches no release: labels %s", alert.name, answered.source, alert.labels)
+        labels = str(alert.labels)[:LOGGED_LABELS_MAX]
+        repeated.info(
+            kind, "alert %s from %s matches no release: labels %s", alert.name, answered.source, labels
+        )
     if answered.triggers_out_of_scope:
-        log.warning(
+        repeated.warning(
+            (*kind, "scope"),
             "alert %s from %s rolls nothing back in %s: that is outside the scope of this source",
             alert.name,
             answered.source,
-            ", ".join(answered.triggers_out_of_scope),
+            _named(answered.triggers_out_of_scope),
         )
     if answered.later_triggers:
-        log.warning(
+        repeated.warning(
+            kind,
             "alert %s from %s, which started at %s, rolls nothing back in %s: the candidate came later",
             alert.name,
             answered.source,
-            alert.starts_at or rfc3339(answered.time_ms),
-            ", ".join(answered.later_triggers),
+            str(alert.starts_at or rfc3339(answered.time_ms))[:LOGGED_LABELS_MAX],
+            _named(answered.later_triggers),
         )
+
+
+def _named(triggers: tuple[str, ...]) -> str:
+    others = f" and {len(triggers) - NAMED_MAX} others" if len(triggers) > NAMED_MAX else ""
+    return ", ".join(triggers[:NAMED_MAX]) + others
 
 
 def _command(matched: MatchedTrigger, received: ReceivedAlert) -> TriggerCommand | None:

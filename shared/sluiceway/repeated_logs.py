@@ -32,6 +32,10 @@ class RepeatedLogs:
         self._clock = clock
         self._kinds: OrderedDict[Hashable, _Repetition] = OrderedDict()
 
+    def info(self, kind: Hashable, message: str, *args: object) -> None:
+        """Log something that is expected, unless one of its kind was logged within the period."""
+        self._write(logging.INFO, kind, message, args)
+
     def warning(self, kind: Hashable, message: str, *args: object) -> None:
         """Log a warning, unless one of its kind was logged within the period."""
         self._write(logging.WARNING, kind, message, args)

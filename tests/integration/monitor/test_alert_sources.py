@@ -1,5 +1,7 @@
 """Alerts that are outside the scope of their source."""
 
+import pytest
+
 from services.monitor.app import Monitor
 from services.monitor.settings import Settings
 from sluiceway.contracts.alerts import AnsweredAlert
@@ -93,3 +95,21 @@ async def test_a_scope_is_applied_shown_and_deleted_on_the_command_line(broker: 
         assert "alert source ci: created" in applied.out
         assert "gate.checkout" in shown.out
         assert "ci" not in (await cli.succeeds("get", "alert-sources", "--json")).out
+
+
+async def test_a_flood_of_alerts_outside_a_scope_is_not_logged_one_by_one(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        trigger = await released(driver)
+        await driver.accepted(SaveAlertSource, source={"name": "sly", "features": ["gate.search"]})
+
+        for _ in range(30):
+            await driver.alert("Boom", "sly", gate="checkout")
+            await driver.alert("Boom", "sly", gate="other")
+        await answered(driver, 60)
+
+        lines = [record for record in caplog.records if record.getMessage().startswith("alert Boom from sly")]
+        assert [record.levelname for record in lines if record.levelname != "INFO"] == ["WARNING"]
+        assert len(lines) <= 2
+        assert (await driver.trigger(trigger)).status is TriggerStatus.IN_PROGRESS
