@@ -37,6 +37,7 @@ from .phase_deadlines import PhaseDeadlines
 from .published_rules import RulesReader
 from .region_accounts import RegionAccounts
 from .settings import Settings
+from .side_thread import SideThread
 
 SOURCE = "/sluiceway/scheduler"
 #: These commands only take something back, or keep it from going on, whatever the time is.
@@ -68,7 +69,9 @@ class Scheduler(Service):
         features.on_invalid = dead_letters.store_soon
         confirmations = Confirmations(connection, clock)
         clearance = ClearanceClient(connection, RulesReader(connection, catalogue), confirmations)
-        processor = CommandProcessor(feature_log, features, catalogue, clock)
+        side_thread = SideThread()
+        stack.callback(side_thread.close)
+        processor = CommandProcessor(feature_log, features, catalogue, clock, side_thread)
         workers = self._settings.ticker_workers
         deadlines = PhaseDeadlines(processor, features, clearance, clock, workers, clock.is_trusted)
         features.on_change, features.on_reset = deadlines.schedule, deadlines.reset
@@ -79,7 +82,7 @@ class Scheduler(Service):
         if self._settings.region_accounts:
             await self._keep_region_accounts(connection, catalogue, stack)
         store = CatalogueStore(connection, SOURCE)
-        handlers = CommandHandlers(processor, features, catalogue, store, connection.js, clock)
+        handlers = CommandHandlers(processor, features, catalogue, store, connection.js, clock, side_thread)
         authenticator = Authenticator(catalogue, clock, required=self._settings.require_identity)
         handle = audited(_by_trusted_clock(handlers.handle, clock), trail, clock)
         # A connection of its own, on which nothing else waits behind commands.
@@ -92,6 +95,7 @@ class Scheduler(Service):
             dead_letters,
             self._settings.command_workers,
             catalogue.api_key_ids,
+            side_thread,
             refusal_recorder(trail, clock),
         )
         await stack.enter_async_context(intake.running())

@@ -20,6 +20,7 @@ from sluiceway.pipelines.decision import Unchanged
 
 from . import metrics
 from .command_processor import ATTEMPTS_MAX, CommandProcessor
+from .side_thread import SideThread
 
 
 class CommandHandlers:
@@ -33,6 +34,7 @@ class CommandHandlers:
         store: CatalogueStore,
         js: JetStreamContext,
         clock: Clock,
+        side_thread: SideThread,
     ) -> None:
         self._processor = processor
         self._features = features
@@ -40,6 +42,7 @@ class CommandHandlers:
         self._store = store
         self._js = js
         self._clock = clock
+        self._side_thread = side_thread
 
     async def handle(self, command: Command) -> Reply:
         """Return the result of a command."""
@@ -61,7 +64,8 @@ class CommandHandlers:
                 references=self._features.references(),
                 message_bytes_max=self._store.message_bytes_max,
             )
-            decision = decide_catalogue(command, catalogue, self._features.usage())
+            usage = self._features.usage()
+            decision = await self._side_thread.run(decide_catalogue, command, catalogue, usage)
             if isinstance(decision, Refusal):
                 return Reply(outcome=Outcome.REFUSED, refusal=decision)
             if refusal := await self._stale(command):

@@ -39,6 +39,7 @@ from .authentication import Authenticator
 from .command_subscriptions import CommandSubscriptions
 from .fair_queue import FairQueue
 from .senders import limits_of, sender_of
+from .side_thread import SideThread
 
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
@@ -80,6 +81,7 @@ class CommandIntake:
         dead_letters: DeadLetters,
         workers: int,
         key_ids: Callable[[], Iterable[str]],
+        side_thread: SideThread,
         on_refused: Callable[[str, Refusal], None] = lambda subject, refusal: None,
     ) -> None:
         """`workers`: commands in work at the same time, in each of the two lanes; `key_ids`: of all keys.
@@ -87,6 +89,7 @@ class CommandIntake:
         `on_refused` is called with subject and refusal of what is invalid, or from an unknown sender.
         """
         self._client = client
+        self._side_thread = side_thread
         self._subscriptions = CommandSubscriptions(client, self.receive, key_ids)
         self._authenticator = authenticator
         self._handle = handle
@@ -151,7 +154,7 @@ class CommandIntake:
         if received.size <= DECODED_AT_ONCE_BYTES:
             command = decode_json(model, received.data)
         else:
-            command = await asyncio.to_thread(decode_json, model, received.data)
+            command = await self._side_thread.run(decode_json, model, received.data)
         return await self._handle(self._authenticator.identified(command, received.principal, identity))
 
     async def _reply(self, received: ReceivedCommand, reply: Reply) -> None:

@@ -29,6 +29,7 @@ from sluiceway.pipelines.decision import Decision, Unchanged
 from sluiceway.pipelines.event_sizes import decide_within
 
 from . import metrics
+from .side_thread import SideThread
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +43,18 @@ class CommandProcessor:
     """Decides commands on the newest state, and appends the events that follow."""
 
     def __init__(
-        self, feature_log: FeatureLog, features: FeatureView, catalogue: CatalogueView, clock: Clock
+        self,
+        feature_log: FeatureLog,
+        features: FeatureView,
+        catalogue: CatalogueView,
+        clock: Clock,
+        side_thread: SideThread,
     ) -> None:
         self._log = feature_log
         self._features = features
         self._catalogue = catalogue
         self._clock = clock
+        self._side_thread = side_thread
 
     async def process(self, command: FeatureCommand) -> Reply:
         """Return the result of a command: stored, unchanged, or refused.
@@ -65,7 +72,7 @@ class CommandProcessor:
             tail = tail or await self._log.tail(command.key, from_leader=True)
             if _is_outdated(command, tail):
                 return Reply(outcome=Outcome.UNCHANGED, message=f"a newer event of {command.key} came first")
-            decision = self._decide(command, tail)
+            decision = await self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
                 if isinstance(command, AdvancePhase) and await self._catalogue.has_changed():
@@ -82,7 +89,8 @@ class CommandProcessor:
         entry = self._features.get(command.key)
         return entry.logged if entry else None
 
-    def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:
+    async def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:
+        """Return the decision; to save is to validate and to project a whole document, beside the loop."""
         state = tail.logged.event.feature if tail.logged else None
         catalogue = replace(self._catalogue.catalogue(), message_bytes_max=self._log.message_bytes_max)
         if isinstance(command, SaveFeature | ArchiveFeature):
@@ -91,7 +99,10 @@ class CommandProcessor:
                 references=self._features.references(),
                 restorable=self._features.restorable(self._clock()),
             )
-        return decide(state, command, self._now_ms(tail), catalogue, tail.revision_tag)
+        now_ms = self._now_ms(tail)
+        if isinstance(command, SaveFeature):
+            return await self._side_thread.run(decide, state, command, now_ms, catalogue, tail.revision_tag)
+        return decide(state, command, now_ms, catalogue, tail.revision_tag)
 
     async def _explained(
         self, decision: Decision, command: FeatureCommand, tail: LogTail

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from services.scheduler.command_processor import CommandProcessor
+from services.scheduler.side_thread import SideThread
 from sluiceway.contracts.commands import (
     AbortTrigger,
     AdvancePhase,
@@ -87,7 +88,7 @@ async def test_a_replica_obeys_a_freeze_that_another_one_has_answered(broker: Br
         frozen = replace(known, freezes={"quiet": a_freeze()})
         late, now = LateCatalogue(known), itertools.count(NOW)
         features = FeatureView(driver.connection, driver.log)
-        decisions = CommandProcessor(driver.log, features, late, lambda: next(now))
+        decisions = CommandProcessor(driver.log, features, late, lambda: next(now), SideThread())
         gate = a_gate(EVERYONE, releasePipelineID="release")
         started = await decisions.process(SaveFeature(actor="ada", feature=gate))
         dev = {"actor": "ada", "trigger": "gate.checkout.1", "phase_id": "dev"}

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import threading
 from collections import Counter
+from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 from nats.js.errors import NotFoundError
 
 from services.scheduler.senders import PERSON_LIMITS
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import SaveEnvironment, SaveFeature
+from sluiceway.contracts.commands import AbortTrigger, Command, SaveEnvironment, SaveFeature
 from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
 from sluiceway.messaging.command_client import CommandClient
@@ -104,3 +107,46 @@ async def test_whoever_may_not_send_a_command_is_refused_before_it_is_read(
             await driver.connection.js.get_last_msg(
                 subjects.DEAD_LETTERS_STREAM, subjects.dead_letters("scheduler")
             )
+
+
+#: What takes long, and a command that leads to it.
+SLOW: dict[str, tuple[str, type[Command], dict[str, Any]]] = {
+    "decoding": (
+        "command_intake.decode_json",
+        SaveFeature,
+        {"feature": {"kind": "FeatureGate", "name": "large"}, "reason": "x" * 2_000, "id": "y" * 200},
+    ),
+    "a feature": ("command_processor.decide", SaveFeature, {"feature": {"kind": "FeatureGate", "name": "g"}}),
+    "a document": ("command_handlers.decide_catalogue", SaveEnvironment, {"environment": {"name": "qa"}}),
+}
+
+
+@pytest.mark.parametrize(("function", "model", "fields"), SLOW.values(), ids=SLOW)
+async def test_what_takes_long_keeps_nobody_waiting(
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    model: type[Command],
+    fields: dict[str, Any],
+) -> None:
+    """It ends only once somebody else's command is answered."""
+    others_are_answered = threading.Event()
+    module = f"services.scheduler.{function}"
+    monkeypatch.setattr("services.scheduler.command_intake.DECODED_AT_ONCE_BYTES", 1_000)
+    async with services(broker.url), driving(broker.url) as driver:
+        original = resolve_name(module)
+        await driver.save_gate("other")
+
+        def slow(*arguments: Any) -> Any:
+            is_slow = any(argument is model or isinstance(argument, model) for argument in arguments)
+            assert not is_slow or others_are_answered.wait(10), "the loop stands still"
+            return original(*arguments)
+
+        monkeypatch.setattr(module, slow)
+        saving = asyncio.create_task(driver.send(model, **fields))
+        await asyncio.sleep(0)
+        refusal = await driver.refused(AbortTrigger, trigger="gate.other.1")
+        others_are_answered.set()
+
+        assert refusal.code is RefusalCode.UNKNOWN_TRIGGER
+        assert (await saving).outcome is Outcome.ACCEPTED
