@@ -85,6 +85,8 @@ async def start_broker(broker: NatsBroker, stack: AsyncExitStack) -> Client:
     client = broker._connection
     assert client
     with contextlib.suppress(NatsError, TimeoutError):  # a connection that is lost subscribes again by itself
+        # nats-py writes the first ping before the pending subscriptions, and the second one after them.
+        await client.flush(SUBSCRIBED_WITHIN_SECONDS)
         await client.flush(SUBSCRIBED_WITHIN_SECONDS)
     return client
 
