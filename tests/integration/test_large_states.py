@@ -111,13 +111,16 @@ async def test_a_sender_whose_own_headers_are_large_is_answered_and_harms_nobody
         sender = await nats.connect(broker.url)
         command = AbortTrigger(actor="ada", trigger=TRIGGER)
 
-        answer = await sender.request(
-            subjects.command("abort"), command.to_json(), timeout=5, headers={"correlation_id": "x" * size}
-        )
+        answers = [
+            await sender.request(
+                subjects.command(verb), command.to_json(), timeout=5, headers={"correlation_id": "x" * size}
+            )
+            for verb in ("abort", "abort_all")
+        ]
         await driver.save_gate("small")
         await sender.close()
 
-        assert Reply.model_validate_json(answer.data).refusal
+        assert all(Reply.model_validate_json(answer.data).refusal for answer in answers)
         assert client.stats["reconnects"] == 0
 
 

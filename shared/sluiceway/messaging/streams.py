@@ -51,7 +51,8 @@ SESSION_SECONDS_MAX = 30 * DAY_SECONDS
 SESSIONS_BYTES = 32 * 2**20
 #: A stream that exists for a moment only.
 SPACE_STREAM = f"{subjects.PROBES_STREAM}_SPACE"
-#: So much must fit into the store before it counts as having space again; and within this time.
+#: So much, or the largest message, must fit into the store before it counts as having space again; and
+#: within this time.
 SPACE_BYTES = 256 * 1024
 SPACE_SECONDS = 0.6
 #: Rounds kept of each guardrail of a trigger.
@@ -203,7 +204,9 @@ async def _has_space(js: JetStreamContext) -> bool:
     """Return whether a new stream can store a large message."""
     await js.add_stream(StreamConfig(name=SPACE_STREAM, subjects=[subjects.space_probe()]))
     try:
-        await js.publish(subjects.space_probe(), bytes(SPACE_BYTES), timeout=SPACE_SECONDS)
+        await js.publish(
+            subjects.space_probe(), bytes(min(SPACE_BYTES, js._nc.max_payload)), timeout=SPACE_SECONDS
+        )
     except (NatsError, TimeoutError):
         return False
     finally:
