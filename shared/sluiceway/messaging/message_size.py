@@ -16,6 +16,8 @@ HEADER_BYTES_MAX = 65_535
 CONTROL_LINE_BYTES_MAX = 4_096
 #: Bytes of that line beside the subjects: the operation, spaces, and two numbers.
 CONTROL_LINE_REST = 40
+#: Bytes of one character.
+UTF_8_BYTES_MAX = 4
 _HEADER_LINE = len(b"NATS/1.0\r\n")
 _LINE_END = len(b"\r\n")
 _SEPARATOR = len(b": ")
@@ -55,15 +57,33 @@ def check_size(
     subject: str, data: bytes, headers: Mapping[str, str] | None, bytes_max: int, reply: str = ""
 ) -> None:
     """Raise `MessageTooLarge` if a broker that takes `bytes_max` would close the connection."""
-    header_size = header_bytes(headers)
+    most = _header_bytes_at_most(headers)
+    if len(data) + most > bytes_max or most > HEADER_BYTES_MAX:
+        _check_bytes(subject, data, header_bytes(headers), bytes_max)
+    line = (len(subject) + len(reply)) * UTF_8_BYTES_MAX + CONTROL_LINE_REST
+    if line > CONTROL_LINE_BYTES_MAX:
+        _check_line(subject, reply)
+
+
+def _check_bytes(subject: str, data: bytes, header_size: int, bytes_max: int) -> None:
     if (size := len(data) + header_size) > bytes_max:
         raise MessageTooLarge(subject, size, bytes_max, "the broker's max_payload", header_size)
     if header_size > HEADER_BYTES_MAX:
         raise MessageTooLarge(subject, header_size, HEADER_BYTES_MAX, "the limit of headers", header_size)
+
+
+def _check_line(subject: str, reply: str) -> None:
     line = len(subject.encode()) + len(reply.encode()) + CONTROL_LINE_REST
     if line > CONTROL_LINE_BYTES_MAX:
-        where = f"{subject[:100]}…"
-        raise MessageTooLarge(where, line, CONTROL_LINE_BYTES_MAX, "the limit of subjects", header_size)
+        raise MessageTooLarge(f"{subject[:100]}…", line, CONTROL_LINE_BYTES_MAX, "the limit of subjects")
+
+
+def _header_bytes_at_most(headers: Mapping[str, str] | None) -> int:
+    """Return a number that is not below `header_bytes`, fast: it is asked for each message."""
+    if headers is None:
+        return 0
+    characters = sum(map(len, headers)) + sum(map(len, headers.values()))
+    return _HEADER_LINE + characters * UTF_8_BYTES_MAX + len(headers) * (_SEPARATOR + _LINE_END) + _LINE_END
 
 
 def header_bytes(headers: Mapping[str, str] | None) -> int:

@@ -54,6 +54,15 @@ async def test_the_size_of_headers_is_that_of_their_bytes_on_the_wire(headers: d
     assert len(rest) == header_bytes(headers) + len(b"body\r\n")
 
 
+@given(headers=HEADERS, size=st.integers(0, 50), subject=st.text(max_size=20))
+def test_the_limit_is_exact_whatever_the_characters(headers: dict[str, str], size: int, subject: str) -> None:
+    whole = size + header_bytes(headers)
+
+    check_size(subject, bytes(size), headers, whole)
+    with pytest.raises(MessageTooLarge):
+        check_size(subject, bytes(size), headers, whole - 1)
+
+
 def test_what_is_too_large_is_rejected_with_its_numbers_and_never_tried_again() -> None:
     with pytest.raises(MessageTooLarge, match="on a has 21 bytes with its headers") as refused:
         check_size("a", b"1234", {"b": ""}, 20)
