@@ -11,10 +11,19 @@ import pytest
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Environment
-from sluiceway.contracts.commands import AbortTrigger, SaveEnvironment, SaveFeature
+from sluiceway.contracts.commands import (
+    AbortTrigger,
+    ArchiveFeature,
+    ExtendBake,
+    PauseTrigger,
+    SaveEnvironment,
+    SaveFeature,
+    SkipPhase,
+    UnpauseTrigger,
+)
 from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import DynamicConfig, Feature, Spec, TriggerStatus
-from sluiceway.contracts.identifiers import FeatureKind
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from sluiceway.contracts.replies import RefusalCode, Reply
 from sluiceway.messaging.feature_log import headers_of
@@ -25,6 +34,7 @@ from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue
 from tests.support.brokers import Broker, broker_with_limit, set_limit
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
+from tests.support.processes import service_process
 from tests.support.system import Driver, driving, services
 from tests.support.waiting import eventually
 
@@ -151,6 +161,32 @@ async def test_a_release_of_an_older_version_without_room_is_rolled_back_by_an_a
         feature = await driver.feature("large", FeatureKind.DYNAMIC_CONFIG)
         assert feature.candidate is None
         assert trigger.actions[-1].actor_id == "monitor"
+
+
+async def test_processes_obey_every_command_to_a_state_without_room(broker: Broker, tmp_path: Path) -> None:
+    async with driving(broker.url) as driver:
+        async with services(broker.url, publishers=0, monitors=0):
+            await apply_catalogue(driver, phase("dev", bake_ms=LONG_MS), phase("staging"))
+        await store(driver, a_release(LIMIT, now_ms=now_ms()))
+        async with (
+            service_process(tmp_path, "services.scheduler", broker.url) as scheduler,
+            service_process(tmp_path, "services.monitor", broker.url) as monitor,
+        ):
+            await eventually(scheduler.is_ready, "the scheduler is ready")
+            await eventually(monitor.is_ready, "the monitor is ready")
+
+            for model in (PauseTrigger, UnpauseTrigger, ExtendBake, SkipPhase):
+                await driver.act(model, TRIGGER, reason="x" * 2_000)
+            await driver.alert("Errors", dynamic_config="large", text="x" * 60_000)
+            await driver.reaches(TRIGGER, TriggerStatus.ROLLED_BACK)
+            await driver.accepted(ArchiveFeature, kind="dynamic_config", name="large", reason="x" * 2_000)
+            await driver.save_gate("small")
+
+            assert (scheduler.process.returncode, monitor.process.returncode) == (None, None)
+        history = await driver.log.read_history(FeatureKey(FeatureKind.DYNAMIC_CONFIG, "large"))
+
+    assert "ends of reasons" in history[1].event.left_out
+    assert all(message_bytes(logged.event) <= LIMIT for logged in history)
 
 
 async def test_an_editors_largest_command_and_all_that_follow_are_answered(broker: Broker) -> None:
