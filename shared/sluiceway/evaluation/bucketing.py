@@ -4,13 +4,15 @@ import struct
 from collections.abc import Callable
 from hashlib import sha256
 
+from .list_texts import LIST_TEXTS
 from .users import AnyUser, Lookup
-from .values import user_text
 
 BUCKETS = 10_000
 USER_BUCKETS = 1_000
 #: Units whose result a rule caches; about 30 KB at most for each rule with a percentage.
 CACHED_UNITS_MAX = 256
+#: Characters of a unit that is remembered.
+CACHED_LENGTH_MAX = 200
 
 _first_64_bits = struct.Struct(">Q").unpack_from
 
@@ -43,7 +45,7 @@ def percentage_test(percentage: float, salt: str, unit: Lookup) -> Callable[[Any
 
     def is_within(user: AnyUser) -> bool:
         id_ = unit(user)
-        text = id_ if id_.__class__ is str else user_text(id_) or ""
+        text = id_ if id_.__class__ is str else LIST_TEXTS.text(id_) or ""
         passes = cache.get(text)
         if passes is not None:
             return passes
@@ -53,9 +55,12 @@ def percentage_test(percentage: float, salt: str, unit: Lookup) -> Callable[[Any
         except UnicodeEncodeError:
             digest.update(_bytes(text))
         number: int = first_64_bits(digest.digest())[0]
+        passes = number % BUCKETS < limit
+        if len(text) > CACHED_LENGTH_MAX:
+            return passes
         if len(cache) >= CACHED_UNITS_MAX:
             cache.clear()
-        cache[text] = passes = number % BUCKETS < limit
+        cache[text] = passes
         return passes
 
     return is_within

@@ -11,13 +11,14 @@ from pydantic import JsonValue
 from ..contracts.conditions import ConditionOperator
 from ..contracts.rule_document import ListOperator, SpecCondition
 from .bucketing import bucket_of
+from .list_texts import LIST_TEXTS
 from .nested_gates import EvaluationRun, TooDeep
 from .operators import ValueTest, compile_test
 from .patterns import CHECK_ALLOWANCE, matches
 from .registry import FeatureRegistry
 from .results import Reason
 from .users import PRIORITY_FIELDS, AnyUser, Lookup, custom_field_test, environment_field, unit_id, user_field
-from .values import distinct_texts, user_text
+from .values import distinct_texts
 
 #: Characters of the digest that stands for a member of an id list.
 MEMBER_KEY_LENGTH = 8
@@ -136,7 +137,7 @@ def _list_test(target: JsonValue, registry: FeatureRegistry, *, wanted: bool) ->
 
     def test(value: object) -> bool:
         members = registry.id_lists.get(target, frozenset())
-        text = user_text(value)
+        text = LIST_TEXTS.text(value)
         return (text is not None and bool(members) and member_key(text) in members) is wanted
 
     return test
@@ -164,4 +165,4 @@ def _lookup(condition: SpecCondition, process: ProcessContext) -> Lookup:
 def _bucket(condition: SpecCondition) -> Lookup:
     salt = (condition.additional_values or {}).get("salt", "")
     unit = unit_id(condition.id_type)
-    return lambda user: bucket_of(user_text(unit(user)) or "", salt)
+    return lambda user: bucket_of(LIST_TEXTS.text(unit(user)) or "", salt)

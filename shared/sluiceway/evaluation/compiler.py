@@ -7,12 +7,16 @@ from ..contracts.identifiers import FeatureKind
 from ..contracts.rule_document import ConfigSpec, OverrideMapping, RuleDocument, SpecSet
 from .compiled_conditions import ProcessContext
 from .compiled_rules import CompiledRule, RuleCompiler, RuleEvaluator, RuleOutcomes, RuleProgress
+from .list_texts import LIST_TEXTS
 from .nested_gates import EvaluationRun, Evaluator, FindEvaluator, TooDeep
 from .outcomes import UNRECOGNIZED, EvaluationOutcome, OutcomeFactory, SpecSource
 from .patterns import CHECK_ALLOWANCE, is_pattern, patterns_error
 from .registry import FeatureRegistry, LazyEvaluator
 from .results import Reason
 from .users import AnyUser
+
+#: More conditions than these convert a user's lists together.
+CONDITIONS_MANY = 20
 
 
 class CompiledSpecs(NamedTuple):
@@ -103,12 +107,14 @@ class _Compiler:
         rules = tuple(self._rule_outcomes(spec, outcomes))
         if all(rule.is_independent for rule in rules):
             evaluate = _independent(rules, fallback)
-            return _bounded(evaluate) if self._has_pattern(spec) else evaluate
-        return self._dependent(rules, fallback, outcomes)
+            return _bounded(evaluate) if self._is_costly(spec) else evaluate
+        evaluate = self._dependent(rules, fallback, outcomes)
+        return _bounded(evaluate) if self._is_costly(spec) else evaluate
 
-    def _has_pattern(self, spec: ConfigSpec) -> bool:
-        conditions = (self._specs.condition_map.get(id_) for rule in spec.rules for id_ in rule.conditions)
-        return any(each and is_pattern(each) for each in conditions)
+    def _is_costly(self, spec: ConfigSpec) -> bool:
+        """Return whether a check has to be bounded: it searches for patterns, or has many conditions."""
+        conditions = [self._specs.condition_map.get(id_) for rule in spec.rules for id_ in rule.conditions]
+        return len(conditions) > CONDITIONS_MANY or any(each and is_pattern(each) for each in conditions)
 
     def _rule_outcomes(self, spec: ConfigSpec, outcomes: OutcomeFactory) -> Iterable[RuleOutcomes]:
         for rule in spec.rules:
@@ -216,12 +222,13 @@ def _begin() -> EvaluationRun:
 
 
 def _bounded(evaluate: Evaluator) -> Evaluator:
-    """Return an evaluator with patterns: at the top, a check begins."""
+    """Return an evaluator whose check begins at the top, and converts each of the user's lists once."""
 
     def evaluate_bounded(user: AnyUser, run: EvaluationRun | None) -> EvaluationOutcome:
         if run is None:
             CHECK_ALLOWANCE.begin()
-        return evaluate(user, run)
+        with LIST_TEXTS.remembered():
+            return evaluate(user, run)
 
     return evaluate_bounded
 

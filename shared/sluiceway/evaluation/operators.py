@@ -7,10 +7,14 @@ from operator import eq, ge, gt, le, lt, ne
 from pydantic import JsonValue
 
 from ..contracts.conditions import ConditionOperator
+from .list_texts import LIST_TEXTS
 from .patterns import matches
 from .times import after, before, on
 from .values import distinct_texts, element_text, number, user_text
 from .versions import version_comparison
+
+#: Texts that are searched for in the time in which one length of them is looked up everywhere.
+LOOKUPS_PER_LENGTH = 80
 
 #: Tests a user's value: None (missing), a bool, number, string, list or mapping.
 ValueTest = Callable[[object], bool]
@@ -38,13 +42,13 @@ def any_of(target: JsonValue) -> ValueTest:
         keys = frozenset(distinct_texts(target))
     else:
         keys = frozenset()
-    return lambda value: (value if value.__class__ is str else user_text(value) or "").lower() in keys
+    return lambda value: (value if value.__class__ is str else LIST_TEXTS.text(value) or "").lower() in keys
 
 
 def any_of_case_sensitive(target: JsonValue) -> ValueTest:
     """Equality of the exact text with one of the target's."""
     texts = frozenset(distinct_texts(target).values()) if isinstance(target, list) else frozenset()
-    return lambda value: (user_text(value) or "") in texts
+    return lambda value: (LIST_TEXTS.text(value) or "") in texts
 
 
 def equal(target: JsonValue) -> ValueTest:
@@ -57,7 +61,7 @@ def equal(target: JsonValue) -> ValueTest:
         wanted = number(target)
         return lambda value: (found := number(value)) is not None and found == wanted
     if isinstance(target, str):
-        return lambda value: user_text(value) == target
+        return lambda value: LIST_TEXTS.text(value) == target
     return _equal_array(target) if isinstance(target, list) else _equal_object(target)
 
 
@@ -106,7 +110,7 @@ def text_search(finds: Callable[[str, str], bool]) -> Operator:
         texts = tuple(distinct_texts(target)) if isinstance(target, list) else ()
 
         def test(value: object) -> bool:
-            text = (user_text(value) or "").lower()
+            text = (LIST_TEXTS.text(value) or "").lower()
             return any(finds(text, wanted) for wanted in texts)
 
         return test
@@ -128,7 +132,7 @@ def array_contains(compare: Callable[[AbstractSet[str], AbstractSet[str]], bool]
         def test(value: object) -> bool:
             if not isinstance(value, list | tuple):
                 return False
-            return compare({user_text(element) or "" for element in value}, wanted)
+            return compare(LIST_TEXTS.elements(value), wanted)
 
         return test
 
@@ -143,7 +147,26 @@ def _negated(operator: Operator) -> Operator:
     return negated
 
 
-_contains_any = text_search(str.__contains__)
+def _contains_any(target: JsonValue) -> ValueTest:
+    """Whether one of the target's texts is in the user's, ignoring case.
+
+    Of many texts, a few lengths are looked up at each place of the user's text instead.
+    """
+    texts = frozenset(distinct_texts(target)) if isinstance(target, list) else frozenset()
+    lengths = sorted({len(wanted) for wanted in texts})
+    if len(texts) <= LOOKUPS_PER_LENGTH * len(lengths):
+        return text_search(str.__contains__)(target)
+
+    def test(value: object) -> bool:
+        text = (LIST_TEXTS.text(value) or "").lower()
+        return any(
+            text[start : start + length] in texts
+            for length in lengths
+            for start in range(len(text) - length + 1)
+        )
+
+    return test
+
 
 OPERATORS: Mapping[ConditionOperator, Operator] = {
     ConditionOperator.ANY: any_of,

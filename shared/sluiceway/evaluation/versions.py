@@ -1,7 +1,8 @@
 """Versions such as `1.10.2-beta`, compared part by part."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import zip_longest
 
 from pydantic import JsonValue
@@ -9,6 +10,10 @@ from pydantic import JsonValue
 from .times import SPACE
 from .values import parse_integer, user_text
 
+#: A longer text does not count as a version.
+VERSION_LENGTH_MAX = 1_000
+#: Versions whose parts are remembered: a feature may compare one with thousands of others.
+VERSIONS_REMEMBERED_MAX = 8
 I128 = range(-(2**127), 2**127)
 _PART = re.compile(rf"{SPACE}([+-]?[0-9]+){SPACE}")
 
@@ -42,7 +47,10 @@ def is_version(text: str) -> bool:
     return None not in _parts(text)
 
 
-def _parts(version: str) -> list[int | None]:
+@lru_cache(maxsize=VERSIONS_REMEMBERED_MAX)
+def _parts(version: str) -> Sequence[int | None]:
+    if len(version) > VERSION_LENGTH_MAX:
+        return [None]
     return [_part(text) for text in version.split("-", 1)[0].split(".")]
 
 
@@ -52,7 +60,7 @@ def _part(text: str) -> int | None:
     return found if found is not None and found in I128 else None
 
 
-def _order(left: list[int | None], right: list[int | None]) -> int | None:
+def _order(left: Sequence[int | None], right: Sequence[int | None]) -> int | None:
     """Return -1, 0 or 1; None if a part that is not an integer is reached."""
     for left_part, right_part in zip_longest(left, right, fillvalue=0):
         if left_part is None or right_part is None:
