@@ -10,6 +10,7 @@ from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import Follower, Record, StreamView
 from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
+from sluiceway.telemetry import metrics
 
 from .published_rules import PublishedRules
 
@@ -76,6 +77,7 @@ class Confirmations(StreamView):
         try:
             report = parse_report(record.subject, record.data)
         except ValueError as error:
+            metrics.INVALID_RECORDS.labels(subjects.APPLIED_STREAM).inc()
             log.warning("%s is not a valid report, ignored: %s", record.subject, error)
             return
         known = self._reports.setdefault(report.region, {})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.console.app import Console
 from services.console.settings import Settings as ConsoleSettings
@@ -15,13 +16,14 @@ from services.monitor.app import Monitor
 from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings as SchedulerSettings
-from sluiceway.contracts import subjects
+from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.commands import ApprovePhase
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.streams import declare, streams
 from sluiceway.settings import BrokerSettings, ServiceSettings
+from sluiceway.telemetry.metrics import DEAD_LETTERS
 from tests.integration.cli.calls import Cli
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue, phase
@@ -48,7 +50,13 @@ BODIES = (
     b"[" * 50_000,
     bytes(900_000),
 )
+OURS = tuple(
+    value.encode() for name, value in vars(envelope).items() if name.isupper() and isinstance(value, str)
+)
 HEADERS: tuple[Mapping[bytes, bytes], ...] = (
+    dict.fromkeys(OURS, b"nonsense"),
+    dict.fromkeys(OURS, b"-1"),
+    dict.fromkeys(OURS, b"9" * 5_000),
     {b"Status": b"100", b"Description": b"Idle Heartbeat", b"Nats-Last-Consumer": b"x"},
     {b"Status": b"409"},
     {b"Status": b"404"},
@@ -74,6 +82,15 @@ PLACES = (
 )
 
 
+#: What a service reads all the time, and the service that stores what it rejects there as dead letters.
+FOLLOWED: Mapping[str, str | None] = {
+    subjects.FEATURES_STREAM: "scheduler",
+    subjects.ALERTS_STREAM: "monitor",
+    subjects.MEASUREMENTS_STREAM: None,
+    subjects.CATALOG_STREAM: None,
+    subjects.RULES_STREAM: None,
+    subjects.APPLIED_STREAM: None,
+}
 #: What the command line shows of a stream.
 LISTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     subjects.FEATURES_STREAM: (("get", "gates"),),
@@ -138,6 +155,15 @@ async def store(url: str, messages: Iterator[Garbage]) -> None:
     await writer.wait_closed()
 
 
+def counted(stream: str) -> float:
+    """Return how many messages of a stream were left out, by the metrics of this process."""
+    service = FOLLOWED.get(stream)
+    if service is None:
+        return REGISTRY.get_sample_value("sluiceway_invalid_records_total", {"stream": stream}) or 0
+    samples = [sample for metric in DEAD_LETTERS.collect() for sample in metric.samples]
+    return sum(sample.value for sample in samples if sample.labels.get("service") == service)
+
+
 @pytest.fixture
 async def connection(broker: Broker) -> AsyncIterator[Connection]:
     async with connected(BrokerSettings(nats_url=broker.url), "tests") as connection:
@@ -149,6 +175,7 @@ async def connection(broker: Broker) -> AsyncIterator[Connection]:
 async def test_garbage_in_a_stream_keeps_nobody_from_starting_and_going_on(
     stream: str, broker: Broker, connection: Connection, tmp_path: Path
 ) -> None:
+    before = counted(stream)
     await store(broker.url, garbage(stream))
     assert (await connection.js.stream_info(stream)).state.messages > 0
     driver = Driver(connection)
@@ -181,5 +208,7 @@ async def test_garbage_in_a_stream_keeps_nobody_from_starting_and_going_on(
                 return not any([await service.readiness() for service in (*services, edge.edge)])
 
             await eventually(are_ready, "every service is ready")
+    if stream in FOLLOWED:
+        assert counted(stream) > before
     for call in LISTS.get(stream, ()):
         await Cli(broker.url).succeeds(*call)

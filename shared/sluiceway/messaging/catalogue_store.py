@@ -19,6 +19,7 @@ from ..contracts.pipeline import Pipeline
 from ..contracts.revisions import NOTHING_STORED, RevisionTag, revision_tag, sequence_of
 from ..pipelines.catalogue_decisions import CatalogueDocument
 from ..pipelines.decision import Catalogue
+from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .stream_follower import Follower, Record, StreamView
@@ -260,5 +261,6 @@ def _parse(record: Record, kind: str) -> StoredDocument | None:
             command=headers.get(envelope.COMMAND, event_id),
         )
     except (ValidationError, ValueError) as error:
+        metrics.INVALID_RECORDS.labels(subjects.CATALOG_STREAM).inc()
         log.warning("%s: invalid %s, keeping the previous version: %s", record.subject, kind, error)
         return None

@@ -11,6 +11,7 @@ from ..contracts.alerts import AnsweredAlert
 from ..contracts.identifiers import feature_of
 from ..contracts.measurements import Round, VerdictChanged
 from ..pipelines.round_sizes import fitted_round
+from ..telemetry import metrics
 from .connection import Connection
 from .history import read_history
 from .message_size import header_bytes
@@ -78,6 +79,7 @@ class MeasurementView(StreamView):
         try:
             feature_of(trigger)
         except ValueError:
+            metrics.INVALID_RECORDS.labels(subjects.MEASUREMENTS_STREAM).inc()
             log.warning("ignoring a message on %s: its subject names no trigger", record.subject)
             return
         of_trigger = self._newest.setdefault(trigger, {})
@@ -170,5 +172,6 @@ def parse_round(record: Record) -> StoredRound | None:
     try:
         return StoredRound(Round.model_validate_json(record.data, extra="ignore"), record.sequence)
     except ValidationError as error:
+        metrics.INVALID_RECORDS.labels(subjects.MEASUREMENTS_STREAM).inc()
         log.warning("%s: message %s is not a valid round: %s", record.subject, record.sequence, error)
         return None

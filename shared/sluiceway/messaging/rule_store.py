@@ -10,6 +10,7 @@ from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import CompleteSet
 from ..errors import Conflict, MessageTooLarge, Unavailable
+from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .stream_follower import Follower, Record, StreamView
@@ -226,6 +227,7 @@ class RuleStore(StreamView):
         try:
             key = RuleKey(*subjects.parse_rule(record.subject))
         except ValueError:
+            metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
             log.warning("ignoring a message on %s: its subject names no region and feature", record.subject)
             return
         headers = record.headers
@@ -233,6 +235,7 @@ class RuleStore(StreamView):
             version = RuleVersion(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
             epoch, checksum = int(headers.get(envelope.EPOCH, 0)), headers[envelope.CHECKSUM]
         except (KeyError, ValueError):
+            metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
             self._set(key, PublishedRule(record.sequence, 0, RuleVersion(0, 0), "foreign"))
             self.on_foreign_write(key)
             return
@@ -244,6 +247,7 @@ class RuleStore(StreamView):
             try:
                 epoch = CompleteSet.model_validate_json(record.data, extra="ignore").epoch
             except ValidationError as error:
+                metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
                 log.warning("%s holds an invalid mark: %s", record.subject, error)
         self._marks[region] = PublishedMark(record.sequence, epoch)
         self.epoch = max(self.epoch, epoch)

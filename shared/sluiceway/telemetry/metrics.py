@@ -14,6 +14,11 @@ DEAD_LETTERS = Counter(
     "Messages that were rejected, by service and code.",
     ("service", "reason"),
 )
+INVALID_RECORDS = Counter(
+    "sluiceway_invalid_records_total",
+    "Stored messages that this process has left out because they are invalid, by stream.",
+    ("stream",),
+)
 HISTORY_BREAKS = Counter(
     "sluiceway_history_breaks_total",
     "Times that a stream had gone back or was replaced, so that this process read it from the start.",
