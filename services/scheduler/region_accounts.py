@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
@@ -19,11 +20,19 @@ from sluiceway.messaging.region_streams import COPIES, ORIGINS, StreamEnd, copy_
 
 log = logging.getLogger(__name__)
 
-#: The copies are looked at this often, and after each change of the catalogue.
+#: The copies are looked at this often; documents are written after each change of the catalogue.
 CHECK_EVERY_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 #: Times of the same message may differ by less than this, by how they are rounded.
 SAME_TIME = timedelta(milliseconds=1)
+
+
+class _Seen(NamedTuple):
+    """What copies depend on: another value means to look at them immediately."""
+
+    regions: frozenset[str]
+    #: How often REGIONS was read from its start.
+    resets: int
 
 
 class RegionAccounts:
@@ -39,6 +48,9 @@ class RegionAccounts:
         self._changed = asyncio.Event()
         #: Regions that the log has named, because they have no account.
         self._without_account: set[str] = set()
+        #: What was known when the copies were looked at, and when that was, by the loop's clock.
+        self._seen: _Seen | None = None
+        self._checked_at = 0.0
         catalogue.on_change = lambda kind, id_, stored: self._changed.set()
         catalogue.on_reset = self._changed.set
 
@@ -65,15 +77,23 @@ class RegionAccounts:
         """
         await self._catalogue.catch_up()
         catalogue = self._catalogue.catalogue()
+        seen = _Seen(frozenset(catalogue.regions), self._documents.follower.resets)
+        now = asyncio.get_running_loop().time()
+        if seen != self._seen or now - self._checked_at >= CHECK_EVERY_SECONDS:
+            await self._check(catalogue.regions)
+            self._seen, self._checked_at = seen, now
+        await self._documents.write(region_documents(catalogue))
+
+    async def _check(self, regions: Iterable[str]) -> None:
+        """Create the copies that are missing, and replace those whose original went back."""
         origins = {copy: await self._info(f"{API}.STREAM.INFO.{ORIGINS[copy]}") for copy in COPIES}
-        for region in catalogue.regions:
+        for region in regions:
             try:
                 for copy, origin in origins.items():
                     await self._keep(region, copy, origin)
                 self._without_account.discard(region)
             except NoRespondersError:
                 self._warn_once(region)
-        await self._documents.write(region_documents(catalogue))
 
     async def _keep(self, region: str, copy: str, origin: dict[str, Any]) -> None:
         try:

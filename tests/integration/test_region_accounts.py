@@ -1,5 +1,7 @@
 """Each region in an account of its own: an edge works there as anywhere, also if the store goes back."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from services.scheduler.region_accounts import RegionAccounts
 from sluiceway import sdk_keys
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import ApprovePhase, RevokeKey, SaveRegion
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.jetstream_api import request_jetstream
@@ -19,7 +22,7 @@ from sluiceway.settings import BrokerSettings
 from tests.support.catalogues import region
 from tests.support.edges import create_key, running_edge
 from tests.support.secured import Secured, secured_system
-from tests.support.system import EVERYONE
+from tests.support.system import EVERYONE, Driver
 from tests.support.waiting import eventually
 
 TRIGGER = "gate.new_checkout.1"
@@ -135,3 +138,47 @@ async def copy_of_rules(hub: Connection) -> dict[str, Any]:
     subject = subjects.region_api("dev", f"STREAM.INFO.{subjects.RULES_STREAM}")
     info = await request_jetstream(hub.client, subject)
     return info if info["state"]["messages"] else {}
+
+
+async def test_copies_follow_streams_of_which_an_older_state_was_put_back(
+    tmp_path: Path, secured: Secured
+) -> None:
+    """Only the account of the services goes back: the copies are ahead of it then."""
+    admin = await secured.admin()
+    key = await create_key(admin, **DEV)
+    await admin.save_gate("kept", EVERYONE)
+    streams_folder = tmp_path / "streams" / "jetstream" / "SLUICEWAY"
+    async with running_edge(secured.url("edge-dev", "edge"), "dev", tmp_path / "edge", key) as running:
+        await eventually(lambda: running.edge.rules.check_gate({}, "kept"), "it has the rules")
+        secured.broker.stop()
+        shutil.copytree(streams_folder, tmp_path / "older")
+        await asyncio.to_thread(secured.broker.start)
+        await eventually(admin.connection.is_alive, "the broker is back")
+        await saved(admin, "lost")
+        await eventually(lambda: running.edge.rules.check_gate({}, "lost"), "it has the newer rules", 30)
+        revoked_later = await create_key(admin, **DEV)
+        await eventually(lambda: running.edge.keys.is_authorized(revoked_later), "it has the newer key", 30)
+
+        secured.broker.stop()
+        shutil.rmtree(streams_folder)
+        shutil.copytree(tmp_path / "older", streams_folder)
+        await asyncio.to_thread(secured.broker.start)
+
+        await eventually(lambda: not running.edge.rules.check_gate({}, "lost"), "it went back as well", 40)
+        await eventually(lambda: not running.edge.keys.is_authorized(revoked_later), "so did its keys", 40)
+        await saved(admin, "later")
+        await eventually(lambda: running.edge.rules.check_gate({}, "later"), "it goes on", 40)
+        assert running.edge.rules.check_gate({}, "kept")
+        assert running.edge.keys.is_authorized(key)
+
+
+async def saved(admin: Driver, gate: str) -> None:
+    """Save a gate, once the scheduler answers again."""
+
+    async def is_saved() -> bool:
+        try:
+            return (await admin.save_gate(gate, EVERYONE)).refusal is None
+        except (Unavailable, AssertionError):
+            return False
+
+    await eventually(is_saved, f"{gate} is saved", 30)

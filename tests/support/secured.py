@@ -42,7 +42,7 @@ class Secured:
     """The running system on such a broker."""
 
     def __init__(self, broker: EmbeddedBroker, stack: AsyncExitStack) -> None:
-        self._broker = broker
+        self.broker = broker
         self._stack = stack
         self.services: list[Service] = []
 
@@ -52,7 +52,7 @@ class Secured:
         return self._broker.url
 
     def url(self, user: str, password: str) -> str:
-        return self._broker.url.replace("nats://", f"nats://{user}:{password}@")
+        return self.broker.url.replace("nats://", f"nats://{user}:{password}@")
 
     async def driver(self, user: str, password: str) -> Driver:
         """Return somebody who sends commands with the credentials of a user."""
@@ -93,7 +93,7 @@ class Secured:
 
     async def greets(self, **credentials: str) -> bytes:
         """Return what the broker answers to somebody who connects with these credentials."""
-        host, port = self._broker.url.removeprefix("nats://").split(":")
+        host, port = self.broker.url.removeprefix("nats://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         await reader.readline()
         options = {"verbose": True, "pedantic": False, **credentials}
