@@ -1,15 +1,19 @@
-"""Who changed what, when and why: queries of the streams FEATURES and CATALOG."""
+"""Who did what, when and why: queries of the streams FEATURES, CATALOG and AUDIT."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
 
 from sluiceway.contracts import envelope, subjects
+from sluiceway.contracts.audit_records import AuditRecord, AuditType
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.models import WireModel
+from sluiceway.errors import Unavailable, error_text
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_view import FeatureView
@@ -27,16 +31,25 @@ MESSAGES_PER_PAGE_MAX = 20_000
 
 
 class AuditStream(StrEnum):
-    """Which of the two logs."""
+    """Which of the logs."""
 
     #: every event of gates, configs and segments, from the first one on
     FEATURES = "features"
     #: environments, regions, pipelines, freezes, sources of alerts and keys: the newest changes of each
     CATALOGUE = "catalogue"
+    #: sign-ins, the use of keys, and refusals; for admins only
+    ACCESS = "access"
+
+
+STREAM_NAMES: Mapping[AuditStream, str] = {
+    AuditStream.FEATURES: subjects.FEATURES_STREAM,
+    AuditStream.CATALOGUE: subjects.CATALOG_STREAM,
+    AuditStream.ACCESS: subjects.AUDIT_STREAM,
+}
 
 
 class AuditEntry(WireModel):
-    """One change."""
+    """One change, sign-in or refusal."""
 
     #: Its sequence in its log.
     revision: int
@@ -44,14 +57,16 @@ class AuditEntry(WireModel):
     actor_id: str
     #: The key or service that vouches for the actor; null if nobody does.
     vouched_by: str | None
-    #: What happened: the type of an event, or the verb that changed a document.
+    #: What happened: the type of an event or audit record, or the verb that changed a document.
     type: str
-    #: `gate.new_checkout`, or `pipeline.prod-release`.
+    #: `gate.new_checkout`, `pipeline.prod-release`, or `approve gate.new_checkout.1`.
     about: str
     trigger_id: str | None = None
     pipeline_id: str | None = None
     phase_id: str | None = None
     reason: str | None = None
+    #: Where the request of a sign-in or refusal came from.
+    address: str | None = None
     #: Freezes that were overridden.
     overrode: list[str] = []
     #: What the event leaves out, so that it fits into a message.
@@ -76,19 +91,21 @@ class AuditQuery(NamedTuple):
     actor: str | None = None
     feature: FeatureKey | None = None
     pipeline: str | None = None
-    type: EventType | None = None
+    type: EventType | AuditType | None = None
     #: From this time on, and before that one.
     since_ms: float | None = None
     until_ms: float | None = None
 
     @property
     def stream(self) -> str:
-        return subjects.FEATURES_STREAM if self.log is AuditStream.FEATURES else subjects.CATALOG_STREAM
+        return STREAM_NAMES[self.log]
 
     @property
     def subject(self) -> str:
         if self.log is AuditStream.CATALOGUE:
             return subjects.CATALOG
+        if self.log is AuditStream.ACCESS:
+            return subjects.AUDIT
         return subjects.feature(self.feature) if self.feature else subjects.FEATURES
 
     def matches(self, entry: AuditEntry) -> bool:
@@ -116,7 +133,7 @@ class AuditLog:
         New changes do not move later pages.
         """
         found: list[AuditEntry] = []
-        end = before - 1 if before else self._end(query)
+        end = before - 1 if before else await self._end(query)
         stop = max(0, end - MESSAGES_PER_PAGE_MAX)
         while end > stop:
             start = max(0, end - WINDOW)
@@ -128,16 +145,25 @@ class AuditLog:
             end = start
         return AuditPage(data=found, next=end + 1 if end > 0 else None)
 
-    def export(self, query: AuditQuery) -> AsyncIterator[AuditEntry]:
-        """Return all changes up to now, oldest first."""
-        return self._entries(query, 0, self._end(query))
+    async def export(self, query: AuditQuery) -> AsyncIterator[AuditEntry]:
+        """Yield all changes up to now, oldest first."""
+        async for entry in self._entries(query, 0, await self._end(query)):
+            yield entry
 
-    def _end(self, query: AuditQuery) -> int:
+    async def _end(self, query: AuditQuery) -> int:
+        if query.log is AuditStream.ACCESS:
+            return await self._end_of_stream(query.stream)
         view = self._features if query.log is AuditStream.FEATURES else self._catalogue
         return view.follower.position.sequence
 
+    async def _end_of_stream(self, stream: str) -> int:
+        try:
+            return (await self._js.stream_info(stream)).state.last_seq
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable(f"cannot read the stream {stream}: {error_text(error)}") from error
+
     async def _entries(self, query: AuditQuery, after: int, until: int) -> AsyncIterator[AuditEntry]:
-        entry_of = _event_entry if query.log is AuditStream.FEATURES else _document_entry
+        entry_of = ENTRY_OF[query.log]
         async for record in read_records(self._js, query.stream, query.subject, after=after, until=until):
             if (entry := entry_of(record)) and query.matches(entry):
                 yield entry
@@ -180,3 +206,27 @@ def _document_entry(record: Record) -> AuditEntry:
         pipeline_id=id_ if kind == "pipeline" else None,
         reason=headers.get(envelope.WHY) or None,
     )
+
+
+def _access_entry(record: Record) -> AuditEntry | None:
+    try:
+        stored = AuditRecord.model_validate_json(record.data)
+    except ValidationError:  # `sluiceway audit verify` names it
+        return None
+    return AuditEntry(
+        revision=record.sequence,
+        time_ms=stored.time_ms,
+        actor_id=stored.actor or "",
+        vouched_by=stored.vouched_by,
+        type=stored.type,
+        about=stored.about,
+        reason=stored.reason or None,
+        address=stored.address,
+    )
+
+
+ENTRY_OF: Mapping[AuditStream, Callable[[Record], AuditEntry | None]] = {
+    AuditStream.FEATURES: _event_entry,
+    AuditStream.CATALOGUE: _document_entry,
+    AuditStream.ACCESS: _access_entry,
+}

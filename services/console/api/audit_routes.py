@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import StreamingResponse
 
+from sluiceway.contracts.audit_records import AuditType
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.identifiers import FeatureKind, Name, feature_key
+from sluiceway.contracts.identity import Identity, Role
 
 from ..audit import PAGE_LIMIT, AuditEntry, AuditPage, AuditQuery, AuditStream
 from ..dependencies import Backend, Caller
-from ..errors import READING
+from ..errors import READING, responses
 from ..limits import Moment
 
 router = APIRouter(tags=["audit"])
@@ -28,7 +30,9 @@ def _audit_query(
     actor: Annotated[str | None, Query(max_length=200)] = None,
     feature: Annotated[str | None, Query(pattern=FEATURE_PATTERN, description="gate.new_checkout")] = None,
     pipeline: Name | None = None,
-    type: Annotated[EventType | None, Query(description="The type of an event.")] = None,
+    type: Annotated[
+        EventType | AuditType | None, Query(description="The type of an event or audit record.")
+    ] = None,
     since: Annotated[Moment | None, Query(description="From this time on, RFC 3339.")] = None,
     until: Annotated[Moment | None, Query(description="Before this time, RFC 3339.")] = None,
 ) -> AuditQuery:
@@ -41,7 +45,7 @@ RequestedAudit = Annotated[AuditQuery, Depends(_audit_query)]
 Before = Annotated[int | None, Query(ge=1, le=2**53, description="`next` of the previous page.")]
 
 
-@router.get("/audit", responses=READING)
+@router.get("/audit", responses={**READING, **responses(403)})
 async def audit(
     backend: Backend,
     caller: Caller,
@@ -49,18 +53,26 @@ async def audit(
     before: Before = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = PAGE_LIMIT,
 ) -> AuditPage:
-    """Return changes, newest first. New changes do not move later pages."""
+    """Return changes, newest first. New changes do not move later pages. The log `access` is for admins."""
+    require_access(caller, query)
     return await backend.audit.page(query, before, limit)
 
 
 @router.get(
     "/audit/export",
     response_class=StreamingResponse,
-    responses={200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}}, **READING},
+    responses={200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}}, **READING, **responses(403)},
 )
 async def export(backend: Backend, caller: Caller, query: RequestedAudit) -> StreamingResponse:
     """Return all changes as JSON Lines, oldest first."""
+    require_access(caller, query)
     return StreamingResponse(_lines(backend.audit.export(query)), media_type=JSON_LINES)
+
+
+def require_access(caller: Identity, query: AuditQuery) -> None:
+    """Refuse (403) the sign-ins and refusals of others to everybody but admins."""
+    if query.log is AuditStream.ACCESS and not any(grant.role is Role.ADMIN for grant in caller.grants):
+        raise HTTPException(403, f"{caller.name} may not see who signed in: that needs the role admin")
 
 
 async def _lines(entries: AsyncIterator[AuditEntry]) -> AsyncIterator[bytes]:

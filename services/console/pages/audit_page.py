@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ..api.audit_routes import Before, RequestedAudit
+from ..api.audit_routes import Before, RequestedAudit, require_access
 from ..audit import AuditStream
 from ..dependencies import Backend
 from .renderer import render
@@ -19,6 +19,7 @@ async def show(
     request: Request, backend: Backend, user: CurrentUser, query: RequestedAudit, before: Before = None
 ) -> Response:
     """Show who did what, newest first."""
+    require_access(user, query)
     page = await backend.audit.page(query, before)
     parameters = request.query_params
     filters = urlencode([(name, value) for name, value in parameters.items() if name != "before"])

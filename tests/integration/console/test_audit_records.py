@@ -108,6 +108,34 @@ async def test_what_the_console_and_the_scheduler_deny_is_recorded_with_who_aske
     assert "needs the role editor" in of_scheduler[0]["reason"]
 
 
+async def test_an_admin_sees_who_signed_in_and_others_do_not(served: Served) -> None:
+    key = await create_api_key(served.driver, Role.EDITOR, owner="ada")
+    async with browser(served.console) as client, served.console.caller(key) as ada:
+        await sign_in(client, key)
+        await recorded(served, 1)
+
+        page = await served.console.admin.get("/api/v1/audit?log=access&type=signed_in&actor=ada")
+        exported = await served.console.admin.get("/api/v1/audit/export?log=access")
+        refused = [
+            (await caller.get(path)).status_code
+            for caller, path in (
+                (ada, "/api/v1/audit?log=access"),
+                (ada, "/api/v1/audit/export?log=access"),
+                (client, "/audit?log=access"),
+            )
+        ]
+        async with browser(served.console) as admin:
+            await sign_in(admin, served.console.key)
+            shown = await admin.get("/audit?log=access")
+
+    [entry] = page.json()["data"]
+    assert (entry["type"], entry["actorID"], entry["address"]) == ("signed_in", "ada", "127.0.0.1")
+    assert '"signed_in"' in exported.text
+    assert refused == [403, 403, 403]
+    assert "signed in" in shown.text
+    assert "127.0.0.1" in shown.text
+
+
 async def test_a_form_without_the_token_of_its_session_is_recorded(served: Served) -> None:
     key = await create_api_key(served.driver, Role.VIEWER, owner="ada")
     async with browser(served.console) as client:
