@@ -10,14 +10,19 @@ from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import Follower, Record, StreamView
 from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
+from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.telemetry import metrics
 
 from .published_rules import PublishedRules
 
 log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
 
 #: Instances named in a hold.
 NAMED_MAX = 3
+#: Instances of a region whose reports are remembered. If more report, nobody knows whether all have applied
+#: something, so the region holds its phases.
+INSTANCES_MAX = 10_000
 
 
 class ReportedPosition(NamedTuple):
@@ -40,12 +45,14 @@ class Confirmations(StreamView):
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self._clock = clock
         self._reports: dict[str, dict[str, ReportedPosition]] = {}
+        #: When a report of a region was left out, because there were too many.
+        self._left_out_ms: dict[str, int] = {}
         self.follower = Follower(
             connection,
             subjects.APPLIED_STREAM,
             [subjects.APPLIED],
             self._store_report,
-            on_reset=self._reports.clear,
+            on_reset=self._reset,
         )
 
     def missing(self, published: Iterable[PublishedRules]) -> tuple[str, ...]:
@@ -55,9 +62,15 @@ class Confirmations(StreamView):
         """
         return tuple(hold for rules in published if (hold := self._missing_in(rules)))
 
+    def _reset(self) -> None:
+        self._reports.clear()
+        self._left_out_ms.clear()
+
     def _missing_in(self, rules: PublishedRules) -> str | None:
         """Return the hold of a region. Each new text is a new event, so it counts nobody."""
         reports = self._alive(rules.region)
+        if self._left_out_ms.get(rules.region, 0) >= self._oldest_ms():
+            return f"region {rules.region}: more than {INSTANCES_MAX} instances report"
         late = sorted(name for name, report in reports.items() if not report.has_reached(rules))
         if not late:
             return None
@@ -65,10 +78,14 @@ class Confirmations(StreamView):
         since = envelope.rfc3339(rules.since_ms)
         return f"region {rules.region}: not applied yet by {named} (since {since})"
 
+    def _oldest_ms(self) -> int:
+        """Return since when a report belongs to a living instance."""
+        return self._clock() - APPLIED_LIFETIME_SECONDS * 1_000
+
     def _alive(self, region: str) -> Mapping[str, ReportedPosition]:
         """Return the reports of a region's instances that are recent enough."""
         reports = self._reports.get(region, {})
-        oldest_ms = self._clock() - APPLIED_LIFETIME_SECONDS * 1_000
+        oldest_ms = self._oldest_ms()
         for instance in [name for name, report in reports.items() if report.time_ms < oldest_ms]:
             del reports[instance]
         return reports
@@ -78,7 +95,10 @@ class Confirmations(StreamView):
             report = parse_report(record.subject, record.data)
         except ValueError as error:
             metrics.INVALID_RECORDS.labels(subjects.APPLIED_STREAM).inc()
-            log.warning("%s is not a valid report, ignored: %s", record.subject, error)
+            repeated.warning("report", "%s is not a valid report, ignored: %s", record.subject, error)
             return
         known = self._reports.setdefault(report.region, {})
+        if report.instance not in known and len(known) >= INSTANCES_MAX:
+            self._left_out_ms[report.region] = record.time_ms
+            return
         known[report.instance] = ReportedPosition(report.sequence, report.stored_ms, record.time_ms)

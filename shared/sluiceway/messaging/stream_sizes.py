@@ -37,11 +37,15 @@ class StreamSize(NamedTuple):
 
 #: Every stream with a limit.
 SIZES: Mapping[str, StreamSize] = {
-    subjects.ALERTS_STREAM: StreamSize(256 * MIB, 8 * MIB),
-    subjects.MEASUREMENTS_STREAM: StreamSize(2_048 * MIB, 8 * MIB),
+    subjects.ALERTS_STREAM: StreamSize(256 * MIB, 6 * MIB),
+    subjects.MEASUREMENTS_STREAM: StreamSize(2_048 * MIB, 4 * MIB),
     subjects.VERDICTS_STREAM: StreamSize(256 * MIB, 4 * MIB),
     subjects.DEAD_LETTERS_STREAM: StreamSize(256 * MIB, 4 * MIB),
     subjects.AUDIT_STREAM: StreamSize(256 * MIB, 4 * MIB),
+    # 50 sessions that were ended of each of a thousand users, and more. Nothing is removed for new ones.
+    subjects.SESSIONS_STREAM: StreamSize(32 * MIB, 2 * MIB),
+    # 64 reports of each of 10,000 instances, and more. They are repeated, and expire after a minute.
+    subjects.APPLIED_STREAM: StreamSize(256 * MIB, 4 * MIB),
 }
 LARGEST: Mapping[str, int] = {name: size.largest for name, size in SIZES.items()}
 

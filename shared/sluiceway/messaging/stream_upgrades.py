@@ -34,10 +34,8 @@ OLDER: Mapping[str, Mapping[str, tuple[JsonValue, ...]]] = {
         "max_msgs_per_subject": (-1,),
     },
     # A message with `Nats-Rollup` deletes all others of its subject or stream, which nobody needs.
-    **{
-        bucket: {"allow_rollup_hdrs": (True,)}
-        for bucket in (subjects.CATALOG_STREAM, subjects.RULES_STREAM, subjects.APPLIED_STREAM)
-    },
+    **{bucket: {"allow_rollup_hdrs": (True,)} for bucket in (subjects.CATALOG_STREAM, subjects.RULES_STREAM)},
+    subjects.APPLIED_STREAM: {"allow_rollup_hdrs": (True,), "max_msg_size": (-1,)},
 }
 _DOCUMENT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 

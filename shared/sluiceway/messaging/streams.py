@@ -30,6 +30,8 @@ DAY_SECONDS = 86_400
 APPLIED_LIFETIME_SECONDS = 60
 #: Reports kept of each instance, so that a reader misses none of them in a burst.
 APPLIED_HISTORY = 64
+#: Bytes of a report with its headers: 100 changes take less than half of it.
+APPLIED_BYTES_MAX = 64 * 1024
 CATALOG_HISTORY = 64
 #: The least that nats-server takes. Ids are one name space for all senders: one could use up another's.
 ALERT_DUPLICATES_SECONDS = 0.1
@@ -47,8 +49,6 @@ FLOODING_SENDERS = 16
 PROBE_LIFETIME_SECONDS = 600
 #: The longest session on the page; sessions that were ended are remembered for as long.
 SESSION_SECONDS_MAX = 30 * DAY_SECONDS
-#: Of sessions that were ended: 50 of each of a thousand users, and more. Nothing is removed for new ones.
-SESSIONS_BYTES = 32 * 2**20
 #: A stream that exists for a moment only.
 SPACE_STREAM = f"{subjects.PROBES_STREAM}_SPACE"
 #: So much, or the largest message, must fit into the store before it counts as having space again; and
@@ -150,7 +150,7 @@ def streams(
             subjects=[subjects.ENDED_SESSIONS, subjects.USED_SIGN_INS],
             num_replicas=replicas,
             max_age=SESSION_SECONDS_MAX + DAY_SECONDS,
-            max_bytes=SESSIONS_BYTES,
+            max_bytes=sizes[subjects.SESSIONS_STREAM],
             max_msgs_per_subject=1,
             discard=DiscardPolicy.NEW,
             allow_msg_ttl=True,
@@ -167,6 +167,8 @@ def streams(
             replicas,
             history=APPLIED_HISTORY,
             max_age=APPLIED_LIFETIME_SECONDS,
+            max_bytes=sizes[subjects.APPLIED_STREAM],
+            max_msg_size=APPLIED_BYTES_MAX,
         ),
         _bucket(subjects.REGIONS_STREAM, subjects.REGIONS, replicas, history=1),
     )
@@ -264,7 +266,14 @@ async def _existing_sizes(js: JetStreamContext, names: Sequence[str]) -> dict[st
 
 
 def _bucket(
-    name: str, subject: str, replicas: int, *, history: int, max_age: float | None = None
+    name: str,
+    subject: str,
+    replicas: int,
+    *,
+    history: int,
+    max_age: float | None = None,
+    max_bytes: int | None = None,
+    max_msg_size: int | None = None,
 ) -> StreamConfig:
     return StreamConfig(
         name=name,
@@ -272,6 +281,8 @@ def _bucket(
         num_replicas=replicas,
         max_msgs_per_subject=history,
         max_age=max_age,
+        max_bytes=max_bytes,
+        max_msg_size=max_msg_size,
         discard=DiscardPolicy.OLD,
         allow_direct=True,
     )

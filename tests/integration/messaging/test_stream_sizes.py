@@ -78,8 +78,8 @@ async def test_without_space_there_is_one_clear_error_and_then_the_streams(
         assert [record.getMessage() for record in lines] == [f"{waits[0]}; trying again"]
         assert waits[0] == (
             "cannot create the streams: JetStream offers less than the 56 MiB that the streams ALERTS, "
-            "MEASUREMENTS, VERDICTS, DEAD_LETTERS, AUDIT need at least: give it a larger disk, or raise "
-            "max_file_store of the broker or the limits of the account"
+            "MEASUREMENTS, VERDICTS, DEAD_LETTERS, AUDIT, SESSIONS, KV_APPLIED need at least: give it a "
+            "larger disk, or raise max_file_store of the broker or the limits of the account"
         )
         declaring.cancel()
         await client.close()

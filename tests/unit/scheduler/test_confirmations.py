@@ -2,6 +2,9 @@
 
 from typing import Any, cast
 
+import pytest
+
+from services.scheduler import confirmations as confirmations_module
 from services.scheduler.confirmations import Confirmations
 from services.scheduler.published_rules import PublishedRules
 from sluiceway.contracts import subjects
@@ -74,3 +77,13 @@ def test_a_position_before_the_rules_went_back_confirms_nothing() -> None:
 
     assert lost.missing([rules])
     assert current.missing([rules]) == ()
+
+
+def test_a_region_with_too_many_instances_holds_until_they_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirmations_module, "INSTANCES_MAX", 3)
+    clock = Clock()
+    confirmations = reported(clock, a=10, b=10, c=10, d=10)
+
+    assert confirmations.missing([RULES]) == ("region dev: more than 3 instances report",)
+    clock.now += APPLIED_LIFETIME_SECONDS * 1_000 + 1
+    assert confirmations.missing([RULES]) == ()
