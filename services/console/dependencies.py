@@ -65,8 +65,7 @@ async def _command_id(
     if idempotency_key is None:
         return uuid4().hex
     body = hashlib.sha256(await request.body()).hexdigest()
-    sender = (caller.vouched_by, caller.name)
-    return derived_id("http", *sender, request.method, request.url.path, idempotency_key, body)
+    return derived_id("http", *caller.sender, request.method, request.url.path, idempotency_key, body)
 
 
 #: The id of the command that a request leads to.

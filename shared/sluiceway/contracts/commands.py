@@ -43,7 +43,7 @@ class IdempotencyKey(NamedTuple):
     @property
     def scoped_id(self) -> str:
         """The id as it is remembered; no other sender's command has it."""
-        sender = (self.identity.vouched_by, self.identity.name) if self.identity else (None, self.actor)
+        sender = self.identity.sender if self.identity else (None, self.actor)
         return SCOPED + _digest(json.dumps([*sender, self.id]))
 
     def is_among(self, remembered: Collection[str]) -> bool:

@@ -80,6 +80,15 @@ class Identity(WireModel):
         """Who it is; each person counts once as an approver."""
         return Person(self.name, self.account)
 
+    @property
+    def sender(self) -> tuple[str, ...]:
+        """What tells senders apart whose commands have the same id: who vouches, and for whom.
+
+        Two accounts may have one name, and a later key the id of an earlier one.
+        """
+        whom = (self.account.issuer, self.account.subject) if self.account else (self.name,)
+        return (self.vouched_by, str(self.key_created_ms or ""), *whom)
+
 
 class ApiKey(AuthoredModel):
     """A key for the console; its id may also be in the credentials of a broker's user."""

@@ -137,7 +137,7 @@ class MeasurementStore:
         await self._verdicts.publish(
             subjects.answered_alert(answered.source),
             answered.to_json(),
-            message_id=f"alert-{answered.source}-{answered.sequence or answered.time_ms}",
+            message_id=f"alert-{answered.source}-{answered.sequence}-{answered.time_ms}",
         )
 
     async def answered_alerts(self) -> list[AnsweredAlert]:

@@ -15,6 +15,7 @@ from sluiceway.contracts.commands import (
 from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identity import CONSOLE, Grant, Identity, Role
+from sluiceway.contracts.persons import Account
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.pipelines.rollbacks import has_taken_effect
 from tests.support.builders import BAKE, a_release, happened, unchanged
@@ -24,6 +25,27 @@ MONITOR = Identity(name="monitor", grants=OPERATOR, vouched_by="monitor")
 ADA = Identity(name="ada", grants=OPERATOR, vouched_by=CONSOLE)
 EVE = Identity(name="eve", grants=OPERATOR, vouched_by=CONSOLE)
 ADAS_KEY = Identity(name="ada", grants=OPERATOR, vouched_by="k1")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ADA,
+        ADA.model_copy(update={"account": Account(issuer="https://a", subject="2")}),
+        ADA.model_copy(update={"account": Account(issuer="https://b", subject="1")}),
+        ADAS_KEY.model_copy(update={"key_created_ms": 5}),
+    ],
+)
+def test_a_name_or_the_id_of_a_key_does_not_make_one_sender_of_two(other: Identity) -> None:
+    account = Account(issuer="https://a", subject="1")
+    ada = IdempotencyKey("once", "ada", ADA.model_copy(update={"account": account}))
+    first_key = IdempotencyKey("once", "ada", ADAS_KEY.model_copy(update={"key_created_ms": 4}))
+
+    remembered = (ada.scoped_id, first_key.scoped_id)
+
+    assert not IdempotencyKey("once", "ada", other).is_among(remembered)
+    renamed = ADA.model_copy(update={"account": account, "name": "ada@new"})
+    assert IdempotencyKey("once", "ada@new", renamed).is_among(remembered)
 
 
 @pytest.mark.parametrize("identity", [EVE, ADAS_KEY, None])
