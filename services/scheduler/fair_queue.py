@@ -18,6 +18,10 @@ T = TypeVar("T")
 SENDERS_MAX = 10_000
 #: Bytes that may wait, of all senders together. Beyond that, a sender who has something waiting is refused.
 WAITING_BYTES_MAX = 64 * 2**20
+#: The same for senders who have nothing waiting: names can be made up where no broker checks them.
+WAITING_BYTES_HARD_MAX = 2 * WAITING_BYTES_MAX
+#: What an item that waits takes beside its own size.
+ITEM_BYTES = 1_000
 #: Nothing waits longer for its sender's rate: it is refused, and its sender is told when to try again.
 RATE_WAIT_SECONDS = 0.5
 
@@ -93,9 +97,9 @@ class FairQueue(Generic[T]):
         known = self._senders.get(sender)
         if known is None:
             known = self._senders[sender] = _Sender(limits)
-        now = self._clock()
-        is_full = len(known.waiting) >= limits.waiting
-        if is_full or (known.waiting and self._waiting_bytes + size > WAITING_BYTES_MAX):
+        now, size = self._clock(), size + ITEM_BYTES
+        bytes_max = WAITING_BYTES_MAX if known.waiting else WAITING_BYTES_HARD_MAX
+        if len(known.waiting) >= limits.waiting or self._waiting_bytes + size > bytes_max:
             return RATE_WAIT_SECONDS
         ready_at = known.reserve(now)
         if ready_at - now > RATE_WAIT_SECONDS:

@@ -13,15 +13,19 @@ from nats.js.errors import NotFoundError
 from services.scheduler.senders import PERSON_LIMITS
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import AbortTrigger, Command, SaveEnvironment, SaveFeature
+from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import connected
 from sluiceway.settings import BrokerSettings
+from sluiceway.tasks import cancel_and_wait
 from tests.support.brokers import Broker
+from tests.support.catalogues import apply_catalogue, phase
 from tests.support.consoles import create_api_key
-from tests.support.system import Driver, driving, services
+from tests.support.system import EVERYONE, Driver, driving, services
 
+LONG_MS = 3_600_000
 #: As many as a sender may have waiting and in work, and as many again.
 TOO_MANY = 2 * (PERSON_LIMITS.waiting + PERSON_LIMITS.working)
 
@@ -107,6 +111,33 @@ async def test_whoever_may_not_send_a_command_is_refused_before_it_is_read(
             await driver.connection.js.get_last_msg(
                 subjects.DEAD_LETTERS_STREAM, subjects.dead_letters("scheduler")
             )
+
+
+async def test_a_phase_that_is_due_is_left_during_a_flood(broker: Broker) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        await apply_catalogue(driver, phase("dev", bake_ms=50), phase("staging", bake_ms=LONG_MS))
+        subject = subjects.command("save_feature", await key_of(driver, Role.EDITOR))
+        await driver.save_gate("checkout")
+        reply = await driver.save_gate("checkout", EVERYONE, releasePipelineID="prod-release")
+        assert reply.feature
+        assert reply.feature.trigger
+        body = {"id": "one", "actor": "x", "feature": {"kind": "FeatureGate", "name": "g"}}
+        flood = asyncio.create_task(flooding(driver, subject, json.dumps(body).encode()))
+
+        await driver.reaches(reply.feature.trigger.id, TriggerStatus.IN_PROGRESS, "staging")
+
+        assert not flood.done()
+        await cancel_and_wait(flood)
+
+
+async def flooding(driver: Driver, subject: str, body: bytes) -> None:
+    """Send the same command without an end, and look at no reply."""
+    client = driver.connection.client
+    inbox = client.new_inbox()
+    while True:
+        for _ in range(TOO_MANY):
+            await client.publish(subject, body, reply=inbox)
+        await client.flush()
 
 
 #: What takes long, and a command that leads to it.

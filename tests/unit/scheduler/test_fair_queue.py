@@ -88,14 +88,23 @@ async def test_what_does_not_fit_is_turned_away_and_others_get_in() -> None:
 
 
 async def test_a_full_memory_turns_away_only_those_who_fill_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fair_queue, "WAITING_BYTES_MAX", 1_000)
+    monkeypatch.setattr(fair_queue, "WAITING_BYTES_MAX", 100_000)
     queue = FairQueue(Worker().work, workers=1)
 
-    answers = [queue.put("mallory", UNLIMITED, str(number), 400) for number in range(9)]
-    others = [queue.put(name, UNLIMITED, name, 400) for name in ("ada", "bea")]
+    answers = [queue.put("mallory", UNLIMITED, str(number), 40_000) for number in range(9)]
+    others = [queue.put(name, UNLIMITED, name, 40_000) for name in ("ada", "bea")]
 
     assert answers.count(None) == 3  # one is in work, two wait
     assert others == [None, None]
+
+
+async def test_made_up_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "WAITING_BYTES_HARD_MAX", 100_000)
+    queue = FairQueue(Worker().work, workers=1)
+
+    answers = [queue.put(f"mallory {number}", UNLIMITED, "x", 1) for number in range(10_000)]
+
+    assert answers.count(None) <= 100
 
 
 async def test_a_burst_gets_in_at_once_and_then_the_rate_counts() -> None:
