@@ -49,7 +49,7 @@ class Secured:
     @property
     def any_url(self) -> str:
         """The address of the broker, without a user."""
-        return self._broker.url
+        return self.broker.url
 
     def url(self, user: str, password: str) -> str:
         return self.broker.url.replace("nats://", f"nats://{user}:{password}@")
