@@ -10,7 +10,8 @@ ARGS ?=
 # One more than there are cores, because tests often wait; at most four.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 3 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 4 )))
 
-.PHONY: help demo dashboards up test test-pythons check bench conformance test-containers test-hostile asyncapi format clean
+.PHONY: help demo dashboards up test test-pythons check bench conformance fuzz test-containers test-hostile asyncapi \
+	format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -49,6 +50,10 @@ check: $(VENV)/installed ## Check format, lint rules, types and import layers
 bench: $(VENV)/installed ## Measure Sluiceway, raw nats-py and other libraries in the same run
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	$(BIN)/pytest -m benchmark -s -q tests/benchmarks $(ARGS)
+
+fuzz: $(VENV)/installed ## Look for inputs that harm an edge (ARGS="--seconds 600 requests")
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 conformance: $(VENV)/installed ## Compare evaluations with the official SDK (ARGS="--seed 7 --evaluations 1000000")
 	$(BIN)/python -m tests.conformance $(ARGS)
