@@ -67,6 +67,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "delete_region": {"name": "dev"},
     "save_freeze": {"freeze": FREEZE},
     "delete_freeze": {"name": "night"},
+    "save_alert_source": {"source": {"name": "pager", "pipelines": ["release"], "regions": ["dev"]}},
+    "delete_alert_source": {"name": "pager"},
     "create_key": {"key": SDK_KEY},
     "revoke_key": {"keyID": "k1"},
 }
