@@ -134,6 +134,17 @@ def compile_pattern(pattern: str) -> "regex.Pattern[str]":
         raise InvalidPattern(f"invalid pattern {pattern!r}: {error}") from error
 
 
+def slow_text(pattern: str, texts: Iterable[str]) -> str | None:
+    """Return the first text in which a valid pattern takes long to be searched for; None without one."""
+    search = compile_pattern(pattern).search
+    for text in texts:
+        try:
+            search(text, timeout=SEARCH_SECONDS_MAX)
+        except TimeoutError:
+            return text
+    return None
+
+
 @lru_cache(maxsize=ERRORS_REMEMBERED_MAX)
 def pattern_error(pattern: str) -> str | None:
     """Return why a pattern must not be served: it is invalid, or could take unbounded time; else None."""

@@ -11,7 +11,7 @@ from reprlib import repr as short
 from pydantic import JsonValue
 
 from ..contracts.conditions import Condition, ConditionOperator, ConditionType
-from ..evaluation.patterns import pattern_error, pattern_set_error
+from ..evaluation.patterns import pattern_error, pattern_set_error, slow_text
 from ..evaluation.times import parse_time
 from ..evaluation.values import element_text, number
 from ..evaluation.versions import is_version
@@ -37,6 +37,23 @@ def patterns_error(conditions: Iterable[Condition]) -> str | None:
     """Return why the patterns of a feature or pipeline are too many, or too large together; else None."""
     targets = {c.target_value for c in conditions if c.operator == ConditionOperator.STR_MATCHES}
     return pattern_set_error(target for target in targets if isinstance(target, str))
+
+
+def slow_environment_error(conditions: Iterable[Condition], environments: Iterable[str]) -> str | None:
+    """Return the first valid pattern that takes long for the name of an environment; None without one.
+
+    Schedulers and publishers decide such a condition for each environment, and all must decide alike.
+    """
+    for condition in conditions:
+        is_decided = condition.type is ConditionType.ENVIRONMENT_TIER
+        target = condition.target_value
+        if not (
+            is_decided and condition.operator == ConditionOperator.STR_MATCHES and isinstance(target, str)
+        ):
+            continue
+        if name := slow_text(target, environments):
+            return f"{target!r} takes too long for the environment {name!r}; use fewer repetitions"
+    return None
 
 
 def target_errors(operator: ConditionOperator, target: JsonValue) -> Iterator[str]:

@@ -8,7 +8,7 @@ from ..contracts.conditions import Condition
 from ..contracts.feature import FeatureDocument, Segment
 from ..contracts.json_depth import depth_error
 from ..contracts.pipeline import Pipeline
-from .condition_errors import condition_errors, patterns_error
+from .condition_errors import condition_errors, patterns_error, slow_environment_error
 from .guardrail_errors import guardrail_errors
 from .projection import rule_id
 
@@ -25,6 +25,9 @@ def feature_errors(document: FeatureDocument, environments: Collection[str]) -> 
     errors += _depth_errors(document)
     for rule in document.rules:
         errors += _rule_errors(f"rule {rule.name!r}", rule.environments, rule.conditions, environments)
+    conditions = (condition for rule in document.rules for condition in rule.conditions)
+    if not errors and (error := slow_environment_error(conditions, environments)):
+        errors.append(error)
     if isinstance(document, Segment):
         errors += _segment_errors(document)
     return errors
@@ -53,6 +56,9 @@ def pipeline_errors(
         for rule in phase.rules:
             where = f"phase {phase.id!r}, rule {rule.name!r}"
             errors += _rule_errors(where, rule.environments, rule.conditions, environments)
+    conditions = (condition for rule in rules for condition in rule.conditions)
+    if not errors and (error := slow_environment_error(conditions, environments)):
+        errors.append(error)
     return [*errors, *guardrail_errors(pipeline, regions)]
 
 

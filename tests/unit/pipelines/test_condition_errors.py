@@ -6,6 +6,8 @@ import pytest
 
 from sluiceway.contracts.conditions import Condition
 from sluiceway.pipelines.condition_errors import condition_errors
+from sluiceway.pipelines.validation import feature_errors
+from tests.support.builders import a_gate
 
 
 def errors(type_: str = "custom_field", **fields: Any) -> list[str]:
@@ -73,3 +75,19 @@ def test_each_error_says_what_to_do(type_: str, fields: dict[str, Any], says: st
 
     assert len(found) == 1
     assert says in found[0]
+
+
+def test_a_pattern_that_takes_long_for_an_environment_is_refused() -> None:
+    slow = {
+        "type": "environment_tier",
+        "operator": "str_matches",
+        "targetValue": "^(?:[a-z-]|[a-z-][a-z-])+[!?]",
+    }
+    usual = {**slow, "targetValue": "^(?:us|eu)-.*-[0-9]+$"}
+    name = "a-very-long-name-of-an-environment-in-the-very-far-north-west-1"
+
+    refused = feature_errors(a_gate({"name": "r", "conditions": [slow]}), [name])
+
+    assert len(refused) == 1
+    assert f"takes too long for the environment {name!r}" in refused[0]
+    assert feature_errors(a_gate({"name": "r", "conditions": [usual]}), [name]) == []
