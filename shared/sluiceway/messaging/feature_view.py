@@ -188,14 +188,14 @@ class FeatureView(StreamView):
 
     def usage(self) -> Usage:
         """Return which features are attached to each pipeline, and which are being released by it."""
-        attached: dict[str, tuple[str, ...]] = defaultdict(tuple)
-        running: dict[str, tuple[str, ...]] = defaultdict(tuple)
+        attached: dict[str, list[str]] = defaultdict(list)
+        running: dict[str, list[str]] = defaultdict(list)
         for entry in self:
             if pipeline := entry.pipeline:
-                attached[pipeline] += (str(entry.key),)
+                attached[pipeline].append(str(entry.key))
             if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
-                running[pipeline] += (str(entry.key),)
-        return Usage(attached, running)
+                running[pipeline].append(str(entry.key))
+        return Usage(_as_tuples(attached), _as_tuples(running))
 
     def add(self, event: FeatureEvent, sequence: int) -> None:
         """Add an event that this process has just appended, before the follower receives it."""
@@ -241,6 +241,10 @@ class FeatureView(StreamView):
             known.tail = record.sequence
         else:
             self._without_event.add(key)
+
+
+def _as_tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(members) for name, members in lists.items()}
 
 
 def _entry_of(tail: LogTail) -> FeatureEntry:

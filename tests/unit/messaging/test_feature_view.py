@@ -1,13 +1,18 @@
 """What is read from the headers of an event, without its body."""
 
+import time
+
 from sluiceway.contracts import envelope
 from sluiceway.contracts.commands import RollOutTrigger
 from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.feature_log import headers_of
-from sluiceway.messaging.feature_view import FeatureEntry
+from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate, a_phase, a_pipeline
 
 OBSERVE_MS = 60_000
+#: Ten times what it takes.
+SECONDS_BOUND = 3.0
 ON_SEGMENT = {"name": "beta", "conditions": [{"type": "passes_segment", "targetValue": "beta"}]}
 
 
@@ -48,3 +53,17 @@ def test_a_feature_that_is_switched_off_evaluates_no_reference() -> None:
 
     assert (on.references, on.evaluated_references) == (("segment:beta",), ("segment:beta",))
     assert (off.references, off.evaluated_references) == (("segment:beta",), ())
+
+
+def test_the_features_of_a_pipeline_are_listed_in_time_that_grows_with_them_alone() -> None:
+    view = FeatureView.__new__(FeatureView)
+    headers = {envelope.PIPELINE: "release"}
+    keys = [FeatureKey(FeatureKind.GATE, f"g{n}") for n in range(50_000)]
+    view._entries = {key: FeatureEntry(key, 1, headers, data=b"") for key in keys}
+
+    start = time.monotonic()
+    usage = view.usage()
+
+    assert len(usage.attached["release"]) == len(keys)
+    assert usage.running == {}
+    assert time.monotonic() - start < SECONDS_BOUND
