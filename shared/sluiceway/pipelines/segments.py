@@ -6,15 +6,20 @@ user are left for the SDK.
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..contracts.catalogue import Region
-from ..contracts.conditions import Condition, ConditionType, Scalar
+from ..contracts.conditions import Condition, ConditionOperator, ConditionType, Scalar
 from ..contracts.pipeline import Phase
 from ..evaluation.operators import compile_test
 
 #: Condition types that every region decides; `custom_field` is decided by regions with that attribute.
 DECIDED_PER_REGION = frozenset({ConditionType.PUBLIC, ConditionType.ENVIRONMENT_TIER})
+
+
+#: Patterns, each with the value of a region, of which a process remembers whether they match.
+MATCHES_REMEMBERED_MAX = 10_000
 
 
 class Location(NamedTuple):
@@ -98,5 +103,13 @@ def _decide(condition: Condition, location: Location) -> bool | None:
 
 def _holds(condition: Condition, value: Scalar) -> bool:
     target = condition.target_value
+    if condition.operator == ConditionOperator.STR_MATCHES and isinstance(target, str):
+        return _is_found(target, value)
     test = compile_test(condition.operator or "", list(target) if isinstance(target, tuple) else target)
     return test(value)
+
+
+@lru_cache(maxsize=MATCHES_REMEMBERED_MAX, typed=True)
+def _is_found(pattern: str, value: Scalar) -> bool:
+    """Return whether a pattern matches a value of a region; one that takes long is searched for once."""
+    return compile_test(ConditionOperator.STR_MATCHES, pattern)(value)
