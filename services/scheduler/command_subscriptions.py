@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 #: A key that is refused so much in one second, beyond all that may wait, floods: one for each command,
 FLOOD_WEIGHT = 300
 #: and one for so many bytes of it.
-FLOOD_WEIGHT_BYTES = 64 * 1024
+FLOOD_WEIGHT_BYTES = 16 * 1024
+#: A key that was shut out lately has so much instead.
+FLOOD_AGAIN_WEIGHT = 30
 WINDOW_SECONDS = 1.0
 #: A flooding key is not listened to for this time, doubled each time that it goes on afterwards.
 SHUT_OUT_SECONDS = 5.0
@@ -101,17 +103,21 @@ class CommandSubscriptions:
             excess = _Excess(0, now)
         excess = excess._replace(weight=excess.weight + 1 + size // FLOOD_WEIGHT_BYTES)
         self._excess[principal] = excess
-        if excess.weight > FLOOD_WEIGHT and principal not in self._shut_out:
-            self._shut(principal, now)
+        last = self._recent(principal, now)
+        weight_max = FLOOD_AGAIN_WEIGHT if last else FLOOD_WEIGHT
+        if excess.weight > weight_max and principal not in self._shut_out:
+            seconds = min(2 * last.seconds, SHUT_OUT_SECONDS_MAX) if last else SHUT_OUT_SECONDS
+            self._shut(principal, _ShutOut(now + seconds, seconds))
 
-    def _shut(self, principal: str, now: float) -> None:
+    def _recent(self, principal: str, now: float) -> _ShutOut | None:
+        """Return the last time that a key was shut out, for as long afterwards as that took."""
         last = self._last.get(principal)
-        seconds = SHUT_OUT_SECONDS
-        if last and now - last.until < last.seconds:
-            seconds = min(2 * last.seconds, SHUT_OUT_SECONDS_MAX)
-        log.warning("the key %s floods: not listening to it for %g s", principal, seconds)
-        self._last[principal] = _ShutOut(now + seconds, seconds)
-        self._shut_out[principal] = now + seconds
+        return last if last and now - last.until < last.seconds else None
+
+    def _shut(self, principal: str, shut_out: _ShutOut) -> None:
+        log.warning("the key %s floods: not listening to it for %g s", principal, shut_out.seconds)
+        self._last[principal] = shut_out
+        self._shut_out[principal] = shut_out.until
         self._wake_up.set()
 
     async def run(self) -> None:

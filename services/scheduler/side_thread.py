@@ -1,7 +1,6 @@
 """One thread beside the event loop, for what takes long: everybody else is answered meanwhile.
 
-It is one, since each thread more would take a share of the loop's time: Python runs one at a time, and
-changes between them every five milliseconds.
+It is one, since each thread more would take a share of the loop's time: Python runs one at a time.
 """
 
 import asyncio
@@ -9,6 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
+
+#: Python's default of 5 ms is what the loop would wait after each of its own waits, some twenty times for an
+#: abort, while the thread is at work.
+SWITCH_SECONDS = 0.000_5
 
 P = ParamSpec("P")
 R = TypeVar("R")

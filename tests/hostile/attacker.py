@@ -1,4 +1,6 @@
-"""`python -m tests.hostile.attacker NAME URL`: sends one kind of the worst input without an end.
+"""`python -m tests.hostile.attacker NAME URL [BURST]`: sends one kind of the worst input without an end.
+
+At full speed, or `BURST` of them each second.
 
 A process of its own, so that what it costs to attack does not slow down whom it attacks.
 """
@@ -19,7 +21,7 @@ PREPARED = 200
 FLUSH_BYTES = 1_000_000
 
 
-async def attack(name: str, url: str) -> None:
+async def attack(name: str, url: str, burst: str = "0") -> None:
     """Attack until the process is ended."""
     worst = BY_NAME[name]
     role = BROKER_ROLES[worst.role]
@@ -31,12 +33,14 @@ async def attack(name: str, url: str) -> None:
         inbox = client.new_inbox()
         print("attacking", flush=True)
         waiting = 0
-        for subject, body in itertools.cycle(messages):
+        for number, (subject, body) in enumerate(itertools.cycle(messages), start=1):
             await client.publish(subject, body, reply=inbox)
             waiting += len(body) + 100
             if waiting > FLUSH_BYTES:
                 waiting = 0
                 await client.flush()
+            if burst != "0" and number % int(burst) == 0:
+                await asyncio.sleep(1)
 
 
 if __name__ == "__main__":

@@ -26,15 +26,15 @@ async def attacked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def separate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secured]:
-    """The same, with the scheduler as a process of its own."""
-    async with hostile_system(tmp_path_factory.mktemp("separate"), separate_scheduler=True) as system:
+    """The same, with each service as a process of its own."""
+    async with hostile_system(tmp_path_factory.mktemp("separate"), are_processes=True) as system:
         yield system
 
 
 @asynccontextmanager
-async def hostile_system(folder: Path, *, separate_scheduler: bool = False) -> AsyncIterator[Secured]:
+async def hostile_system(folder: Path, *, are_processes: bool = False) -> AsyncIterator[Secured]:
     people = [ONCALL, *(role.user for role in PEOPLE.values())]
-    async with secured_system(folder, people=people, separate_scheduler=separate_scheduler) as system:
+    async with secured_system(folder, people=people, are_processes=are_processes) as system:
         for name, role in PEOPLE.items():
             assert role.granted
             await system.create_person(role.granted, id_=role.user, owner=name)

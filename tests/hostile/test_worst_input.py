@@ -11,12 +11,9 @@ from services.scheduler import command_subscriptions
 from sluiceway.contracts.commands import AbortTrigger
 from tests.support.secured import Secured
 from tests.support.system import Driver
-from tests.support.waiting import eventually
 
 from .conftest import ONCALL
-from .everything import TRIGGER
-from .releases import releases
-from .roles import BROKER_ROLES
+from .releases import is_listened_to, releases
 from .worst_input import WORST_INPUT, WorstInput, attacking
 
 pytestmark = [pytest.mark.hostile, pytest.mark.asyncio(loop_scope="module")]
@@ -51,11 +48,3 @@ async def test_anothers_aborts_are_answered_before_most_of_the_worst_input(
 
     if worst.is_command:
         assert handled[0] < attack.count / 2, (handled, attack.codes)
-
-
-async def is_listened_to(attacked: Secured, worst: WorstInput) -> None:
-    """Wait until the key of an attacker is not shut out any more, after an earlier attack."""
-    role = BROKER_ROLES[worst.role]
-    if role.granted:
-        driver = await attacked.driver(role.user, role.password)
-        await eventually(lambda: driver.answered(AbortTrigger, trigger=TRIGGER), "its commands are answered")

@@ -122,11 +122,11 @@ class Vouched(Driver):
 
 @asynccontextmanager
 async def secured_system(
-    folder: Path, *, people: Sequence[str] = (PERSON,), separate_scheduler: bool = False
+    folder: Path, *, people: Sequence[str] = (PERSON,), are_processes: bool = False
 ) -> AsyncIterator[Secured]:
     """Run a broker and every service but the edges; `people` are the ids of keys that the broker knows.
 
-    `separate_scheduler`: as a process of its own.
+    `are_processes`: scheduler, publisher and monitor are processes of their own, and there is no console.
     """
     config = folder / "secured.conf"
     config.write_text(broker_config(accounts(people), sign_in_by_passwords(accounts(people))))
@@ -138,20 +138,11 @@ async def secured_system(
         with EmbeddedBroker(folder / "broker", config=config) as broker:
             async with AsyncExitStack() as stack:
                 system = Secured(broker, stack)
-                url = system.url
-                await stack.enter_async_context(
-                    _scheduler(folder, url("scheduler", "scheduler"), system, is_separate=separate_scheduler)
-                )
-                for service in (
-                    EvaluatorPublisher(ServiceSettings(nats_url=url("evaluator_publisher", "publisher"))),
-                    Monitor(MonitorSettings(nats_url=url("monitor", "monitor"))),
-                    Console(
-                        ConsoleSettings(
-                            nats_url=url("console", "console"), bootstrap_key_file=folder / "console.key"
-                        )
-                    ),
-                ):
-                    system.services.append(await stack.enter_async_context(service))
+                if are_processes:
+                    await _start_processes(folder, system, stack)
+                else:
+                    for service in _services(folder, system):
+                        system.services.append(await stack.enter_async_context(service))
                 await apply_catalogue(await system.admin(), phase("dev", review=True, bake_ms=HOUR))
                 yield system
 
@@ -168,20 +159,31 @@ def password_of(user: str, people: Sequence[str] = ()) -> str:
     return {"evaluator_publisher": "publisher"}.get(user, "edge" if user.startswith("edge-") else user)
 
 
-@asynccontextmanager
-async def _scheduler(folder: Path, url: str, system: Secured, *, is_separate: bool) -> AsyncIterator[None]:
-    if is_separate:
-        async with service_process(
-            folder, "services.scheduler", url, REQUIRE_IDENTITY="true", REGION_ACCOUNTS="true"
-        ) as process:
-            await eventually(process.is_ready, "the scheduler is ready")
-            yield
-        return
-    async with Scheduler(
-        SchedulerSettings(nats_url=url, require_identity=True, region_accounts=True)
-    ) as scheduler:
-        system.services.append(scheduler)
-        yield
+def _services(folder: Path, system: Secured) -> tuple[Service, ...]:
+    url, key_file = system.url, folder / "console.key"
+    return (
+        Scheduler(
+            SchedulerSettings(
+                nats_url=url("scheduler", "scheduler"), require_identity=True, region_accounts=True
+            )
+        ),
+        EvaluatorPublisher(ServiceSettings(nats_url=url("evaluator_publisher", "publisher"))),
+        Monitor(MonitorSettings(nats_url=url("monitor", "monitor"))),
+        Console(ConsoleSettings(nats_url=url("console", "console"), bootstrap_key_file=key_file)),
+    )
+
+
+async def _start_processes(folder: Path, system: Secured, stack: AsyncExitStack) -> None:
+    for name, password in (
+        ("scheduler", "scheduler"),
+        ("evaluator_publisher", "publisher"),
+        ("monitor", "monitor"),
+    ):
+        url = system.url(name, password)
+        process = await stack.enter_async_context(
+            service_process(folder, f"services.{name}", url, REQUIRE_IDENTITY="true", REGION_ACCOUNTS="true")
+        )
+        await eventually(process.is_ready, f"{name} is ready")
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from nats.aio.client import Client
 
 from services.scheduler import command_subscriptions
 from services.scheduler.command_subscriptions import (
+    FLOOD_AGAIN_WEIGHT,
     FLOOD_WEIGHT,
     FLOOD_WEIGHT_BYTES,
     SHUT_OUT_SECONDS,
@@ -108,6 +109,15 @@ async def test_whoever_floods_again_is_shut_out_for_longer(running: Running) -> 
     assert SHUT_OUT_SECONDS < longest <= SHUT_OUT_SECONDS_MAX + 5
 
 
+async def test_whoever_floods_again_is_shut_out_sooner(running: Running) -> None:
+    assert running.flood("mallory")
+    running.now += SHUT_OUT_SECONDS + 1
+    await eventually(lambda: not running.subscriptions.is_shut_out("mallory"), "it is listened to")
+
+    assert not running.flood("mallory", FLOOD_AGAIN_WEIGHT)
+    assert running.flood("mallory", 1)
+
+
 @pytest.mark.parametrize("sender", [None, "console", "monitor"])
 async def test_whoever_stands_for_many_is_never_shut_out(running: Running, sender: str | None) -> None:
     assert not running.flood(sender, 10 * FLOOD_WEIGHT)
@@ -121,7 +131,7 @@ async def test_refusals_now_and_then_are_no_flood(running: Running) -> None:
 
 
 async def test_a_flood_of_bytes_is_one_as_well(running: Running) -> None:
-    assert running.flood("mallory", FLOOD_WEIGHT // 16 + 1, 16 * FLOOD_WEIGHT_BYTES)
+    assert running.flood("mallory", FLOOD_WEIGHT // 17 + 1, 16 * FLOOD_WEIGHT_BYTES)
 
 
 async def test_many_flooding_keys_are_shut_out_at_the_same_time(running: Running) -> None:
