@@ -91,7 +91,7 @@ async def test_each_service_names_what_is_missing_while_the_broker_is_away(
             scheduler: {"nats", "commands", "reports", "log", "catalogue"},
             publisher: {"nats", "log", "catalogue", "rules"},
             monitor: {"nats", "alerts", "clearance", "log", "catalogue", "measurements"},
-            console: {"nats", "log", "catalogue", "regions"},
+            console: {"nats", "log", "catalogue", "regions", "ended sessions"},
         }
         for service, names in expected.items():
             assert set(await service.readiness()) == names
