@@ -11,7 +11,7 @@ from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import START, Follower, Position, Record, StreamView
-from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
+from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND, APPLIED_LIFETIME_SECONDS
 
 
 class _Document(msgspec.Struct):
@@ -71,6 +71,7 @@ class RegionsView(StreamView):
             [subjects.APPLIED],
             self._handle_report,
             on_reset=self._reports.clear,
+            bits_per_second=APPLIED_BITS_PER_SECOND,
         )
         #: Called with a region and the features whose rules it received or applied.
         self.on_change: Callable[[str, tuple[FeatureKey, ...]], None] = lambda region, features: None

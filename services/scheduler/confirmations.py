@@ -9,7 +9,7 @@ from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import Follower, Record, StreamView
-from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
+from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND, APPLIED_LIFETIME_SECONDS
 from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.telemetry import metrics
 
@@ -53,6 +53,7 @@ class Confirmations(StreamView):
             [subjects.APPLIED],
             self._store_report,
             on_reset=self._reset,
+            bits_per_second=APPLIED_BITS_PER_SECOND,
         )
 
     def missing(self, published: Iterable[PublishedRules]) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ async def test_thirty_of_the_worst_commands_each_second_hardly_delay_an_abort(
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("worst", COMMANDS, ids=str)
+@pytest.mark.parametrize("worst", WORST_INPUT, ids=str)
 async def test_an_endless_attack_at_full_speed_keeps_no_abort_from_its_answer(
     separate: Secured, worst: WorstInput, record_property: Callable[[str, object], None]
 ) -> None:

@@ -1,9 +1,13 @@
 """Nobody does what is not theirs: each role tries everything that is not in its row."""
 
 import pytest
+from nats.aio.client import Client
 
-from sluiceway.contracts.commands import PUBLIC_COMMANDS
+from sluiceway.contracts import subjects
+from sluiceway.contracts.alerts import ALERT_BYTES_MAX
+from sluiceway.contracts.commands import COMMAND_MAX_BYTES, PUBLIC_COMMANDS
 from sluiceway.contracts.replies import RefusalCode
+from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND
 from tests.support.secured import Secured, raw
 from tests.support.waiting import eventually
 
@@ -91,6 +95,30 @@ async def test_without_credentials_the_broker_lets_nobody_in(
 ) -> None:
     assert await attacked.greets(user="pager", **{"pass": "pager"}) == b"+OK\r\n"
     assert await attacked.greets(**credentials) == b"-ERR 'Authorization Violation'\r\n"
+
+
+async def test_services_read_reports_of_edges_no_faster_than_they_can(attacked: Secured) -> None:
+    js = (await attacked.admin()).connection.js
+
+    followers = await js.consumers_info(subjects.APPLIED_STREAM)
+
+    assert {follower.config.rate_limit_bps for follower in followers} == {APPLIED_BITS_PER_SECOND}
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "subject", "size"),
+    [
+        ("key-viewer", "person", "sluiceway.commands.abort.key-viewer", COMMAND_MAX_BYTES + 10_000),
+        ("pager", "pager", "sluiceway.alerts.pager", ALERT_BYTES_MAX + 20_000),
+    ],
+)
+async def test_a_message_that_nobody_would_read_ends_its_senders_connection(
+    attacked: Secured, user: str, password: str, subject: str, size: int
+) -> None:
+    async with raw(attacked, user, password) as (connection, complaints):
+        await Client.publish(connection.client, subject, bytes(size))
+
+        await eventually(lambda: complaints and not connection.client.is_connected, "it is cut off")
 
 
 async def positions(attacked: Secured) -> dict[str, int]:

@@ -61,8 +61,8 @@ def unknown_verbs(role: BrokerRole) -> Iterator[Message]:
 
 
 def too_large(role: BrokerRole) -> Iterator[Message]:
-    """As much as the broker takes: four times as much as a command may have."""
-    body = b" " * 1_000_000
+    """As much as the broker takes of a person: a bit more than a command may have."""
+    body = b" " * (COMMAND_MAX_BYTES + 1_000)
     for _ in itertools.count():
         yield subjects.command("save_feature", role.user), body
 

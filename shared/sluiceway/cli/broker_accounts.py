@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..contracts import subjects
+from ..contracts.commands import COMMAND_MAX_BYTES
 from ..contracts.identity import CONSOLE, MONITOR
 from ..messaging.region_streams import COPIES, ORIGINS
+from ..messaging.streams import ALERT_STORED_BYTES_MAX
 
 #: Connections of each account that is not ours, so that one cannot take all that the broker has.
 CONNECTIONS_MAX = 1_000
+#: Bytes of a message that people and machines send: a command, with some headers.
+PEOPLE_BYTES_MAX = COMMAND_MAX_BYTES + 8 * 1024
+#: The same of alerting systems.
+ALERTING_BYTES_MAX = ALERT_STORED_BYTES_MAX
 #: Consumers of each stream in the account of a region.
 CONSUMERS_MAX = 1_000
 
@@ -74,7 +80,8 @@ class BrokerAccount:
     users: tuple[BrokerUser, ...]
     exports: tuple[Export, ...] = ()
     jetstream: str = ""
-    is_limited: bool = True
+    #: What all its connections together may have; empty: anything.
+    limits: str = f"max_connections: {CONNECTIONS_MAX}"
 
 
 def broker_accounts(
@@ -91,14 +98,18 @@ def broker_accounts(
             *(export for region in sorted(regions) for export in _exports_to(region)),
         ),
         "jetstream: enabled",
-        is_limited=False,
+        limits="",
     )
     return [
         hub,
-        BrokerAccount("PEOPLE", tuple(map(_person, sorted(people)))),
-        BrokerAccount("ALERTING", tuple(map(_source, sorted(sources)))),
+        BrokerAccount("PEOPLE", tuple(map(_person, sorted(people))), limits=_limits(PEOPLE_BYTES_MAX)),
+        BrokerAccount("ALERTING", tuple(map(_source, sorted(sources))), limits=_limits(ALERTING_BYTES_MAX)),
         *map(_region, sorted(regions)),
     ]
+
+
+def _limits(message_bytes_max: int) -> str:
+    return f"max_connections: {CONNECTIONS_MAX}, max_payload: {message_bytes_max}"
 
 
 DIRECT_FEATURES = f"$JS.API.DIRECT.GET.{subjects.FEATURES_STREAM}.>"
@@ -280,8 +291,8 @@ def _account_block(account: BrokerAccount, imports: Sequence[tuple[str, Export]]
     lines = [f"  {account.name} {{"]
     if account.jetstream:
         lines.append(f"    {account.jetstream}")
-    if account.is_limited:
-        lines.append(f"    limits {{max_connections: {CONNECTIONS_MAX}}}")
+    if account.limits:
+        lines.append(f"    limits {{{account.limits}}}")
     offered = dict.fromkeys((export.kind, export.subject) for export in account.exports)
     if offered:
         lines.append("    exports: [")

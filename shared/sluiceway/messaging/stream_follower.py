@@ -90,7 +90,9 @@ class Follower:
         on_reset: Callable[[], None] = lambda: None,
         on_caught_up: Callable[[], None] = lambda: None,
         after: Position = START,
+        bits_per_second: int | None = None,
     ) -> None:
+        """`bits_per_second`: how fast the broker may deliver, if others than services write to the stream."""
         self.position = after
         #: How often everything was read from the start again, since what was read before may be void.
         self.resets = 0
@@ -100,6 +102,7 @@ class Follower:
         self._on_record = on_record
         self._on_reset = on_reset
         self._on_caught_up = on_caught_up
+        self._bits_per_second = bits_per_second
         self._caught_up = asyncio.Event()
         self._advanced = asyncio.Event()
         self._broken = asyncio.Event()
@@ -277,6 +280,7 @@ class Follower:
             ack_policy=AckPolicy.NONE,
             max_deliver=1,
             flow_control=True,
+            rate_limit_bps=self._bits_per_second,
             idle_heartbeat=HEARTBEAT_SECONDS,
             inactive_threshold=INACTIVE_SECONDS,
             mem_storage=True,

@@ -28,6 +28,8 @@ repeated = RepeatedLogs(log)
 DAY_SECONDS = 86_400
 #: A report that is not repeated within this time belongs to a dead instance.
 APPLIED_LIFETIME_SECONDS = 60
+#: How fast a service reads reports, which edges write as fast as they like: some 5,000 a second.
+APPLIED_BITS_PER_SECOND = 16_000_000
 #: Reports kept of each instance, so that a reader misses none of them in a burst.
 APPLIED_HISTORY = 64
 #: Bytes of a report with its headers: 100 changes take less than half of it.
