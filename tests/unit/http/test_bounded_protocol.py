@@ -371,7 +371,7 @@ async def test_readiness_is_checked_once_for_all_who_ask_meanwhile(monkeypatch: 
     monkeypatch.setattr(server._SharedReadiness, "check", counted)
     async with health_server(ServiceSettings(), readiness) as url:
         asking = [asyncio.create_task(status_from(url, "/readyz", ATTACKER)) for _ in range(50)]
-        await eventually(lambda: asked == 50, "all have asked")
+        await eventually(lambda: asked == 50 and checks, "all have asked")
         meanwhile = checks
         release.set()
         statuses = await asyncio.gather(*asking)
