@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from cachetools import LRUCache
 from fastapi import HTTPException, Query
 from pydantic import BeforeValidator
+
+from sluiceway.token_bucket import TokenBucket
 
 #: Bytes of a request's body: as many as a command may have.
 BODY_BYTES_MAX = 256 * 1024
@@ -42,13 +44,6 @@ Day = Annotated[date, BeforeValidator(_refuse_number)]
 Moment = Annotated[datetime, BeforeValidator(_refuse_number)]
 
 
-class TokenBucket(NamedTuple):
-    """The requests that a caller had left at a time, in seconds of the limiter's clock."""
-
-    tokens: float
-    at: float
-
-
 class RateLimiter:
     """A token bucket per caller."""
 
@@ -64,11 +59,11 @@ class RateLimiter:
     def consume(self, caller: str) -> None:
         """Take one token from a caller's bucket; 429 with `Retry-After` if it is empty."""
         now = self._clock()
-        bucket = self._buckets.get(caller) or TokenBucket(self._burst, now)
-        tokens = min(self._burst, bucket.tokens + (now - bucket.at) * self._per_second)
-        self._buckets[caller] = TokenBucket(max(0.0, tokens - 1), now)
-        if tokens < 1:
-            wait = max(1, round((1 - tokens) / self._per_second))
+        bucket = self._buckets.get(caller)
+        if bucket is None:
+            bucket = self._buckets[caller] = TokenBucket(self._burst, self._per_second, now)
+        if not bucket.take(now):
+            wait = max(1, round(bucket.seconds_until_next(now)))
             raise HTTPException(
                 429,
                 f"too many requests: the limit is {self._per_second:g} per second; retry in {wait} s",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from ..contracts.audit_records import AuditEvent, AuditType
+from ..token_bucket import TokenBucket
 
 
 class _Budget(NamedTuple):
@@ -15,6 +16,9 @@ class _Budget(NamedTuple):
 
     burst: int
     refill_seconds: float
+
+    def bucket(self, now: float) -> TokenBucket:
+        return TokenBucket(self.burst, 1 / self.refill_seconds, now)
 
 
 #: Of one source and type. A source that goes on with all types for 400 days causes about 30 MB.
@@ -36,22 +40,6 @@ KEY_CHANGES = frozenset({AuditType.KEY_CREATED, AuditType.KEY_REVOKED})
 UNLIMITED = frozenset({AuditType.LOST, AuditType.HISTORY_WENT_BACK})
 
 
-class _Bucket:
-    def __init__(self, budget: _Budget, now: float) -> None:
-        self._budget = budget
-        self._tokens = float(budget.burst)
-        self._at = now
-
-    def takes(self, now: float) -> bool:
-        """Take a token, if there is one."""
-        refilled = self._tokens + (now - self._at) / self._budget.refill_seconds
-        self._tokens, self._at = min(self._budget.burst, refilled), now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-
 @dataclass(slots=True)
 class _LeftOut:
     event: AuditEvent
@@ -64,9 +52,9 @@ class AuditLimits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: LRUCache[str, _Bucket] = LRUCache(SOURCES_MAX)
-        self._addresses: LRUCache[str, _Bucket] = LRUCache(SOURCES_MAX)
-        self._anonymous = _Bucket(OF_ANONYMOUS, clock())
+        self._known: LRUCache[str, TokenBucket] = LRUCache(SOURCES_MAX)
+        self._addresses: LRUCache[str, TokenBucket] = LRUCache(SOURCES_MAX)
+        self._anonymous = OF_ANONYMOUS.bucket(clock())
         self._left_out: dict[str, _LeftOut] = {}
 
     def admits(self, event: AuditEvent) -> bool:
@@ -74,9 +62,9 @@ class AuditLimits:
         if event.type in UNLIMITED:
             return True
         now, is_anonymous = self._clock(), event.actor is None
-        is_admitted = event.source is None or self._bucket(event, now).takes(now)
+        is_admitted = event.source is None or self._bucket(event, now).take(now)
         if is_admitted and is_anonymous:
-            is_admitted = self._anonymous.takes(now)
+            is_admitted = self._anonymous.take(now)
         if not is_admitted:
             self._leave_out(ANONYMOUS if is_anonymous else event.source or ANONYMOUS, event, now)
         return is_admitted
@@ -98,12 +86,12 @@ class AuditLimits:
                     }
                 )
 
-    def _bucket(self, event: AuditEvent, now: float) -> _Bucket:
+    def _bucket(self, event: AuditEvent, now: float) -> TokenBucket:
         key = f"{event.type} {event.source}"
         buckets = self._addresses if event.actor is None else self._known
         if key not in buckets:
             budget = OF_KEY_CHANGES if event.type in KEY_CHANGES else OF_SOURCE
-            buckets[key] = _Bucket(budget, now)
+            buckets[key] = budget.bucket(now)
         return buckets[key]
 
     def _leave_out(self, source: str, event: AuditEvent, now: float) -> None:

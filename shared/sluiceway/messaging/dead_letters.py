@@ -10,13 +10,13 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import NAME_PATTERN
 from ..errors import MessageTooLarge, Unavailable
 from ..repeated_logs import RepeatedLogs
 from ..telemetry import metrics
+from ..token_bucket import TokenBucket
 from .connection import Connection
 from .message_size import header_bytes
 from .publishing import StreamPublisher
@@ -35,29 +35,12 @@ OTHERS = "other"
 SUPPRESSED = "suppressed"
 
 
-@dataclass(slots=True)
-class _Bucket:
-    """How many messages of one sender may be stored now."""
-
-    tokens: float
-    filled_at: float
-
-    def take(self, now: float) -> bool:
-        """Return whether one more may be stored, and count it."""
-        self.tokens = min(BURST, self.tokens + (now - self.filled_at) * PER_SECOND)
-        self.filled_at = now
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
-
-
 class SenderRates:
     """The rate of each sender. One that has sent nothing for long counts as new."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: OrderedDict[str | None, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str | None, TokenBucket] = OrderedDict()
 
     def known(self, sender: str | None) -> str | None:
         """Return the sender, or `OTHERS` if its name is invalid, or too many are told apart already."""
@@ -71,14 +54,14 @@ class SenderRates:
     def take(self, sender: str | None) -> bool:
         """Return whether a message of a known sender may be stored, and count it."""
         now = self._clock()
-        bucket = self._buckets.pop(sender, None) or _Bucket(BURST, now)
+        bucket = self._buckets.pop(sender, None) or TokenBucket(BURST, PER_SECOND, now)
         self._buckets[sender] = bucket
         return bucket.take(now)
 
     def _forget_idle(self) -> None:
         """Forget senders whose buckets are full again, the longest idle first."""
         idle_since = self._clock() - BURST / PER_SECOND
-        while self._buckets and next(iter(self._buckets.values())).filled_at < idle_since:
+        while self._buckets and next(iter(self._buckets.values())).used_at < idle_since:
             self._buckets.popitem(last=False)
 
 

@@ -9,11 +9,14 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
+
+from ..token_bucket import TokenBucket
 
 FIELDS = ("asctime", "levelname", "message")
 NAMES = {"asctime": "time", "levelname": "level", "exc_info": "exception"}
@@ -54,12 +57,12 @@ def text_formatter(service: str) -> logging.Formatter:
     return _TextFormatter(f"%(asctime)s %(levelname)-7s {service}: %(message)s")
 
 
-class _Bucket(NamedTuple):
-    """The lines that a place had left at a time, and those that were left out since the last one."""
+@dataclass(slots=True)
+class _Place:
+    """The lines that a place in the code may write, and how many were left out since the last one."""
 
-    lines: float
-    at: float
-    left_out: int
+    lines: TokenBucket
+    left_out: int = 0
 
 
 class LineLimit(logging.Filter):
@@ -69,20 +72,21 @@ class LineLimit(logging.Filter):
         super().__init__()
         self._clock = clock
         #: One for each place in the code: what a client sends makes no further ones.
-        self._buckets: dict[tuple[str, int], _Bucket] = {}
+        self._places: dict[tuple[str, int], _Place] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is written."""
-        place, now = (record.pathname, record.lineno), self._clock()
-        lines, at, left_out = self._buckets.get(place, _Bucket(LINES_BURST, now, 0))
-        lines = min(LINES_BURST, lines + (now - at) * LINES_PER_SECOND)
-        if lines < 1:
-            self._buckets[place] = _Bucket(lines, now, left_out + 1)
+        now = self._clock()
+        place = self._places.setdefault(
+            (record.pathname, record.lineno), _Place(TokenBucket(LINES_BURST, LINES_PER_SECOND, now))
+        )
+        if not place.lines.take(now):
+            place.left_out += 1
             return False
-        self._buckets[place] = _Bucket(lines - 1, now, 0)
-        if left_out:
-            record.msg = f"{record.getMessage()} ({left_out} lines like this were left out)"
+        if place.left_out:
+            record.msg = f"{record.getMessage()} ({place.left_out} lines like this were left out)"
             record.args = ()
+            place.left_out = 0
         return True
 
 

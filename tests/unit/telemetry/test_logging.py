@@ -95,4 +95,4 @@ def test_one_place_in_the_code_cannot_fill_the_log() -> None:
 
     assert (sum(flood), other, limit.filter(later)) == (500, True, True)
     assert later.getMessage() == "eu is late (9500 lines like this were left out)"
-    assert len(limit._buckets) == 2
+    assert len(limit._places) == 2
