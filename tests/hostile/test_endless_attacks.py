@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.hostile, pytest.mark.full, pytest.mark.asyncio(loop_sc
 ABORTS = 100
 #: Between them, so that they take as long as the attack needs to grow.
 PAUSE_SECONDS = 0.02
+#: By how much thirty of the worst commands a second may delay an abort, at the 99th percentile.
+DELAY_MS_MAX = 100.0
 #: However fast the attack is; a client sends an abort again after a second without an answer.
 ANSWERED_MS_MAX = 5_000.0
 #: What streams store directly passes by the scheduler's turns.
@@ -39,7 +41,7 @@ async def test_thirty_of_the_worst_commands_each_second_hardly_delay_an_abort(
     quiet, attacked = await measured(separate, worst, "30")
 
     record_property("figure", f"{worst}, 30/s: {figures(quiet)} alone, {figures(attacked)} during the attack")
-    assert p99(attacked) - p99(quiet) < worst.delay_ms_max, (figures(quiet), figures(attacked))
+    assert p99(attacked) - p99(quiet) < DELAY_MS_MAX, (figures(quiet), figures(attacked))
 
 
 @pytest.mark.timeout(120)
