@@ -10,8 +10,8 @@ ARGS ?=
 # One more than there are cores, because tests often wait; at most four.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 3 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 4 )))
 
-.PHONY: help demo dashboards up test test-pythons check bench conformance fuzz test-containers test-hostile asyncapi \
-	format clean
+.PHONY: help demo dashboards up test test-pythons check bench conformance fuzz test-containers test-hostile test-chaos \
+	asyncapi format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -51,7 +51,8 @@ bench: $(VENV)/installed ## Measure Sluiceway, raw nats-py and other libraries i
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	$(BIN)/pytest -m benchmark -s -q tests/benchmarks $(ARGS)
 
-fuzz: $(VENV)/installed ## Look for inputs that harm an edge (ARGS="--seconds 600 requests")
+fuzz: $(VENV)/installed ## Look for inputs that harm the console's APIs or an edge (ARGS="--seconds 600 requests")
+	$(BIN)/pytest -m full tests/integration/console/test_schema.py
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
@@ -63,6 +64,9 @@ test-containers: $(VENV)/installed ## Run the integration tests against a broker
 
 test-hostile: $(VENV)/installed ## Attack the system with each role's credentials, with more and worse than make test
 	$(BIN)/pytest -m hostile -s tests/hostile $(ARGS)
+
+test-chaos: $(VENV)/installed ## Kill processes and put back stores of the whole system, longer than make test
+	$(BIN)/pytest -m full tests/e2e $(ARGS)
 
 asyncapi: $(VENV)/installed ## Write deploy/asyncapi.yaml, the public interface
 	$(BIN)/python -m services.asyncapi > deploy/asyncapi.yaml

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from nats.errors import Error as NatsError
 
 from sluiceway.contracts.commands import (
@@ -89,6 +90,7 @@ class Chaos:
         return await eventually(look, f"the trigger is {statuses}", BOUND_SECONDS)
 
 
+@pytest.mark.full
 async def test_a_release_under_kills_ends_as_it_should(tmp_path: Path) -> None:
     async with chaos(tmp_path) as run:
         trigger = await _start_release(run)

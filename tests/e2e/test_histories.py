@@ -83,7 +83,13 @@ async def answering(driver: Driver) -> None:
     await eventually(lambda: driver.answered(AbortTrigger, trigger="gate.unknown.1"), "it answers")
 
 
-@pytest.mark.parametrize("is_stopped", [False, True], ids=["while everything runs", "while all is stopped"])
+@pytest.mark.parametrize(
+    "is_stopped",
+    [
+        pytest.param(False, id="while everything runs"),
+        pytest.param(True, id="while all is stopped", marks=pytest.mark.full),
+    ],
+)
 async def test_every_region_obeys_a_log_that_was_put_back(tmp_path: Path, is_stopped: bool) -> None:
     with EmbeddedBroker(tmp_path / "broker") as broker:
         store, data = SavedStore(broker, tmp_path / "broker"), tmp_path / "data"

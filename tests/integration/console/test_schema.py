@@ -20,6 +20,7 @@ BOUND_SECONDS = 170
 STREAMS = r"^/api/v1/events$"
 
 
+@pytest.mark.full
 @pytest.mark.timeout(BOUND_SECONDS + 10)
 async def test_every_operation_conforms_to_its_description(served: Served, tmp_path: Path) -> None:
     await served.driver.accepted(SavePipeline, pipeline=pipeline(phase("dev", bake_ms=10**6)))
