@@ -54,6 +54,13 @@ def broker_with_limit(folder: Path, max_payload: int) -> EmbeddedBroker:
     return EmbeddedBroker(folder / "broker", config=folder / "broker.conf")
 
 
+def broker_with_max_pending(folder: Path, max_pending: int) -> EmbeddedBroker:
+    """Return a broker that cuts off a connection for which more than so many bytes wait."""
+    store, config = folder / "broker" / "jetstream", folder / "broker.conf"
+    config.write_text(f'max_pending: {max_pending}\njetstream {{store_dir: "{store}"}}\n')
+    return EmbeddedBroker(folder / "broker", config=config)
+
+
 def set_limit(folder: Path, max_payload: int) -> None:
     """Change the limit of that broker, from its next start on."""
     store = folder / "broker" / "jetstream"

@@ -1,28 +1,46 @@
 """`/api/v1/audit`: who changed what, when and why."""
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import StreamingResponse
+from starlette.types import Send
 
 from sluiceway.contracts.audit_records import AuditType
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.identifiers import FeatureKind, Name, feature_key
 from sluiceway.contracts.identity import Identity, Role
+from sluiceway.errors import Unavailable
 
 from ..audit import PAGE_LIMIT, AuditEntry, AuditPage, AuditQuery, AuditStream
 from ..dependencies import Backend, Caller
 from ..errors import READING, responses
 from ..limits import Moment
 
+log = logging.getLogger(__name__)
+
 router = APIRouter(tags=["audit"])
 
 LIMIT_MAX = 500
 FEATURE_PATTERN = rf"^({'|'.join(FeatureKind)})\.[A-Za-z0-9_-]{{1,100}}$"
 JSON_LINES = "application/jsonl"
+
+
+class ExportResponse(StreamingResponse):
+    """JSON Lines whose connection is closed, before their end, if they cannot all be read."""
+
+    media_type = JSON_LINES
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the lines; without the end of the body if reading them fails."""
+        try:
+            await super().stream_response(send)
+        except Unavailable as error:
+            log.warning("an export ends before its last line: %s", error)
 
 
 def _audit_query(
@@ -66,7 +84,7 @@ async def audit(
 async def export(backend: Backend, caller: Caller, query: RequestedAudit) -> StreamingResponse:
     """Return all changes as JSON Lines, oldest first."""
     require_access(caller, query)
-    return StreamingResponse(_lines(backend.audit.export(query)), media_type=JSON_LINES)
+    return ExportResponse(_lines(backend.audit.export(query)))
 
 
 def require_access(caller: Identity, query: AuditQuery) -> None:

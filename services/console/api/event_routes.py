@@ -1,5 +1,6 @@
 """`GET /api/v1/events`: everything that happens, as server-sent events."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
@@ -19,6 +20,8 @@ from ..dependencies import Backend, Caller
 from ..errors import responses
 from ..event_stream import RESET, feature_event
 from ..limits import RETRY_STREAM_SECONDS
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["events"])
 
@@ -101,9 +104,12 @@ async def _replay(backend: ConsoleBackend, last_id: str, until: int) -> AsyncIte
         return
     if after == until:
         return
-    for number, event in await backend.log.since(after):
-        if number <= until:
+    try:
+        async for number, event in backend.log.between(after, until):
             yield feature_event(event, number)
+    except Unavailable as error:
+        log.warning("cannot replay events to a client, which reads everything again: %s", error)
+        yield RESET
 
 
 async def _is_known(backend: ConsoleBackend, sequence: int, time_ms: str) -> bool:

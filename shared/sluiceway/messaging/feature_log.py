@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
+from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
@@ -19,8 +20,9 @@ from ..errors import Rejected, Unavailable, error_text
 from ..pipelines.references import evaluated_references, feature_references, references_of
 from ..pipelines.substitutes import TAKEN_BACK, LiveVersions
 from .connection import Connection
-from .history import read_history
+from .history import read_history, read_records
 from .publishing import ConditionalMessage, StreamPublisher
+from .read_slots import SINGLE_MESSAGES
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +104,7 @@ class FeatureLog:
     async def first(self, key: FeatureKey) -> LoggedEvent | None:
         """Return the first event of a feature; None if there is none, or if it is invalid."""
         try:
-            message = await self._js.get_msg(
-                subjects.FEATURES_STREAM, seq=1, subject=subjects.feature(key), direct=True, next=True
-            )
+            message = await self._next_message(key, 1)
         except NotFoundError:
             return None
         except (NatsError, TimeoutError) as error:
@@ -115,7 +115,8 @@ class FeatureLog:
     async def at(self, sequence: int) -> FeatureEvent:
         """Return the event at a sequence; raise `Unavailable` without one, `Rejected` if it is invalid."""
         try:
-            message = await self._js.get_msg(subjects.FEATURES_STREAM, seq=sequence, direct=True)
+            async with SINGLE_MESSAGES.of(self._js._nc):
+                message = await self._js.get_msg(subjects.FEATURES_STREAM, seq=sequence, direct=True)
         except (NatsError, TimeoutError) as error:
             raise Unavailable(
                 f"cannot read message {sequence} of the stream FEATURES: {error_text(error)}"
@@ -158,13 +159,7 @@ class FeatureLog:
         sequence = 0
         while True:
             try:
-                message = await self._js.get_msg(
-                    subjects.FEATURES_STREAM,
-                    seq=sequence + 1,
-                    subject=subjects.feature(key),
-                    direct=True,
-                    next=True,
-                )
+                message = await self._next_message(key, sequence + 1)
             except NotFoundError:
                 return
             except (NatsError, TimeoutError) as error:
@@ -173,10 +168,26 @@ class FeatureLog:
             if event := _event_or_none(message.data or b"", key):
                 yield LoggedEvent(sequence, event)
 
-    async def since(self, sequence: int) -> list[LoggedEvent]:
-        """Return the events of all features after a sequence, oldest first, without invalid messages."""
-        found = await read_history(self._js, subjects.FEATURES_STREAM, subjects.FEATURES, after=sequence)
-        return [LoggedEvent(number, event) for number, data in found if (event := _event_or_none(data))]
+    async def _next_message(self, key: FeatureKey, sequence: int) -> RawStreamMsg:
+        """Return the first message of a feature that has this sequence or a later one."""
+        async with SINGLE_MESSAGES.of(self._js._nc):
+            return await self._js.get_msg(
+                subjects.FEATURES_STREAM,
+                seq=sequence,
+                subject=subjects.feature(key),
+                direct=True,
+                next=True,
+            )
+
+    async def between(self, after: int, until: int) -> AsyncIterator[LoggedEvent]:
+        """Yield the events of all features after a sequence, up to another one, without invalid messages.
+
+        Oldest first, a few megabytes in memory at a time.
+        """
+        stream, subject = subjects.FEATURES_STREAM, subjects.FEATURES
+        async for record in read_records(self._js, stream, subject, after=after, until=until):
+            if event := _event_or_none(record.data):
+                yield LoggedEvent(record.sequence, event)
 
 
 def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:

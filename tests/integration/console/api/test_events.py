@@ -14,7 +14,9 @@ from services.console.api import event_routes
 from sluiceway.clock import now_ms
 from sluiceway.contracts.commands import RevokeKey, SaveEnvironment
 from sluiceway.contracts.identity import Role
+from sluiceway.errors import Unavailable
 from sluiceway.http.concurrency_limit import ConcurrencyLimit
+from sluiceway.messaging.feature_log import LoggedEvent
 from tests.integration.console.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.consoles import create_api_key
@@ -126,6 +128,28 @@ async def test_a_client_that_missed_too_much_gets_a_reset(served: Served, monkey
 
     async with listening(served.console.admin, last=0) as reader:
         assert (await reader.next()).name == "reset"
+
+
+async def test_a_log_that_cannot_be_read_to_its_end_gets_a_reset(served: Served, monkeypatch: Any) -> None:
+    await served.driver.save_gate("one")
+    await served.driver.save_gate("two")
+    await served.console.backend.features.catch_up()
+    log = served.console.backend.log
+    between = log.between
+
+    async def fail_midway(after: int, until: int) -> AsyncIterator[LoggedEvent]:
+        async for logged in between(after, until):
+            yield logged
+            raise Unavailable("the broker is away")
+
+    monkeypatch.setattr(log, "between", fail_midway)
+    async with listening(served.console.admin, last=0) as reader:
+        names = [(await reader.next()).name for _ in range(2)]
+        live = (await served.driver.save_gate("three")).revision
+        after = await reader.next("feature")
+
+    assert names == ["feature", "reset"]
+    assert after.revision == live
 
 
 async def test_the_id_of_an_event_is_where_its_reader_goes_on(served: Served) -> None:
