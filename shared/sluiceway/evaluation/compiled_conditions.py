@@ -14,9 +14,10 @@ from .bucketing import bucket_of
 from .list_texts import LIST_TEXTS
 from .nested_gates import EvaluationRun, TooDeep
 from .operators import ValueTest, compile_test
-from .patterns import CHECK_ALLOWANCE, matches
+from .patterns import CHECK_ALLOWANCE, CheckAllowance, matches
 from .registry import FeatureRegistry
 from .results import Reason
+from .text_search import contains_any, contains_none
 from .users import PRIORITY_FIELDS, AnyUser, Lookup, custom_field_test, environment_field, unit_id, user_field
 from .values import distinct_texts
 
@@ -26,6 +27,12 @@ TIME_OPERATORS: frozenset[str | None] = frozenset(
     {ConditionOperator.BEFORE, ConditionOperator.AFTER, ConditionOperator.ON}
 )
 LIST_OPERATORS: frozenset[str] = frozenset(ListOperator)
+#: Operators whose searches take from what a check may use.
+BOUNDED_OPERATORS: Mapping[str, Callable[[JsonValue, CheckAllowance], ValueTest]] = {
+    ConditionOperator.STR_MATCHES: matches,
+    ConditionOperator.STR_CONTAINS_ANY: contains_any,
+    ConditionOperator.STR_CONTAINS_NONE: contains_none,
+}
 
 ConditionTest = Callable[[AnyUser], bool]
 
@@ -122,8 +129,8 @@ def _value_test(condition: SpecCondition, registry: FeatureRegistry) -> ValueTes
     if operator in LIST_OPERATORS:
         wanted = operator == ListOperator.IN_SEGMENT_LIST
         return _list_test(condition.target_value, registry, wanted=wanted)
-    if operator == ConditionOperator.STR_MATCHES:
-        return matches(condition.target_value, CHECK_ALLOWANCE)
+    if bounded := BOUNDED_OPERATORS.get(operator):
+        return bounded(condition.target_value, CHECK_ALLOWANCE)
     try:
         return compile_test(operator, condition.target_value)
     except ValueError as error:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..contracts.identifiers import FeatureKind
 from ..contracts.rule_document import ConfigSpec, OverrideMapping, RuleDocument, SpecSet
-from .compiled_conditions import ProcessContext
+from .compiled_conditions import BOUNDED_OPERATORS, ProcessContext
 from .compiled_rules import CompiledRule, RuleCompiler, RuleEvaluator, RuleOutcomes, RuleProgress
 from .list_texts import LIST_TEXTS
 from .nested_gates import EvaluationRun, Evaluator, FindEvaluator, TooDeep
@@ -112,9 +112,11 @@ class _Compiler:
         return _bounded(evaluate) if self._is_costly(spec) else evaluate
 
     def _is_costly(self, spec: ConfigSpec) -> bool:
-        """Return whether a check has to be bounded: it searches for patterns, or has many conditions."""
+        """Return whether a check has to be bounded: it searches in texts, or has many conditions."""
         conditions = [self._specs.condition_map.get(id_) for rule in spec.rules for id_ in rule.conditions]
-        return len(conditions) > CONDITIONS_MANY or any(each and is_pattern(each) for each in conditions)
+        return len(conditions) > CONDITIONS_MANY or any(
+            each and each.operator in BOUNDED_OPERATORS for each in conditions
+        )
 
     def _rule_outcomes(self, spec: ConfigSpec, outcomes: OutcomeFactory) -> Iterable[RuleOutcomes]:
         for rule in spec.rules:

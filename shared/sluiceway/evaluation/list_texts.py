@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 from .values import user_text
 
+#: A text of at most so many characters is lowered sooner than it is looked up.
+SHORT_LENGTH_MAX = 100
+
 
 class ListTexts(threading.local):
     """Remembers the texts of the list that was converted last, for each thread, while a check runs.
@@ -19,6 +22,7 @@ class ListTexts(threading.local):
         self._text: str | None = None
         self._elements_of: object = None
         self._elements: frozenset[str] = frozenset()
+        self._lowered: dict[str, str] = {}
 
     @contextmanager
     def remembered(self) -> Iterator[None]:
@@ -41,6 +45,15 @@ class ListTexts(threading.local):
             self._text_of, self._text = value, user_text(value)
         return self._text
 
+    def lowered(self, value: object) -> str:
+        """Return the text of a user's value in lower case; a missing text counts as empty."""
+        text = self.text(value) or ""
+        if not self._is_on or len(text) <= SHORT_LENGTH_MAX:
+            return text.lower()
+        if text not in self._lowered:
+            self._lowered[text] = text.lower()
+        return self._lowered[text]
+
     def elements(self, value: Sequence[object]) -> frozenset[str]:
         """Return the texts of the elements of a user's list; an element without a text counts as empty."""
         if self._elements_of is value:
@@ -53,6 +66,7 @@ class ListTexts(threading.local):
     def _forget(self) -> None:
         self._text_of = self._text = self._elements_of = None
         self._elements = frozenset()
+        self._lowered.clear()
 
 
 #: What operators convert lists by.

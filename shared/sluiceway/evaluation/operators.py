@@ -9,12 +9,10 @@ from pydantic import JsonValue
 from ..contracts.conditions import ConditionOperator
 from .list_texts import LIST_TEXTS
 from .patterns import matches
+from .text_search import contains_any, contains_none
 from .times import after, before, on
 from .values import distinct_texts, element_text, number, user_text
 from .versions import version_comparison
-
-#: Texts that are searched for in the time in which one length of them is looked up everywhere.
-LOOKUPS_PER_LENGTH = 80
 
 #: Tests a user's value: None (missing), a bool, number, string, list or mapping.
 ValueTest = Callable[[object], bool]
@@ -42,7 +40,13 @@ def any_of(target: JsonValue) -> ValueTest:
         keys = frozenset(distinct_texts(target))
     else:
         keys = frozenset()
-    return lambda value: (value if value.__class__ is str else LIST_TEXTS.text(value) or "").lower() in keys
+    longest = max(map(len, keys), default=0)  # no text becomes shorter in lower case
+
+    def test(value: object) -> bool:
+        text = value if isinstance(value, str) else LIST_TEXTS.text(value) or ""
+        return len(text) <= longest and text.lower() in keys
+
+    return test
 
 
 def any_of_case_sensitive(target: JsonValue) -> ValueTest:
@@ -103,17 +107,13 @@ def number_comparison(compare: Callable[[float, float], bool]) -> Operator:
     return operator
 
 
-def text_search(finds: Callable[[str, str], bool]) -> Operator:
-    """Return the operator that looks for one of the target's texts in the user's, ignoring case."""
+def text_end(finds: Callable[[str, tuple[str, ...]], bool]) -> Operator:
+    """Return the operator that compares one end of the user's text with the target's texts, ignoring case."""
 
     def operator(target: JsonValue) -> ValueTest:
         texts = tuple(distinct_texts(target)) if isinstance(target, list) else ()
 
-        def test(value: object) -> bool:
-            text = (LIST_TEXTS.text(value) or "").lower()
-            return any(finds(text, wanted) for wanted in texts)
-
-        return test
+        return lambda value: finds(LIST_TEXTS.lowered(value), texts)
 
     return operator
 
@@ -147,36 +147,15 @@ def _negated(operator: Operator) -> Operator:
     return negated
 
 
-def _contains_any(target: JsonValue) -> ValueTest:
-    """Whether one of the target's texts is in the user's, ignoring case.
-
-    Of many texts, a few lengths are looked up at each place of the user's text instead.
-    """
-    texts = frozenset(distinct_texts(target)) if isinstance(target, list) else frozenset()
-    lengths = sorted({len(wanted) for wanted in texts})
-    if len(texts) <= LOOKUPS_PER_LENGTH * len(lengths):
-        return text_search(str.__contains__)(target)
-
-    def test(value: object) -> bool:
-        text = (LIST_TEXTS.text(value) or "").lower()
-        return any(
-            text[start : start + length] in texts
-            for length in lengths
-            for start in range(len(text) - length + 1)
-        )
-
-    return test
-
-
 OPERATORS: Mapping[ConditionOperator, Operator] = {
     ConditionOperator.ANY: any_of,
     ConditionOperator.NONE: _negated(any_of),
     ConditionOperator.ANY_CASE_SENSITIVE: any_of_case_sensitive,
     ConditionOperator.NONE_CASE_SENSITIVE: _negated(any_of_case_sensitive),
-    ConditionOperator.STR_STARTS_WITH_ANY: text_search(str.startswith),
-    ConditionOperator.STR_ENDS_WITH_ANY: text_search(str.endswith),
-    ConditionOperator.STR_CONTAINS_ANY: _contains_any,
-    ConditionOperator.STR_CONTAINS_NONE: _negated(_contains_any),
+    ConditionOperator.STR_STARTS_WITH_ANY: text_end(str.startswith),
+    ConditionOperator.STR_ENDS_WITH_ANY: text_end(str.endswith),
+    ConditionOperator.STR_CONTAINS_ANY: contains_any,
+    ConditionOperator.STR_CONTAINS_NONE: contains_none,
     ConditionOperator.STR_MATCHES: matches,
     ConditionOperator.EQ: equal,
     ConditionOperator.NEQ: _negated(equal),

@@ -27,6 +27,11 @@ SLOW_SEARCH_SECONDS_MAX = 0.02
 SLOW_SEARCHES_MAX = 3
 #: Seconds of all slow searches of one request, however many features it checks.
 REQUEST_SECONDS_MAX = 0.1
+#: Characters that a check passes over in search of the texts of lists (`str_contains_any`): those of the
+#: user's text once for each search. After that, lists that are still to be tested contain nothing.
+CHECK_CHARACTERS_MAX = 10_000_000
+#: The same for one request, however many features it checks.
+REQUEST_CHARACTERS_MAX = 50_000_000
 #: A longer text of a user matches no pattern: the engine passes over parts of it without looking at the time.
 TEXT_LENGTH_MAX = 4_096
 #: Patterns of one feature, and of one pipeline.
@@ -41,9 +46,10 @@ SOURCES_OF_DOCUMENT = 3
 
 @dataclass
 class RequestAllowance:
-    """What the slow searches of one request may still use, however many features it checks."""
+    """What the searches of one request may still use, however many features it checks."""
 
     seconds: float = REQUEST_SECONDS_MAX
+    characters: int = REQUEST_CHARACTERS_MAX
 
     def take(self, seconds: float) -> bool:
         """Use up these seconds; return False if fewer are left."""
@@ -52,18 +58,27 @@ class RequestAllowance:
         self.seconds -= seconds
         return True
 
+    def take_characters(self, characters: int) -> bool:
+        """Use up these characters; return False if fewer are left."""
+        if self.characters < characters:
+            return False
+        self.characters -= characters
+        return True
+
 
 class CheckAllowance(threading.local):
-    """The slow searches that the current check may still make, one for each thread."""
+    """What the searches of the current check may still use, one for each thread."""
 
     def __init__(self) -> None:
         self._searches = SLOW_SEARCHES_MAX
+        self._characters = CHECK_CHARACTERS_MAX
         self._request = RequestAllowance()
         self._is_shared = False
 
     def begin(self) -> None:
         """Begin a check: its nested gates share what it may use."""
         self._searches = SLOW_SEARCHES_MAX
+        self._characters = CHECK_CHARACTERS_MAX
         if not self._is_shared:
             self._request = RequestAllowance()
 
@@ -84,6 +99,13 @@ class CheckAllowance(threading.local):
         """Count a slow search; return whether it gets its time."""
         self._searches -= 1
         return self._request.take(SLOW_SEARCH_SECONDS_MAX)
+
+    def take_characters(self, characters: int) -> bool:
+        """Return whether a check may pass over so many characters more."""
+        if self._characters < characters or not self._request.take_characters(characters):
+            return False
+        self._characters -= characters
+        return True
 
 
 #: What evaluators begin at each check.

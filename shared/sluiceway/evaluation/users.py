@@ -125,12 +125,14 @@ def custom_field_test(
     lower-cased texts that pass; `find` finds the field anywhere else.
     """
 
+    longest = max(map(len, passing_texts or ()), default=0)  # no text becomes shorter in lower case
+
     def matches(user: AnyUser) -> bool:
         custom = user.custom if user.__class__ is User else user.get("custom")  # type: ignore[union-attr]
         if custom.__class__ is dict and field in custom:
             value = custom[field]
             if passing_texts is not None and value.__class__ is str:
-                return value in passing_texts or value.lower() in passing_texts
+                return value in passing_texts or (len(value) <= longest and value.lower() in passing_texts)
             return test(value)
         return test(find(user))
 
