@@ -21,10 +21,10 @@ from sluiceway.messaging.stale_readings import explain_stale, explain_stale_docu
 from sluiceway.pipelines import refusals
 from sluiceway.pipelines.catalogue_decisions import document_of
 from sluiceway.pipelines.document_changes import edit_fits
+from sluiceway.turns import Turns
 
 from .errors import PRECONDITION_FAILED, CommandRefused
 from .preconditions import Preconditions
-from .turns import Turns
 
 #: How often a request is made on a newer revision before its sender has to send it again.
 ATTEMPTS_MAX = 20

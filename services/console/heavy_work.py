@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
-from .turns import Turns
+from sluiceway.turns import Turns
 
 T = TypeVar("T")
 

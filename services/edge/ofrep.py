@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -20,22 +21,24 @@ from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.json_depth import DEPTH_MAX, depth_of
+from sluiceway.errors import Unavailable
 from sluiceway.evaluation.patterns import CHECK_ALLOWANCE, RequestAllowance
 from sluiceway.evaluation.results import Evaluation, Reason
 from sluiceway.http.etags import EntityTag, tag_condition
 from sluiceway.http.request_body import BodyTooLarge, read_body
+from sluiceway.turns import Turns
 
 from . import metrics
 from .key_store import KeyStore
-from .limits import CONTEXT_BYTES_MAX
+from .limits import CONTEXT_BYTES_MAX, RETRY_AFTER_SECONDS
 from .ofrep_events import SSE_INACTIVITY_SECONDS, OfrepEvents
 from .specs import SpecFeed
 
 NOT_READY = "this edge has no complete set of rules yet; try again later"
 #: Of an answer with a tag: its client may keep it, and asks each time.
 REVALIDATED = "private, no-cache"
-#: Flags that are evaluated before other requests have their turn.
-FLAGS_PER_TURN = 10
+#: Seconds in which flags are evaluated before other requests are answered.
+SLICE_SECONDS = 0.005
 STATUS = {"FLAG_NOT_FOUND": 404, "PROVIDER_NOT_READY": 503, "GENERAL": 500}
 
 
@@ -63,6 +66,7 @@ class OfrepRoutes:
         self._keys = keys
         self._is_stale = is_stale
         self._events = events
+        self._turns = Turns()
 
     def routes(self) -> list[Route]:
         return [
@@ -99,8 +103,12 @@ class OfrepRoutes:
         headers = {"etag": str(etag), "cache-control": REVALIDATED}
         if _is_known(request, etag):
             return Response(status_code=304, headers=headers)
-        keys = [key for key in self._rules.raw_documents() if key.kind is not FeatureKind.SEGMENT]
-        flags = await self._items(sorted({key.name for key in keys}), context)
+        try:
+            async with self._turns.of(f"all flags with the SDK key {key.id}"):
+                flags = await self._items(context)
+        except Unavailable as error:
+            details = f"{error}; try again in {RETRY_AFTER_SECONDS} s"
+            return _json({"errorDetails": details}, 429, {"retry-after": str(RETRY_AFTER_SECONDS)})
         metrics.EVALUATIONS.labels("answered").inc(len(flags))
         stream = {
             "type": "sse",
@@ -109,15 +117,21 @@ class OfrepRoutes:
         }
         return _json({"flags": flags, "metadata": {}, "eventStreams": [stream]}, 200, headers)
 
-    async def _items(self, names: list[str], context: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return flags; other requests are answered in between, and slow patterns are bounded together."""
-        flags, allowance = [], RequestAllowance()
-        for index, name in enumerate(names):
-            if index % FLAGS_PER_TURN == 0:
+    async def _items(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return all flags; others are answered in between, and slow searches are bounded together."""
+        await asyncio.sleep(0)
+        flags, allowance, slice_end = [], RequestAllowance(), monotonic() + SLICE_SECONDS
+        for name in self._flag_names():
+            if monotonic() > slice_end:
                 await asyncio.sleep(0)
+                slice_end = monotonic() + SLICE_SECONDS
             with CHECK_ALLOWANCE.of(allowance):
                 flags.append(self._item(name, context))
         return flags
+
+    def _flag_names(self) -> list[str]:
+        keys = self._rules.raw_documents()
+        return sorted({key.name for key in keys if key.kind is not FeatureKind.SEGMENT})
 
     def _item(self, key: str, context: Mapping[str, Any]) -> dict[str, Any]:
         answer = evaluate_flag(self._rules, user_from_context(context), key)

@@ -1,11 +1,11 @@
-"""One at a time: edits of one document, or heavy pages for one caller, take turns in this process."""
+"""One at a time: those who want the same, or the requests of one caller, take turns in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from sluiceway.errors import Unavailable
+from .errors import Unavailable
 
 #: How long one waits for those before it.
 WAIT_SECONDS = 10.0

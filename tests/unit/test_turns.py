@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from services.console import turns
-from services.console.turns import Turns
+from sluiceway import turns
 from sluiceway.errors import Unavailable
+from sluiceway.turns import Turns
 
 
 async def test_the_second_waits_for_the_first_and_another_key_does_not() -> None:
