@@ -8,6 +8,7 @@ import hmac
 import secrets
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import FormData
@@ -16,6 +17,10 @@ from starlette.datastructures import FormData
 CSRF_HEADER = "X-CSRF-Token"
 #: The token's field in forms, and its key in the session.
 CSRF_FIELD = "csrf"
+#: How browsers send the forms of our pages. Nothing else is parsed: no form of ours has a file.
+FORM_TYPE = "application/x-www-form-urlencoded"
+#: Fields of a form.
+FORM_FIELDS_MAX = 1_000
 #: Methods that change nothing, so that they need no token.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -44,9 +49,22 @@ def require_csrf_header(request: Request) -> None:
 
 async def csrf_checked_form(request: Request) -> FormData:
     """Return the fields of a posted form; 403 if they do not hold the token of the session."""
-    form = await request.form()
+    form = await _posted_form(request)
     _require_csrf(request, str(form.get(CSRF_FIELD, "")))
     return form
+
+
+async def _posted_form(request: Request) -> FormData:
+    """Return the fields of a posted form, as UTF-8 whatever it claims to be; 400 for another type."""
+    content_type = request.headers.get("content-type", FORM_TYPE)
+    if content_type.partition(";")[0].strip().lower() != FORM_TYPE:
+        raise HTTPException(400, f"send the form as {FORM_TYPE}")
+    text = (await request.body()).decode("latin-1")
+    try:
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX)
+    except ValueError:
+        raise HTTPException(400, f"the form has too many fields: at most {FORM_FIELDS_MAX}") from None
+    return FormData([*fields])
 
 
 def _require_csrf(request: Request, token: str) -> None:

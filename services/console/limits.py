@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from cachetools import LRUCache
 from fastapi import HTTPException, Query
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
+from sluiceway.contracts.freeze import YEARS
 from sluiceway.token_bucket import TokenBucket
 
 #: Bytes of a request's body: as many as a command may have.
@@ -38,10 +39,17 @@ def _refuse_number(value: object) -> object:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    """Return a time, in UTC if it names no zone; refuse years that no log has."""
+    if moment.year not in YEARS:
+        raise ValueError(f"invalid year {moment.year}: it must be between {YEARS[0]} and {YEARS[-1]}")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 #: `2026-11-24`
 Day = Annotated[date, BeforeValidator(_refuse_number)]
-#: `2026-11-24T08:00:00Z`
-Moment = Annotated[datetime, BeforeValidator(_refuse_number)]
+#: `2026-11-24T08:00:00Z`; without a zone, in UTC
+Moment = Annotated[datetime, BeforeValidator(_refuse_number), AfterValidator(_in_utc)]
 
 
 class RateLimiter:

@@ -51,8 +51,12 @@ def _audit_query(
     type: Annotated[
         EventType | AuditType | None, Query(description="The type of an event or audit record.")
     ] = None,
-    since: Annotated[Moment | None, Query(description="From this time on, RFC 3339.")] = None,
-    until: Annotated[Moment | None, Query(description="Before this time, RFC 3339.")] = None,
+    since: Annotated[
+        Moment | None, Query(description="From this time on, RFC 3339; UTC without a zone.")
+    ] = None,
+    until: Annotated[
+        Moment | None, Query(description="Before this time, RFC 3339; UTC without a zone.")
+    ] = None,
 ) -> AuditQuery:
     key = feature_key(feature) if feature else None
     return AuditQuery(log, actor, key, pipeline, type, _milliseconds(since), _milliseconds(until))

@@ -20,13 +20,26 @@ class SignInRequired(Exception):
     """Nobody is signed in."""
 
 
-def _current_user(request: Request) -> Identity:
+def _visitor(request: Request) -> Identity | None:
+    """Return who is signed in, if anybody is, and count the request once."""
     authentication: Authentication = request.app.state.authentication
-    identity = authentication.authenticate_page(request)
-    if identity is None:
+    return authentication.authenticate_page(request)
+
+
+#: Who is signed in; None if nobody is. The request is counted.
+Visitor = Annotated[Identity | None, Depends(_visitor)]
+
+
+def _current_user(request: Request, visitor: Visitor) -> Identity:
+    if visitor is None:
         raise SignInRequired
-    request.state.user = identity
-    return identity
+    request.state.user = visitor
+    return visitor
+
+
+async def _posted_form(request: Request, visitor: Visitor) -> FormData:
+    """Return the form; the request is counted before it is read."""
+    return await csrf_checked_form(request)
 
 
 def _author(user: Annotated[Identity, Depends(_current_user)]) -> Identity:
@@ -44,7 +57,7 @@ CurrentUser = Annotated[Identity, Depends(_current_user)]
 #: Who is signed in and may change some feature or pipeline; 403 for everybody else, whose texts are not read.
 Author = Annotated[Identity, Depends(_author)]
 #: The fields of a posted form; 403 without the CSRF token of the session.
-PostedForm = Annotated[FormData, Depends(csrf_checked_form)]
+PostedForm = Annotated[FormData, Depends(_posted_form)]
 
 
 async def redirect_to_sign_in(request: Request, error: Exception) -> Response:
