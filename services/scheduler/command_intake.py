@@ -16,16 +16,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import (
-    COMMAND_MAX_BYTES,
-    PUBLIC_COMMANDS,
-    AbortTrigger,
-    ArchiveFeature,
-    Command,
-    PauseTrigger,
-    RevokeKey,
-    RollBackTrigger,
-)
+from sluiceway.contracts.commands import COMMAND_MAX_BYTES, PUBLIC_COMMANDS, TAKING_BACK_VERBS, Command
 from sluiceway.contracts.replies import Refusal, Reply
 from sluiceway.errors import MessageTooLarge
 from sluiceway.messaging.dead_letters import DeadLetters
@@ -45,10 +36,6 @@ log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
 
 MODELS = {model.verb: model for model in PUBLIC_COMMANDS}
-#: These verbs only take something back, or keep it from going on: nothing else delays them.
-TAKING_BACK = frozenset(
-    model.verb for model in (AbortTrigger, PauseTrigger, RollBackTrigger, ArchiveFeature, RevokeKey)
-)
 #: A larger command is decoded in a thread: others go on after Python's switch interval.
 DECODED_AT_ONCE_BYTES = 16 * 1024
 #: What is in work when the scheduler stops may take so long to end.
@@ -101,7 +88,7 @@ class CommandIntake:
     async def receive(self, message: Msg) -> None:
         """Let a command wait for its turn, or tell its sender when to send it again."""
         verb, principal = subjects.parse_command(message.subject)
-        if self._subscriptions.is_shut_out(principal):
+        if self._subscriptions.is_shut_out(principal, verb):
             return
         received = ReceivedCommand(
             subject=message.subject,
@@ -111,11 +98,11 @@ class CommandIntake:
             data=message.data[:COMMAND_MAX_BYTES],
             size=len(message.data),
         )
-        lane = self._taking_back if verb in TAKING_BACK else self._others
+        lane = self._taking_back if verb in TAKING_BACK_VERBS else self._others
         sender = sender_of(principal, message)
         seconds = lane.put(sender, limits_of(principal), received, len(received.data))
         if seconds is not None:
-            self._subscriptions.record_refusal(principal, received.size)
+            self._subscriptions.record_refusal(principal, verb, received.size)
             refusal = refusals.rate_limited(sender, seconds)
             self._count(received, refusal)
             await self._reply(received, refusal_reply(refusal))

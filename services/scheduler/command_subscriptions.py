@@ -17,17 +17,21 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from sluiceway.contracts import subjects
+from sluiceway.contracts.commands import TAKING_BACK_VERBS
 from sluiceway.contracts.identity import CONSOLE, MONITOR
 from sluiceway.errors import error_text
 
 log = logging.getLogger(__name__)
 
-#: A key that is refused so much in one second, beyond all that may wait, floods: one for each command,
-FLOOD_WEIGHT = 300
-#: and one for so many bytes of it.
-FLOOD_WEIGHT_BYTES = 16 * 1024
-#: A key that was shut out lately has so much instead.
-FLOOD_AGAIN_WEIGHT = 30
+#: A key floods that is refused more commands than this in each of so many seconds in a row: a burst is none,
+FLOOD_COMMANDS = 300
+FLOOD_WINDOWS = 3
+#: or more than this within one second,
+FLOOD_COMMANDS_AT_ONCE = 1_000
+#: or more bytes than this within one second,
+FLOOD_BYTES_AT_ONCE = 5 * 2**20
+#: or, if it was shut out lately, more commands than this within one second.
+FLOOD_AGAIN_COMMANDS = 30
 WINDOW_SECONDS = 1.0
 #: A flooding key is not listened to for this time, doubled each time that it goes on afterwards.
 SHUT_OUT_SECONDS = 5.0
@@ -40,9 +44,34 @@ SENDERS_MAX = 10_000
 SUBSCRIBED_WITHIN_SECONDS = 2
 
 
+class _Lane(NamedTuple):
+    """The commands of one key that take something back, or its others."""
+
+    principal: str
+    takes_back: bool
+
+
 class _Excess(NamedTuple):
-    weight: int
+    """What was refused in the second that began at `since`, and in how many before it there was a flood."""
+
     since: float
+    windows: int = 0
+    commands: int = 0
+    bytes: int = 0
+
+    def at(self, now: float) -> "_Excess":
+        """Return what was refused in the second of `now`."""
+        if now - self.since <= WINDOW_SECONDS:
+            return self
+        goes_on = self.commands > FLOOD_COMMANDS and now - self.since <= 2 * WINDOW_SECONDS
+        return _Excess(now, self.windows + 1 if goes_on else 0)
+
+    def is_flood(self, was_shut_out: bool) -> bool:
+        is_last_window = self.windows >= FLOOD_WINDOWS - 1
+        commands_max = FLOOD_COMMANDS if is_last_window else FLOOD_COMMANDS_AT_ONCE
+        if was_shut_out:
+            commands_max = FLOOD_AGAIN_COMMANDS
+        return self.commands > commands_max or self.bytes > FLOOD_BYTES_AT_ONCE
 
 
 class _ShutOut(NamedTuple):
@@ -65,9 +94,9 @@ class CommandSubscriptions:
         self._receive = receive
         self._key_ids = key_ids
         self._clock = clock
-        self._excess: LRUCache[str, _Excess] = LRUCache(SENDERS_MAX)
-        self._last: LRUCache[str, _ShutOut] = LRUCache(SENDERS_MAX)
-        self._shut_out: dict[str, float] = {}
+        self._excess: LRUCache[_Lane, _Excess] = LRUCache(SENDERS_MAX)
+        self._last: LRUCache[_Lane, _ShutOut] = LRUCache(SENDERS_MAX)
+        self._shut_out: dict[_Lane, float] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._wake_up = asyncio.Event()
@@ -86,38 +115,40 @@ class CommandSubscriptions:
             for subscription in self._subscriptions.values():
                 await subscription.unsubscribe()
 
-    def is_shut_out(self, principal: str | None) -> bool:
-        """Return whether nothing of a sender is looked at now; what it sent before may still arrive."""
-        return principal in self._shut_out
+    def is_shut_out(self, principal: str | None, verb: str) -> bool:
+        """Return whether such commands of a sender are not looked at now; some may still arrive."""
+        if principal is None or not self._shut_out:
+            return False
+        lanes = {_Lane(principal, True), _Lane(principal, verb in TAKING_BACK_VERBS)}
+        return not lanes.isdisjoint(self._shut_out)
 
-    def record_refusal(self, principal: str | None, size: int) -> None:
+    def record_refusal(self, principal: str | None, verb: str, size: int) -> None:
         """Count a command that was refused because its sender sends too many; shut out a key that goes on.
 
-        Not the console, the monitor, or senders without a name: they stand for many.
+        What takes something back is still listened to, unless the key floods that as well. Not the console,
+        the monitor, or senders without a name: they stand for many.
         """
         if principal in (None, CONSOLE, MONITOR):
             return
-        now = self._clock()
-        excess = self._excess.get(principal)
-        if excess is None or now - excess.since > WINDOW_SECONDS:
-            excess = _Excess(0, now)
-        excess = excess._replace(weight=excess.weight + 1 + size // FLOOD_WEIGHT_BYTES)
-        self._excess[principal] = excess
-        last = self._recent(principal, now)
-        weight_max = FLOOD_AGAIN_WEIGHT if last else FLOOD_WEIGHT
-        if excess.weight > weight_max and principal not in self._shut_out:
+        lane, now = _Lane(principal, verb in TAKING_BACK_VERBS), self._clock()
+        excess = self._excess.get(lane, _Excess(now)).at(now)
+        excess = excess._replace(commands=excess.commands + 1, bytes=excess.bytes + size)
+        self._excess[lane] = excess
+        last = self._recent(lane, now)
+        if excess.is_flood(last is not None) and lane not in self._shut_out:
             seconds = min(2 * last.seconds, SHUT_OUT_SECONDS_MAX) if last else SHUT_OUT_SECONDS
-            self._shut(principal, _ShutOut(now + seconds, seconds))
+            self._shut(lane, _ShutOut(now + seconds, seconds))
 
-    def _recent(self, principal: str, now: float) -> _ShutOut | None:
+    def _recent(self, lane: _Lane, now: float) -> _ShutOut | None:
         """Return the last time that a key was shut out, for as long afterwards as that took."""
-        last = self._last.get(principal)
+        last = self._last.get(lane)
         return last if last and now - last.until < last.seconds else None
 
-    def _shut(self, principal: str, shut_out: _ShutOut) -> None:
-        log.warning("the key %s floods: not listening to it for %g s", principal, shut_out.seconds)
-        self._last[principal] = shut_out
-        self._shut_out[principal] = shut_out.until
+    def _shut(self, lane: _Lane, shut_out: _ShutOut) -> None:
+        what = "it" if lane.takes_back else "it, except for what takes something back,"
+        log.warning("the key %s floods: not listening to %s for %g s", lane.principal, what, shut_out.seconds)
+        self._last[lane] = shut_out
+        self._shut_out[lane] = shut_out.until
         self._wake_up.set()
 
     async def run(self) -> None:
@@ -129,12 +160,18 @@ class CommandSubscriptions:
                 await self._listen_to(self._all_but_shut_out())
                 await asyncio.sleep(REFRESH_SECONDS)
                 now = self._clock()
-                self._shut_out = {key: until for key, until in self._shut_out.items() if until > now}
+                self._shut_out = {lane: until for lane, until in self._shut_out.items() if until > now}
             await self._listen_to({subjects.COMMANDS})
 
     def _all_but_shut_out(self) -> set[str]:
-        senders = {CONSOLE, MONITOR, *self._key_ids()} - self._shut_out.keys()
-        return {subjects.command("*"), *(subjects.command("*", sender) for sender in senders)}
+        known = {CONSOLE, MONITOR, *self._key_ids()}
+        wholly = {lane.principal for lane in self._shut_out if lane.takes_back}
+        partly = {lane.principal for lane in self._shut_out} - wholly
+        return {
+            subjects.command("*"),
+            *(subjects.command("*", sender) for sender in known - wholly - partly),
+            *(subjects.command(verb, sender) for sender in known & partly for verb in TAKING_BACK_VERBS),
+        }
 
     async def _listen_to(self, wanted: set[str]) -> None:
         """Subscribe to these subjects, and then to no other: no command is missed or received twice.

@@ -28,6 +28,8 @@ from tests.support.system import EVERYONE, Driver, driving, services
 LONG_MS = 3_600_000
 #: As many as a sender may have waiting and in work, and as many again.
 TOO_MANY = 2 * (PERSON_LIMITS.waiting + PERSON_LIMITS.working)
+#: More than a sender may send without a pause.
+BURST = 2 * PERSON_LIMITS.burst
 
 
 async def key_of(driver: Driver, role: Role) -> str:
@@ -70,6 +72,37 @@ async def test_a_client_sends_again_what_was_too_much_at_once(broker: Broker) ->
             answers = await asyncio.gather(*map(client.send, commands))
 
     assert Counter(answer.outcome for answer in answers) == {Outcome.ACCEPTED: TOO_MANY}
+
+
+async def test_a_burst_of_commands_succeeds_and_its_sender_is_listened_to_afterwards(broker: Broker) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        key = await key_of(driver, Role.OPERATOR)
+        async with connected(BrokerSettings(nats_url=broker.url, principal=key), "ci") as connection:
+            client = CommandClient(connection)
+
+            answers = await asyncio.gather(
+                *(client.send(AbortTrigger(actor="ci", trigger=f"gate.g.{n + 1}")) for n in range(BURST))
+            )
+            later = await client.send(AbortTrigger(actor="ci", trigger="gate.g.1"))
+
+    codes = Counter(answer.refusal and answer.refusal.code for answer in (*answers, later))
+    assert codes == {RefusalCode.UNKNOWN_TRIGGER: BURST + 1}
+
+
+async def test_aborts_of_a_key_that_floods_with_something_else_are_answered(broker: Broker) -> None:
+    async with services(broker.url), driving(broker.url) as driver:
+        key = await key_of(driver, Role.OPERATOR)
+        flood = asyncio.create_task(flooding(driver, subjects.command("save_feature", key), b"{}"))
+        async with connected(BrokerSettings(nats_url=broker.url, principal=key), "ci") as connection:
+            client = CommandClient(connection)
+            for number in range(1, 20):
+                reply = await client.send(AbortTrigger(actor="ci", trigger=f"gate.g.{number}"))
+
+                assert reply.refusal
+                assert reply.refusal.code is RefusalCode.UNKNOWN_TRIGGER
+
+        assert not flood.done()
+        await cancel_and_wait(flood)
 
 
 async def test_the_people_behind_the_console_are_told_apart(broker: Broker) -> None:

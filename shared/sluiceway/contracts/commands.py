@@ -346,3 +346,7 @@ PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     CreateKey,
     RevokeKey,
 )
+#: These verbs only take something back, or keep it from going on: nothing else delays them.
+TAKING_BACK_VERBS = frozenset(
+    model.verb for model in (AbortTrigger, PauseTrigger, RollBackTrigger, ArchiveFeature, RevokeKey)
+)

@@ -2,18 +2,23 @@
 
 import asyncio
 import random
+import time
+from weakref import WeakValueDictionary
 
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from ..contracts import envelope, subjects
-from ..contracts.commands import COMMAND_MAX_BYTES, Command
+from ..contracts.commands import COMMAND_MAX_BYTES, TAKING_BACK_VERBS, Command
 from ..contracts.replies import Outcome, RefusalCode, Reply
 from ..errors import Unavailable
 from ..pipelines import refusals
 from .connection import Connection
 
+#: Commands under way of one sender, in each of the two lanes that the scheduler has; the others wait here.
+#: At its 50 a second they wait less than the 0.5 s after which it refuses them.
+UNDER_WAY_MAX = 16
 #: For one attempt: a request can be lost with a connection.
 ATTEMPT_SECONDS = 1.0
 ATTEMPTS_MAX = 10
@@ -22,6 +27,11 @@ RATE_LIMITED_SECONDS_MAX = 2.0
 #: A scheduler that reconnects listens again after less than the sum of these.
 UNHEARD_SECONDS = 0.2
 UNHEARD_ATTEMPTS_MAX = 4
+#: A sender who was told lately that it sends too many may be shut out: for less than the product of these, at
+#: first, and for at most the last of them.
+SHUT_OUT_SECONDS = 0.5
+SHUT_OUT_ATTEMPTS_MAX = 20
+SHUT_OUT_SECONDS_MAX = 60.0
 
 
 class CommandClient:
@@ -31,32 +41,66 @@ class CommandClient:
         """`principal`: the sender whom the broker vouches for; by default that of the connection."""
         self._client = connection.client
         self._principal = principal or connection.principal
+        self._turns: WeakValueDictionary[tuple[str | None, bool], asyncio.Semaphore] = WeakValueDictionary()
+        self._rate_limited_at = -SHUT_OUT_SECONDS_MAX
 
     async def send(self, command: Command) -> Reply:
         """Return the reply; without one, send the command again, which is safe because of its id.
 
-        So is a command sent again that was refused because its sender sends too many.
-        A command that no scheduler would read is refused here. Raises `Unavailable` if no reply came to any
-        attempt: the command may or may not be applied.
+        So is a command sent again that was refused because its sender sends too many. Many of them wait for
+        each other. A command that no scheduler would read is refused here. Raises `Unavailable` if no reply
+        came to any attempt: the command may or may not be applied.
         """
         data, bytes_max = command.to_json(), min(COMMAND_MAX_BYTES, self._client.max_payload)
         if len(data) > bytes_max:
             return Reply(outcome=Outcome.REFUSED, refusal=refusals.too_large(len(data), bytes_max))
-        unheard = 0
-        for attempt in range(1, ATTEMPTS_MAX + 1):
+        async with self._turn(command):
+            return await self._send(command, data)
+
+    def _turn(self, command: Command) -> asyncio.Semaphore:
+        """Return what bounds the commands under way of a sender: of each person, if they have an identity."""
+        sender = command.identity.name if command.identity else None
+        key = (sender, command.verb in TAKING_BACK_VERBS)
+        turn = self._turns.get(key)
+        if turn is None:
+            turn = self._turns[key] = asyncio.Semaphore(UNDER_WAY_MAX)
+        return turn
+
+    async def _send(self, command: Command, data: bytes) -> Reply:
+        attempt = unheard = 0
+        while attempt < ATTEMPTS_MAX:
             try:
                 reply = await self._attempt(command, data)
             except NoRespondersError as error:
                 unheard += 1
-                if unheard == UNHEARD_ATTEMPTS_MAX:
-                    raise Unavailable("no scheduler is listening; is one running?") from error
-                await asyncio.sleep(UNHEARD_SECONDS)
+                await self._pause_unheard(unheard, error)
                 continue
-            if reply and (attempt == ATTEMPTS_MAX or not _is_rate_limited(reply)):
+            attempt += 1
+            if reply is None:
+                continue
+            if not _is_rate_limited(reply):
                 return reply
-            if reply:
-                await asyncio.sleep(_pause_seconds(reply, attempt))
+            self._rate_limited_at = time.monotonic()
+            if attempt == ATTEMPTS_MAX:
+                return reply
+            await asyncio.sleep(_pause_seconds(reply, attempt))
         raise Unavailable(f"no reply to {command.verb} in {ATTEMPTS_MAX} attempts of {ATTEMPT_SECONDS:g} s")
+
+    async def _pause_unheard(self, unheard: int, error: NoRespondersError) -> None:
+        """Wait until the next attempt; raise `Unavailable` after the last one."""
+        may_be_shut_out = time.monotonic() - self._rate_limited_at < SHUT_OUT_SECONDS_MAX
+        if unheard >= (SHUT_OUT_ATTEMPTS_MAX if may_be_shut_out else UNHEARD_ATTEMPTS_MAX):
+            raise Unavailable(self._unheard_text()) from error
+        await asyncio.sleep(SHUT_OUT_SECONDS if may_be_shut_out else UNHEARD_SECONDS)
+
+    def _unheard_text(self) -> str:
+        text = "no scheduler is listening; is one running?"
+        if self._principal is None:
+            return text
+        return (
+            f"{text} Or it does not listen to {self._principal}, which has sent too many commands: "
+            f"send this one again in {SHUT_OUT_SECONDS_MAX:g} s"
+        )
 
     async def _attempt(self, command: Command, data: bytes) -> Reply | None:
         """Return the reply, or None if none came in time; `NoRespondersError` if nobody listens."""

@@ -9,13 +9,16 @@ from nats.aio.client import Client
 
 from services.scheduler import command_subscriptions
 from services.scheduler.command_subscriptions import (
-    FLOOD_AGAIN_WEIGHT,
-    FLOOD_WEIGHT,
-    FLOOD_WEIGHT_BYTES,
+    FLOOD_AGAIN_COMMANDS,
+    FLOOD_BYTES_AT_ONCE,
+    FLOOD_COMMANDS,
+    FLOOD_COMMANDS_AT_ONCE,
+    FLOOD_WINDOWS,
     SHUT_OUT_SECONDS,
     SHUT_OUT_SECONDS_MAX,
     CommandSubscriptions,
 )
+from sluiceway.contracts.commands import TAKING_BACK_VERBS
 from sluiceway.contracts.subjects import COMMANDS, command
 from sluiceway.service import background_task
 from tests.support.waiting import eventually
@@ -59,14 +62,27 @@ class Running:
 
     async def _receive(self, message: object) -> None: ...
 
-    def flood(self, principal: str | None, count: int = FLOOD_WEIGHT + 1, size: int = 100) -> bool:
+    def flood(
+        self,
+        principal: str | None,
+        count: int = FLOOD_COMMANDS_AT_ONCE + 1,
+        size: int = 100,
+        verb: str = "save_feature",
+    ) -> bool:
         """Refuse so many commands; return whether their sender is shut out."""
         for _ in range(count):
-            self.subscriptions.record_refusal(principal, size)
-        return self.subscriptions.is_shut_out(principal)
+            self.subscriptions.record_refusal(principal, verb, size)
+        return self.subscriptions.is_shut_out(principal, verb)
+
+    def is_shut_out(self, principal: str) -> bool:
+        return self.subscriptions.is_shut_out(principal, "save_feature")
 
     async def listens_to(self, *expected: str) -> None:
         await eventually(lambda: sorted(self.client.subjects) == sorted(expected), f"it hears {expected}")
+
+
+def taking_back(key: str) -> list[str]:
+    return [command(verb, key) for verb in TAKING_BACK_VERBS]
 
 
 @pytest.fixture
@@ -86,6 +102,7 @@ async def test_everybody_is_listened_to(running: Running) -> None:
 async def test_a_flooding_key_alone_is_not_listened_to_for_a_while(running: Running) -> None:
     assert running.flood("mallory")
     others = [command("*", sender) for sender in (None, "console", "monitor", "ada")]
+    others += taking_back("mallory")
     await running.listens_to(*others)
     running.keys.append("bea")  # created meanwhile
     await running.listens_to(*others, command("*", "bea"))
@@ -93,7 +110,7 @@ async def test_a_flooding_key_alone_is_not_listened_to_for_a_while(running: Runn
     running.now += SHUT_OUT_SECONDS + 1
 
     await running.listens_to(COMMANDS)
-    assert not running.subscriptions.is_shut_out("mallory")
+    assert not running.is_shut_out("mallory")
 
 
 async def test_whoever_floods_again_is_shut_out_for_longer(running: Running) -> None:
@@ -101,7 +118,7 @@ async def test_whoever_floods_again_is_shut_out_for_longer(running: Running) -> 
     for _ in range(10):
         assert running.flood("mallory")
         since = running.now
-        while running.subscriptions.is_shut_out("mallory"):
+        while running.is_shut_out("mallory"):
             running.now += 1
             await asyncio.sleep(0)
         longest = running.now - since
@@ -112,30 +129,56 @@ async def test_whoever_floods_again_is_shut_out_for_longer(running: Running) -> 
 async def test_whoever_floods_again_is_shut_out_sooner(running: Running) -> None:
     assert running.flood("mallory")
     running.now += SHUT_OUT_SECONDS + 1
-    await eventually(lambda: not running.subscriptions.is_shut_out("mallory"), "it is listened to")
+    await eventually(lambda: not running.is_shut_out("mallory"), "it is listened to")
 
-    assert not running.flood("mallory", FLOOD_AGAIN_WEIGHT)
+    assert not running.flood("mallory", FLOOD_AGAIN_COMMANDS)
     assert running.flood("mallory", 1)
 
 
 @pytest.mark.parametrize("sender", [None, "console", "monitor"])
 async def test_whoever_stands_for_many_is_never_shut_out(running: Running, sender: str | None) -> None:
-    assert not running.flood(sender, 10 * FLOOD_WEIGHT)
+    assert not running.flood(sender, 10 * FLOOD_COMMANDS_AT_ONCE)
     await running.listens_to(COMMANDS)
 
 
 async def test_refusals_now_and_then_are_no_flood(running: Running) -> None:
     for _ in range(10):
-        assert not running.flood("ada", FLOOD_WEIGHT)
-        running.now += 2
+        assert not running.flood("ada", FLOOD_COMMANDS_AT_ONCE)
+        running.now += 3
 
 
-async def test_a_flood_of_bytes_is_one_as_well(running: Running) -> None:
-    assert running.flood("mallory", FLOOD_WEIGHT // 17 + 1, 16 * FLOOD_WEIGHT_BYTES)
+async def test_a_burst_is_no_flood_and_what_goes_on_is_one(running: Running) -> None:
+    for _ in range(FLOOD_WINDOWS - 1):
+        assert not running.flood("ada", FLOOD_COMMANDS_AT_ONCE)
+        running.now += 1.1
+
+    assert not running.flood("ada", FLOOD_COMMANDS)
+    assert running.flood("ada", 1)
+
+
+async def test_a_flood_of_bytes_is_one_at_once(running: Running) -> None:
+    assert running.flood("mallory", 21, FLOOD_BYTES_AT_ONCE // 20)
+
+
+async def test_a_flooding_keys_aborts_are_heard_unless_they_are_a_flood_as_well(running: Running) -> None:
+    others = [command("*", sender) for sender in (None, "console", "monitor", "ada")]
+    assert running.flood("mallory")
+    assert not running.subscriptions.is_shut_out("mallory", "abort")
+    await running.listens_to(*others, *taking_back("mallory"))
+
+    assert running.flood("mallory", verb="abort")
+
+    await running.listens_to(*others)
+
+
+async def test_a_key_that_floods_aborts_is_not_listened_to_at_all(running: Running) -> None:
+    assert running.flood("mallory", verb="abort")
+    assert running.is_shut_out("mallory")
 
 
 async def test_many_flooding_keys_are_shut_out_at_the_same_time(running: Running) -> None:
     assert running.flood("mallory")
     assert running.flood("ada")
 
-    await running.listens_to(*(command("*", sender) for sender in (None, "console", "monitor")))
+    others = [command("*", sender) for sender in (None, "console", "monitor")]
+    await running.listens_to(*others, *taking_back("mallory"), *taking_back("ada"))
