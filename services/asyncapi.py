@@ -130,7 +130,9 @@ def document() -> str:
     """Return the AsyncAPI document as YAML."""
     subscribers = (
         _command_broker(),
-        monitor.build_broker(MonitorSettings(), _unused_handler, _unused_dead_letters()),
+        monitor.build_broker(
+            MonitorSettings(), _unused_handler, _unused_dead_letters(), monitor.alert_turns()
+        ),
         monitor.build_clearance_broker(MonitorSettings(), _unused_handler),
     )
     publishers = NatsBroker()

@@ -29,7 +29,7 @@ from sluiceway.service import Service, background_task
 
 from . import metrics
 from .active_guardrails import ActiveGuardrails
-from .alert_consumer import in_progress, watch_alert_consumer
+from .alert_consumer import ACK_WAIT_SECONDS, turns_middleware, watch_alert_consumer
 from .alert_handler import AlertHandler
 from .alertmanager import AlertmanagerWebhook
 from .clearance_responder import ClearanceResponder
@@ -43,11 +43,14 @@ from .receivers import read_receivers
 from .settings import Settings
 
 SOURCE = "/sluiceway/monitor"
-#: An alert that a monitor received, but died before it answered, is delivered again after this time.
-ACK_WAIT_SECONDS = 5.0
 #: Alerts that are handled at the same time, and those of one source: the others are never kept waiting by it.
 ALERTS_AT_ONCE = 32
 ALERTS_OF_SOURCE_AT_ONCE = 4
+#: Alerts of a source that wait in this process, and memory of all that wait; the stream keeps the others.
+ALERTS_OF_SOURCE_WAITING = 256
+ALERTS_WAITING_BYTES = 64 * 1024 * 1024
+#: For alerts that are being handled to end when the monitor stops; the others are delivered again.
+STOP_SECONDS = 2.0
 #: Alerts are fetched one by one (larger batches stall, nats.py #986), by so many subscriptions.
 FETCHES_AT_ONCE = 8
 #: A fetch that is under way when the broker restarts gets no answer for all of this time.
@@ -70,6 +73,7 @@ class Monitor(Service):
         token = settings.alertmanager_token
         self._webhook = AlertmanagerWebhook(token.get_secret_value() if token else "")
         self.pages = self._webhook.pages
+        self.alert_turns = alert_turns()
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Read every release and its measurements, then measure, accept alerts, and answer schedulers."""
@@ -103,7 +107,7 @@ class Monitor(Service):
         )
         clear = _clear_by_trusted_clock(responder.clear, clock)
         for name, broker in (
-            ("alerts", build_broker(self._settings, alerts.receive, dead_letters)),
+            ("alerts", build_broker(self._settings, alerts.receive, dead_letters, self.alert_turns)),
             ("clearance", build_clearance_broker(self._settings, clear)),
         ):
             await self.watch_client(name, await start_broker(broker, stack), stack)
@@ -112,6 +116,7 @@ class Monitor(Service):
         receivers = read_receivers(self._settings.receivers) if self._settings.receivers else ()
         await stack.enter_async_context(notifications(connection, features, receivers, dead_letters))
         self._webhook.open(connection, dead_letters)
+        stack.callback(self.alert_turns.close)
 
     async def _open_prometheus(self, clock: BrokerClock, stack: AsyncExitStack) -> QueryPrometheus:
         url = self._settings.prometheus_url
@@ -140,23 +145,35 @@ async def run_guardrails(
     await stack.enter_async_context(background_task(due_phases.run(), "due phases"))
 
 
-def build_broker(settings: Settings, receive: Receive, dead_letters: DeadLetters) -> NatsBroker:
+def alert_turns() -> FairTurns:
+    """Return the turns of the sources of alerts."""
+    return FairTurns(
+        ALERTS_AT_ONCE,
+        ALERTS_OF_SOURCE_AT_ONCE,
+        waiting_of_sender=ALERTS_OF_SOURCE_WAITING,
+        waiting_bytes_max=ALERTS_WAITING_BYTES,
+    )
+
+
+def build_broker(
+    settings: Settings, receive: Receive, dead_letters: DeadLetters, turns: FairTurns
+) -> NatsBroker:
     """Return the FastStream broker with the subscriber of alerts."""
     broker = ConfiguredBroker(
         settings,
         "monitor-alerts",
-        middlewares=[redelivery_middleware(dead_letters)],
+        # Whatever is done with an alert, reading it too, is done in its turn.
+        middlewares=[turns_middleware(turns), redelivery_middleware(dead_letters)],
+        graceful_timeout=STOP_SECONDS,
         logger=None,
     )
-    turns = FairTurns(ALERTS_AT_ONCE, ALERTS_OF_SOURCE_AT_ONCE)
 
     async def receive_alert(alert: Alert, message: NatsMessage) -> None:
         """Roll back what the alert is about."""
         raw = message.raw_message
         assert raw.metadata
         time_ms = int(raw.metadata.timestamp.timestamp() * 1_000)
-        async with in_progress(raw, ACK_WAIT_SECONDS / 3), turns.turn(subjects.parse_sender(raw.subject)):
-            await receive(alert, raw.subject, raw.metadata.sequence.stream, time_ms)
+        await receive(alert, raw.subject, raw.metadata.sequence.stream, time_ms)
 
     for number in range(FETCHES_AT_ONCE):
         broker.subscriber(

@@ -8,7 +8,7 @@ ALERTS = Counter(
     "sluiceway_alerts_total",
     "Alerts, by outcome "
     "(received, matched, unmatched, before_release, out_of_scope, resolved, rolled_back, paused, notified, "
-    "refused).",
+    "refused, handed_back).",
     ("outcome",),
 )
 ALERTMANAGER_REQUESTS = Counter(

@@ -4,14 +4,21 @@ import asyncio
 
 import pytest
 
-from services.monitor.fair_turns import FairTurns
+from services.monitor.fair_turns import FairTurns, NoTurn
+
+SIZE_BYTES = 10
 
 
 class Work:
     """Messages that are handled in the order of their turns, one step of the test at a time."""
 
-    def __init__(self, at_once: int, of_sender: int) -> None:
-        self.turns = FairTurns(at_once, of_sender)
+    def __init__(
+        self, at_once: int, of_sender: int, waiting_of_sender: int = 10_000, waiting_bytes_max: int = 10**6
+    ) -> None:
+        self.turns = FairTurns(
+            at_once, of_sender, waiting_of_sender=waiting_of_sender, waiting_bytes_max=waiting_bytes_max
+        )
+        self.refused: list[str] = []
         self.started: list[str] = []
         self.ended: dict[str, asyncio.Event] = {}
 
@@ -20,9 +27,12 @@ class Work:
 
     async def _handle(self, sender: str, name: str) -> None:
         self.ended[name] = asyncio.Event()
-        async with self.turns.turn(sender):
-            self.started.append(name)
-            await self.ended[name].wait()
+        try:
+            async with self.turns.turn(sender, SIZE_BYTES):
+                self.started.append(name)
+                await self.ended[name].wait()
+        except NoTurn:
+            self.refused.append(name)
 
 
 async def settle() -> None:
@@ -74,3 +84,71 @@ async def test_whoever_stops_waiting_takes_no_place() -> None:
     assert work.started == ["eve0", "bob0"]
     work.ended["bob0"].set()
     await last
+
+
+async def test_a_turn_that_comes_just_when_nobody_waits_any_more_goes_to_the_next() -> None:
+    work = Work(at_once=1, of_sender=1)
+    tasks = [work.arrives(name) for name in ("eve", "ada", "bob")]
+    await settle()
+
+    work.ended["eve0"].set()
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await settle()
+
+    assert work.started == ["eve0", "bob0"]
+    tasks[2].cancel()
+
+
+async def test_of_each_sender_so_many_wait_and_newer_ones_get_no_turn() -> None:
+    work = Work(at_once=1, of_sender=1, waiting_of_sender=2)
+    tasks = [work.arrives("eve", n) for n in range(5)] + [work.arrives("ada")]
+    await settle()
+
+    assert work.refused == ["eve3", "eve4"]
+    assert work.turns.waiting("eve") == 2
+    assert work.turns.waiting("ada") == 1
+    for task in tasks:
+        task.cancel()
+
+
+async def test_the_sender_with_the_most_bytes_gives_way_to_others() -> None:
+    work = Work(at_once=1, of_sender=1, waiting_bytes_max=4 * SIZE_BYTES)
+    tasks = [work.arrives("eve", n) for n in range(5)] + [work.arrives("ada", n) for n in range(3)]
+    await settle()
+
+    assert sorted(work.refused) == ["ada2", "eve3", "eve4"]
+    assert work.turns.waiting_bytes == 4 * SIZE_BYTES
+    for task in tasks:
+        task.cancel()
+
+
+async def test_whoever_stops_waiting_leaves_room() -> None:
+    work = Work(at_once=1, of_sender=1, waiting_of_sender=1)
+    tasks = [work.arrives("eve", n) for n in range(2)]
+    await settle()
+
+    tasks[1].cancel()
+    await settle()
+    tasks.append(work.arrives("eve", 2))
+    await settle()
+
+    assert work.refused == []
+    assert work.turns.waiting_bytes == SIZE_BYTES
+    for task in tasks:
+        task.cancel()
+
+
+async def test_once_closed_only_what_has_a_turn_ends() -> None:
+    work = Work(at_once=1, of_sender=1)
+    tasks = [work.arrives("eve", n) for n in range(2)]
+    await settle()
+
+    work.turns.close()
+    tasks.append(work.arrives("ada"))
+    work.ended["eve0"].set()
+    await asyncio.gather(*tasks)
+
+    assert work.started == ["eve0"]
+    assert sorted(work.refused) == ["ada0", "eve1"]
+    assert work.turns.waiting_bytes == 0
