@@ -19,6 +19,7 @@ from services.edge.ofrep_events import OfrepEvents
 from services.edge.public_address import PublicAddress
 from services.edge.specs import SpecFeed
 from sluiceway import sdk_keys, turns
+from sluiceway.client.flags import evaluate_flag
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.catalogue import SdkKey
@@ -60,7 +61,6 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Users in the order in which a flag was evaluated for them; each flag takes half a slice."""
     users: list[str] = []
-    evaluate_flag = ofrep.evaluate_flag
 
     def evaluate(rules: RegionRules, user: Any, key: str) -> Any:
         users.append(user.user_id if hasattr(user, "user_id") else user["userID"])
