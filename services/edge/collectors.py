@@ -31,9 +31,8 @@ class AppliedReleaseCollector(Collector):
         gauge = metrics.RELEASE_APPLIED
         family = GaugeMetricFamily(gauge.name, gauge.documentation, labels=gauge.labels)
         for key in self._changed:
-            document = self._rules.document(key)
-            if document and document.trigger:
-                family.add_metric((self._rules.region, document.trigger), 1)
+            if trigger := self._rules.trigger(key):
+                family.add_metric((self._rules.region, trigger), 1)
         yield family
 
     def describe(self) -> tuple[GaugeMetricFamily, ...]:

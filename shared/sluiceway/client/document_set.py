@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..clock import now_ms
 from ..contracts import envelope, subjects
 from ..contracts.applied_reports import AppliedChange
-from ..contracts.identifiers import FeatureKey
+from ..contracts.identifiers import FeatureKey, TriggerId
 from ..contracts.rule_document import RuleDocument
 from ..errors import error_text
 from ..evaluation.compiled_conditions import ProcessContext
@@ -35,6 +35,8 @@ class DocumentSet:
         #: Each document as it was published.
         self.raw: dict[FeatureKey, bytes] = {}
         self.versions: dict[FeatureKey, DocumentVersion] = {}
+        #: The trigger whose spec a document holds, where it holds one.
+        self.triggers: dict[FeatureKey, TriggerId] = {}
 
     def apply(self, record: Record) -> AppliedChange | None:
         """Apply a record of RULES; return the change, or None if a newer version is applied.
@@ -77,17 +79,22 @@ class DocumentSet:
         self.rules.apply(document, data)
         self.versions[document.key] = DocumentVersion(document.epoch, document.revision)
         self.raw[document.key] = data
+        if document.trigger:
+            self.triggers[document.key] = document.trigger
+        else:
+            self.triggers.pop(document.key, None)
 
     def remove(self, key: FeatureKey) -> None:
         """Remove a feature's document."""
         self.rules.remove(key)
         self.versions.pop(key, None)
         self.raw.pop(key, None)
+        self.triggers.pop(key, None)
 
     def become(self, other: "DocumentSet") -> None:
         """Replace everything by what another set holds. It must not be used afterwards."""
         self.rules.become(other.rules)
-        self.raw, self.versions = other.raw, other.versions
+        self.raw, self.versions, self.triggers = other.raw, other.versions, other.triggers
 
 
 def parse_document(data: bytes) -> RuleDocument:

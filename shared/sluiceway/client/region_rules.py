@@ -8,8 +8,8 @@ import msgspec
 
 from ..contracts import subjects
 from ..contracts.applied_reports import CHANGES_MAX, AppliedChange
-from ..contracts.identifiers import FeatureKey, FeatureKind
-from ..contracts.rule_document import CompleteSet, RuleDocument
+from ..contracts.identifiers import FeatureKey, FeatureKind, TriggerId
+from ..contracts.rule_document import CompleteSet
 from ..evaluation.results import Config, Evaluation
 from ..evaluation.users import AnyUser
 from ..messaging.stream_follower import START, Position, Record
@@ -75,10 +75,9 @@ class RegionRules:
         """Return the document of every feature as it was published."""
         return dict(self._documents.raw)
 
-    def document(self, key: FeatureKey) -> RuleDocument | None:
-        """Return the document of a feature; None if the region has none."""
-        data = self._documents.raw.get(key)
-        return parse_document(data) if data else None
+    def trigger(self, key: FeatureKey) -> TriggerId | None:
+        """Return the trigger whose spec the region has of a feature; None without one. It costs nothing."""
+        return self._documents.triggers.get(key)
 
     def __len__(self) -> int:
         return len(self._documents.raw)

@@ -16,7 +16,7 @@ import uvicorn
 
 from ..settings import ServiceSettings
 from ..tasks import cancel_and_wait
-from ..telemetry.exposition import render_metrics
+from ..telemetry.exposition import MetricsPages
 from .bounded_protocol import BoundedProtocol
 from .connections import Connections
 from .file_descriptors import http_connections_max, raise_file_descriptor_limit
@@ -159,13 +159,13 @@ async def _not_found(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp, public_path: str) -> AsgiApp:
-    unready = _SharedReadiness(readiness)
+    unready, metrics = _SharedReadiness(readiness), MetricsPages()
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         match scope["path"].removeprefix(public_path):
             case "/metrics" | "/metrics/":
-                page = await render_metrics(scope)
-                await send({"type": "http.response.start", "status": 200, "headers": page.headers})
+                page = await metrics.page(scope)
+                await send({"type": "http.response.start", "status": page.status, "headers": page.headers})
                 await send({"type": "http.response.body", "body": page.body})
             case "/healthz":
                 await _answer(send, 200, {"status": "alive"})
