@@ -9,7 +9,8 @@ nothing, and stores nothing but credentials, which are documents of the catalogu
 - `region_view`, `release_index`, `creators`, `audit`: answers from the streams
 - `audit_recorder`: sign-ins, the use of keys and refusals, for the stream AUDIT
 - `event_stream`: server-sent events
-- `authentication`, `csrf`, `oidc`: who sends a request; `sessions`, `ended_sessions`: who is signed in
+- `authentication`, `hash_queue`, `csrf`, `oidc`: who sends a request
+- `sessions`, `ended_sessions`: who is signed in
 - `dependencies`, `limits`, `middleware`, `errors`, `request_metrics`: what all routes share
 - `official`: the Console API under `/console/v1`, field for field
 - `api`: our own API under `/api/v1`

@@ -1,10 +1,10 @@
 """Who sends a request: the owner of a key in a header, or somebody who is signed in on the page."""
 
-import asyncio
 import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from functools import partial
 
 from cachetools import LRUCache
 from fastapi import HTTPException, Request
@@ -12,11 +12,14 @@ from fastapi import HTTPException, Request
 from sluiceway import console_keys
 from sluiceway.clock import Clock
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Identity
+from sluiceway.fair_queue import SenderLimits
 from sluiceway.http.connections import network_of
+from sluiceway.turns import Turns
 
 from .audit_recorder import audit_recorder
 from .backend import BackendProvider
 from .csrf import require_csrf_header
+from .hash_queue import HashQueue
 from .limits import RateLimiter
 from .oidc import IdentityProvider
 from .sessions import Session, read_session
@@ -30,8 +33,15 @@ AUTHENTICATED_KEY = "sluiceway.key"
 #: Sign-ins of one account through the identity provider: so many, then one a minute.
 SIGN_INS_MAX = 20
 SIGN_INS_PER_SECOND = 1 / 60
-#: Argon2 computations at a time, each with 19 MiB.
-CONCURRENT_HASHES_MAX = 4
+#: Argon2 computations at a time, each with 19 MiB, for keys whose id is known. One address has fewer.
+HASHES_MAX = 3
+KNOWN_ID_LIMITS = SenderLimits(per_second=None, burst=0, waiting=100, working=2)
+#: Secrets from one address for one known id that are compared.
+SECRETS_MAX = 20
+SECRETS_PER_SECOND = 5
+#: The same for ids that nobody has: they have a lane of their own, so that no known key is behind them.
+UNKNOWN_HASHES_MAX = 1
+UNKNOWN_ID_LIMITS = SenderLimits(per_second=5, burst=20, waiting=20, working=1)
 #: The end of every 401: what to do.
 HOW_TO_AUTHENTICATE = (
     "send a key in the header STATSIG-API-KEY (sluiceway key create --role viewer --owner you)"
@@ -49,26 +59,48 @@ class KeyVerifier:
         self._clock = clock
         self._secret = secrets.token_bytes(32)
         self._verified: LRUCache[bytes, str] = LRUCache(VERIFIED_KEYS_MAX)
-        self._hashing = asyncio.Semaphore(CONCURRENT_HASHES_MAX)
+        self._turns = Turns()
+        self._secrets = RateLimiter(SECRETS_PER_SECOND, burst=SECRETS_MAX)
+        self._known_ids = HashQueue(HASHES_MAX, KNOWN_ID_LIMITS)
+        self._unknown_ids = HashQueue(UNKNOWN_HASHES_MAX, UNKNOWN_ID_LIMITS)
 
-    async def verify(self, key: str) -> ApiKey | None:
+    async def verify(self, request: Request, key: str) -> ApiKey | None:
         """Return the document of a valid key; None if it is wrong, revoked or expired.
 
-        The first time takes equally long in each of these cases.
+        A hash is computed in each of these cases, unless the text does not look like a key. Wrong secrets for
+        an id delay and use up only what their own address may send for that id: others behind the same NAT,
+        and keys that were verified before, are not affected.
         """
-        stored, digest = self.valid_key(console_keys.key_id(key)), self._digest(key)
-        if stored and self._verified.get(digest) == stored.hash:
+        id_ = console_keys.key_id(key)
+        stored = self.valid_key(id_)
+        if not id_ or self._is_verified(key, stored):
             return stored
-        async with self._hashing:
-            is_right = await asyncio.to_thread(console_keys.matches, key, stored.hash if stored else None)
-        if not is_right or stored is None:
+        await request.body()  # the queue looks whether the client has left, which would lose a part of it
+        if stored is None:
+            await self._unknown_ids.run(request, _address(request), partial(console_keys.matches, key, None))
             return None
-        self._verified[digest] = stored.hash
-        return stored
+        async with self._turns.of(f"key {id_} from {_address(request)}"):
+            return await self._verify_known(request, id_, key)
+
+    async def _verify_known(self, request: Request, id_: str, key: str) -> ApiKey | None:
+        """Verify a key unless another request has done so meanwhile; it may have been revoked meanwhile."""
+        stored = self.valid_key(id_)
+        if stored is None or self._is_verified(key, stored):
+            return stored
+        self._secrets.consume(f"{id_} from {_address(request)}")
+        matches = partial(console_keys.matches, key, stored.hash)
+        if not await self._known_ids.run(request, _address(request), matches):
+            return None
+        self._verified[self._digest(key)] = stored.hash
+        newest = self.valid_key(id_)
+        return newest if self._is_verified(key, newest) else None
+
+    def _is_verified(self, key: str, stored: ApiKey | None) -> bool:
+        return stored is not None and self._verified.get(self._digest(key)) == stored.hash
 
     def was_verified(self, key: str) -> bool:
-        """Return whether a key was verified lately, so that verifying it again costs nothing."""
-        return self._digest(key) in self._verified
+        """Return whether a valid key was verified lately, so that verifying it again costs nothing."""
+        return self._is_verified(key, self.valid_key(console_keys.key_id(key)))
 
     def valid_key(self, key_id: str) -> ApiKey | None:
         """Return the key with this id, unless it is revoked or expired."""
@@ -149,11 +181,14 @@ class Authentication:
     async def verify_key(self, request: Request, key: str) -> ApiKey | None:
         """Return the document of a valid key, and count the request for its owner.
 
-        A key that is not verified yet counts for the address: nobody can use up another key's limit.
+        A key that is not verified yet counts for the address, and for its id if that is known: nobody can use
+        up another key's limit.
         """
         if not self._keys.was_verified(key):
-            self._rate.consume(_address(request))
-        stored = await self._keys.verify(key)
+            id_ = console_keys.key_id(key)
+            known = f" key {id_}" if self._keys.valid_key(id_) else ""
+            self._rate.consume(f"{_address(request)}{known}")
+        stored = await self._keys.verify(request, key)
         if stored:
             self._rate.consume(stored.id)
         return stored

@@ -1,6 +1,6 @@
 """Turns commands and deadlines into events: one conditional append to FEATURES per decision.
 
-- `command_intake`: commands wait for their sender's turn (`fair_queue`, `senders`) before they are read;
+- `command_intake`: commands wait for their sender's turn (`senders`) before they are read;
   `command_subscriptions`: a flooding key is not listened to
 - `command_handlers`: answers commands; `authentication`: who sent one
 - `audited_commands`: refusals, and what happens to keys, for the stream AUDIT

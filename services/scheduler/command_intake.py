@@ -19,6 +19,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import COMMAND_MAX_BYTES, PUBLIC_COMMANDS, TAKING_BACK_VERBS, Command
 from sluiceway.contracts.replies import Refusal, Reply
 from sluiceway.errors import MessageTooLarge
+from sluiceway.fair_queue import FairQueue
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import InvalidMessage, answer, decode_json, refusal_reply
 from sluiceway.pipelines import refusals
@@ -28,7 +29,6 @@ from sluiceway.service import background_task
 from . import metrics
 from .authentication import Authenticator
 from .command_subscriptions import CommandSubscriptions
-from .fair_queue import FairQueue
 from .senders import limits_of, sender_of
 from .side_thread import SideThread
 

@@ -4,8 +4,7 @@ from nats.aio.msg import Msg
 
 from sluiceway.contracts import envelope
 from sluiceway.contracts.identity import CONSOLE, MONITOR
-
-from .fair_queue import SenderLimits
+from sluiceway.fair_queue import SenderLimits
 
 #: A person or a machine: generous for `sluiceway apply` and CI, which wait for each answer.
 PERSON_LIMITS = SenderLimits(per_second=50.0, burst=200, waiting=50, working=2)

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from services.scheduler import fair_queue
-from services.scheduler.fair_queue import RATE_WAIT_SECONDS, FairQueue, SenderLimits
+from sluiceway import fair_queue
+from sluiceway.fair_queue import RATE_WAIT_SECONDS, FairQueue, SenderLimits
 from tests.support.waiting import eventually
 
 UNLIMITED = SenderLimits(per_second=None, burst=0, waiting=1_000, working=1)

@@ -151,7 +151,7 @@ class FairQueue(Generic[T]):
         if task.cancelled():
             return
         if error := task.exception():
-            log.error("internal error while handling a command", exc_info=error)
+            log.error("internal error while handling an item", exc_info=error)
         self._free += 1
         sender.working -= 1
         self._give_turn(sender)
