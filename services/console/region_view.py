@@ -12,6 +12,7 @@ from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import START, Follower, Position, Record, StreamView
 from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND, APPLIED_LIFETIME_SECONDS
+from sluiceway.telemetry import metrics
 
 
 class _Document(msgspec.Struct):
@@ -135,7 +136,8 @@ class RegionsView(StreamView):
     def _handle_report(self, record: Record) -> None:
         try:
             report = parse_report(record.subject, record.data)
-        except ValueError:  # not counted; the other reports of the region are
+        except ValueError:  # of no instance; the other reports of the region count
+            metrics.INVALID_RECORDS.labels(subjects.APPLIED_STREAM).inc()
             return
         known = self._reports[report.region].get(report.instance)
         self._reports[report.region][report.instance] = RegionInstance(

@@ -36,6 +36,7 @@ from .confirmations import Confirmations
 from .phase_deadlines import PhaseDeadlines
 from .published_rules import RulesReader
 from .region_accounts import RegionAccounts
+from .region_reports import RegionReports
 from .settings import Settings
 from .side_thread import SideThread
 
@@ -67,7 +68,8 @@ class Scheduler(Service):
         dead_letters = DeadLetters(connection, self.name)
         features = FeatureView(connection, feature_log)
         features.on_invalid = dead_letters.store_soon
-        confirmations = Confirmations(connection, clock)
+        reports = await stack.enter_async_context(RegionReports(connection))
+        confirmations = Confirmations(reports, clock)
         clearance = ClearanceClient(connection, RulesReader(connection, catalogue), confirmations)
         side_thread = SideThread()
         stack.callback(side_thread.close)
@@ -75,7 +77,7 @@ class Scheduler(Service):
         workers = self._settings.ticker_workers
         deadlines = PhaseDeadlines(processor, features, clearance, clock, workers, clock.is_trusted)
         features.on_change, features.on_reset = deadlines.schedule, deadlines.reset
-        for name, view in (("reports", confirmations), ("log", features), ("catalogue", catalogue)):
+        for name, view in (("log", features), ("catalogue", catalogue)):
             await self.follow(name, view, stack)
         _count_active(features)
         await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))

@@ -46,7 +46,7 @@ class ClearanceClient:
         """Return why the active trigger may not leave its current phase; empty if it may.
 
         `event` made the phase due, and `revision` is its sequence. No phase is left while RULES does not
-        hold what it released, even if nobody reports. `Unavailable` if the reports cannot be read.
+        hold what it released, even if nobody reports.
         """
         trigger = event.feature.trigger
         assert trigger
@@ -54,8 +54,7 @@ class ClearanceClient:
         rules = await self._rules.of_phase(event, revision)
         if not trigger.pipeline.require_confirmation:
             return Holds(by_guardrails, _bounded(rules.holds))
-        await self._confirmations.catch_up()
-        late = self._confirmations.missing(rules.published)
+        late = await self._confirmations.missing(rules.published)
         return Holds(by_guardrails, _bounded(rules.holds + late))
 
     async def _guardrail_holds(self, trigger: Trigger, revision: int) -> tuple[str, ...]:

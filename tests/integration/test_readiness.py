@@ -88,7 +88,7 @@ async def test_each_service_names_what_is_missing_while_the_broker_is_away(
         broker.kill()
 
         expected = {
-            scheduler: {"nats", "commands", "reports", "log", "catalogue"},
+            scheduler: {"nats", "commands", "log", "catalogue"},
             publisher: {"nats", "log", "catalogue", "rules"},
             monitor: {"nats", "alerts", "clearance", "log", "catalogue", "measurements"},
             console: {"nats", "log", "catalogue", "regions", "ended sessions"},

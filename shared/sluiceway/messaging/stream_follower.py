@@ -327,7 +327,7 @@ class Follower:
             self._restart(f"{int(last) - self._expected + 1} records did not arrive")
 
     def _receive_record(self, message: Msg) -> None:
-        delivery = _DeliveryInfo.of(message.reply)
+        delivery = DeliveryInfo.of(message.reply)
         if delivery.consumer_sequence != self._expected:
             self._restart(f"expected record {self._expected}, got {delivery.consumer_sequence}")
             return
@@ -410,14 +410,16 @@ class StreamView:
         return self.follower.position != known
 
 
-class _DeliveryInfo(NamedTuple):
+class DeliveryInfo(NamedTuple):
+    """What the broker says of a message that a consumer delivers."""
+
     stream_sequence: int
     consumer_sequence: int
     time_ms: int
     pending: int
 
     @classmethod
-    def of(cls, reply: str) -> "_DeliveryInfo":
+    def of(cls, reply: str) -> "DeliveryInfo":
         """Read `$JS.ACK.[<domain>.<hash>.]<stream>.<consumer>.<n>.<sseq>.<cseq>.<ns>.<pending>[.<token>]`."""
         tokens = reply.split(".")
         first = 5 if len(tokens) == 9 else 7

@@ -1,19 +1,19 @@
 """Which instances hold a phase: those that report, and have not applied it."""
 
-from typing import Any, cast
-
-import pytest
-
-from services.scheduler import confirmations as confirmations_module
 from services.scheduler.confirmations import Confirmations
 from services.scheduler.published_rules import PublishedRules
-from sluiceway.contracts import subjects
-from sluiceway.contracts.applied_reports import AppliedReport
-from sluiceway.messaging.stream_follower import Record
+from services.scheduler.region_reports import (
+    PUSHED_OUT,
+    ReportedPosition,
+    Reports,
+    TooManyInstances,
+    Unreadable,
+)
 from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
 from tests.support.builders import NOW
 
 RULES = PublishedRules("dev", sequence=10, since_ms=0)
+MANY = "region dev: more than 10000 instances report"
 
 
 class Clock:
@@ -24,29 +24,41 @@ class Clock:
         return self.now
 
 
+class KnownReports:
+    """What the broker would answer, and which regions it was asked for."""
+
+    def __init__(self, reports: Reports) -> None:
+        self.reports = reports
+        self.incomplete_reason: str | None = None
+        self.asked: list[str] = []
+
+    async def of_region(self, region: str) -> Reports:
+        self.asked.append(region)
+        return self.reports
+
+    async def incomplete(self, now_ms: int) -> str | None:
+        return self.incomplete_reason
+
+
 def reported(clock: Clock, stored_ms: int | None = None, **instances: int) -> Confirmations:
     """Return what is known after these instances have reported the sequence that they have applied."""
-    confirmations = Confirmations(cast(Any, None), clock)
-    for number, (name, sequence) in enumerate(instances.items()):
-        report = AppliedReport(
-            region="dev", instance=name, sequence=sequence, stored_ms=stored_ms, time_ms=clock.now
-        )
-        place = subjects.applied("dev", name)
-        confirmations.follower._on_record(Record(place, number + 1, clock.now, report.to_json(), {}))
-    return confirmations
+    positions = {
+        name: ReportedPosition(sequence, stored_ms, clock.now) for name, sequence in instances.items()
+    }
+    return Confirmations(KnownReports(positions), clock)
 
 
-def test_who_has_not_applied_the_rules_is_named_with_since_when() -> None:
+async def test_who_has_not_applied_the_rules_is_named_with_since_when() -> None:
     confirmations = reported(Clock(), one=9, two=10, three=11)
 
-    assert confirmations.missing([RULES]) == (
+    assert await confirmations.missing([RULES]) == (
         "region dev: not applied yet by one (since 1970-01-01T00:00:00.000Z)",
     )
 
 
-def test_a_hold_does_not_change_with_the_number_of_those_who_are_late() -> None:
-    many = reported(Clock(), a=1, b=1, c=1, d=1, e=1).missing([RULES])
-    fewer = reported(Clock(), a=1, b=1, c=1, d=1, e=10).missing([RULES])
+async def test_a_hold_does_not_change_with_the_number_of_those_who_are_late() -> None:
+    many = await reported(Clock(), a=1, b=1, c=1, d=1, e=1).missing([RULES])
+    fewer = await reported(Clock(), a=1, b=1, c=1, d=1, e=10).missing([RULES])
 
     assert (
         many
@@ -55,35 +67,57 @@ def test_a_hold_does_not_change_with_the_number_of_those_who_are_late() -> None:
     )
 
 
-def test_an_instance_that_fell_silent_holds_for_the_lifetime_of_its_report_and_no_longer() -> None:
+async def test_an_instance_that_fell_silent_holds_for_the_lifetime_of_its_report_and_no_longer() -> None:
     clock = Clock()
     confirmations = reported(clock, one=9)
 
     clock.now += APPLIED_LIFETIME_SECONDS * 1_000
-    assert confirmations.missing([RULES])
+    assert await confirmations.missing([RULES])
     clock.now += 1
 
-    assert confirmations.missing([RULES]) == ()
+    assert await confirmations.missing([RULES]) == ()
 
 
-def test_a_region_without_reports_holds_nothing() -> None:
-    assert reported(Clock()).missing([RULES]) == ()
+async def test_a_region_without_reports_holds_nothing() -> None:
+    assert await reported(Clock()).missing([RULES]) == ()
 
 
-def test_a_position_before_the_rules_went_back_confirms_nothing() -> None:
+async def test_a_position_before_the_rules_went_back_confirms_nothing() -> None:
     rules = RULES._replace(since_ms=NOW)
 
     lost, current = reported(Clock(), stored_ms=NOW - 1, one=1_000), reported(Clock(), stored_ms=NOW, one=10)
 
-    assert lost.missing([rules])
-    assert current.missing([rules]) == ()
+    assert await lost.missing([rules])
+    assert await current.missing([rules]) == ()
 
 
-def test_a_region_with_too_many_instances_holds_until_they_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirmations_module, "INSTANCES_MAX", 3)
-    clock = Clock()
-    confirmations = reported(clock, a=10, b=10, c=10, d=10)
+async def test_a_region_with_too_many_instances_holds_until_they_are_gone() -> None:
+    reports = KnownReports(TooManyInstances())
+    confirmations = Confirmations(reports, Clock())
 
-    assert confirmations.missing([RULES]) == ("region dev: more than 3 instances report",)
-    clock.now += APPLIED_LIFETIME_SECONDS * 1_000 + 1
-    assert confirmations.missing([RULES]) == ()
+    assert await confirmations.missing([RULES]) == (MANY,)
+    reports.reports = {}
+
+    assert await confirmations.missing([RULES]) == ()
+
+
+async def test_a_region_whose_reports_cannot_be_read_holds_its_phases() -> None:
+    confirmations = Confirmations(KnownReports(Unreadable()), Clock())
+
+    assert await confirmations.missing([RULES]) == ("region dev: its reports cannot be read to their end",)
+
+
+async def test_only_the_regions_of_a_phase_are_read() -> None:
+    reports = KnownReports({})
+    confirmations = Confirmations(reports, Clock())
+
+    await confirmations.missing([RULES, RULES._replace(region="staging")])
+
+    assert reports.asked == ["dev", "staging"]
+
+
+async def test_a_stream_that_has_lost_reports_confirms_nothing() -> None:
+    reports = KnownReports({})
+    reports.incomplete_reason = PUSHED_OUT
+
+    assert await Confirmations(reports, Clock()).missing([RULES]) == (PUSHED_OUT,)
