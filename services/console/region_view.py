@@ -1,5 +1,7 @@
 """The rules that each region holds, and which of its instances have applied them."""
 
+import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,6 +15,14 @@ from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import START, Follower, Position, Record, StreamView
 from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND, APPLIED_LIFETIME_SECONDS
 from sluiceway.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+#: For reading the reports at the start. They are shown, and decide nothing: a page without them is better
+#: than none, if an edge writes faster than they are read.
+REPORTS_SECONDS = 5.0
+#: Instances of a region that are remembered; the scheduler holds the phases of a region with more.
+INSTANCES_MAX = 10_000
 
 
 class _Document(msgspec.Struct):
@@ -86,13 +96,13 @@ class RegionsView(StreamView):
         await self._applied.__aexit__(*details)
         await super().__aexit__(*details)
 
-    @property
-    def is_current(self) -> bool:
-        return super().is_current and self._applied.is_current
-
     async def caught_up(self) -> None:
         await super().caught_up()
-        await self._applied.caught_up()
+        try:
+            async with asyncio.timeout(REPORTS_SECONDS):
+                await self._applied.caught_up()
+        except TimeoutError:
+            log.warning("the reports of regions cannot be read to their end; showing those that were read")
 
     def held(self, region: str) -> dict[FeatureKey, HeldRules]:
         """Return the rules that a region was sent."""
@@ -139,9 +149,26 @@ class RegionsView(StreamView):
         except ValueError:  # of no instance; the other reports of the region count
             metrics.INVALID_RECORDS.labels(subjects.APPLIED_STREAM).inc()
             return
-        known = self._reports[report.region].get(report.instance)
-        self._reports[report.region][report.instance] = RegionInstance(
+        reports = self._reports[report.region]
+        known = reports.pop(report.instance, None)
+        if known is None and not _has_place(reports, record.time_ms):
+            return
+        reports[report.instance] = RegionInstance(
             report.instance, report.sequence, report.stored_ms, report.time_ms
         )
         if known is None or known.sequence != report.sequence:
             self.on_change(report.region, tuple(FeatureKey(c.kind, c.name) for c in report.changes))
+
+
+def _has_place(reports: dict[str, RegionInstance], now_ms: int) -> bool:
+    """Return whether another instance may be remembered; those that are gone leave their places.
+
+    `reports`: the instance that was silent for longest first.
+    """
+    oldest_ms = now_ms - APPLIED_LIFETIME_SECONDS * 1_000
+    while len(reports) >= INSTANCES_MAX:
+        silent = next(iter(reports.values()))
+        if silent.time_ms >= oldest_ms:
+            return False
+        del reports[silent.name]
+    return True
