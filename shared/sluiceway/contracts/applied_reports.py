@@ -4,8 +4,8 @@ from . import subjects
 from .identifiers import FeatureKind, Name, RegionName
 from .models import WireModel
 
-#: Changes listed in one report; a first load lists none.
-CHANGES_MAX = 100
+#: Changes listed in one report; a first load lists none. More are listed in the reports after it.
+CHANGES_MAX = 50
 
 
 class AppliedChange(WireModel):

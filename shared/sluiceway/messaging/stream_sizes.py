@@ -44,7 +44,7 @@ SIZES: Mapping[str, StreamSize] = {
     subjects.AUDIT_STREAM: StreamSize(256 * MIB, 4 * MIB),
     # 50 sessions that were ended of each of a thousand users, and more. Nothing is removed for new ones.
     subjects.SESSIONS_STREAM: StreamSize(32 * MIB, 2 * MIB),
-    # 64 reports of each of 10,000 instances, and more. They are repeated, and expire after a minute.
+    # 16 reports of each of 10,000 instances, and more. They are repeated, and expire after a minute.
     subjects.APPLIED_STREAM: StreamSize(256 * MIB, 4 * MIB),
 }
 LARGEST: Mapping[str, int] = {name: size.largest for name, size in SIZES.items()}

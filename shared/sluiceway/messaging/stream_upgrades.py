@@ -35,7 +35,12 @@ OLDER: Mapping[str, Mapping[str, tuple[JsonValue, ...]]] = {
     },
     # A message with `Nats-Rollup` deletes all others of its subject or stream, which nobody needs.
     **{bucket: {"allow_rollup_hdrs": (True,)} for bucket in (subjects.CATALOG_STREAM, subjects.RULES_STREAM)},
-    subjects.APPLIED_STREAM: {"allow_rollup_hdrs": (True,), "max_msg_size": (-1,)},
+    # One region could fill the stream of all with few reports.
+    subjects.APPLIED_STREAM: {
+        "allow_rollup_hdrs": (True,),
+        "max_msg_size": (-1, 65_536),
+        "max_msgs_per_subject": (64,),
+    },
 }
 _DOCUMENT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 

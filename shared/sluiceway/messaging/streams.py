@@ -31,9 +31,9 @@ APPLIED_LIFETIME_SECONDS = 60
 #: How fast a service reads reports, which edges write as fast as they like: some 5,000 a second.
 APPLIED_BITS_PER_SECOND = 16_000_000
 #: Reports kept of each instance, so that a reader misses none of them in a burst.
-APPLIED_HISTORY = 64
-#: Bytes of a report with its headers: 100 changes take less than half of it.
-APPLIED_BYTES_MAX = 64 * 1024
+APPLIED_HISTORY = 16
+#: Bytes of a report with its headers: as many changes as it may list fit, whatever their names are.
+APPLIED_BYTES_MAX = 16 * 1024
 CATALOG_HISTORY = 64
 #: The least that nats-server takes. Ids are one name space for all senders: one could use up another's.
 ALERT_DUPLICATES_SECONDS = 0.1

@@ -9,7 +9,7 @@ from nats.js.errors import APIError
 from sluiceway.contracts import subjects
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.jetstream_api import request_jetstream
-from sluiceway.messaging.streams import declare, streams
+from sluiceway.messaging.streams import APPLIED_BYTES_MAX, APPLIED_HISTORY, declare, streams
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 
@@ -56,3 +56,22 @@ async def test_a_bucket_of_the_version_before_loses_only_its_rollup(connection: 
     answer = await request_jetstream(connection.client, info)
     assert answer["config"] == {**unknown, "allow_rollup_hdrs": False}
     assert answer["state"]["messages"] == 1
+
+
+async def test_reports_of_the_version_before_get_the_bounds_of_this_one(connection: Connection) -> None:
+    before = StreamConfig(
+        name=subjects.APPLIED_STREAM,
+        subjects=[subjects.APPLIED],
+        max_msgs_per_subject=64,
+        max_msg_size=65_536,
+        max_age=60,
+        max_bytes=10_000_000,
+        allow_direct=True,
+    )
+    await connection.js.add_stream(before)
+
+    await declare(connection.js, 1)
+
+    config = (await connection.js.stream_info(subjects.APPLIED_STREAM)).config
+    assert (config.max_msgs_per_subject, config.max_msg_size) == (APPLIED_HISTORY, APPLIED_BYTES_MAX)
+    assert config.max_bytes == 10_000_000
