@@ -1,7 +1,7 @@
 """Turns commands and deadlines into events: one conditional append to FEATURES per decision.
 
 - `command_intake`: commands wait for their sender's turn (`senders`) before they are read;
-  `command_subscriptions`: a flooding key is not listened to
+  `command_subscriptions`: a flooding key is not listened to; `storage_budget`: bytes that a sender may store
 - `command_handlers`: answers commands; `authentication`: who sent one
 - `audited_commands`: refusals, and what happens to keys, for the stream AUDIT
 - `command_processor`: load the state, decide, append; decide again if another writer came first

@@ -39,6 +39,7 @@ from .region_accounts import RegionAccounts
 from .region_reports import RegionReports
 from .settings import Settings
 from .side_thread import SideThread
+from .storage_budget import StorageBudget, within_budget
 
 SOURCE = "/sluiceway/scheduler"
 #: These commands only take something back, or keep it from going on, whatever the time is.
@@ -73,7 +74,8 @@ class Scheduler(Service):
         clearance = ClearanceClient(connection, RulesReader(connection, catalogue), confirmations)
         side_thread = SideThread()
         stack.callback(side_thread.close)
-        processor = CommandProcessor(feature_log, features, catalogue, clock, side_thread)
+        budget = StorageBudget()
+        processor = CommandProcessor(feature_log, features, catalogue, clock, side_thread, budget.charge)
         workers = self._settings.ticker_workers
         deadlines = PhaseDeadlines(processor, features, clearance, clock, workers, clock.is_trusted)
         features.on_change, features.on_reset = deadlines.schedule, deadlines.reset
@@ -84,9 +86,11 @@ class Scheduler(Service):
         if self._settings.region_accounts:
             await self._keep_region_accounts(connection, catalogue, stack)
         store = CatalogueStore(connection, SOURCE)
-        handlers = CommandHandlers(processor, features, catalogue, store, connection.js, clock, side_thread)
+        handlers = CommandHandlers(
+            processor, features, catalogue, store, connection.js, clock, side_thread, budget.charge
+        )
         authenticator = Authenticator(catalogue, clock, required=self._settings.require_identity)
-        handle = audited(_by_trusted_clock(handlers.handle, clock), trail, clock)
+        handle = within_budget(audited(_by_trusted_clock(handlers.handle, clock), trail, clock), budget)
         # A connection of its own, on which nothing else waits behind commands.
         commands = await stack.enter_async_context(connected(self._settings, "scheduler-commands"))
         await self.watch_client("commands", commands.client, stack)

@@ -21,6 +21,7 @@ from sluiceway.pipelines.decision import Unchanged
 from . import metrics
 from .command_processor import ATTEMPTS_MAX, CommandProcessor
 from .side_thread import SideThread
+from .storage_budget import OnStored
 
 
 class CommandHandlers:
@@ -35,7 +36,9 @@ class CommandHandlers:
         js: JetStreamContext,
         clock: Clock,
         side_thread: SideThread,
+        on_stored: OnStored = lambda command, size: None,
     ) -> None:
+        """`on_stored` is called with a command and the bytes of the document that it led to."""
         self._processor = processor
         self._features = features
         self._catalogue = catalogue
@@ -43,6 +46,7 @@ class CommandHandlers:
         self._js = js
         self._clock = clock
         self._side_thread = side_thread
+        self._on_stored = on_stored
 
     async def handle(self, command: Command) -> Reply:
         """Return the result of a command."""
@@ -74,6 +78,7 @@ class CommandHandlers:
                 return self._unchanged(decision, command)
             try:
                 stored = await self._write(decision, command)
+                self._on_stored(command, stored.size)
                 tag = NOTHING_STORED if decision.document is None else stored.tag
                 return Reply(outcome=Outcome.ACCEPTED, revision=stored.sequence, revision_tag=tag)
             except Conflict:

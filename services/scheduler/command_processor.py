@@ -30,6 +30,7 @@ from sluiceway.pipelines.event_sizes import decide_within
 
 from . import metrics
 from .side_thread import SideThread
+from .storage_budget import OnStored
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +50,15 @@ class CommandProcessor:
         catalogue: CatalogueView,
         clock: Clock,
         side_thread: SideThread,
+        on_stored: OnStored = lambda command, size: None,
     ) -> None:
+        """`on_stored` is called with a command and the bytes of the event that it led to."""
         self._log = feature_log
         self._features = features
         self._catalogue = catalogue
         self._clock = clock
         self._side_thread = side_thread
+        self._on_stored = on_stored
 
     async def process(self, command: FeatureCommand) -> Reply:
         """Return the result of a command: stored, unchanged, or refused.
@@ -126,21 +130,22 @@ class CommandProcessor:
         """Append an event, or as much of it as fits into a message; None if it has to be decided again."""
         state = tail.logged.event.feature if tail.logged else None
         try:
-            return await self._append(event, tail)
+            return await self._append(event, command, tail)
         except MessageTooLarge as error:
             log.warning("%s: %s", command.verb, error)
             bytes_max = error.size_max - error.header_size
         smaller = decide_within(event, state, command, self._now_ms(tail), bytes_max)
         if not isinstance(smaller, FeatureEvent):
             return self._reply(smaller, tail) if is_fresh else None
-        return await self._append(smaller, tail)
+        return await self._append(smaller, command, tail)
 
-    async def _append(self, event: FeatureEvent, tail: LogTail) -> Reply | None:
+    async def _append(self, event: FeatureEvent, command: FeatureCommand, tail: LogTail) -> Reply | None:
         """Return the reply once the event is stored; None if another one came before it."""
         try:
-            sequence = await self._log.append(event, tail.sequence)
+            sequence, size = await self._log.append(event, tail.sequence)
         except Conflict:
             return None
+        self._on_stored(command, size)
         self._features.add(event, sequence)
         metrics.EVENTS.labels(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)

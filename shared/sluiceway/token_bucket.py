@@ -24,6 +24,11 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def spend(self, now: float, tokens: float) -> None:
+        """Take so many tokens, known only after they were used; what is missing has to come back first."""
+        self._refill(now)
+        self._tokens -= tokens
+
     def seconds_until_next(self, now: float) -> float:
         """Return in how many seconds there is a token; 0 if there is one now."""
         self._refill(now)

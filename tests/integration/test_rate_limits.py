@@ -15,7 +15,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import AbortTrigger, Command, SaveEnvironment, SaveFeature
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identity import Grant, Identity, Role
-from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
+from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import connected
 from sluiceway.settings import BrokerSettings
@@ -126,6 +126,42 @@ async def test_the_people_behind_the_console_are_told_apart(broker: Broker) -> N
         assert reply.outcome is Outcome.ACCEPTED
         assert was_under_way
         await flood
+
+
+async def test_an_editor_fills_the_store_no_faster_than_the_budget_allows(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.scheduler.storage_budget.STORED_BYTES_MAX", 200_000)
+    monkeypatch.setattr("services.scheduler.storage_budget.STORED_BYTES_PER_SECOND", 1)
+    async with services(broker.url), driving(broker.url) as driver:
+        await driver.save_gate("checkout")
+        editor, other = await key_of(driver, Role.EDITOR), await key_of(driver, Role.EDITOR)
+
+        refusals = [await save_large(driver, editor, number) for number in range(3)]
+        archived = await replies(
+            driver,
+            subjects.command("archive_feature", editor),
+            json.dumps({"id": "a", "actor": "x", "kind": "gate", "name": "checkout"}).encode(),
+            1,
+        )
+        refusal_of_other = await save_large(driver, other, 4)
+
+    assert refusals[:2] == [None, None]
+    assert refusals[2]
+    assert refusals[2].code is RefusalCode.RATE_LIMITED
+    assert "has saved lately is too large" in refusals[2].message
+    assert [reply.outcome for reply in archived] == [Outcome.ACCEPTED]
+    assert refusal_of_other is None
+
+
+async def save_large(driver: Driver, key: str, number: int) -> Refusal | None:
+    """Save a feature of more than 100 kB; return why it was refused."""
+    values = {"type": "user_id", "operator": "any", "targetValue": [f"user-{n:06}" for n in range(900)]}
+    rules = [{"name": f"r{n}", "passPercentage": 50, "conditions": [values]} for n in range(10)]
+    feature = {"kind": "FeatureGate", "name": f"large-{number}", "rules": rules}
+    body = {"id": f"large-{number}", "actor": "x", "feature": feature}
+    (reply,) = await replies(driver, subjects.command("save_feature", key), json.dumps(body).encode(), 1)
+    return reply.refusal
 
 
 @pytest.mark.parametrize("body", [b"{oops", b"[" * 200_000, b"x" * 500_000])

@@ -11,6 +11,15 @@ def test_after_a_burst_there_is_one_token_for_each_interval() -> None:
     assert [bucket.take(101), bucket.take(102), bucket.take(102)] == [False, True, False]
 
 
+def test_what_is_spent_beyond_it_has_to_come_back_first() -> None:
+    bucket = TokenBucket(burst=10, per_second=2, now=0)
+
+    bucket.spend(0, 15)
+
+    assert bucket.seconds_until_next(0) == 3
+    assert [bucket.take(2), bucket.take(3)] == [False, True]
+
+
 def test_a_rest_fills_it_to_its_burst_and_no_further() -> None:
     bucket = TokenBucket(burst=2, per_second=1, now=0)
     bucket.take(0)

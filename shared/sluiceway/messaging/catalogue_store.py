@@ -154,10 +154,11 @@ class CatalogueView(StreamView):
 
 
 class StoredRevision(NamedTuple):
-    """The sequence of a document in CATALOG, and the tag of its state."""
+    """The sequence of a document in CATALOG, the tag of its state, and the bytes of it."""
 
     sequence: int
     tag: RevisionTag
+    size: int
 
 
 class CatalogueStore:
@@ -224,7 +225,7 @@ class CatalogueStore:
         if command.identity:
             headers[envelope.VOUCHED_BY] = command.identity.vouched_by
         sequence = await self._publisher.append(ConditionalMessage(subject, data, headers, expected))
-        return StoredRevision(sequence, revision_tag(sequence, event_id))
+        return StoredRevision(sequence, revision_tag(sequence, event_id), len(data))
 
 
 async def read_earlier(

@@ -43,6 +43,13 @@ class LoggedEvent(NamedTuple):
         return revision_tag(self.sequence, self.event.command_id, self.event.time_ms)
 
 
+class StoredEvent(NamedTuple):
+    """The sequence of an event in FEATURES, and the bytes of it."""
+
+    sequence: int
+    size: int
+
+
 class LogTail(NamedTuple):
     """The end of a feature's log: its newest event, and the sequence that the next append must expect.
 
@@ -71,14 +78,16 @@ class FeatureLog:
         """The bytes of a message, headers included, that the broker takes."""
         return self._publisher.message_bytes_max
 
-    async def append(self, event: FeatureEvent, expected: int) -> int:
-        """Append after the sequence `expected` of the feature's subject; return the new sequence.
+    async def append(self, event: FeatureEvent, expected: int) -> StoredEvent:
+        """Append after the sequence `expected` of the feature's subject; return where it is stored.
 
         Raises `Conflict` if another event came first, `MessageTooLarge`, and `Unavailable` if it is unknown
         whether the event is stored: reading the tail tells.
         """
         subject, headers = subjects.feature(event.feature.key), headers_of(event, self._source)
-        return await self._publisher.append(ConditionalMessage(subject, event.to_json(), headers, expected))
+        data = event.to_json()
+        sequence = await self._publisher.append(ConditionalMessage(subject, data, headers, expected))
+        return StoredEvent(sequence, len(data))
 
     async def tail(self, key: FeatureKey, *, from_leader: bool = False) -> LogTail:
         """Return the end of a feature's log. Invalid messages there are skipped.

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 FULL_CODES = frozenset((10002, 10023, 10047))
 FULL = (
     "the store is full: the broker has no space left ({error}); raise max_file_store or the limit of the "
-    "account, or delete what is not needed"
+    "account. To purge the streams DEAD_LETTERS, VERDICTS and MEASUREMENTS makes some space until then"
 )
 STUCK = (
     "the store is full, or was: the broker answers, but stores nothing in the stream {stream}; free space on "

@@ -331,6 +331,17 @@ def rate_limited(sender: str, seconds: float) -> Refusal:
     return refusal.model_copy(update={"retry_after_ms": math.ceil(seconds * 1_000)})
 
 
+def stores_too_much(sender: str, bytes_max: int, bytes_per_second: int, seconds: float) -> Refusal:
+    """What the sender's commands have stored lately is more than one sender may."""
+    message = (
+        f"what {sender} has saved lately is too large: {bytes_max // 2**20} MiB may be stored after a rest, "
+        f"and {bytes_per_second:,} bytes a second after that. Make the changes fewer or smaller, and send "
+        f"this one again in {math.ceil(seconds)} s; abort, pause, rollback and archiving still work"
+    )
+    refusal = _refusal(RefusalCode.RATE_LIMITED, message)
+    return refusal.model_copy(update={"retry_after_ms": math.ceil(seconds * 1_000)})
+
+
 def unavailable(reason: str) -> Refusal:
     """It could not be stored now, and may be sent again."""
     return _refusal(RefusalCode.UNAVAILABLE, f"{reason}; send the same command again")
