@@ -11,7 +11,7 @@ nothing, and stores nothing but credentials, which are documents of the catalogu
 - `event_stream`: server-sent events
 - `authentication`, `hash_queue`, `csrf`, `oidc`: who sends a request
 - `sessions`, `ended_sessions`: who is signed in
-- `dependencies`, `limits`, `middleware`, `errors`, `request_metrics`: what all routes share
+- `dependencies`, `limits`, `reading_turns`, `middleware`, `errors`, `request_metrics`: what all routes share
 - `official`: the Console API under `/console/v1`, field for field
 - `api`: our own API under `/api/v1`
 - `pages`: the web page

@@ -11,6 +11,7 @@ from sluiceway.http.concurrency_limit import ConcurrencyLimit
 from sluiceway.http.file_descriptors import http_connections_max, raise_file_descriptor_limit
 from sluiceway.messaging.connection import Connection
 from sluiceway.service import Service
+from sluiceway.turns import Turns
 
 from . import api, official, pages
 from .audit_recorder import AuditRecorder
@@ -23,6 +24,7 @@ from .middleware import RequestGuard
 from .oidc import identity_provider
 from .pages.renderer import error_page
 from .pages.session import SignInRequired, redirect_to_sign_in
+from .reading_turns import REQUESTS_MAX, ReadingTurns
 from .request_metrics import RequestMetrics
 from .settings import Settings
 
@@ -79,6 +81,7 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
         lambda session: session in backend_provider().ended_sessions,
     )
     app.state.streams = _stream_limit(settings)
+    app.state.reading_turns = Turns(REQUESTS_MAX)
     add_error_handlers(app, error_page)
     app.exception_handler(SignInRequired)(redirect_to_sign_in)
     is_tls = (settings.public_url or "").startswith("https://")
@@ -91,6 +94,7 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
         https_only=is_tls,
     )
     app.add_middleware(RequestGuard, is_tls=is_tls)
+    app.add_middleware(ReadingTurns)
     for router in (official.router, api.router, pages.router):
         app.include_router(router)
     app.mount("/static", pages.static)

@@ -142,14 +142,14 @@ class Authentication:
         if identity is None:
             self._rate.consume(_address(request))
             raise _unauthenticated("not signed in")
-        self._rate.consume(_sender(identity))
+        self._rate.consume(sender_of(identity))
         require_csrf_header(request)
         return identity
 
     def authenticate_page(self, request: Request) -> Identity | None:
         """Return who is signed in on the page; None if nobody is."""
         identity = self.session_identity(request)
-        self._rate.consume(_sender(identity) if identity else _address(request))
+        self._rate.consume(sender_of(identity) if identity else _address(request))
         return identity
 
     def session(self, request: Request) -> Session | None:
@@ -210,7 +210,7 @@ class Authentication:
         return stored.identity
 
 
-def _sender(identity: Identity) -> str:
+def sender_of(identity: Identity) -> str:
     """Return what the requests of a session count for: not its name, which somebody else may have too."""
     account = identity.account if identity.vouched_by == CONSOLE else None
     return f"account {account.issuer} {account.subject}" if account else f"session {identity.vouched_by}"

@@ -14,6 +14,7 @@ from sluiceway.contracts.json_depth import DEPTH_MAX, is_too_deep
 from .authentication import KEY_HEADER, Authentication
 from .backend import BackendProvider, ConsoleBackend
 from .preconditions import IF_MATCH, IF_NONE_MATCH, Preconditions, preconditions_of
+from .reading_turns import take_turn
 
 IDEMPOTENCY_LENGTH_MAX = 200
 #: Levels of a body: those of a value, and the document around it.
@@ -36,6 +37,7 @@ async def _caller(
     authentication: Authentication = request.app.state.authentication
     identity = await authentication.authenticate(request, key or (bearer.credentials if bearer else None))
     request.state.user = identity
+    await take_turn(request, identity)
     return identity
 
 

@@ -1,4 +1,4 @@
-"""One at a time: those who want the same, or the requests of one caller, take turns in this process."""
+"""One or few at a time: those who want the same, or the requests of one caller, take turns in a process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
@@ -12,15 +12,16 @@ WAIT_SECONDS = 10.0
 
 
 class Turns:
-    """A lock for each key, as long as somebody holds or awaits it."""
+    """A lock for each key, as long as somebody holds or awaits it; up to `count` hold it at the same time."""
 
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+    def __init__(self, count: int = 1) -> None:
+        self._count = count
+        self._locks: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[None]:
         """Hold the lock of a key while the block runs; `Unavailable` if it is not free in time."""
-        lock = self._locks.get(key) or self._locks.setdefault(key, asyncio.Lock())
+        lock = self._locks.get(key) or self._locks.setdefault(key, asyncio.Semaphore(self._count))
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await lock.acquire()

@@ -20,6 +20,7 @@ from ..dependencies import Backend, Caller
 from ..errors import responses
 from ..event_stream import RESET, feature_event
 from ..limits import RETRY_STREAM_SECONDS
+from ..reading_turns import end_turn
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ async def events(
         text = f"too many event streams: {error}; try again in {RETRY_STREAM_SECONDS} s"
         raise HTTPException(429, text, headers={"Retry-After": str(RETRY_STREAM_SECONDS)}) from error
     until = time.monotonic() + STREAM_SECONDS_MAX
+    await end_turn(request)
 
     def may_listen() -> bool:
         return time.monotonic() < until and authentication.is_still_valid(request, caller)

@@ -1,5 +1,6 @@
 """`/api/v1/regions`: the regions, the rules that each one holds, and whether these are applied."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Response
@@ -9,7 +10,8 @@ from sluiceway.contracts.bounded_lists import at_most
 from sluiceway.contracts.catalogue import ATTRIBUTES_MAX, Region
 from sluiceway.contracts.commands import DeleteRegion, SaveRegion
 from sluiceway.contracts.conditions import Scalar
-from sluiceway.contracts.identifiers import NAME_PATTERN, FeatureKind, Name
+from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.identifiers import NAME_PATTERN, FeatureKind, Name, feature_of
 from sluiceway.contracts.models import AuthoredModel, WireModel
 
 from ..backend import ConsoleBackend
@@ -88,7 +90,12 @@ class Message(WireModel):
 async def list_regions(backend: Backend, caller: Caller) -> RegionList:
     """List the regions, with what they hold."""
     regions = sorted(backend.documents().regions.values(), key=lambda region: region.name)
-    return RegionList(data=[view_of(backend, region) for region in regions])
+    active = _active_triggers(backend)
+    views = []
+    for region in regions:
+        views.append(_view_of(backend, region, active))
+        await asyncio.sleep(0)  # others are answered in between
+    return RegionList(data=views)
 
 
 @router.get("/regions/{name}", responses=READING_ONE)
@@ -148,18 +155,23 @@ def _region(backend: ConsoleBackend, name: str, response: Response) -> Region:
     return region
 
 
+def _active_triggers(backend: ConsoleBackend) -> list[Trigger]:
+    features = (backend.feature(entry.key) for entry in backend.features if entry.is_active)
+    return [trigger for feature in features if feature and (trigger := feature.active_trigger)]
+
+
 def view_of(backend: ConsoleBackend, region: Region) -> RegionView:
     """Return a region with what it holds."""
+    return _view_of(backend, region, _active_triggers(backend))
+
+
+def _view_of(backend: ConsoleBackend, region: Region, active: list[Trigger]) -> RegionView:
     now = backend.clock()
     held = backend.regions.held(region.name)
-    active = (backend.feature(entry.key) for entry in backend.features if entry.is_active)
     candidates = [
         trigger.id
-        for feature in active
-        if feature
-        and (trigger := feature.active_trigger)
-        and (rules := held.get(feature.key))
-        and rules.trigger == trigger.id
+        for trigger in active
+        if (rules := held.get(feature_of(trigger.id))) and rules.trigger == trigger.id
     ]
     return RegionView(
         name=region.name,

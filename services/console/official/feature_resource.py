@@ -4,6 +4,7 @@ Every change but a creation is a function of the newest state: if somebody else 
 meanwhile, it is made again, so that both changes hold, or it is refused.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
@@ -56,9 +57,13 @@ class FeatureResource(Generic[View]):
         )
         on_page = entries[(page - 1) * limit : page * limit]
         creations = await self.backend.creators.of(entry.key for entry in on_page)
+        views = []
+        for entry in on_page:
+            views.append(official_feature(self.view, entry.event, creations.get(entry.key)))
+            await asyncio.sleep(0)  # a feature may be large: others are answered in between
         return Listed(
             message=f"{self.noun}s listed",
-            data=[official_feature(self.view, e.event, creations.get(e.key)) for e in on_page],
+            data=views,
             pagination=pagination_of(request, len(entries), limit, page),
         )
 

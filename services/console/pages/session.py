@@ -12,6 +12,7 @@ from sluiceway.pipelines.permissions import describe_grants, has_role_somewhere
 
 from ..authentication import Authentication
 from ..csrf import csrf_checked_form
+from ..reading_turns import take_turn
 
 SIGN_IN = "/sign-in"
 
@@ -30,10 +31,11 @@ def _visitor(request: Request) -> Identity | None:
 Visitor = Annotated[Identity | None, Depends(_visitor)]
 
 
-def _current_user(request: Request, visitor: Visitor) -> Identity:
+async def _current_user(request: Request, visitor: Visitor) -> Identity:
     if visitor is None:
         raise SignInRequired
     request.state.user = visitor
+    await take_turn(request, visitor)
     return visitor
 
 
