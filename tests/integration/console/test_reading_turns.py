@@ -76,10 +76,10 @@ async def test_a_command_does_not_wait_for_what_its_sender_reads(served: Served,
 async def test_who_waits_too_long_is_told_when_to_try_again(
     served: Served, reads: HeldReads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.05)
     admin = served.console.admin
     requests = [asyncio.create_task(admin.get("/api/v1/alerts")) for _ in range(REQUESTS_MAX)]
     await eventually(lambda: reads.running == REQUESTS_MAX, "as many as allowed are running")
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.05)
     refused = await admin.get("/api/v1/regions")
     reads.released.set()
     await asyncio.gather(*requests)
