@@ -85,7 +85,7 @@ def alerts(role: BrokerRole) -> Iterator[Message]:
 
 
 def reports(role: BrokerRole) -> Iterator[Message]:
-    """Reports of instances that do not exist, and what is no report."""
+    """Reports of instances that do not exist, and messages that are not reports."""
     for number in itertools.count():
         yield f"$KV.APPLIED.dev.sly-{number}", b"{}" if number % 2 else b"x" * 10_000
 
@@ -119,7 +119,7 @@ class Attack:
         #: Messages that it will send.
         self.count = count
         self.sent = 0
-        #: Answers by the code of their refusal; `""` is no refusal.
+        #: Answers by the code of their refusal; `""` if the command was accepted.
         self.codes: dict[str, int] = {}
         self.started = asyncio.Event()
 

@@ -126,7 +126,7 @@ async def secured_system(
 ) -> AsyncIterator[Secured]:
     """Run a broker and every service but the edges; `people` are the ids of keys that the broker knows.
 
-    `are_processes`: scheduler, publisher and monitor are processes of their own, and there is no console.
+    `are_processes`: scheduler, publisher and monitor are processes of their own, without a console.
     """
     config = folder / "secured.conf"
     config.write_text(broker_config(accounts(people), sign_in_by_passwords(accounts(people))))
