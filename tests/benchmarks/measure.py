@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +29,20 @@ class Line:
     raw: Samples
 
 
+@dataclass
+class Rates:
+    """How many per second, in each of some rounds, of both sides."""
+
+    what: str
+    ours: list[float] = field(default_factory=list)
+    raw: list[float] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """What part of raw's ours is."""
+        return median(self.ours) / median(self.raw)
+
+
 async def timed(samples: Samples, run: Callable[[], Awaitable[object]]) -> None:
     """Add how long one run took."""
     begin = time.perf_counter()
@@ -50,4 +65,16 @@ def show(title: str, lines: list[Line]) -> None:
             f"{figures[0] / figures[2]:.2f}",
             f"{figures[1] / figures[3]:.2f}",
         )
+    Console(width=120).print("\n", table)
+
+
+def show_rates(title: str, rates: list[Rates]) -> None:
+    """Print the median of each side, and what part of raw's ours is."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for column in ("rounds", "ours", "raw", "ours / raw"):
+        table.add_column(column, justify="right")
+    for rate in rates:
+        medians = (f"{median(side):,.0f}" for side in (rate.ours, rate.raw))
+        table.add_row(rate.what, str(len(rate.ours)), *medians, f"{rate.share:.2f}")
     Console(width=120).print("\n", table)

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 20.0
+#: A program of ours may connect a thousand regions first.
+PROGRAM_START_SECONDS = 120.0
 
 
 @asynccontextmanager
@@ -31,6 +34,39 @@ async def started(
                 process.terminate()
         for process in processes.values():
             await process.wait()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A module of the benchmark that runs, and the lines that it says."""
+
+    process: asyncio.subprocess.Process
+
+    async def line(self, timeout_seconds: float = START_SECONDS) -> Sequence[str]:
+        """Return the words of the next line; fails if none comes in time."""
+        assert self.process.stdout
+        async with asyncio.timeout(timeout_seconds):
+            line = await self.process.stdout.readline()
+        assert line, "the process has ended"
+        return line.decode().split()
+
+
+@asynccontextmanager
+async def program(name: str, *arguments: object) -> AsyncIterator[Program]:
+    """Run `python -m tests.benchmarks.<name>` until the block ends; its first line says that it is ready."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"tests.benchmarks.{name}", *map(str, arguments)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        running = Program(process)
+        await running.line(PROGRAM_START_SECONDS)
+        yield running
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
 
 
 async def _start(name: str, url: str, logs: Path) -> asyncio.subprocess.Process:

@@ -1,76 +1,95 @@
-"""One command, and many at once, against what they cannot do without: read last, conditional write."""
+"""One command, and many at the same time, against a scheduler in plain nats-py (`tests.benchmarks.raw`).
+
+Raw: request → conditional append of an event of the same size → reply. Nothing is read before: the append
+proves what the scheduler remembers. The sides take turns.
+"""
 
 import asyncio
 import time
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
-from nats.js.errors import NotFoundError
 
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import PauseTrigger, UnpauseTrigger
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.contracts.replies import Outcome
+from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.publishing import EXPECTED_LAST
-from tests.benchmarks.measure import Line, Samples, show, timed
-from tests.benchmarks.processes import started
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.system import EVERYONE, Driver, driving
 
-pytestmark = pytest.mark.benchmark
+from .measure import Line, Rates, Samples, show, show_rates, timed
+from .payloads import size_bytes
+from .processes import program, started
+from .raw import streams
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
 
 TRIGGERS = 100
 ROUNDS = 5
 FEATURES = 30
-SECONDS = 3.0
+TURNS = 5
+TURN_SECONDS = 1.0
+
+#: Sends the next command about one feature.
+Send = Callable[[], Awaitable[None]]
 
 
 async def test_one_command(broker: Broker, tmp_path: Path) -> None:
     async with started(broker.url, tmp_path, "scheduler"), driving(broker.url) as driver:
         await apply_catalogue(driver, phase("dev", bake_ms=10**9))
         ours, raw = Samples(), Samples()
-        for n in range(TRIGGERS):
-            trigger = await _releasing(driver, f"one{n}")
-            raw_subject, payload = await _raw(driver.connection, f"one{n}")
-            for verb in (PauseTrigger, UnpauseTrigger) * ROUNDS:
-                command = verb(actor="bench", trigger=trigger, phase_id="dev")
-                await timed(ours, partial(driver.commands.send, command))
-                await timed(raw, partial(_read_and_write, driver.connection, raw_subject, payload))
+        triggers = [await _releasing(driver, f"one{n}") for n in range(TRIGGERS)]
+        async with _raw_scheduler(driver, broker.url, "one0"):
+            for trigger in triggers:
+                send, send_raw = _ours(driver.connection, trigger), _raw(driver.connection, trigger)
+                await send_raw()  # saves, as ours has
+                for _ in range(2 * ROUNDS):
+                    await timed(ours, send)
+                    await timed(raw, send_raw)
 
-        show("One command, answered (raw: read last, conditional write)", [Line("pause, unpause", ours, raw)])
+    show("One command, answered", [Line("pause, unpause", ours, raw)])
 
 
 async def test_commands_per_second(broker: Broker, tmp_path: Path) -> None:
+    one, two = Rates("one scheduler"), Rates("two schedulers")
     async with started(broker.url, tmp_path, "scheduler"), driving(broker.url) as driver:
         await apply_catalogue(driver, phase("dev", bake_ms=10**9))
         triggers = [await _releasing(driver, f"checkout{n}") for n in range(FEATURES)]
-        raws = [await _raw(driver.connection, f"checkout{n}") for n in range(FEATURES)]
+        ours = [_ours(driver.connection, trigger) for trigger in triggers]
+        raw = [_raw(driver.connection, trigger) for trigger in triggers]
+        async with _raw_scheduler(driver, broker.url, "checkout0"):
+            await _measure(one, ours, raw)
+            async with started(broker.url, tmp_path / "second", "scheduler"):
+                await _measure(two, ours, raw)
 
-        async def ours(n: int, turn: int) -> None:
-            verb = UnpauseTrigger if turn % 2 else PauseTrigger
-            await driver.commands.send(verb(actor="bench", trigger=triggers[n], phase_id="dev"))
-
-        async def raw(n: int, turn: int) -> None:
-            await _read_and_write(driver.connection, *raws[n])
-
-        figures = {name: await _per_second(run) for name, run in (("ours", ours), ("raw", raw))}
-        print(
-            f"\nCommands per second, {FEATURES} at once: ours {figures['ours']:.0f}, "
-            f"raw {figures['raw']:.0f}, ratio raw/ours {figures['raw'] / figures['ours']:.2f}"
-        )
+    show_rates(f"Commands per second, {FEATURES} at the same time (raw: one scheduler)", [one, two])
 
 
-async def _per_second(run) -> float:  # type: ignore[no-untyped-def]
-    end = time.perf_counter() + SECONDS
-    counts = [0] * FEATURES
+async def _measure(rates: Rates, ours: list[Send], raw: list[Send]) -> None:
+    for sends in (ours, raw):  # a first round does not count
+        await _per_second(sends)
+    for _ in range(TURNS):
+        rates.ours.append(await _per_second(ours))
+        rates.raw.append(await _per_second(raw))
 
-    async def work(n: int) -> None:
+
+async def _per_second(sends: list[Send]) -> float:
+    begin, sent = time.perf_counter(), count()
+    end = begin + TURN_SECONDS
+
+    async def work(send: Send) -> None:
         while time.perf_counter() < end:
-            await run(n, counts[n])
-            counts[n] += 1
+            await send()
+            next(sent)
 
-    await asyncio.gather(*(work(n) for n in range(FEATURES)))
-    return sum(counts) / SECONDS
+    await asyncio.gather(*map(work, sends))
+    return next(sent) / (time.perf_counter() - begin)
 
 
 async def _releasing(driver: Driver, name: str) -> str:
@@ -80,15 +99,33 @@ async def _releasing(driver: Driver, name: str) -> str:
     return reply.feature.trigger.id
 
 
-async def _raw(connection: Connection, gate: str) -> tuple[str, bytes]:
-    """Give the raw side a subject in the same stream, and a payload of the same size."""
-    message = await connection.js.get_last_msg("FEATURES", f"sluiceway.features.gate.{gate}", direct=True)
-    return f"sluiceway.features.raw.{gate}", message.data or b""
+def _ours(connection: Connection, trigger: str) -> Send:
+    """Pause and unpause in turn, as one sender among many."""
+    client, turn = CommandClient(connection), count()
+
+    async def send() -> None:
+        verb = UnpauseTrigger if next(turn) % 2 else PauseTrigger
+        reply = await client.send(verb(actor="bench", trigger=trigger, phase_id="dev"))
+        assert reply.outcome is Outcome.ACCEPTED, reply
+
+    return send
 
 
-async def _read_and_write(connection: Connection, subject: str, payload: bytes) -> None:
-    try:
-        last = (await connection.js.get_last_msg("FEATURES", subject, direct=True)).seq
-    except NotFoundError:
-        last = 0
-    await connection.js.publish(subject, payload, headers={EXPECTED_LAST: str(last)})
+def _raw(connection: Connection, trigger: str) -> Send:
+    command = PauseTrigger(actor="bench", trigger=trigger, phase_id="dev")
+    data = trigger.split(".")[1].encode().ljust(len(command.to_json()))
+
+    async def send() -> None:
+        await connection.client.request(streams.COMMANDS, data, timeout=5)
+
+    return send
+
+
+@asynccontextmanager
+async def _raw_scheduler(driver: Driver, url: str, gate: str) -> AsyncIterator[None]:
+    """Run a raw scheduler whose events are as large as the last one of `gate`."""
+    js, subject = driver.connection.js, subjects.feature(FeatureKey(FeatureKind.GATE, gate))
+    event = await js.get_last_msg(subjects.FEATURES_STREAM, subject)
+    await streams.declare(js)
+    async with program("raw.scheduler", url, size_bytes(event)):
+        yield
