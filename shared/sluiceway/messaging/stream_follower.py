@@ -23,7 +23,9 @@ from ..errors import Unavailable, error_text
 from ..tasks import cancel_and_wait
 from ..telemetry import metrics
 from .connection import Connection
+from .jetstream_api import last_sequence
 from .publishing import DELETIONS, KV_OPERATION
+from .shared_request import SharedRequest
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +118,7 @@ class Follower:
         #: The end of the stream when it was last read to its end: messages before it may have been removed.
         self._read_until = 0
         self._last_at_start = 0
+        self._end = SharedRequest(lambda: last_sequence(connection.client, stream))
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -156,13 +159,14 @@ class Follower:
     async def catch_up(self, timeout: float) -> None:
         """Return once every record that the stream holds now was delivered.
 
-        Raises `Unavailable` if that takes longer than `timeout` seconds.
+        All who call at the same moment cost one request. Raises `Unavailable` if that takes longer than
+        `timeout` seconds.
         """
         try:
             async with asyncio.timeout(timeout):
                 await self.caught_up()
                 known = self.position.sequence  # before the request: records arrive meanwhile
-                last = (await self._connection.js.stream_info(self._stream)).state.last_seq
+                last = await self._end.answer()
                 if last < known:
                     self._caught_up.clear()
                     self._restart(f"the stream {self._stream} ends at {last}, and message {known} was read")
