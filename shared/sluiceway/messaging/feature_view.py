@@ -1,8 +1,11 @@
 """The newest event of every feature, in memory, by following the log. Bodies are parsed when needed."""
 
+import asyncio
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from ..contracts import envelope, subjects
 from ..contracts.events import EventType, FeatureEvent
@@ -14,15 +17,39 @@ from ..pipelines.catalogue_decisions import Usage
 from ..pipelines.references import references_of
 from .connection import Connection
 from .feature_log import TYPE_PREFIX, FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
+from .parsed_events import ParsedEvents
 from .stream_follower import Follower, Position, Record, StreamView
 
 log = logging.getLogger(__name__)
 
+#: The types of events by their `ce-type`.
+TYPES: Mapping[str, EventType] = {f"{TYPE_PREFIX}{type_}": type_ for type_ in EventType}
+
 
 class FeatureEntry:
-    """The newest event of a feature; its most important fields are read from headers, without the body."""
+    """The newest event of a feature: its bytes, and what its headers say of it without the body.
 
-    __slots__ = ("_data", "_event", "headers", "key", "sequence", "tail")
+    What is parsed is kept for as long as `ParsedEvents` has room for it. Raises `Rejected` if a header is
+    invalid.
+    """
+
+    __slots__ = (
+        "_data",
+        "_event",
+        "_parsed",
+        "_restorable",
+        "due_ms",
+        "evaluated_references",
+        "key",
+        "observed_until_ms",
+        "pipeline",
+        "references",
+        "running_pipeline",
+        "sequence",
+        "status",
+        "tail",
+        "type",
+    )
 
     def __init__(
         self,
@@ -30,23 +57,66 @@ class FeatureEntry:
         sequence: int,
         headers: Mapping[str, str],
         *,
-        data: bytes = b"",
+        data: bytes | None = None,
         event: FeatureEvent | None = None,
+        parsed: ParsedEvents | None = None,
     ) -> None:
+        """Give `data`, or `event` if the bytes are not known yet."""
         self.key = key
         self.sequence = sequence
         #: The last sequence of the subject: what an append must expect.
         self.tail = sequence
-        self.headers = headers
         self._data = data
         self._event = event
+        self._parsed = ParsedEvents() if parsed is None else parsed
+        try:
+            self._read(headers)
+        except ValueError as error:
+            raise Rejected(f"invalid header: {error}") from error
+
+    def _read(self, headers: Mapping[str, str]) -> None:
+        get = headers.get
+        #: What happened; None if this version does not know the type.
+        self.type = TYPES.get(get(envelope.CE_TYPE, ""))
+        status, due = get(envelope.STATUS), get(envelope.DUE)
+        #: Status of the newest trigger.
+        self.status = TriggerStatus(status) if status else None
+        #: When the bake of the current phase ends.
+        self.due_ms = int(due) if due else None
+        #: Until when its completed release may still be rolled back; 0 if it may not.
+        self.observed_until_ms = int(get(envelope.OBSERVED, 0))
+        #: The pipeline that the feature is attached to.
+        self.pipeline = _shared(get(envelope.PIPELINE))
+        #: The pipeline of the active trigger.
+        self.running_pipeline = _shared(get(envelope.RUNNING_PIPELINE))
+        is_archived = envelope.ARCHIVED in headers
+        #: The specs that the feature refers to; None if it is archived.
+        self.references = None if is_archived else _names(get(envelope.REFERENCES))
+        #: Those of them that regions evaluate: none while it is switched off.
+        self.evaluated_references = () if envelope.SWITCHED_OFF in headers else self.references
+        self._restorable = _restorable(get(envelope.RESTORABLE), is_archived, self.observed_until_ms)
 
     @property
     def event(self) -> FeatureEvent:
         """The event; raises `Rejected` if the body is invalid."""
-        if self._event is None:
-            self._event, self._data = parse_event(self._data, self.key), b""
-        return self._event
+        if self._event is not None:
+            return self._event
+        event = self._parsed.get(self)
+        if event is None:
+            event = parse_event(self._bytes, self.key)
+            self._parsed.keep(self, event, len(self._bytes))
+        return event
+
+    @property
+    def _bytes(self) -> bytes:
+        assert self._data is not None
+        return self._data
+
+    def confirm(self, data: bytes) -> None:
+        """Take the bytes of an event that was known before they were read."""
+        if self._event is not None:
+            self._parsed.keep(self, self._event, len(data))
+            self._data, self._event = data, None
 
     @property
     def logged(self) -> LogTail:
@@ -58,63 +128,47 @@ class FeatureEntry:
         return self.logged.revision_tag
 
     @property
-    def type(self) -> EventType | None:
-        """What happened; None if this version does not know the type."""
-        text = self.headers.get(envelope.CE_TYPE, "").removeprefix(TYPE_PREFIX)
-        try:
-            return EventType(text)
-        except ValueError:
-            return None
-
-    @property
-    def status(self) -> TriggerStatus | None:
-        """Status of the newest trigger."""
-        text = self.headers.get(envelope.STATUS)
-        return TriggerStatus(text) if text else None
-
-    @property
-    def pipeline(self) -> str | None:
-        """The pipeline that the feature is attached to."""
-        return self.headers.get(envelope.PIPELINE)
-
-    @property
     def is_active(self) -> bool:
         """Whether a trigger is active."""
         return self.status is not None and self.status.is_active
 
-    @property
-    def observed_until_ms(self) -> int:
-        """Until when its completed release may still be rolled back; 0 if it may not."""
-        return int(self.headers.get(envelope.OBSERVED, "0"))
-
-    @property
-    def references(self) -> tuple[str, ...] | None:
-        """The specs that the feature refers to; None if it is archived."""
-        if envelope.ARCHIVED in self.headers:
-            return None
-        return tuple(self.headers.get(envelope.REFERENCES, "").split())
-
-    @property
-    def evaluated_references(self) -> tuple[str, ...] | None:
-        """Those of them that regions evaluate: none while it is switched off."""
-        return () if envelope.SWITCHED_OFF in self.headers else self.references
-
     def restorable_references(self, now_ms: int) -> tuple[str, ...]:
         """Return what the version refers to that a rollback would restore; nothing if it could not."""
-        if self.observed_until_ms <= now_ms or envelope.ARCHIVED in self.headers:
+        if self.observed_until_ms <= now_ms:
             return ()
-        if restorable := self.headers.get(envelope.RESTORABLE):
-            return tuple(restorable.split()[1:])
-        try:  # an event of version 0.1.0, which says it in its body only
+        if self._restorable is None:  # an event of version 0.1.0, which says it in its body only
+            self._restorable = self._read_restorable()
+        return self._restorable
+
+    def _read_restorable(self) -> tuple[str, ...]:
+        try:
             return references_of(self.event.feature.previous)
         except Rejected:
             return ()
 
-    @property
-    def due_ms(self) -> int | None:
-        """When the bake of the current phase ends."""
-        text = self.headers.get(envelope.DUE)
-        return int(text) if text else None
+
+def _shared(name: str | None) -> str | None:
+    """Return a name; the features that it stands for share one copy."""
+    return sys.intern(name) if name else None
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(map(sys.intern, text.split())) if text else ()
+
+
+def _restorable(text: str | None, is_archived: bool, observed_until_ms: int) -> tuple[str, ...] | None:
+    """Return what a rollback restores; None if only the body says it."""
+    if is_archived or not observed_until_ms:
+        return ()
+    return _names(text)[1:] if text else None
+
+
+class _AppendedEvent(NamedTuple):
+    """An event that this process has appended."""
+
+    key: FeatureKey
+    #: Its `ce-id`.
+    id: str
 
 
 class FeatureView(StreamView):
@@ -130,6 +184,9 @@ class FeatureView(StreamView):
         feature_log: FeatureLog,
     ) -> None:
         self._entries: dict[FeatureKey, FeatureEntry] = {}
+        self._parsed = ParsedEvents()
+        #: What this process has appended and not read yet, by sequence: as many as commands are in work.
+        self._appended: dict[int, _AppendedEvent] = {}
         self._log = feature_log
         self.on_change: Callable[[FeatureEntry], None] = lambda entry: None
         self.on_invalid: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
@@ -149,8 +206,8 @@ class FeatureView(StreamView):
         while self._without_event:
             key = self._without_event.pop()
             tail = await self._log.tail(key)
-            if tail.logged:
-                self._set(_entry_of(tail), key)
+            if tail.logged and key not in self._entries:
+                self._set(self._entry_of(tail.logged, tail.sequence))
 
     def get(self, key: FeatureKey) -> FeatureEntry | None:
         """Return the newest entry of a feature."""
@@ -193,42 +250,74 @@ class FeatureView(StreamView):
         for entry in self:
             if pipeline := entry.pipeline:
                 attached[pipeline].append(str(entry.key))
-            if pipeline := entry.headers.get(envelope.RUNNING_PIPELINE):
+            if pipeline := entry.running_pipeline:
                 running[pipeline].append(str(entry.key))
         return Usage(_as_tuples(attached), _as_tuples(running))
 
     def add(self, event: FeatureEvent, sequence: int) -> None:
         """Add an event that this process has just appended, before the follower receives it."""
-        entry = FeatureEntry(event.feature.key, sequence, headers_of(event, ""), event=event)
-        self._set(entry, event.feature.key)
+        key, headers = event.feature.key, headers_of(event, "")
+        known = self._entries.get(key)
+        if known and known.sequence >= sequence:
+            return
+        self._appended[sequence] = _AppendedEvent(key, headers[envelope.CE_ID])
+        self._set(FeatureEntry(key, sequence, headers, event=event, parsed=self._parsed))
 
     def _reset(self) -> None:
         self._entries.clear()
         self._without_event.clear()
+        self._appended.clear()
+        self._parsed.clear()
         self.on_reset()
 
     def _on_record(self, record: Record) -> None:
+        if self._appended and self._is_own_echo(record):
+            return
         try:
             key = subjects.parse_feature(record.subject)
             known = self._entries.get(key)
-            if known and known.sequence >= record.sequence:
-                return
-            entry = FeatureEntry(key, record.sequence, record.headers, data=record.data)
-            if not record.headers.get(envelope.CE_TYPE, "").startswith(TYPE_PREFIX):
-                raise Rejected(f"its ce-type does not start with {TYPE_PREFIX}")
-            if self.follower.is_caught_up:
-                entry.event  # noqa: B018  (parses: an invalid live message is rejected immediately)
+            if known is None or known.sequence < record.sequence:
+                self._set(self._parse(key, record))
         except (Rejected, ValueError) as error:
             self._reject(record, str(error))
-            return
-        self._set(entry, key)
 
-    def _set(self, entry: FeatureEntry, key: FeatureKey) -> None:
-        known = self._entries.get(key)
-        if known and known.sequence >= entry.sequence:
-            return
-        self._entries[key] = entry
+    def _is_own_echo(self, record: Record) -> bool:
+        """Return whether this process has appended a record, which needs not be parsed then.
+
+        An event that it has appended and that does not come is of a history that is lost.
+        """
+        first = min(self._appended) if self.follower.is_caught_up else record.sequence
+        appended = self._appended.pop(record.sequence, None)
+        if first < record.sequence or (appended and appended.id != record.headers.get(envelope.CE_ID)):
+            self._appended.clear()
+            why = f"message {min(first, record.sequence)}, which this process has appended, is not there"
+            asyncio.get_running_loop().call_soon(self.follower.read_again, why)
+            return False
+        if appended is None:
+            return False
+        known = self._entries.get(appended.key)
+        if known and known.sequence == record.sequence:
+            known.confirm(record.data)
+        return True
+
+    def _parse(self, key: FeatureKey, record: Record) -> FeatureEntry:
+        if not record.headers.get(envelope.CE_TYPE, "").startswith(TYPE_PREFIX):
+            raise Rejected(f"its ce-type does not start with {TYPE_PREFIX}")
+        entry = FeatureEntry(key, record.sequence, record.headers, data=record.data, parsed=self._parsed)
+        if self.follower.is_caught_up:
+            entry.event  # noqa: B018  (parses: an invalid live message is rejected immediately)
+        return entry
+
+    def _set(self, entry: FeatureEntry) -> None:
+        self._entries[entry.key] = entry
         self.on_change(entry)
+
+    def _entry_of(self, logged: LoggedEvent, tail: int) -> FeatureEntry:
+        sequence, event = logged
+        data, headers = event.to_json(), headers_of(event, "")
+        entry = FeatureEntry(event.feature.key, sequence, headers, data=data, parsed=self._parsed)
+        entry.tail = tail
+        return entry
 
     def _reject(self, record: Record, reason: str) -> None:
         log.warning("%s: message %s is not a valid event: %s", record.subject, record.sequence, reason)
@@ -245,11 +334,3 @@ class FeatureView(StreamView):
 
 def _as_tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(members) for name, members in lists.items()}
-
-
-def _entry_of(tail: LogTail) -> FeatureEntry:
-    assert tail.logged
-    sequence, event = tail.logged
-    entry = FeatureEntry(event.feature.key, sequence, headers_of(event, ""), event=event)
-    entry.tail = tail.sequence
-    return entry

@@ -1,18 +1,29 @@
 """What is read from the headers of an event, without its body."""
 
+import sys
 import time
+import tracemalloc
+from typing import Any, cast
 
-from sluiceway.contracts import envelope
+import pytest
+
+from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.commands import RollOutTrigger
 from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.errors import Rejected
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
+from sluiceway.messaging.parsed_events import ParsedEvents
+from sluiceway.messaging.stream_follower import Record
 from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate, a_phase, a_pipeline
 
 OBSERVE_MS = 60_000
 #: Ten times what it takes.
 SECONDS_BOUND = 3.0
+#: What an entry takes beside the bytes of its body.
+ENTRY_BYTES_MAX = 700
 ON_SEGMENT = {"name": "beta", "conditions": [{"type": "passes_segment", "targetValue": "beta"}]}
 
 
@@ -24,6 +35,26 @@ def a_completed_release() -> FeatureEvent:
     ledger.save(a_gate(EVERYONE, releasePipelineID="release"))
     ledger.act(RollOutTrigger)
     return ledger.events[-1]
+
+
+def an_event(name: str = "gate") -> FeatureEvent:
+    ledger = Ledger(a_catalogue(a_pipeline(a_phase())))
+    ledger.save(a_gate(EVERYONE, name=name, releasePipelineID="release"))
+    return ledger.events[-1]
+
+
+def a_view(*, is_live: bool = False) -> FeatureView:
+    """Return a view that follows nothing; `is_live`: as if it had read the log to its end."""
+    view = FeatureView(cast(Any, None), cast(Any, None))
+    if is_live:
+        view.follower._caught_up.set()
+    return view
+
+
+def a_record(event: FeatureEvent, sequence: int, data: bytes | None = None) -> Record:
+    headers = {name: str(value) for name, value in headers_of(event, "").items()}
+    subject = subjects.feature(event.feature.key)
+    return Record(subject, sequence, event.time_ms, event.to_json() if data is None else data, headers)
 
 
 def test_what_a_rollback_would_restore_is_referred_to_while_one_may_come() -> None:
@@ -56,7 +87,7 @@ def test_a_feature_that_is_switched_off_evaluates_no_reference() -> None:
 
 
 def test_the_features_of_a_pipeline_are_listed_in_time_that_grows_with_them_alone() -> None:
-    view = FeatureView.__new__(FeatureView)
+    view = a_view()
     headers = {envelope.PIPELINE: "release"}
     keys = [FeatureKey(FeatureKind.GATE, f"g{n}") for n in range(50_000)]
     view._entries = {key: FeatureEntry(key, 1, headers, data=b"") for key in keys}
@@ -67,3 +98,106 @@ def test_the_features_of_a_pipeline_are_listed_in_time_that_grows_with_them_alon
     assert len(usage.attached["release"]) == len(keys)
     assert usage.running == {}
     assert time.monotonic() - start < SECONDS_BOUND
+
+
+def test_an_entry_takes_little_more_memory_than_the_bytes_of_its_event() -> None:
+    event, view, count = an_event(), a_view(), 1_000
+    data, headers = event.to_json(), headers_of(event, "")
+
+    tracemalloc.start()
+    for n in range(count):
+        own_headers = {f" {name}"[1:]: f" {value}"[1:] for name, value in headers.items()}
+        view._on_record(
+            Record(f"sluiceway.features.gate.gate{n}", n + 1, 0, bytes(bytearray(data)), own_headers)
+        )
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+
+    assert len(view) == count
+    assert taken / count < len(data) + ENTRY_BYTES_MAX
+
+
+def test_no_more_events_stay_parsed_than_may_be_kept() -> None:
+    event = an_event()
+    data, headers = event.to_json(), headers_of(event, "")
+    parsed = ParsedEvents(10 * len(data))
+    entries = [FeatureEntry(event.feature.key, n, headers, data=data, parsed=parsed) for n in range(20)]
+
+    first_reads = [entry.event for entry in entries]
+    again = [entry.event for entry in reversed(entries)]
+
+    assert all(read == event for read in first_reads)
+    kept = [new is old for new, old in zip(again, reversed(first_reads), strict=True)]
+    assert kept == [True] * 10 + [False] * 10
+
+
+def test_an_event_larger_than_all_that_is_kept_can_be_read() -> None:
+    event = an_event()
+    entry = FeatureEntry(
+        event.feature.key, 1, headers_of(event, ""), data=event.to_json(), parsed=ParsedEvents(1)
+    )
+
+    assert entry.event == entry.event == event
+
+
+def test_an_invalid_live_message_is_rejected_when_it_arrives() -> None:
+    view, rejected = a_view(is_live=True), list[str]()
+    view.on_invalid = lambda subject, data, reason: rejected.append(subject)
+    event = an_event()
+
+    view._on_record(a_record(event, 1))
+    view._on_record(a_record(event, 2, b"{}"))
+
+    entry = view.get(event.feature.key)
+    assert entry
+    assert (entry.sequence, entry.tail) == (1, 2)
+    assert rejected == [subjects.feature(event.feature.key)]
+
+
+@pytest.mark.parametrize("header", [envelope.STATUS, envelope.DUE, envelope.OBSERVED])
+def test_a_message_with_an_invalid_header_is_rejected_although_its_body_is_valid(header: str) -> None:
+    view, rejected = a_view(), list[str]()
+    view.on_invalid = lambda subject, data, reason: rejected.append(reason)
+    record = a_record(an_event(), 1)
+
+    view._on_record(record._replace(headers={**record.headers, header: "soon"}))
+
+    assert len(view) == 0
+    assert len(rejected) == 1
+    assert "soon" in rejected[0]
+
+
+def test_the_type_of_a_later_version_is_unknown_and_nothing_else() -> None:
+    event = an_event()
+    headers = {**headers_of(event, ""), envelope.CE_TYPE: "sluiceway.phase_postponed"}
+    entry = FeatureEntry(event.feature.key, 1, headers, data=event.to_json())
+
+    assert entry.type is None
+    assert entry.status is TriggerStatus.IN_PROGRESS
+
+
+def test_an_event_of_ones_own_is_announced_once_and_not_parsed_when_it_is_read() -> None:
+    view, changes = a_view(is_live=True), list[FeatureEntry]()
+    view.on_change = changes.append
+    event = an_event()
+
+    view.add(event, 7)
+    entry = view.get(event.feature.key)
+    view._on_record(a_record(event, 7, b"not parsed"))
+
+    assert entry
+    assert view.get(event.feature.key) is entry
+    assert changes == [entry]
+    assert entry.event is event  # the parsed one is kept, and may be dropped from now on
+    view._parsed.clear()
+    with pytest.raises(Rejected):
+        entry.event  # noqa: B018
+
+
+def test_a_feature_of_a_pipeline_shares_its_name_with_the_others() -> None:
+    view = a_view()
+    for n in (1, 2):
+        view._on_record(a_record(an_event(f"gate{n}"), n))
+
+    first, second = view
+    assert first.pipeline is second.pipeline is sys.intern("release")

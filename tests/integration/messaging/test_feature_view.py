@@ -1,0 +1,57 @@
+"""A view of the log beside a process that appends to it."""
+
+import pytest
+
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.messaging.connection import connected
+from sluiceway.messaging.feature_log import FeatureLog
+from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.streams import declare
+from sluiceway.settings import BrokerSettings
+from tests.support.brokers import Broker
+from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate
+from tests.support.waiting import eventually
+
+COUNT = 20
+
+
+def an_event(name: str) -> FeatureEvent:
+    ledger = Ledger(a_catalogue())
+    ledger.save(a_gate(EVERYONE, name=name))
+    return ledger.events[-1]
+
+
+@pytest.mark.parametrize("lost_at", [2, 3])
+async def test_an_appended_event_that_the_broker_lost_does_not_stay(broker: Broker, lost_at: int) -> None:
+    lost, first, second, third = map(an_event, ("lost", "first", "second", "third"))
+    async with connected(BrokerSettings(nats_url=broker.url), "test") as connection:
+        await declare(connection.js, 1)
+        log = FeatureLog(connection, "/tests")
+        async with FeatureView(connection, log) as view:
+            await log.append(first, 0)
+            await log.append(second, 0)
+            await view.catch_up()
+            view.add(lost, lost_at)  # answered, and lost with the broker's power before anybody read it
+
+            await log.append(third, 0)
+
+            await eventually(lambda: view.get(third.feature.key), "the next event arrives")
+            await eventually(lambda: view.get(lost.feature.key) is None, "the lost event is gone")
+            await eventually(lambda: len(view) == 3, "the log is read again")
+            assert view.follower.resets == 1
+
+
+async def test_events_of_ones_own_do_not_make_a_view_read_the_log_again(broker: Broker) -> None:
+    events = [an_event(f"gate{n}") for n in range(COUNT)]
+    async with connected(BrokerSettings(nats_url=broker.url), "test") as connection:
+        await declare(connection.js, 1)
+        log = FeatureLog(connection, "/tests")
+        async with FeatureView(connection, log) as view:
+            await view.caught_up()
+
+            for event in events:
+                view.add(event, (await log.append(event, 0)).sequence)
+            await view.catch_up()
+
+            assert len(view) == COUNT
+            assert view.follower.resets == 0
