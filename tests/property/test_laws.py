@@ -322,6 +322,7 @@ class Releases(RuleBasedStateMachine):
             self.now,
         ), "law 7: who and when"
         assert decision.reason == command.reason or isinstance(command, AdvancePhase), "law 7: why"
+        assert FeatureEvent.model_validate_json(decision.to_json()) == decision, "it is read as it was stored"
         book.log.append(decision)
         book.is_looked_at = False
         self.sent.append((name, command))

@@ -9,8 +9,19 @@ from .feature import Feature
 from .models import WireModel, is_absent
 from .persons import Account
 
-#: In `left_out`: fields that have their default value. A reader loses nothing.
+#: What the last version wrote into `left_out` if it left out default values: a reader loses nothing.
 DEFAULTS = "default values"
+#: Fields of a phase that only the runs of a trigger are written with; its pipeline has the others, by which
+#: services of the last version decide.
+_PHASES_OF_PIPELINE = {
+    "feature": {
+        "trigger": {
+            "pipeline": {
+                "phases": {"__all__": {"time_interval_ms", "required_review", "approvals", "guardrails"}}
+            }
+        }
+    }
+}
 
 
 class EventType(StrEnum):
@@ -71,5 +82,13 @@ class FeatureEvent(WireModel):
     guardrail: dict[str, Any] = {}
 
     def to_json(self) -> bytes:
-        """Return the compact JSON form, in UTF-8; without default values if `left_out` says so."""
-        return self.model_dump_json(exclude_defaults=DEFAULTS in self.left_out).encode()
+        """Return the JSON form that is stored, in UTF-8: without default values, and each phase's plan once.
+
+        The last version reads it as well.
+        """
+        return self.model_dump_json(exclude_defaults=True, exclude=_PHASES_OF_PIPELINE).encode()
+
+    @property
+    def full_size(self) -> int:
+        """Bytes of the form with all fields: what a state is bounded by when it is saved."""
+        return len(super().to_json())

@@ -2,9 +2,9 @@
 
 import json
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue, StrictBool
+from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validator
 
 from .bounded_lists import FIRST_ERROR, at_most
 from .conditions import Condition
@@ -219,7 +219,10 @@ class PhaseRun(WireModel):
 
 
 class Trigger(WireModel):
-    """One run of a pipeline for one change of one feature, with its own copy of the pipeline."""
+    """One run of a pipeline for one change of one feature, with its own copy of the pipeline.
+
+    Its pipeline and its runs have the same phases, but a stored event has only parts of the pipeline's.
+    """
 
     id: TriggerId
     pipeline: Pipeline
@@ -242,6 +245,14 @@ class Trigger(WireModel):
     observed_until_ms: int | None = None
     description: str | None = None
     actions: tuple[Action, ...]
+
+    @model_validator(mode="after")
+    def _share_phases(self) -> Self:
+        """Let the pipeline have the phases of the runs, in memory once."""
+        phases = tuple(run.phase for run in self.phases)
+        if [phase.id for phase in phases] == [phase.id for phase in self.pipeline.phases]:
+            self.__dict__["pipeline"] = self.pipeline.model_copy(update={"phases": phases})
+        return self
 
     @property
     def creator(self) -> Person:

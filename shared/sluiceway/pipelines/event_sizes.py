@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..contracts.commands import AdvancePhase, FeatureCommand, RollBackTrigger
-from ..contracts.events import DEFAULTS, EventType, FeatureEvent
+from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import Action, Feature, PhaseRun, Spec, Trigger
 from ..contracts.short_texts import start_of
 from . import refusals
@@ -60,10 +60,6 @@ def decide_within(
             return fitted(roll_back_everywhere(state, command, now_ms), bytes_max) or refusal
         case _:
             return refusal
-
-
-def _without_defaults(event: FeatureEvent) -> FeatureEvent:
-    return event.model_copy(update={"left_out": (*event.left_out, DEFAULTS)})
 
 
 def _without_evidence(event: FeatureEvent) -> FeatureEvent:
@@ -163,7 +159,6 @@ def _without_descriptions(event: FeatureEvent) -> FeatureEvent:
 
 #: What is left out, in this order, until an event fits.
 OMISSIONS = (
-    Omission(DEFAULTS, _without_defaults),
     Omission("evidence", _without_evidence),
     Omission("older actions", _without_older_actions),
     Omission("approvals of earlier phases", _without_earlier_approvals),

@@ -67,7 +67,7 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
 def _without_ended_release(event: FeatureEvent, catalogue: Catalogue) -> FeatureEvent:
     """Return the event without the record of a release that ended before it, if that would be too much."""
     feature, size_max = event.feature, state_bytes_max(catalogue.message_bytes_max)
-    if feature.candidate or feature.trigger is None or len(event.to_json()) <= size_max:
+    if feature.candidate or feature.trigger is None or event.full_size <= size_max:
         return event
     return event.model_copy(update={"feature": feature.changed(trigger=None), "left_out": (EARLIER_RELEASE,)})
 
@@ -75,7 +75,7 @@ def _without_ended_release(event: FeatureEvent, catalogue: Catalogue) -> Feature
 def _too_large(event: FeatureEvent, catalogue: Catalogue) -> Refusal | None:
     """Refuse a state that leaves later steps too little room in a message."""
     feature, bytes_max = event.feature, catalogue.message_bytes_max
-    size, size_max = len(event.to_json()), state_bytes_max(bytes_max)
+    size, size_max = event.full_size, state_bytes_max(bytes_max)
     if size > size_max:
         return refusals.state_too_large(feature.key, event, size, size_max)
     size, size_max = len(" ".join(feature_references(feature))), reference_bytes_max(bytes_max)

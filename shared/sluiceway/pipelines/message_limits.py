@@ -21,7 +21,7 @@ SAVED_DOCUMENT_PERCENT = 98
 STATE_BYTES_MAX = 400_000
 #: The part of a smaller message that such an event may use, in percent.
 STATE_PERCENT = 39
-#: Bytes of a pipeline or another document of the catalogue; a release holds its pipeline twice.
+#: Bytes of a pipeline or another document of the catalogue; a release counts its pipeline twice.
 CATALOGUE_DOCUMENT_BYTES_MAX = 150_000
 #: The part of a smaller message that such a document may use, in percent.
 CATALOGUE_DOCUMENT_PERCENT = 15

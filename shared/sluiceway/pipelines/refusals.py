@@ -173,7 +173,7 @@ def state_too_large(key: FeatureKey, event: FeatureEvent, size: int, size_max: i
         pipeline = feature.trigger.pipeline
         parts.append(f"its pipeline {pipeline.id} {len(pipeline.to_json())}, which counts twice")
     message = (
-        f"{key} cannot be saved: it would have {size} bytes in the log ({', '.join(parts)}); at most "
+        f"{key} cannot be saved: it would have {size} bytes ({', '.join(parts)}); at most "
         f"{size_max} are allowed: split it into several features, or list ids in a segment of their own"
     )
     return _refusal(RefusalCode.TOO_LARGE, message)
