@@ -19,14 +19,14 @@ PROGRAM_START_SECONDS = 120.0
 
 @asynccontextmanager
 async def started(
-    url: str, logs: Path, *names: str
+    url: str, logs: Path, *names: str, within_seconds: float = START_SECONDS
 ) -> AsyncIterator[Mapping[str, asyncio.subprocess.Process]]:
     """Run `python -m services.<name>` for each name, until the block ends; one may be killed before."""
-    logs.mkdir(exist_ok=True)  # noqa: ASYNC240 (before anything runs)
+    logs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 (before anything runs)
     processes = {name: await _start(name, url, logs) for name in names}
     try:
         for name in names:
-            await _ready(logs / f"{name}.url")
+            await _ready(logs / f"{name}.url", within_seconds)
         yield processes
     finally:
         for process in processes.values():
@@ -82,11 +82,11 @@ async def _start(name: str, url: str, logs: Path) -> asyncio.subprocess.Process:
         )
 
 
-async def _ready(announced: Path) -> None:
+async def _ready(announced: Path, within_seconds: float) -> None:
     async def look() -> bool:
         return announced.exists() and await _is_ready(announced.read_text())  # noqa: ASYNC240
 
-    await eventually(look, f"{announced.stem} is ready", START_SECONDS)
+    await eventually(look, f"{announced.stem} is ready", within_seconds)
 
 
 async def _is_ready(url: str) -> bool:

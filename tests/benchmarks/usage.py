@@ -24,6 +24,12 @@ class Look(NamedTuple):
     memory_bytes: int
 
 
+def peak_memory_bytes(pid: int) -> int:
+    """Return the most memory that a process has ever had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 @dataclass
 class Usage:
     """Looks at one process, oldest first."""
@@ -38,6 +44,11 @@ class Usage:
         pages = int((process / "statm").read_text().split()[1])
         computed = (int(user) + int(system)) / TICKS_PER_SECOND
         self.looks.append(Look(time.monotonic(), computed, pages * PAGE_BYTES))
+
+    @property
+    def computed_seconds(self) -> float:
+        """How long it computed from the first look to the last."""
+        return self.looks[-1].computed - self.looks[0].computed
 
     def cores(self, part: slice = slice(None)) -> float:
         """Return how many cores it took on average, over a part of the looks."""
