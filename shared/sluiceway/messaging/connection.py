@@ -14,6 +14,8 @@ from ..errors import Unavailable, error_text
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait, run_within
 from .credentials import credential_options
+from .message_size import SizeCheckedClient
+from .reply_inbox import ReplyInbox
 from .tls import new_client, read_ssl_context, wait_closed
 from .write_health import WriteHealth
 
@@ -34,8 +36,9 @@ REQUEST_TIMEOUT_SECONDS = 2.0
 class Connection:
     """A NATS client, its JetStream, and the listeners of its reconnects."""
 
-    def __init__(self, client: Client, principal: str | None = None) -> None:
+    def __init__(self, client: SizeCheckedClient, principal: str | None = None) -> None:
         self.client = client
+        self.replies = ReplyInbox(client)
         #: The sender whom the broker's permissions vouch for.
         self.principal = principal
         self.js: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)

@@ -4,8 +4,18 @@ A broker closes the connection of a client that publishes more than its `max_pay
 nats-py does not come back from that. Its own check leaves the headers out.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from nats.errors import (
+    BadHeaderError,
+    BadSubjectError,
+    ConnectionClosedError,
+    ConnectionDrainingError,
+    OutboundBufferLimitError,
+)
 
 from ..errors import MessageTooLarge
 from .nats_client import StreamClient
@@ -21,12 +31,39 @@ UTF_8_BYTES_MAX = 4
 _HEADER_LINE = len(b"NATS/1.0\r\n")
 _LINE_END = len(b"\r\n")
 _SEPARATOR = len(b": ")
+#: Names of headers that are remembered as valid.
+HEADER_NAMES_MAX = 256
+#: What nats-py takes for the name of a header, and for no subject.
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NO_SUBJECT = re.compile(r"\s")
+
+
+class OutgoingMessage(NamedTuple):
+    """A message to publish; `headers` as `encode_headers` returns them, or nothing."""
+
+    subject: str
+    data: bytes
+    reply: str = ""
+    headers: bytes = b""
+
+    def frame(self) -> bytes:
+        """Return the bytes that the broker receives."""
+        subject, data, reply, headers = self
+        if not headers:
+            return b"".join((f"PUB {subject} {reply} {len(data)}\r\n".encode(), data, b"\r\n"))
+        sizes = f"{len(headers)} {len(headers) + len(data)}"
+        return b"".join((f"HPUB {subject} {reply} {sizes}\r\n".encode(), headers, data, b"\r\n"))
+
+    def check(self, bytes_max: int) -> None:
+        """Raise `MessageTooLarge` if a broker that takes `bytes_max` would close the connection."""
+        check_encoded(self.subject, self.data, self.headers, bytes_max, self.reply)
 
 
 class SizeCheckedClient(StreamClient):
     """A NATS client that raises `MessageTooLarge` instead of losing its connection.
 
-    Whatever publishes with a client calls `publish`: requests, JetStream, acknowledgements and replies too.
+    Whatever publishes with a client calls `publish`, or `publish_all`: requests, JetStream, acknowledgements
+    and replies too.
     """
 
     async def publish(
@@ -39,6 +76,33 @@ class SizeCheckedClient(StreamClient):
         """Publish a message, if it is not too large for the broker of this connection."""
         check_size(subject, payload, headers, self.max_payload, reply)
         await super().publish(subject, payload, reply, headers)
+
+    async def publish_all(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Publish messages with one write to the socket; none of them if one is too large.
+
+        What several callers publish before the loop goes on is one write, too. Raises what `publish` does.
+        """
+        for message in messages:
+            message.check(self.max_payload)
+            if not message.subject or _NO_SUBJECT.search(message.subject):
+                raise BadSubjectError
+        frames = [message.frame() for message in messages]
+        self._check_state(sum(map(len, frames)))
+        for frame in frames:
+            await self._send_command(frame)
+            self.stats["out_msgs"] += 1
+            self.stats["out_bytes"] += len(frame)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
+
+    def _check_state(self, size: int) -> None:
+        """Raise nats-py's error if nothing can be published now: while it reconnects, little may wait."""
+        if self.is_closed:
+            raise ConnectionClosedError
+        if self.is_draining_pubs:
+            raise ConnectionDrainingError
+        if not self.is_connected and size + self._pending_data_size > self._max_pending_size:
+            raise OutboundBufferLimitError
 
     async def request(
         self,
@@ -63,6 +127,38 @@ def check_size(
     line = (len(subject) + len(reply)) * UTF_8_BYTES_MAX + CONTROL_LINE_REST
     if line > CONTROL_LINE_BYTES_MAX:
         _check_line(subject, reply)
+
+
+def check_encoded(subject: str, data: bytes, headers: bytes, bytes_max: int, reply: str = "") -> None:
+    """Do the same as `check_size`, with encoded headers."""
+    _check_bytes(subject, data, len(headers), bytes_max)
+    line = (len(subject) + len(reply)) * UTF_8_BYTES_MAX + CONTROL_LINE_REST
+    if line > CONTROL_LINE_BYTES_MAX:
+        _check_line(subject, reply)
+
+
+def encode_headers(headers: Mapping[str, str] | None) -> bytes:
+    """Return headers as nats-py encodes them; nothing without headers. `BadHeaderError` for a wrong name."""
+    if headers is None:
+        return b""
+    lines = ["NATS/1.0\r\n"]
+    for key, value in headers.items():
+        value = value.strip()
+        if "\n" in value or "\r" in value:
+            value = value.replace("\r", " ").replace("\n", " ")
+        if name := _header_name(key):
+            lines.append(f"{name}: {value}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode()
+
+
+@lru_cache(HEADER_NAMES_MAX)
+def _header_name(key: str) -> str:
+    """Return the name of a header as it is sent; empty: it is left out."""
+    name = key.strip()
+    if name and not _HEADER_NAME.fullmatch(name):
+        raise BadHeaderError(name)
+    return name
 
 
 def _check_bytes(subject: str, data: bytes, header_size: int, bytes_max: int) -> None:

@@ -1,15 +1,22 @@
 """nats-py's client, which one stored message cannot stop."""
 
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import Header
 
+log = logging.getLogger(__name__)
+
 #: The reply subject of a message that a consumer delivers from a stream; the broker sets it.
 DELIVERED = b"$JS.ACK."
 #: A header of a stored message that is the answer to a direct read; the broker sets it.
 STREAM = "Nats-Stream"
+
+#: Called with subject, data and headers of a message.
+Receive = Callable[[str, bytes, Mapping[str, str] | None], None]
 
 
 class StreamClient(Client):
@@ -19,12 +26,41 @@ class StreamClient(Client):
     a header `Status` was taken for a word of the broker's own, such as a heartbeat or *no more messages*.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        #: Id of a subscription → what receives its messages; there is one for each use of `receive_now`.
+        self._receivers: dict[int, Receive] = {}
+
+    async def receive_now(self, subject: str, receive: Receive) -> None:
+        """Subscribe for as long as the client lives; call `receive` with each message while it is read.
+
+        A usual subscription has a queue and a task, and its messages wait for a turn of the loop. `receive`
+        must be quick: everything that comes behind on this connection waits for it.
+        """
+        subscription = await self.subscribe(subject, cb=_never_called)
+        self._receivers[subscription._id] = receive
+
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
-    ) -> Msg:
+    ) -> Msg | None:
         if headers and (reply.startswith(DELIVERED) or STREAM in headers):
             headers.pop(Header.STATUS.value, None)
+        if receive := self._receivers.get(sid):
+            _receive(receive, subject, data, headers)
+            return None  # nothing is left to do: nats-py leaves it out
         subject = subject.decode(errors="backslashreplace").encode()
         message: Any = super()._build_message(sid, subject, reply, data, headers)
         assert isinstance(message, Msg)
         return message
+
+
+def _receive(receive: Receive, subject: bytes, data: bytes, headers: Mapping[str, str] | None) -> None:
+    try:
+        receive(subject.decode(errors="backslashreplace"), data, headers)
+    except Exception:  # an error here would end nats-py's reading for good
+        log.exception("internal error while receiving a message on %r", subject)
+
+
+async def _never_called(message: Msg) -> None:
+    """Stand for the callback that nats-py asks for: `_build_message` leaves it nothing."""
+    raise AssertionError(f"received {message.subject}, which {StreamClient.receive_now.__name__} takes")

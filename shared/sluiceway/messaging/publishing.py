@@ -3,12 +3,10 @@
 Every failure is `Conflict`, `Unavailable` or `MessageTooLarge`.
 """
 
-import asyncio
-import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from nats.aio.msg import Msg
+import msgspec
 from nats.errors import Error as NatsError
 from nats.js.api import Header
 from nats.js.errors import APIError, NoStreamResponseError
@@ -16,8 +14,9 @@ from nats.js.kv import KV_DEL, KV_OP, KV_PURGE
 
 from ..contracts.envelope import header_safe
 from ..errors import Conflict, MessageTooLarge, Unavailable, error_text
-from .connection import Connection
-from .message_size import check_size, header_bytes
+from .connection import REQUEST_TIMEOUT_SECONDS, Connection
+from .message_size import OutgoingMessage, encode_headers
+from .reply_inbox import RawReply
 
 #: The last sequence of the subject; the broker refuses a message that was published with another.
 EXPECTED_LAST = Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value
@@ -52,11 +51,22 @@ class ConditionalMessage(NamedTuple):
 Appended = int | Conflict | MessageTooLarge
 
 
+class _Acknowledgement(msgspec.Struct):
+    """What the broker says of a message: its sequence, or why it is not stored."""
+
+    seq: int = 0
+    error: dict[str, Any] | None = None
+
+
+_ACKNOWLEDGEMENTS = msgspec.json.Decoder(_Acknowledgement)
+
+
 class StreamPublisher:
     """Publishes to one stream."""
 
     def __init__(self, connection: Connection, stream: str) -> None:
         self._client = connection.client
+        self._replies = connection.replies
         self._writes = connection.writes
         self._js = connection.js
         self._stream = stream
@@ -75,20 +85,21 @@ class StreamPublisher:
         size, and `Unavailable` if it is unknown whether the message is stored: only the end of the subject
         tells.
         """
-        return await self._publish(message.subject, message.data, _headers(message), message)
+        return await self._publish(_outgoing(message), message)
 
     async def append_all(self, messages: Sequence[ConditionalMessage]) -> list[Appended]:
         """Append messages without waiting for each other; return the sequence or the error of each.
 
         Raises `Unavailable` if the broker does not store or refuse all of them in time.
         """
-        results: list[Appended] = [self._size_error(message) or 0 for message in messages]
+        outgoing = [_outgoing(message) for message in messages]
+        results: list[Appended] = [self._size_error(message) or 0 for message in outgoing]
         small = [number for number, error in enumerate(results) if not isinstance(error, MessageTooLarge)]
         for first in range(0, len(small), PENDING_MAX):
             batch = small[first : first + PENDING_MAX]
-            appended = await self._append_batch([messages[number] for number in batch])
-            for number, result in zip(batch, appended, strict=True):
-                results[number] = result
+            replies, connection = await self._request_all([outgoing[number] for number in batch])
+            for number, reply in zip(batch, replies, strict=True):
+                results[number] = await self._result(reply, outgoing[number], messages[number], connection)
         return results
 
     async def publish(
@@ -106,88 +117,79 @@ class StreamPublisher:
         all_headers = dict(headers or {})
         if message_id is not None:
             all_headers[MESSAGE_ID] = header_safe(message_id)
-        return await self._publish(subject, data, all_headers or None)
+        return await self._publish(
+            OutgoingMessage(subject, data, headers=encode_headers(all_headers or None))
+        )
 
-    async def _publish(
-        self,
-        subject: str,
-        data: bytes,
-        headers: dict[str, str] | None,
-        condition: ConditionalMessage | None = None,
-    ) -> int:
+    async def _publish(self, message: OutgoingMessage, condition: ConditionalMessage | None = None) -> int:
         timeout, connection = self._writes.timeout(self._stream), self._writes.connections
         try:
-            ack = await self._js.publish(subject, data, headers=headers, timeout=timeout)
+            (reply,) = await self._replies.request_all([message], timeout or REQUEST_TIMEOUT_SECONDS)
         except (NatsError, TimeoutError) as error:
-            if isinstance(error, APIError) and error.err_code in TOO_LARGE:
-                raise await self._too_large(subject, data, headers, error) from error
             raise await self._error(error, condition, connection) from error
-        self._writes.record_stored(self._stream)
-        return ack.seq
+        result = await self._result(reply, message, condition, connection)
+        if isinstance(result, int):
+            return result
+        raise result
 
-    def _size_error(self, message: ConditionalMessage) -> MessageTooLarge | None:
+    def _size_error(self, message: OutgoingMessage) -> MessageTooLarge | None:
         try:
-            check_size(message.subject, message.data, _headers(message), self.message_bytes_max)
+            message.check(self.message_bytes_max)
         except MessageTooLarge as error:
             return error
         return None
 
-    async def _append_batch(self, batch: Sequence[ConditionalMessage]) -> list[Appended]:
-        """Publish with an inbox of our own for the replies.
-
-        `publish_async` of nats-py 2.16 never resolves what the broker refuses, such as a conflict.
-        """
-        inbox, replies = self._client.new_inbox(), _Replies(len(batch))
+    async def _request_all(self, batch: Sequence[OutgoingMessage]) -> tuple[list[RawReply], int]:
+        """Return the reply to each message, and the number of the connection on which they were sent."""
         connection = self._writes.connections
         try:
-            subscription = await self._client.subscribe(f"{inbox}.*", cb=replies.receive)
-            try:
-                for number, message in enumerate(batch):
-                    await self._client.publish(
-                        message.subject, message.data, reply=f"{inbox}.{number}", headers=_headers(message)
-                    )
-                async with asyncio.timeout(ACKNOWLEDGED_WITHIN_SECONDS):
-                    await replies.complete.wait()
-            finally:
-                await subscription.unsubscribe()
+            return await self._replies.request_all(batch, ACKNOWLEDGED_WITHIN_SECONDS), connection
         except MessageTooLarge as error:  # the connection changed meanwhile, to a broker that takes less
             raise Unavailable(f"cannot write to the stream {self._stream} now: {error}") from error
         except (NatsError, TimeoutError) as error:
             raise await self._error(error, None, connection) from error
-        return [
-            await self._result(replies.of(number), message, connection)
-            for number, message in enumerate(batch)
-        ]
 
-    async def _result(self, reply: Msg, message: ConditionalMessage, connection: int) -> Appended:
+    async def _result(
+        self,
+        reply: RawReply,
+        message: OutgoingMessage,
+        condition: ConditionalMessage | None,
+        connection: int,
+    ) -> Appended:
+        """Return what a reply says; raise `Unavailable` if the message may be stored later."""
         try:
             sequence = _sequence(reply)
         except NatsError as refused:
-            if isinstance(refused, APIError) and refused.err_code in TOO_LARGE:
-                too_large = await self._too_large(message.subject, message.data, _headers(message), refused)
-                if isinstance(too_large, MessageTooLarge):
-                    return too_large
-                raise too_large from refused
-            error = await self._error(refused, message, connection)
-            if isinstance(error, Conflict):
-                return error
-            raise error from refused
+            error = await self._refusal(refused, message, condition, connection)
+            if isinstance(error, Unavailable):
+                raise error from refused
+            return error
         self._writes.record_stored(self._stream)
         return sequence
 
-    async def _too_large(
-        self, subject: str, data: bytes, headers: Mapping[str, str] | None, error: APIError
-    ) -> MessageTooLarge | Unavailable:
+    async def _refusal(
+        self,
+        refused: NatsError,
+        message: OutgoingMessage,
+        condition: ConditionalMessage | None,
+        connection: int,
+    ) -> Conflict | MessageTooLarge | Unavailable:
+        if isinstance(refused, APIError) and refused.err_code in TOO_LARGE:
+            return await self._too_large(message, refused)
+        return await self._error(refused, condition, connection)
+
+    async def _too_large(self, message: OutgoingMessage, error: APIError) -> MessageTooLarge | Unavailable:
         """Return the error of a message that is larger than the stream's own limit."""
         try:
             size_max = (await self._js.stream_info(self._stream)).config.max_msg_size or 0
         except (NatsError, TimeoutError):
             return Unavailable(f"cannot write to the stream {self._stream}: {error.description}")
-        header_size = header_bytes(headers)
+        header_size = len(message.headers)
         if size_max > 0:
             self._stream_bytes_max = size_max
         limit = f"max_msg_size of the stream {self._stream}"
-        return MessageTooLarge(subject, len(data) + header_size, size_max, limit, header_size)
+        size = len(message.data) + header_size
+        return MessageTooLarge(message.subject, size, size_max, limit, header_size)
 
     async def _error(
         self, error: Exception, message: ConditionalMessage | None, connection: int
@@ -200,32 +202,21 @@ class StreamPublisher:
         return Unavailable(f"cannot write to the stream {self._stream}: {description or error_text(error)}")
 
 
-class _Replies:
-    """Collects the reply to each of `count` messages, which are numbered by the end of their inbox."""
-
-    def __init__(self, count: int) -> None:
-        self.complete = asyncio.Event()
-        self._count = count
-        self._by_number: dict[int, Msg] = {}
-
-    async def receive(self, reply: Msg) -> None:
-        self._by_number[int(reply.subject.rpartition(".")[2])] = reply
-        if len(self._by_number) == self._count:
-            self.complete.set()
-
-    def of(self, number: int) -> Msg:
-        return self._by_number[number]
+def _outgoing(message: ConditionalMessage) -> OutgoingMessage:
+    headers = encode_headers({**message.headers, EXPECTED_LAST: str(message.expected)})
+    return OutgoingMessage(message.subject, message.data, headers=headers)
 
 
-def _headers(message: ConditionalMessage) -> dict[str, str]:
-    return {**message.headers, EXPECTED_LAST: str(message.expected)}
-
-
-def _sequence(reply: Msg) -> int:
+def _sequence(reply: RawReply) -> int:
     """Return the sequence that a reply acknowledges; raise the error that it reports."""
-    if reply.headers and Header.STATUS.value in reply.headers:
+    if reply.is_unheard:
         raise NoStreamResponseError
-    answer = json.loads(reply.data)
-    if "error" in answer:
-        APIError.from_error(answer["error"])
-    return int(answer["seq"])
+    try:
+        answer = _ACKNOWLEDGEMENTS.decode(reply.data)
+    except msgspec.MsgspecError as error:
+        raise NatsError(f"invalid acknowledgement: {error}") from error
+    if answer.error:
+        APIError.from_error(answer.error)
+    if not answer.seq:
+        raise NatsError("invalid acknowledgement: it has no sequence")
+    return answer.seq

@@ -2,17 +2,15 @@
 
 import asyncio
 import re
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from nats.aio.client import Client
 
 from services.edge import poll_reports
 from services.edge.poll_reports import PollReports
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.stream_follower import Position
 from sluiceway.tasks import cancel_and_wait
+from tests.support.answering_client import AnsweringClient, stored
 from tests.support.waiting import eventually
 
 
@@ -20,24 +18,12 @@ def at(sequence: int) -> Position:
     return Position("created", sequence, sequence)
 
 
-class RecordingJetStream:
-    """Stores the subjects of what is published."""
-
-    def __init__(self) -> None:
-        self.subjects: list[str] = []
-
-    async def publish(self, subject: str, *_: Any, **__: Any) -> SimpleNamespace:
-        self.subjects.append(subject)
-        return SimpleNamespace(seq=len(self.subjects))
-
-
 async def published(reports: PollReports) -> list[str]:
-    connection, js = Connection(Client()), RecordingJetStream()
-    connection.js = js  # type: ignore[assignment]
-    running = asyncio.create_task(reports.run(connection))
+    client = AnsweringClient(lambda _: stored(1))
+    running = asyncio.create_task(reports.run(Connection(client)))
     await eventually(lambda: not reports.has_due, "all reports are published")
     await cancel_and_wait(running)
-    return js.subjects
+    return [message.subject for write in client.writes for message in write]
 
 
 async def test_each_process_is_reported_once_for_each_sequence() -> None:

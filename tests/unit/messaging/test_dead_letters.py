@@ -5,10 +5,11 @@ import logging
 import pytest
 
 from sluiceway.contracts import subjects
+from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import BURST, OTHERS, SENDERS_MAX, DeadLetters, SenderRates
 from sluiceway.repeated_logs import KINDS_MAX, RepeatedLogs
 from sluiceway.telemetry.metrics import DEAD_LETTERS
-from tests.unit.messaging.test_publishing import connection_of
+from tests.support.answering_client import AnsweringClient, stored
 
 
 class Clock:
@@ -16,19 +17,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class StoringJetStream:
-    """Keeps what is published."""
-
-    def __init__(self) -> None:
-        self.stored: list[str] = []
-
-    async def publish(self, subject: str, *_: object, **__: object) -> "StoringJetStream":
-        self.stored.append(subject)
-        return self
-
-    seq = 1
 
 
 def test_a_sender_has_a_burst_and_then_a_rate_of_its_own() -> None:
@@ -59,8 +47,8 @@ def test_senders_beyond_those_that_are_told_apart_share_a_rate() -> None:
 async def test_a_flood_is_counted_and_neither_stored_nor_logged_in_whole(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    js = StoringJetStream()
-    letters = DeadLetters(connection_of(js), "scheduler")
+    client = AnsweringClient(lambda _: stored(1))
+    letters = DeadLetters(Connection(client), "scheduler")
     suppressed = DEAD_LETTERS.labels("scheduler", "suppressed")
     before = suppressed._value.get()
 
@@ -69,10 +57,11 @@ async def test_a_flood_is_counted_and_neither_stored_nor_logged_in_whole(
     await letters.store(subjects.command("abort", "ada"), b"{", "invalid", "invalid")
     await letters.store(subjects.command("abort"), b"{", "invalid", "invalid")
 
-    assert js.stored.count("sluiceway.dead_letters.scheduler.eve") <= BURST + 60
-    assert js.stored[-2:] == ["sluiceway.dead_letters.scheduler.ada", "sluiceway.dead_letters.scheduler"]
-    assert len(caplog.records) <= len(js.stored) + 3
-    assert suppressed._value.get() - before == 5_002 - len(js.stored)
+    stored_on = [message.subject for write in client.writes for message in write]
+    assert stored_on.count("sluiceway.dead_letters.scheduler.eve") <= BURST + 60
+    assert stored_on[-2:] == ["sluiceway.dead_letters.scheduler.ada", "sluiceway.dead_letters.scheduler"]
+    assert len(caplog.records) <= len(stored_on) + 3
+    assert suppressed._value.get() - before == 5_002 - len(stored_on)
 
 
 def test_a_line_that_repeats_is_logged_once_a_period_with_its_number(

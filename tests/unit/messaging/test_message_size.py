@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
+from nats.errors import BadHeaderError
 
 from sluiceway.errors import MessageTooLarge, Rejected
-from sluiceway.messaging.message_size import SizeCheckedClient, check_size, header_bytes
+from sluiceway.messaging.message_size import (
+    OutgoingMessage,
+    SizeCheckedClient,
+    check_size,
+    encode_headers,
+    header_bytes,
+)
 from sluiceway.messaging.tls import TlsClient
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +31,7 @@ CONNECTS = {
     "TlsClient": {"shared/sluiceway/messaging/tls.py"},
 }
 #: Methods of nats-py that write a message, and the names that its clients have here.
-PUBLISHES = {"publish", "publish_async", "request", "respond"}
+PUBLISHES = {"publish", "publish_all", "publish_async", "request", "respond"}
 CLIENTS = {"client", "_client", "js", "_js", "message"}
 #: The only files outside of `messaging` that may use them: a question to the monitor, and an error reply.
 ASKS = {"services/scheduler/clearance_client.py", "services/scheduler/command_intake.py"}
@@ -52,6 +59,37 @@ async def test_the_size_of_headers_is_that_of_their_bytes_on_the_wire(headers: d
     line, _, rest = client.sent.partition(b"\r\n")
     assert int(line.split()[-1]) == header_bytes(headers) + 4
     assert len(rest) == header_bytes(headers) + len(b"body\r\n")
+
+
+@given(headers=HEADERS, data=st.binary(max_size=20), reply=st.sampled_from(("", "_INBOX.a.1")))
+async def test_messages_are_encoded_as_nats_py_does(headers: dict[str, str], data: bytes, reply: str) -> None:
+    client = RecordingClient()
+    for sent in (headers, None):
+        await client._send_publish("a.b", reply, data, len(data), sent)
+
+        assert OutgoingMessage("a.b", data, reply, encode_headers(sent)).frame() == client.sent
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "a:b", "ä", "a\r\nb"])
+async def test_the_name_of_a_header_is_refused_or_left_out_as_by_nats_py(name: str) -> None:
+    client = RecordingClient()
+    try:
+        await client._send_publish("a", "", b"", 0, {name: "x"})
+    except BadHeaderError:
+        with pytest.raises(BadHeaderError):
+            encode_headers({name: "x"})
+    else:
+        assert encode_headers({name: "x"}) in client.sent
+
+
+@given(headers=HEADERS, size=st.integers(0, 50))
+def test_a_message_with_encoded_headers_has_the_same_limit(headers: dict[str, str], size: int) -> None:
+    message = OutgoingMessage("a", bytes(size), headers=encode_headers(headers))
+    whole = size + header_bytes(headers)
+
+    message.check(whole)
+    with pytest.raises(MessageTooLarge):
+        message.check(whole - 1)
 
 
 @given(headers=HEADERS, size=st.integers(0, 50), subject=st.text(max_size=20))
