@@ -180,7 +180,7 @@ class _Handler:
         return key
 
     async def _full(self, published: SpecPayload, context: Any) -> Any:
-        response = Response(spec=published.text.decode(), lastUpdated=published.time)
+        response = Response(spec=published.specs.text.decode(), lastUpdated=published.time)
         size = response.ByteSize()
         if size > MESSAGE_BYTES_MAX:
             if self._too_large != published.checksum:

@@ -22,7 +22,7 @@ from .limits import EVENTS_BYTES_MAX, EVENTS_MAX, RETRY_AFTER_SECONDS
 from .numbers import InvalidNumber, whole_number
 from .poll_reports import PollReports
 from .public_address import PublicAddress
-from .specs import FIRST_WAIT_SECONDS, SpecFeed, SpecPayload
+from .specs import FIRST_WAIT_SECONDS, PayloadText, SpecFeed, SpecPayload
 
 #: How long a request waits if nothing is new; the SDKs give up after 10 s.
 HOLD_SECONDS = 8.0
@@ -33,7 +33,7 @@ COMPRESSED_FROM_BYTES = 1_000
 _RANGE = re.compile(r"bytes=([0-9]+)-[0-9]*")
 
 #: Returns one of the texts of a payload.
-Form = Callable[[SpecPayload], bytes]
+Form = Callable[[SpecPayload], PayloadText]
 
 
 class StatsigRoutes:
@@ -67,7 +67,7 @@ class StatsigRoutes:
 
     async def specs(self, request: Request) -> Response:
         """Return all specs; if the SDK already has them, wait for a change first."""
-        return await self._answer(request, lambda published: published.text)
+        return await self._answer(request, lambda published: published.specs)
 
     async def documents(self, request: Request) -> Response:
         """Return the same to our own client, as the rule documents that were published."""
@@ -91,7 +91,7 @@ class StatsigRoutes:
             self._report_applied(request, key, time, checksum)
             if not published.is_newer_than(time, checksum):
                 return await self._wait_for_newer(request, form, time, checksum, key)
-        return await _full(request, published, form(published))
+        return await _full(request, form(published))
 
     async def lists(self, request: Request) -> Response:
         """Return the names and sizes of the id lists."""
@@ -158,7 +158,7 @@ class StatsigRoutes:
         if not self._keys.is_valid(key):
             return _unauthorized()
         return (
-            await _full(request, newer, form(newer))
+            await _full(request, form(newer))
             if newer
             else Response(NOTHING_NEW, media_type="application/json")
         )
@@ -179,11 +179,11 @@ class StatsigRoutes:
         return self._keys.find(key.removesuffix(".json"))
 
 
-async def _full(request: Request, published: SpecPayload, text: bytes) -> Response:
+async def _full(request: Request, text: PayloadText) -> Response:
     if len(text) < COMPRESSED_FROM_BYTES or "gzip" not in request.headers.get("accept-encoding", ""):
-        return Response(text, media_type="application/json")
+        return Response(text.text, media_type="application/json")
     headers = {"content-encoding": "gzip", "vary": "accept-encoding"}
-    return Response(await published.compressed(text), headers=headers, media_type="application/json")
+    return Response(await text.compressed(), headers=headers, media_type="application/json")
 
 
 def _event_count(request: Request) -> int:
