@@ -3,8 +3,9 @@
 - `guardrail_runner` measures guardrails, `due_phases` waits for the end of a bake, and
   `guardrail_actions` sends the command that follows from a verdict
 - `clearance_responder` answers schedulers: may this phase be left? It only reads, through `active_guardrails`
-- `alertmanager` accepts alerts over HTTP and stores them in ALERTS, `alert_handler` answers them;
-  `alert_consumer` ends the process if alerts are not delivered any more
+- `alertmanager` accepts alerts over HTTP and stores them in ALERTS, `alert_handler` answers them: the command
+  comes first, `alert_matcher` finds for which releases, by the index `watched_releases`; `alert_consumer`
+  ends the process if alerts are not delivered any more
 - `notifications` tells receivers what happened
 
 An alert is acknowledged only once its command was answered, so that none is lost with a process.

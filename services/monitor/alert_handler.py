@@ -1,4 +1,8 @@
-"""Matches an alert with the releases that are out, and rolls back or pauses each one that it is about."""
+"""Answers alerts: rolls back or pauses each release that is out and that an alert is about.
+
+The command comes first. It follows from the views as they are, since the scheduler decides about it by the
+state of the release; meanwhile the views catch up, and what they lacked is acted on then.
+"""
 
 import asyncio
 import logging
@@ -6,34 +10,30 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sluiceway.clock import Clock
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert, AlertOutcome, AlertStatus, AnsweredAlert
-from sluiceway.contracts.commands import PauseTrigger, RollBackTrigger, TriggerCommand, derived_id
 from sluiceway.contracts.envelope import rfc3339
 from sluiceway.contracts.guardrails import OnFailure
 from sluiceway.contracts.identifiers import NAME_PATTERN, TriggerId
-from sluiceway.contracts.measurements import Verdict, VerdictChanged
 from sluiceway.contracts.replies import Outcome, Reply
 from sluiceway.errors import Rejected
-from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
-from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
-from sluiceway.pipelines.alert_matches import MatchedTrigger, match_alert
-from sluiceway.pipelines.alert_scopes import is_in_scope, unlimited
+from sluiceway.pipelines.alert_matches import MatchedTrigger
 from sluiceway.pipelines.alert_times import CLOCKS_DIFFER_MS
 from sluiceway.repeated_logs import RepeatedLogs
+from sluiceway.tasks import all_done
 
 from . import metrics
-from .evidence import AlertEvidence, AlertGuardrailEvidence, bounded_url
+from .alert_commands import ReceivedAlert, command_of, verdict_of_alert
+from .alert_matcher import AlertMatcher, Look
 from .release_commands import send_until_effective
 
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
 
-ACTOR = "monitor"
-REASON_MAX = 2_000
+#: Releases that one alert acts on at the same time; no more of them are in memory.
+RELEASES_AT_ONCE = 32
 #: Releases that the record of an alert lists.
 LISTED_MAX = 1_000
 #: Releases that a log line names, and characters of an alert's labels in it.
@@ -43,25 +43,11 @@ LOGGED_LABELS_MAX = 1_000
 DONE = {OnFailure.ROLLBACK: "rolled_back", OnFailure.PAUSE: "paused", OnFailure.NOTIFY: "notified"}
 
 
-class ReceivedAlert(NamedTuple):
-    """An alert as it arrived: `source` published it; `sequence` and `time_ms` are its message's in ALERTS."""
+class Deed(NamedTuple):
+    """What an alert has led to."""
 
-    alert: Alert
-    source: str
-    sequence: int
-    time_ms: int
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """What tells this firing from others: an alert that its source repeats is the same one."""
-        if self.alert.fingerprint is None:
-            # After ALERTS went back, another alert has this sequence.
-            return self.source, self.sequence, self.time_ms
-        return self.source, self.alert.fingerprint, self.alert.starts_at
-
-    @property
-    def evidence(self) -> AlertEvidence:
-        return AlertEvidence.of(self.alert, self.source, self.sequence)
+    trigger: TriggerId
+    action: OnFailure
 
 
 class AlertHandler:
@@ -69,26 +55,16 @@ class AlertHandler:
 
     def __init__(
         self,
-        features: FeatureView,
-        catalogue: CatalogueView,
+        matcher: AlertMatcher,
         commands: CommandClient,
         store: MeasurementStore,
-        clock: Clock,
         check_clock: Callable[[], None] = lambda: None,
-        *,
-        requires_sources: bool = False,
     ) -> None:
-        """`check_clock` raises `RetryLater` while the clock is not trusted.
-
-        `requires_sources`: a source without a document may take nothing back.
-        """
-        self._features = features
-        self._catalogue = catalogue
+        """`check_clock` raises `RetryLater` while the clock is not trusted."""
+        self._matcher = matcher
         self._commands = commands
         self._store = store
-        self._clock = clock
         self._check_clock = check_clock
-        self._requires_sources = requires_sources
 
     async def receive(self, alert: Alert, subject: str, sequence: int, time_ms: int) -> None:
         """Roll back, or pause, what an alert is about; `RetryLater` until each command is answered.
@@ -97,81 +73,113 @@ class AlertHandler:
         """
         metrics.ALERTS.labels("received").inc()
         received = ReceivedAlert(alert, _source(subject), sequence, time_ms)
-        found = await self._match(received) if alert.status is AlertStatus.FIRING else []
-        is_allowed = self._scope(received)
-        in_scope = list(filter(is_allowed, found))
-        matches = [matched for matched in in_scope if not matched.is_before]
-        later = [matched for matched in in_scope if matched.is_before]
-        beyond = [matched for matched in found if not is_allowed(matched)]
-        await asyncio.gather(*(self._act(matched, received) for matched in matches))
-        if len(matches) < len(in_scope):
+        if alert.status is AlertStatus.RESOLVED:
+            await self._record(_answered(received, AlertOutcome.RESOLVED))
+            return
+        deeds: dict[Deed, None] = {}
+        look = await self._act_on_all(received, deeds)
+        if AlertOutcome.BEFORE_RELEASE in {found.outcome for found in look.found.values()}:
             self._check_clock()  # without a trusted clock an alert may roll back, but not count as too old
-        outcome = _outcome(alert, found, in_scope, matches)
-        metrics.ALERTS.labels(outcome).inc()
-        answered = AnsweredAlert(
-            alert=alert,
-            source=received.source,
-            sequence=sequence,
-            time_ms=time_ms,
-            outcome=outcome,
-            triggers=_listed(matches),
-            later_triggers=_listed(later),
-            triggers_out_of_scope=_listed(beyond),
-            unlisted=sum(max(0, len(each) - LISTED_MAX) for each in (matches, later, beyond)),
-        )
-        _log_without_effect(answered)
-        await self._store.store_answer(answered)
+        await self._record(_answer(look, deeds))
 
-    async def _match(self, received: ReceivedAlert) -> list[MatchedTrigger]:
-        """Return the releases that an alert is about, including those that started after it."""
-        await asyncio.gather(self._features.catch_up(), self._catalogue.catch_up())
-        regions, now_ms = self._catalogue.catalogue().regions, self._clock()
-        features = [
-            entry.event.feature
-            for entry in self._features
-            if entry.is_active or entry.observed_until_ms > now_ms
-        ]
-        found = (match_alert(received.alert, f, regions, now_ms, received.time_ms) for f in features)
-        return [matched for matched in found if matched]
+    async def _act_on_all(self, received: ReceivedAlert, deeds: dict[Deed, None]) -> Look:
+        """Act on all that the views show, then on what they lacked; return the look at the whole.
 
-    def _scope(self, received: ReceivedAlert) -> Callable[[MatchedTrigger], bool]:
-        """Return whether the source of an alert may take a release back, by the catalogue as it is now."""
-        catalogue, default = self._catalogue.catalogue(), None
-        if not self._requires_sources:
-            default = unlimited(received.source)
-        source = catalogue.alert_sources.get(received.source, default)
-        labels, regions = received.alert.labels, catalogue.regions
-        return lambda matched: is_in_scope(source, labels, matched.trigger, regions)
+        A view that is known to be behind is not acted on: it catches up first.
+        """
+        before = None
+        if self._matcher.is_current:
+            before = self._matcher.look(received)
+            await all_done(self._act_on(before, None, deeds), self._matcher.catch_up())
+        else:
+            await self._matcher.catch_up()
+        look = self._matcher.look(received)
+        await self._act_on(look, before, deeds, is_complete=True)
+        return look
 
-    async def _act(self, matched: MatchedTrigger, received: ReceivedAlert) -> None:
-        """Send the command, if one follows, and record the verdict of the guardrail, if one matched."""
-        command = _command(matched, received)
-        if command:
+    async def _act_on(
+        self, look: Look, before: Look | None, deeds: dict[Deed, None], *, is_complete: bool = False
+    ) -> None:
+        """Act on what a look finds and `before` has not; an error does not keep it from the others."""
+        matches = self._matcher.matches(look, before)
+
+        async def act() -> None:
+            for release in matches:
+                if release is None:
+                    await asyncio.sleep(0)  # a release may be large: others go on in between
+                elif is_complete or release.matched.action is not OnFailure.NOTIFY:
+                    await self._act(release.matched, look.received, deeds)
+                else:
+                    del look.found[release.key]  # nobody decides about it, so it waits for the complete view
+
+        await all_done(*(act() for _ in range(min(RELEASES_AT_ONCE, len(look.candidates)))))
+
+    async def _act(self, matched: MatchedTrigger, received: ReceivedAlert, deeds: dict[Deed, None]) -> None:
+        """Send the command, if one follows, and record the verdict of the guardrail, if one matched.
+
+        A command that is refused has done nothing: perhaps the view was behind.
+        """
+        deed = Deed(matched.trigger.id, matched.action)
+        if deed in deeds:
+            return
+        if command := command_of(matched, received):
             reply = await send_until_effective(self._commands, command, received.time_ms - CLOCKS_DIFFER_MS)
             _count(reply, matched)
+            if reply.refusal:
+                return
         else:
             metrics.ALERTS.labels(DONE[matched.action]).inc()
+        deeds[deed] = None
         if matched.guardrail and matched.phase:
             metrics.GUARDRAIL_ACTIONS.labels(matched.action).inc()
             await self._store.store_verdict(
-                _verdict_changed(matched, matched.phase, matched.guardrail, received)
+                verdict_of_alert(matched, matched.phase, matched.guardrail, received)
             )
 
+    async def _record(self, answered: AnsweredAlert) -> None:
+        metrics.ALERTS.labels(answered.outcome).inc()
+        _log_without_effect(answered)
+        await self._store.store_answer(answered)
 
-def _listed(matches: list[MatchedTrigger]) -> tuple[TriggerId, ...]:
-    return tuple(matched.trigger.id for matched in matches[:LISTED_MAX])
+
+def _answer(look: Look, deeds: dict[Deed, None]) -> AnsweredAlert:
+    """Return the record of an alert: what it has led to, and what it is about by the complete views."""
+    by_outcome: dict[AlertOutcome, dict[TriggerId, None]] = {outcome: {} for outcome in AlertOutcome}
+    by_outcome[AlertOutcome.MATCHED] = {deed.trigger: None for deed in deeds}
+    for found in look.found.values():
+        if found.trigger and found.trigger not in by_outcome[AlertOutcome.MATCHED]:
+            by_outcome[found.outcome][found.trigger] = None
+    matched, later, beyond = (
+        tuple(by_outcome[outcome])
+        for outcome in (AlertOutcome.MATCHED, AlertOutcome.BEFORE_RELEASE, AlertOutcome.OUT_OF_SCOPE)
+    )
+    if matched:
+        outcome = AlertOutcome.MATCHED
+    elif later:
+        outcome = AlertOutcome.BEFORE_RELEASE
+    else:
+        outcome = AlertOutcome.OUT_OF_SCOPE if beyond else AlertOutcome.UNMATCHED
+    return _answered(look.received, outcome, matched, later, beyond)
 
 
-def _outcome(
-    alert: Alert, found: list[MatchedTrigger], in_scope: list[MatchedTrigger], matches: list[MatchedTrigger]
-) -> AlertOutcome:
-    if alert.status is AlertStatus.RESOLVED:
-        return AlertOutcome.RESOLVED
-    if matches:
-        return AlertOutcome.MATCHED
-    if in_scope:
-        return AlertOutcome.BEFORE_RELEASE
-    return AlertOutcome.OUT_OF_SCOPE if found else AlertOutcome.UNMATCHED
+def _answered(
+    received: ReceivedAlert,
+    outcome: AlertOutcome,
+    matched: tuple[TriggerId, ...] = (),
+    later: tuple[TriggerId, ...] = (),
+    beyond: tuple[TriggerId, ...] = (),
+) -> AnsweredAlert:
+    return AnsweredAlert(
+        alert=received.alert,
+        source=received.source,
+        sequence=received.sequence,
+        time_ms=received.time_ms,
+        outcome=outcome,
+        triggers=matched[:LISTED_MAX],
+        later_triggers=later[:LISTED_MAX],
+        triggers_out_of_scope=beyond[:LISTED_MAX],
+        unlisted=sum(max(0, len(each) - LISTED_MAX) for each in (matched, later, beyond)),
+    )
 
 
 def _log_without_effect(answered: AnsweredAlert) -> None:
@@ -206,33 +214,6 @@ def _named(triggers: tuple[str, ...]) -> str:
     return ", ".join(triggers[:NAMED_MAX]) + others
 
 
-def _command(matched: MatchedTrigger, received: ReceivedAlert) -> TriggerCommand | None:
-    id_ = derived_id("alert", *received.identity, matched.trigger.id)
-    match matched.action:
-        case OnFailure.ROLLBACK:
-            return RollBackTrigger(
-                id=id_,
-                actor=ACTOR,
-                reason=_reason(matched, received),
-                trigger=matched.trigger.id,
-                alert=received.evidence.to_jsonable(),
-            )
-        case OnFailure.PAUSE:
-            evidence = AlertGuardrailEvidence(
-                name=matched.guardrail, phase=matched.phase, alert=received.evidence
-            )
-            return PauseTrigger(
-                id=id_,
-                actor=ACTOR,
-                reason=_reason(matched, received),
-                trigger=matched.trigger.id,
-                phase_id=matched.trigger.current_run.phase.id,
-                guardrail=evidence.to_jsonable(),
-            )
-        case OnFailure.NOTIFY:
-            return None
-
-
 def _source(subject: str) -> str:
     source = subject.removeprefix(subjects.alert(""))
     if source.startswith(f"{subjects.WEBHOOK_SOURCE}."):
@@ -242,32 +223,6 @@ def _source(subject: str) -> str:
             f"invalid source of alerts {source!r} in the subject: use one token of letters, digits, - and _"
         )
     return source
-
-
-def _reason(matched: MatchedTrigger, received: ReceivedAlert) -> str:
-    alert = received.alert
-    labels = ", ".join(f"{label}={value}" for label, value in sorted(alert.labels.items()))
-    guardrail = f"guardrail {matched.guardrail} of phase {matched.phase}: " if matched.guardrail else ""
-    link = f", see {alert.url}" if alert.url else ""
-    text = f"{guardrail}alert {alert.name} from {received.source} is firing ({labels}){link}"
-    return text[:REASON_MAX]
-
-
-def _verdict_changed(
-    matched: MatchedTrigger, phase: str, guardrail: str, received: ReceivedAlert
-) -> VerdictChanged:
-    return VerdictChanged(
-        trigger=matched.trigger.id,
-        phase_id=phase,
-        guardrail=guardrail,
-        time_ms=received.time_ms,
-        before=Verdict.PENDING,
-        verdict=Verdict.FAILED,
-        action=matched.action,
-        reason=_reason(matched, received),
-        url=bounded_url(received.alert.url),
-        alert=received.evidence.to_jsonable(),
-    )
 
 
 def _count(reply: Reply, matched: MatchedTrigger) -> None:

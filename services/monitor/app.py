@@ -31,6 +31,7 @@ from . import metrics
 from .active_guardrails import ActiveGuardrails
 from .alert_consumer import ACK_WAIT_SECONDS, turns_middleware, watch_alert_consumer
 from .alert_handler import AlertHandler
+from .alert_matcher import AlertMatcher
 from .alertmanager import AlertmanagerWebhook
 from .clearance_responder import ClearanceResponder
 from .collectors import ReleaseCollector
@@ -41,6 +42,7 @@ from .guardrail_runner import GuardrailRunner, QueryPrometheus
 from .notifications import notifications
 from .receivers import read_receivers
 from .settings import Settings
+from .watched_releases import WatchedReleases
 
 SOURCE = "/sluiceway/monitor"
 #: Alerts that are handled at the same time, and those of one source: the others are never kept waiting by it.
@@ -81,6 +83,8 @@ class Monitor(Service):
         features = FeatureView(connection, FeatureLog(connection, SOURCE))
         catalogue = CatalogueView(connection)
         measurements = MeasurementView(connection)
+        watched = WatchedReleases(clock)
+        features.on_change, features.on_reset = watched.note, watched.clear
         for name, view in (("log", features), ("catalogue", catalogue), ("measurements", measurements)):
             await self.follow(name, view, stack)
         commands, store = CommandClient(connection, MONITOR), MeasurementStore(connection, SOURCE)
@@ -92,19 +96,13 @@ class Monitor(Service):
         timing = (clock, workers, clock.is_trusted)
         runner = GuardrailRunner(features, measurements, guardrails, store, query, actions, *timing)
         due_phases = DuePhases(features, measurements, guardrails, actions, *timing)
-        await run_guardrails(features, runner, due_phases, stack)
+        await run_guardrails(features, runner, due_phases, stack, watched.note)
         _export(ReleaseCollector(features, guardrails, clock), stack)
         dead_letters = DeadLetters(connection, self.name)
         responder = ClearanceResponder(features, measurements, guardrails, clock)
-        alerts = AlertHandler(
-            features,
-            catalogue,
-            commands,
-            store,
-            clock,
-            clock.check,
-            requires_sources=self._settings.require_alert_sources,
-        )
+        requires_sources = self._settings.require_alert_sources
+        matcher = AlertMatcher(features, catalogue, watched, clock, requires_sources=requires_sources)
+        alerts = AlertHandler(matcher, commands, store, clock.check)
         clear = _clear_by_trusted_clock(responder.clear, clock)
         for name, broker in (
             ("alerts", build_broker(self._settings, alerts.receive, dead_letters, self.alert_turns)),
@@ -130,11 +128,16 @@ class Monitor(Service):
 
 
 async def run_guardrails(
-    features: FeatureView, runner: GuardrailRunner, due_phases: DuePhases, stack: AsyncExitStack
+    features: FeatureView,
+    runner: GuardrailRunner,
+    due_phases: DuePhases,
+    stack: AsyncExitStack,
+    note: Callable[[FeatureEntry], None] = lambda entry: None,
 ) -> None:
-    """Measure and act by every event, old and new, until `stack` is closed."""
+    """Measure and act by every event, old and new, until `stack` is closed. `note` is called before that."""
 
     def on_change(entry: FeatureEntry) -> None:
+        note(entry)
         runner.schedule(entry)
         due_phases.schedule(entry)
 

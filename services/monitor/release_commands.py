@@ -10,6 +10,9 @@ from sluiceway.pipelines.rollbacks import has_taken_effect
 
 log = logging.getLogger(__name__)
 
+#: The command was not looked at: it is sent again later.
+NOT_PROCESSED = (RefusalCode.UNAVAILABLE, RefusalCode.RATE_LIMITED)
+
 
 async def send_until_effective(commands: CommandClient, command: TriggerCommand, since_ms: int) -> Reply:
     """Return the reply to a command that takes a release back or pauses it, because of what came `since_ms`.
@@ -43,7 +46,7 @@ async def _send(commands: CommandClient, command: TriggerCommand) -> Reply:
             "%s: sending %s without its evidence: %s", command.trigger, command.verb, reply.refusal.message
         )
         reply = await commands.send(_without_evidence(command))
-    if reply.refusal and reply.refusal.code is RefusalCode.UNAVAILABLE:
+    if reply.refusal and reply.refusal.code in NOT_PROCESSED:
         raise Unavailable(reply.refusal.message)
     return reply
 

@@ -1,7 +1,7 @@
 """End tasks reliably, although a library may swallow a cancellation."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -35,3 +35,10 @@ async def run_within(seconds: float | None, work: Coroutine[Any, Any, Result]) -
         return task.result()
     finally:
         await cancel_and_wait(task)
+
+
+async def all_done(*work: Awaitable[Any]) -> None:
+    """Return once all of `work` has ended, also if a part of it fails; then raise its first error."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

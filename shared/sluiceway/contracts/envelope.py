@@ -32,6 +32,10 @@ REFERENCES = "Sluiceway-References"
 RESTORABLE = "Sluiceway-Restorable"
 #: FEATURES: present if the feature is switched off and nothing else is being released.
 SWITCHED_OFF = "Sluiceway-Switched-Off"
+#: FEATURES: how many metric guardrails the newest trigger has, over all its phases.
+METRIC_GUARDRAILS = "Sluiceway-Metric-Guardrails"
+#: FEATURES: which alerts may concern the newest trigger; see `pipelines.alert_keys`.
+ALERT_KEYS = "Sluiceway-Alert-Keys"
 #: RULES: sequence of the event in FEATURES.
 REVISION = "Sluiceway-Revision"
 #: RULES: the epoch of the document; see `RuleDocument.epoch`.

@@ -17,6 +17,8 @@ from ..contracts.identifiers import FeatureKey
 from ..contracts.revisions import NOTHING_STORED, RevisionTag, revision_tag
 from ..contracts.validation_errors import describe_errors
 from ..errors import Rejected, Unavailable, error_text
+from ..pipelines.alert_keys import header_of_keys, release_keys
+from ..pipelines.guardrail_schedule import count_metric_guardrails
 from ..pipelines.references import evaluated_references, feature_references, references_of
 from ..pipelines.substitutes import TAKEN_BACK, LiveVersions
 from .connection import Connection
@@ -213,6 +215,8 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
         headers[envelope.STATUS] = feature.trigger.status
         if feature.trigger.observed_until_ms is not None:
             headers[envelope.OBSERVED] = str(feature.trigger.observed_until_ms)
+        headers[envelope.METRIC_GUARDRAILS] = str(count_metric_guardrails(feature.trigger))
+        headers[envelope.ALERT_KEYS] = header_of_keys(release_keys(feature.trigger))
     if feature.release_pipeline_id:
         headers[envelope.PIPELINE] = feature.release_pipeline_id
     if references := feature_references(feature):

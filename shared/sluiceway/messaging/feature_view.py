@@ -38,6 +38,7 @@ class FeatureEntry:
         "_event",
         "_parsed",
         "_restorable",
+        "alert_keys",
         "due_ms",
         "evaluated_references",
         "key",
@@ -89,6 +90,8 @@ class FeatureEntry:
         self.pipeline = _shared(get(envelope.PIPELINE))
         #: The pipeline of the active trigger.
         self.running_pipeline = _shared(get(envelope.RUNNING_PIPELINE))
+        #: Which alerts may concern the newest trigger, as text; None if an older version has stored it.
+        self.alert_keys = get(envelope.ALERT_KEYS)
         is_archived = envelope.ARCHIVED in headers
         #: The specs that the feature refers to; None if it is archived.
         self.references = None if is_archived else _names(get(envelope.REFERENCES))

@@ -52,13 +52,18 @@ def match_alert(
     if released_ms is None:
         return None
     received_ms = now_ms if received_ms is None else received_ms
-    if any(label in alert.labels for label in (GATE, DYNAMIC_CONFIG, PIPELINE)):
+    if names_release(alert):
         return MatchedTrigger(trigger, is_before(alert, received_ms, released_ms))
     return min(
         _guardrail_matches(alert, trigger, released_ms, received_ms),
         key=lambda matched: (matched.is_before, STRONGEST_FIRST.index(matched.action)),
         default=None,
     )
+
+
+def names_release(alert: Alert) -> bool:
+    """Return whether the labels of an alert name a feature or a pipeline."""
+    return any(label in alert.labels for label in (GATE, DYNAMIC_CONFIG, PIPELINE))
 
 
 def _labels_match(labels: Mapping[str, str], feature: Feature, trigger: Trigger) -> bool:
@@ -91,7 +96,7 @@ def _guardrail_matches(
     alert: Alert, trigger: Trigger, released_ms: int, received_ms: int
 ) -> Iterator[MatchedTrigger]:
     """Yield each alert guardrail of a released phase that has the alert's labels; it watches from then on."""
-    labels = {ALERT_NAME: alert.name, **alert.labels}
+    labels = guardrail_labels(alert)
     for run in trigger.phases:
         if run.started_ms is None:
             continue
@@ -99,6 +104,11 @@ def _guardrail_matches(
         for guardrail in run.phase.guardrails:
             if isinstance(guardrail, AlertGuardrail) and _has_labels(labels, guardrail):
                 yield MatchedTrigger(trigger, before, guardrail.on_failure, run.phase.id, guardrail.name)
+
+
+def guardrail_labels(alert: Alert) -> dict[str, str]:
+    """Return the labels of an alert that guardrails see: its name is one of them."""
+    return {ALERT_NAME: alert.name, **alert.labels}
 
 
 def _has_labels(labels: Mapping[str, str], guardrail: AlertGuardrail) -> bool:

@@ -58,6 +58,12 @@ def active_guardrails(trigger: Trigger) -> Iterator[ActiveGuardrail]:
                     yield ActiveGuardrail(trigger, run.phase, guardrail, max(started_ms, resumed_ms))
 
 
+def count_metric_guardrails(trigger: Trigger) -> int:
+    """Return how many metric guardrails all phases of a release have, those that are not out yet as well."""
+    guardrails = (guardrail for run in trigger.phases for guardrail in run.phase.guardrails)
+    return sum(isinstance(guardrail, MetricGuardrail) for guardrail in guardrails)
+
+
 def next_measurement_ms(active: ActiveGuardrail, last_ms: int | None) -> int:
     """Return when to measure next, after a measurement at `last_ms`.
 

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from services.monitor.release_commands import send_until_effective
 from sluiceway.contracts.commands import Command, PauseTrigger, RollBackTrigger
 from sluiceway.contracts.replies import Outcome, Reply
+from sluiceway.errors import Unavailable
 from sluiceway.pipelines import refusals
 
 TRIGGER = "gate.checkout.1"
@@ -41,3 +44,12 @@ async def test_a_pause_keeps_the_name_of_its_guardrail_which_allows_it() -> None
     await send_until_effective(broker, command, 0)  # type: ignore[arg-type]
 
     assert [sent.guardrail for sent in broker.taken] == [{"name": "errors"}]
+
+
+async def test_a_command_that_is_refused_because_of_too_many_was_not_answered() -> None:
+    class Busy:
+        async def send(self, command: Command) -> Reply:
+            return Reply(outcome=Outcome.REFUSED, refusal=refusals.rate_limited("monitor", 1))
+
+    with pytest.raises(Unavailable):
+        await send_until_effective(Busy(), RollBackTrigger(actor="monitor", trigger=TRIGGER), 0)  # type: ignore[arg-type]

@@ -1,0 +1,120 @@
+"""The releases that are out, and which of them an alert may concern: an index, kept by the headers of events.
+
+What an alert costs does not depend on how many releases there are, only on how many it may concern.
+"""
+
+import heapq
+import logging
+from typing import NamedTuple
+
+from sluiceway.clock import Clock
+from sluiceway.contracts.alerts import Alert
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.errors import Rejected
+from sluiceway.messaging.feature_view import FeatureEntry
+from sluiceway.pipelines.alert_keys import (
+    ANY_ALERT,
+    KeyGroup,
+    alert_keys,
+    keys_of_header,
+    named_features,
+    release_keys,
+)
+from sluiceway.pipelines.alert_matches import names_release
+
+log = logging.getLogger(__name__)
+
+#: The index's key of releases that every alert may concern which names nothing.
+ANY = "*"
+
+
+class ObservedRelease(NamedTuple):
+    """A completed release, which is watched no longer than this."""
+
+    until_ms: int
+    key: FeatureKey
+
+
+class WatchedReleases:
+    """The features whose newest release is active or observed, by what alerts about it have."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: Under which index keys each one is; the one that changed last comes last.
+        self._keys: dict[FeatureKey, tuple[str, ...]] = {}
+        self._with_key: dict[str, dict[FeatureKey, None]] = {}
+        self._until_ms: dict[FeatureKey, int] = {}
+        self._observed: list[ObservedRelease] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def note(self, entry: FeatureEntry) -> None:
+        """Take the newest event of a feature into account."""
+        self._drop(entry.key)
+        if entry.is_active:
+            self._add(entry)
+        elif entry.observed_until_ms > self._clock():
+            self._add(entry)
+            self._until_ms[entry.key] = entry.observed_until_ms
+            heapq.heappush(self._observed, ObservedRelease(entry.observed_until_ms, entry.key))
+
+    def clear(self) -> None:
+        """Forget everything: the log went back."""
+        self._keys.clear()
+        self._with_key.clear()
+        self._until_ms.clear()
+        self._observed.clear()
+
+    def concerned_by(self, alert: Alert) -> list[FeatureKey]:
+        """Return the features whose releases an alert may concern; `match_alert` tells whether it does."""
+        self._drop_expired()
+        found = {key: None for key in named_features(alert) if key in self._keys}
+        for key in alert_keys(alert):
+            found.update(self._with_key.get(key, {}))
+        if not names_release(alert):
+            found.update(self._with_key.get(ANY, {}))
+        return list(found)
+
+    def _add(self, entry: FeatureEntry) -> None:
+        groups = _groups_of(entry)
+        if groups is None:
+            return
+        keys = tuple(dict.fromkeys(map(self._index_key, groups)))
+        self._keys[entry.key] = keys
+        for key in keys:
+            self._with_key.setdefault(key, {})[entry.key] = None
+
+    def _index_key(self, group: KeyGroup) -> str:
+        """Return the key of a group under which there are fewest releases."""
+        if group == ANY_ALERT:
+            return ANY
+        return min(group, key=lambda key: len(self._with_key.get(key, ())))
+
+    def _drop(self, feature: FeatureKey) -> None:
+        self._until_ms.pop(feature, None)
+        for key in self._keys.pop(feature, ()):
+            members = self._with_key[key]
+            del members[feature]
+            if not members:
+                del self._with_key[key]
+
+    def _drop_expired(self) -> None:
+        """Drop each release that is not observed any more."""
+        now_ms = self._clock()
+        while self._observed and self._observed[0].until_ms <= now_ms:
+            until_ms, key = heapq.heappop(self._observed)
+            if self._until_ms.get(key) == until_ms:
+                self._drop(key)
+
+
+def _groups_of(entry: FeatureEntry) -> tuple[KeyGroup, ...] | None:
+    """Return the groups of keys of an entry's release; None if its event is invalid."""
+    if entry.alert_keys is not None:
+        return keys_of_header(entry.alert_keys)
+    try:  # an older version has stored it
+        trigger = entry.event.feature.trigger
+    except Rejected as error:
+        log.error("%s: its newest event is invalid: no alert takes it back: %s", entry.key, error)
+        return None
+    return release_keys(trigger) if trigger else None
