@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from ..contracts.commands import ExtendBake, TriggerCommand
 from ..contracts.events import EventType
-from ..contracts.feature import ACTIONS_MAX, Action, ActionType, Approval, PhaseRun, Trigger, TriggerStatus
+from ..contracts.feature import Action, ActionType, Approval, PhaseRun, Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, trigger_id
 from ..contracts.persons import Account
 from ..contracts.pipeline import Pipeline
 from ..contracts.short_texts import start_of
-from .message_limits import ACTION_REASON_BYTES_MAX, ACTIONS_BYTES_MAX, bounded_names
+from .action_history import bounded_actions
+from .message_limits import ACTION_REASON_BYTES_MAX, bounded_names
 
 
 class Variant(NamedTuple):
@@ -184,19 +185,7 @@ def without_newest_phase(trigger: Trigger) -> Trigger:
 
 def with_action(trigger: Trigger, action: Action) -> Trigger:
     """Return the trigger with an action added to its history, which is bounded."""
-    return trigger.model_copy(update={"actions": _bounded((*trigger.actions, action))})
-
-
-def _bounded(actions: tuple[Action, ...]) -> tuple[Action, ...]:
-    """Return the newest actions, and the newest one of each type: some say since when something counts."""
-    kept = set({action.type: index for index, action in enumerate(actions)}.values())
-    left = ACTIONS_BYTES_MAX
-    for index in range(len(actions) - 1, max(-1, len(actions) - 1 - ACTIONS_MAX), -1):
-        left -= len(actions[index].to_json())
-        if left < 0:
-            break
-        kept.add(index)
-    return tuple(actions[index] for index in sorted(kept))
+    return trigger.model_copy(update={"actions": bounded_actions((*trigger.actions, action))})
 
 
 def with_overridden_freezes(trigger: Trigger, freezes: tuple[str, ...]) -> Trigger:

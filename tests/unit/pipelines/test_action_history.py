@@ -1,0 +1,74 @@
+"""Which actions a trigger keeps, and that this costs little at each step."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluiceway.contracts.commands import PauseTrigger, UnpauseTrigger
+from sluiceway.contracts.feature import ACTIONS_MAX, Action, ActionType
+from sluiceway.pipelines import action_history
+from sluiceway.pipelines.action_history import bounded_actions
+from sluiceway.pipelines.message_limits import ACTIONS_BYTES_MAX
+from tests.support.builders import a_release
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=2_000)
+ACTIONS = st.lists(
+    st.builds(
+        Action,
+        type=st.sampled_from(ActionType),
+        time_ms=st.integers(0, 2**63 - 1),
+        phase_id=st.none() | st.text(max_size=100),
+        actor_id=st.text(max_size=200),
+        reason=st.none() | TEXT,
+        overrode=st.lists(st.text(max_size=100), max_size=5).map(tuple),
+    ),
+    max_size=ACTIONS_MAX + 20,
+).map(tuple)
+
+
+def by_encoding_each(actions: tuple[Action, ...], bytes_max: int = ACTIONS_BYTES_MAX) -> tuple[Action, ...]:
+    """Return the same from the bytes of each action, as the last version did."""
+    kept = set({action.type: index for index, action in enumerate(actions)}.values())
+    left = bytes_max
+    for index in range(len(actions) - 1, max(-1, len(actions) - 1 - ACTIONS_MAX), -1):
+        left -= len(actions[index].to_json())
+        if left < 0:
+            break
+        kept.add(index)
+    return tuple(actions[index] for index in sorted(kept))
+
+
+@given(actions=ACTIONS)
+def test_the_same_actions_are_kept_as_if_each_was_encoded(actions: tuple[Action, ...]) -> None:
+    assert bounded_actions(actions) == by_encoding_each(actions)
+
+
+@given(actions=ACTIONS, bytes_max=st.integers(0, 3_000))
+def test_so_are_they_where_few_have_room(actions: tuple[Action, ...], bytes_max: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(action_history, "ACTIONS_BYTES_MAX", bytes_max)
+
+        assert bounded_actions(actions) == by_encoding_each(actions, bytes_max)
+
+
+@given(actions=ACTIONS)
+def test_no_action_has_more_bytes_than_is_assumed(actions: tuple[Action, ...]) -> None:
+    assert all(len(action.to_json()) <= action_history._bytes_at_most(action) for action in actions)
+
+
+def test_a_step_of_a_usual_release_encodes_no_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    release, encoded = a_release(), list[Action]()
+
+    def encode(action: Action) -> bytes:
+        encoded.append(action)
+        return b""
+
+    monkeypatch.setattr(Action, "to_json", encode)
+
+    for _ in range(ACTIONS_MAX):
+        release.act(PauseTrigger)
+        release.act(UnpauseTrigger)
+
+    assert len(release.trigger.actions) == ACTIONS_MAX + 1  # the start, and the newest ones
+    assert encoded == []
+    assert ACTIONS_BYTES_MAX < ACTIONS_MAX * 2_000  # so that long reasons are looked at
