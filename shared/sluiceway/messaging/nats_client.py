@@ -1,5 +1,6 @@
-"""nats-py's client, which one stored message cannot stop."""
+"""nats-py's client, which neither a stored message nor a late answer can stop."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +23,8 @@ Receive = Callable[[str, bytes, Mapping[str, str] | None], None]
 class StreamClient(Client):
     """A client for streams in which others may have stored anything.
 
-    A subject that is not UTF-8 ended nats-py's reading for good, without an error. And a stored message with
+    A subject that is not UTF-8 ended nats-py's reading for good, without an error; so did the answer to a
+    ping that nobody waited for any more, since the broker or this process was busy. And a stored message with
     a header `Status` was taken for a word of the broker's own, such as a heartbeat or *no more messages*.
     """
 
@@ -39,6 +41,11 @@ class StreamClient(Client):
         """
         subscription = await self.subscribe(subject, cb=_never_called)
         self._receivers[subscription._id] = receive
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None

@@ -1,9 +1,10 @@
 """Follow a stream: the last message of every subject, then each new one, in order, across any outage.
 
-nats-py's ordered consumer receives nothing for seconds after a restart of the broker, and never gets
-back what its queue dropped. Here every gap, silence or reconnect leads to a new consumer, which
-starts at the last record that was delivered. That record tells whether the history is still the same:
-a stream that was restored from an older copy ends before it, or holds another message there.
+nats-py's ordered consumer receives nothing for seconds after a restart of the broker, and never gets back
+what its queue dropped. Here a new consumer follows each gap and each reconnect, and a consumer that says
+nothing while the broker answers. It starts at the last record that was delivered, which tells whether the
+history is still the same: a stream that was restored from an older copy ends before it, or holds another
+message there.
 """
 
 import asyncio
@@ -30,11 +31,20 @@ from .shared_request import SharedRequest
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-#: After this silence the consumer counts as lost.
+#: After this silence a follower is not current, and looks whether its consumer is lost.
 SILENCE_MAX_SECONDS = 3 * HEARTBEAT_SECONDS
+#: How often a follower notes that nothing was heard. A process that is busy for longer than that notes it
+#: once: what was sent meanwhile waits in its socket, and counts as heard.
+LISTEN_SECONDS = HEARTBEAT_SECONDS / 2
+SILENT_NOTES_MAX = round(SILENCE_MAX_SECONDS / LISTEN_SECONDS)
+#: For the answer to a ping, which comes after everything that the broker sent before.
+PONG_SECONDS = 1.0
+#: After so much work on records, others have their turn.
+TURN_SECONDS = 0.01
 #: The broker removes a consumer without a listener after this time.
 INACTIVE_SECONDS = 30.0
-#: After this time without a record, the end of a stream that is waited for may have been removed.
+#: After this time without a record, the end of a stream that is waited for may have been removed, unless
+#: records wait in this process.
 NOTHING_ARRIVES_SECONDS = 1.0
 #: For catching up, before an answer that must be exact.
 CATCH_UP_SECONDS = 5.0
@@ -110,7 +120,10 @@ class Follower:
         self._broken = asyncio.Event()
         self._is_behind = True
         self._expected = 1
-        self._last_message_at = 0.0
+        #: How often it was noted that nothing was heard since the last message.
+        self._silent_notes = 0
+        self._worked_seconds = 0.0
+        self._subscription: Subscription | None = None
         self._generation = 0
         self._closing = False
         #: Whether the next record must be the one at `position`.
@@ -141,8 +154,7 @@ class Follower:
     @property
     def is_current(self) -> bool:
         """Whether everything was delivered, as far as a broker that is still heard has said."""
-        silence = asyncio.get_running_loop().time() - self._last_message_at
-        is_heard = self._connection.client.is_connected and silence <= SILENCE_MAX_SECONDS
+        is_heard = self._connection.client.is_connected and not self._is_silent
         return self.is_caught_up and is_heard and not (self._is_behind or self._broken.is_set())
 
     async def caught_up(self) -> None:
@@ -180,13 +192,15 @@ class Follower:
 
     async def _advance(self) -> None:
         """Wait for a record; if none comes, look whether the end of the stream was removed."""
+        known = self.position
         self._advanced.clear()
         try:
             async with asyncio.timeout(NOTHING_ARRIVES_SECONDS):
                 await self._advanced.wait()
         except TimeoutError:
-            self._broken.set()
-            await self._advanced.wait()
+            if await self._nothing_waits() and self.position == known:
+                self._broken.set()
+                await self._advanced.wait()
 
     async def count_messages(self) -> int:
         """Return how many messages the stream holds; raises `Unavailable` if the broker does not say."""
@@ -208,7 +222,7 @@ class Follower:
             try:
                 async with self._consumer():
                     backoff.reset()
-                    await self._until_broken()
+                    await self._broken.wait()
             except (NatsError, TimeoutError, OSError) as error:
                 log.info("cannot follow the stream %s, trying again: %s", self._stream, error_text(error))
                 await asyncio.sleep(backoff.next_seconds())
@@ -219,7 +233,7 @@ class Follower:
         self._expected, self._generation = 1, self._generation + 1
         client = self._connection.client
         inbox = client.new_inbox()
-        subscription = await client.subscribe(
+        self._subscription = subscription = await client.subscribe(
             inbox, cb=self._receiver(self._generation), pending_msgs_limit=0, pending_bytes_limit=0
         )
         name = NUID().next().decode()
@@ -229,8 +243,12 @@ class Follower:
                 self._is_behind = False
             if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
                 self._receive_nothing()
-            self._last_message_at = asyncio.get_running_loop().time()
-            yield
+            self._silent_notes = 0
+            listening = asyncio.create_task(self._listen(), name=f"listen for {self._stream}")
+            try:
+                yield
+            finally:
+                await cancel_and_wait(listening)
         finally:
             await self._remove_consumer(subscription, name)
 
@@ -291,15 +309,33 @@ class Follower:
             num_replicas=1,
         )
 
-    async def _until_broken(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not (self._broken.is_set() or self._closing):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_SECONDS):
-                    await self._broken.wait()
-            if loop.time() - self._last_message_at > SILENCE_MAX_SECONDS:
+    @property
+    def _is_silent(self) -> bool:
+        return self._silent_notes >= SILENT_NOTES_MAX
+
+    async def _listen(self) -> None:
+        """Follow with a new consumer if the broker answers, and says nothing of this one.
+
+        If it does not answer, no consumer could be created: its next word, or a reconnect, is waited for.
+        """
+        while True:
+            await asyncio.sleep(LISTEN_SECONDS)
+            self._silent_notes += 1
+            if self._silent_notes == SILENT_NOTES_MAX:
                 log.warning("no message or heartbeat of %s for %g s", self._stream, SILENCE_MAX_SECONDS)
-                return
+            if self._is_silent and await self._nothing_waits() and self._is_silent:
+                self._restart("its consumer says nothing, although the broker answers")
+
+    async def _nothing_waits(self) -> bool:
+        """Return whether everything that the broker has sent by now was received.
+
+        Its answer to a ping comes after what it has sent before. False if it does not answer in time.
+        """
+        try:
+            await self._connection.client.flush(timeout=PONG_SECONDS)  # type: ignore[arg-type]
+        except (NatsError, TimeoutError, OSError):
+            return False
+        return self._subscription is not None and not self._subscription.pending_msgs
 
     async def _remove_consumer(self, subscription: Subscription, consumer: str) -> None:
         with contextlib.suppress(NatsError, TimeoutError, OSError):
@@ -309,14 +345,22 @@ class Follower:
                 await self._connection.js.delete_consumer(self._stream, consumer)
 
     def _receiver(self, generation: int) -> Callable[[Msg], Awaitable[None]]:
+        clock = asyncio.get_running_loop().time
+
         async def receive(message: Msg) -> None:
             if generation != self._generation or self._broken.is_set():
                 return
-            self._last_message_at = asyncio.get_running_loop().time()
+            self._silent_notes = 0
             if message.headers and Header.STATUS.value in message.headers:
                 await self._receive_status(message)
-            else:
-                self._receive_record(message)
+                return
+            began = clock()
+            self._receive_record(message)
+            self._worked_seconds += clock() - began
+            if self._worked_seconds > TURN_SECONDS:
+                # nats-py takes message after message from its queue without a pause.
+                self._worked_seconds = 0.0
+                await asyncio.sleep(0)
 
         return receive
 
