@@ -33,7 +33,7 @@ from .alert_consumer import ACK_WAIT_SECONDS, turns_middleware, watch_alert_cons
 from .alert_handler import AlertHandler
 from .alert_matcher import AlertMatcher
 from .alertmanager import AlertmanagerWebhook
-from .clearance_responder import ClearanceResponder
+from .clearance_responder import ClearanceResponder, all_held
 from .collectors import ReleaseCollector
 from .due_phases import DuePhases
 from .fair_turns import FairTurns
@@ -222,7 +222,7 @@ def _clear_by_trusted_clock(clear: Clear, clock: BrokerClock) -> Clear:
     async def checked(request: ClearanceRequest) -> Clearance:
         if clock.is_trusted():
             return await clear(request)
-        return Clearance(trigger=request.trigger, phase_id=request.phase_id, holds=(CLOCK_DIFFERS,))
+        return all_held(request, CLOCK_DIFFERS)
 
     return checked
 

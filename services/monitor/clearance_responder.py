@@ -1,10 +1,18 @@
 """May a phase be left? Answers schedulers by what the guardrails say. Only reads."""
 
 import logging
+from collections.abc import Iterable, Iterator
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.identifiers import feature_of
-from sluiceway.contracts.measurements import Clearance, ClearanceRequest, Round, Verdict
+from sluiceway.contracts.measurements import (
+    Clearance,
+    ClearanceAnswer,
+    ClearanceQuestion,
+    ClearanceRequest,
+    Round,
+    Verdict,
+)
 from sluiceway.errors import RetryLater
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementView
@@ -18,6 +26,9 @@ from .guardrail_actions import in_region
 log = logging.getLogger(__name__)
 
 NOT_CAUGHT_UP = "the monitor has not caught up with the log"
+FAILED = "the monitor has an internal error with the phase; its log says more"
+#: Bytes of the holds of one reply, which may be at most a message; more questions are left unanswered.
+HOLDS_BYTES_MAX = 64 * 1024
 #: Why a verdict holds. The text must not change while the verdict stays: each new text is a new event.
 HOLD_DESCRIPTIONS = {
     Verdict.PENDING: "it has not been measured yet",
@@ -48,29 +59,42 @@ class ClearanceResponder:
         self._clock = clock
 
     async def clear(self, request: ClearanceRequest) -> Clearance:
-        """Return what holds a phase. A monitor that cannot read the log holds it, too."""
+        """Return what holds each phase. A monitor that cannot read the log holds them all, too."""
         try:
-            holds = await self._holds(request)
+            await self._catch_up(request.questions)
         except RetryLater as error:
             log.warning("%s: no clearance: %s", request.trigger, error)
-            holds = (NOT_CAUGHT_UP,)
-        return Clearance(trigger=request.trigger, phase_id=request.phase_id, holds=holds)
+            return all_held(request, NOT_CAUGHT_UP)
+        first, *others = _bounded(self._answer(question) for question in request.questions)
+        return Clearance(
+            trigger=first.trigger, phase_id=first.phase_id, holds=first.holds, others=tuple(others)
+        )
 
-    async def _holds(self, request: ClearanceRequest) -> tuple[str, ...]:
-        if not await self._has_reached(request):
+    async def _catch_up(self, questions: Iterable[ClearanceQuestion]) -> None:
+        """Read the log if it is behind, and the measurements if a guardrail may hold a phase."""
+        if not all(map(self._has_reached, questions)):
+            await self._features.catch_up()
+        if any(self._guardrails.of_trigger(question.trigger) for question in questions):
+            await self._measurements.catch_up()
+
+    def _answer(self, question: ClearanceQuestion) -> ClearanceAnswer:
+        try:
+            holds = self._holds(question)
+        except Exception:  # one phase must not hold the others
+            log.exception("%s: internal error, so its phase is held", question.trigger)
+            holds = (FAILED,)
+        return _answer(question, holds)
+
+    def _holds(self, question: ClearanceQuestion) -> tuple[str, ...]:
+        if not self._has_reached(question):
             return (NOT_CAUGHT_UP,)
-        await self._measurements.catch_up()
-        guardrails = self._guardrails.of_trigger(request.trigger)
+        guardrails = self._guardrails.of_trigger(question.trigger)
         return bounded_holds([hold for active in guardrails if (hold := self._hold(active))])
 
-    async def _has_reached(self, request: ClearanceRequest) -> bool:
+    def _has_reached(self, question: ClearanceQuestion) -> bool:
         """Return whether the event that the scheduler refers to, or a newer one, is in the view."""
-        key = feature_of(request.trigger)
-        entry = self._features.get(key)
-        if entry is None or entry.sequence < request.revision:
-            await self._features.catch_up()
-            entry = self._features.get(key)
-        return entry is not None and entry.sequence >= request.revision
+        entry = self._features.get(feature_of(question.trigger))
+        return entry is not None and entry.sequence >= question.revision
 
     def _hold(self, active: ActiveGuardrail) -> str | None:
         if not self._guardrails.queries(active):
@@ -83,6 +107,26 @@ class ClearanceResponder:
         if not is_holding(verdict, active.guardrail):
             return None
         return f"{name}: {HOLD_DESCRIPTIONS[verdict]}{_details(round_)}"
+
+
+def all_held(request: ClearanceRequest, reason: str) -> Clearance:
+    """Return that every phase which is asked about is held."""
+    others = tuple(_answer(question, (reason,)) for question in request.others)
+    return Clearance(trigger=request.trigger, phase_id=request.phase_id, holds=(reason,), others=others)
+
+
+def _answer(question: ClearanceQuestion, holds: tuple[str, ...]) -> ClearanceAnswer:
+    return ClearanceAnswer(trigger=question.trigger, phase_id=question.phase_id, holds=holds)
+
+
+def _bounded(answers: Iterable[ClearanceAnswer]) -> Iterator[ClearanceAnswer]:
+    """Give the first answer, and the next ones for as long as there is room for them."""
+    size = 0
+    for answer in answers:
+        size += sum(len(hold.encode()) for hold in answer.holds)
+        if size > HOLDS_BYTES_MAX:
+            return
+        yield answer
 
 
 def _details(round_: Round | None) -> str:

@@ -1,6 +1,8 @@
 """May this trigger leave this phase? Asked when the phase is due; no answer means no."""
 
+import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
@@ -9,8 +11,13 @@ from pydantic import ValidationError
 
 from sluiceway.contracts import subjects
 from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.feature import Trigger
-from sluiceway.contracts.measurements import Clearance, ClearanceRequest
+from sluiceway.contracts.measurements import (
+    CLEARANCES_MAX,
+    Clearance,
+    ClearanceQuestion,
+    ClearanceRequest,
+)
+from sluiceway.messaging.batched_requests import BatchedRequests
 from sluiceway.messaging.connection import Connection
 
 from . import metrics
@@ -21,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: A monitor that takes longer counts as one that does not answer.
 ANSWER_SECONDS = 2.0
+#: Requests to monitors that are under way at the same time.
+REQUESTS_MAX = 4
 #: Regions named in the holds of a phase.
 NAMED_MAX = 10
 NO_MONITOR = "no monitor is running, so nobody can clear the phase"
@@ -41,6 +50,9 @@ class ClearanceClient:
         self._client = connection.client
         self._rules = rules
         self._confirmations = confirmations
+        self._guardrail_holds: BatchedRequests[ClearanceQuestion, tuple[str, ...]] = BatchedRequests(
+            self._ask, questions_max=CLEARANCES_MAX, requests_max=REQUESTS_MAX
+        )
 
     async def holds(self, event: FeatureEvent, revision: int) -> Holds:
         """Return why the active trigger may not leave its current phase; empty if it may.
@@ -50,32 +62,55 @@ class ClearanceClient:
         """
         trigger = event.feature.trigger
         assert trigger
-        by_guardrails = await self._guardrail_holds(trigger, revision)
+        question = ClearanceQuestion(
+            trigger=trigger.id, phase_id=trigger.current_run.phase.id, revision=revision
+        )
+        by_guardrails = (await self._guardrail_holds.answers([question]))[question]
         rules = await self._rules.of_phase(event, revision)
         if not trigger.pipeline.require_confirmation:
             return Holds(by_guardrails, _bounded(rules.holds))
         late = await self._confirmations.missing(rules.published)
         return Holds(by_guardrails, _bounded(rules.holds + late))
 
-    async def _guardrail_holds(self, trigger: Trigger, revision: int) -> tuple[str, ...]:
-        """Return why the monitor holds the phase; empty if it does not."""
-        request = ClearanceRequest(
-            trigger=trigger.id, phase_id=trigger.current_run.phase.id, revision=revision
-        )
+    async def _ask(
+        self, questions: Sequence[ClearanceQuestion]
+    ) -> Mapping[ClearanceQuestion, tuple[str, ...]]:
+        """Return why the monitor holds each phase; empty if it does not.
+
+        What one reply leaves out is asked about again, each phase alone.
+        """
+        found = await self._request(questions)
+        missing = [question for question in questions if question not in found]
+        if len(questions) > 1:
+            for answers in await asyncio.gather(*(self._request([question]) for question in missing)):
+                found |= answers
+        held = {question: _unanswered(NO_ANSWER) for question in questions if question not in found}
+        return found | held
+
+    async def _request(
+        self, questions: Sequence[ClearanceQuestion]
+    ) -> dict[ClearanceQuestion, tuple[str, ...]]:
+        """Ask a monitor once; the result lacks what it has not answered."""
+        first, *others = questions
+        request = ClearanceRequest(**first.model_dump(), others=tuple(others))
         try:
             message = await self._client.request(
                 subjects.CLEARANCE, request.to_json(), timeout=ANSWER_SECONDS
             )
             clearance = Clearance.model_validate_json(message.data, extra="ignore")
         except NoRespondersError:
-            return _unanswered(NO_MONITOR)
+            return {question: _unanswered(NO_MONITOR) for question in questions}
         except (TimeoutError, NatsError, ValidationError) as error:
-            log.warning("no clearance for %s: %s", trigger.id, error or type(error).__name__)
-            return _unanswered(NO_ANSWER)
-        if (clearance.trigger, clearance.phase_id) != (trigger.id, request.phase_id):
-            return _unanswered(NO_ANSWER)
-        metrics.CLEARANCES.labels("held" if clearance.holds else "cleared").inc()
-        return clearance.holds
+            log.warning("no clearance for %s: %s", first.trigger, error or type(error).__name__)
+            return {question: _unanswered(NO_ANSWER) for question in questions}
+        found = {
+            question: answer.holds
+            for question, answer in zip(questions, clearance.answers, strict=False)
+            if (answer.trigger, answer.phase_id) == (question.trigger, question.phase_id)
+        }
+        for holds in found.values():
+            metrics.CLEARANCES.labels("held" if holds else "cleared").inc()
+        return found
 
 
 def _bounded(holds: tuple[str, ...]) -> tuple[str, ...]:

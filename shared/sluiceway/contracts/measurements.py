@@ -1,9 +1,9 @@
 """What the monitor measured for a guardrail, its verdict, and the clearance of a phase."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from .guardrails import OnFailure, OnInconclusive
 from .identifiers import Name, TriggerId
@@ -11,6 +11,8 @@ from .models import WireModel
 
 #: The region of a measurement whose query names none.
 EVERYWHERE = "*"
+#: Phases that one request asks about.
+CLEARANCES_MAX = 100
 
 
 class Judgement(StrEnum):
@@ -106,7 +108,7 @@ class VerdictChanged(WireModel):
     measurement: Measurement | None = None
 
 
-class ClearanceRequest(WireModel):
+class ClearanceQuestion(WireModel):
     """May this trigger leave this phase?"""
 
     trigger: TriggerId
@@ -115,9 +117,33 @@ class ClearanceRequest(WireModel):
     revision: int
 
 
-class Clearance(WireModel):
+class ClearanceRequest(ClearanceQuestion):
+    """May this trigger leave this phase, and may the others leave theirs?"""
+
+    #: Those that are due at the same moment; a monitor of an older version answers none of them.
+    others: Annotated[tuple[ClearanceQuestion, ...], Field(max_length=CLEARANCES_MAX - 1)] = ()
+
+    @property
+    def questions(self) -> tuple[ClearanceQuestion, ...]:
+        """All questions, the request's own one first."""
+        return (self, *self.others)
+
+
+class ClearanceAnswer(WireModel):
     """What holds the trigger in its phase; `holds` is empty if nothing does. All fields are required."""
 
     trigger: TriggerId
     phase_id: Name
     holds: tuple[str, ...]
+
+
+class Clearance(ClearanceAnswer):
+    """What holds the trigger in its phase, and the others in theirs."""
+
+    #: Fewer than were asked about, if the reply would be too large; those are asked about again.
+    others: tuple[ClearanceAnswer, ...] = ()
+
+    @property
+    def answers(self) -> tuple[ClearanceAnswer, ...]:
+        """All answers, the one to the request's own question first."""
+        return (self, *self.others)
