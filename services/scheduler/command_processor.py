@@ -141,12 +141,14 @@ class CommandProcessor:
 
     async def _append(self, event: FeatureEvent, command: FeatureCommand, tail: LogTail) -> Reply | None:
         """Return the reply once the event is stored; None if another one came before it."""
+        encoded = self._log.encode(event)
         try:
-            sequence, size = await self._log.append(event, tail.sequence)
+            with self._features.appending(encoded):
+                sequence = await self._log.append(encoded, tail.sequence)
         except Conflict:
             return None
-        self._on_stored(command, size)
-        self._features.add(event, sequence)
+        self._on_stored(command, len(encoded.data))
+        self._features.add(encoded, sequence)
         metrics.EVENTS.labels(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
         return _reply_with_state(LoggedEvent(sequence, event))

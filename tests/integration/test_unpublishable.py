@@ -49,7 +49,7 @@ async def append(
     event = tail.logged.event.model_copy(
         update={"type": EventType.FEATURE_CHANGED, "command_id": "raced", "feature": feature.changed(**state)}
     )
-    await driver.log.append(event, tail.sequence)
+    await driver.log.append(driver.log.encode(event), tail.sequence)
 
 
 async def published(driver: Driver, name: str, region: str = "dev") -> RuleDocument | None:

@@ -54,7 +54,8 @@ class Log:
             command_id=str(self.position),
             feature=Feature(kind=key.kind, name=name, salt=name, base=spec, versions=spec.version),
         )
-        self.entries[key] = FeatureEntry(key, self.position, headers_of(event, ""), event=event)
+        data, headers = event.to_json(), headers_of(event, "")
+        self.entries[key] = FeatureEntry(key, self.position, headers, data=data)
         return key
 
     def published_references(self) -> dict[str, tuple[str, ...]]:

@@ -80,6 +80,8 @@ class CatalogueView(StreamView):
 
     def __init__(self, connection: Connection) -> None:
         self._contents = _Contents()
+        #: What `catalogue` returns until something changes.
+        self._catalogue: Catalogue | None = None
         self.on_change: Callable[[str, str, StoredDocument | None], None] = lambda kind, id_, stored: None
         self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
@@ -117,16 +119,18 @@ class CatalogueView(StreamView):
         return [stored for key, stored in self._contents.documents.items() if key[0] == kind]
 
     def catalogue(self) -> Catalogue:
-        """Return all documents, for a decision."""
-        return Catalogue(
-            environments=self._by_id("environment", Environment),
-            regions=self._by_id("region", Region),
-            pipelines=self._by_id("pipeline", Pipeline),
-            keys=self._by_id("key", SdkKey),
-            api_keys=self._by_id("api_key", ApiKey),
-            freezes=self._by_id("freeze", Freeze),
-            alert_sources=self._by_id("alert_source", AlertSource),
-        )
+        """Return all documents, for a decision: the same object until one of them changes."""
+        if self._catalogue is None:
+            self._catalogue = Catalogue(
+                environments=self._by_id("environment", Environment),
+                regions=self._by_id("region", Region),
+                pipelines=self._by_id("pipeline", Pipeline),
+                keys=self._by_id("key", SdkKey),
+                api_keys=self._by_id("api_key", ApiKey),
+                freezes=self._by_id("freeze", Freeze),
+                alert_sources=self._by_id("alert_source", AlertSource),
+            )
+        return self._catalogue
 
     def _by_id(self, kind: str, model: type[Model]) -> dict[str, Model]:
         return {
@@ -138,6 +142,7 @@ class CatalogueView(StreamView):
     def _reset(self) -> None:
         self._contents.documents.clear()
         self._contents.last_sequences.clear()
+        self._catalogue = None
         self.on_reset()
 
     def _on_record(self, record: Record) -> None:
@@ -150,6 +155,7 @@ class CatalogueView(StreamView):
             self._contents.documents[key] = stored
         else:
             self._contents.documents.pop(key, None)
+        self._catalogue = None
         self.on_change(*key, stored)
 
 

@@ -1,7 +1,7 @@
 """The log of every feature: events are appended conditionally and read, never changed."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
@@ -45,11 +45,12 @@ class LoggedEvent(NamedTuple):
         return revision_tag(self.sequence, self.event.command_id, self.event.time_ms)
 
 
-class StoredEvent(NamedTuple):
-    """The sequence of an event in FEATURES, and the bytes of it."""
+class EncodedEvent(NamedTuple):
+    """An event in the form that is stored."""
 
-    sequence: int
-    size: int
+    event: FeatureEvent
+    headers: Mapping[str, str]
+    data: bytes
 
 
 class LogTail(NamedTuple):
@@ -80,16 +81,18 @@ class FeatureLog:
         """The bytes of a message, headers included, that the broker takes."""
         return self._publisher.message_bytes_max
 
-    async def append(self, event: FeatureEvent, expected: int) -> StoredEvent:
+    def encode(self, event: FeatureEvent) -> EncodedEvent:
+        """Return an event as `append` stores it."""
+        return EncodedEvent(event, headers_of(event, self._source), event.to_json())
+
+    async def append(self, event: EncodedEvent, expected: int) -> int:
         """Append after the sequence `expected` of the feature's subject; return where it is stored.
 
         Raises `Conflict` if another event came first, `MessageTooLarge`, and `Unavailable` if it is unknown
         whether the event is stored: reading the tail tells.
         """
-        subject, headers = subjects.feature(event.feature.key), headers_of(event, self._source)
-        data = event.to_json()
-        sequence = await self._publisher.append(ConditionalMessage(subject, data, headers, expected))
-        return StoredEvent(sequence, len(data))
+        subject = subjects.feature(event.event.feature.key)
+        return await self._publisher.append(ConditionalMessage(subject, event.data, event.headers, expected))
 
     async def tail(self, key: FeatureKey, *, from_leader: bool = False) -> LogTail:
         """Return the end of a feature's log. Invalid messages there are skipped.

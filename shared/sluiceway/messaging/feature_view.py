@@ -5,7 +5,7 @@ import logging
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from contextlib import contextmanager
 
 from ..contracts import envelope, subjects
 from ..contracts.events import EventType, FeatureEvent
@@ -16,7 +16,7 @@ from ..errors import Rejected
 from ..pipelines.catalogue_decisions import Usage
 from ..pipelines.references import references_of
 from .connection import Connection
-from .feature_log import TYPE_PREFIX, FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
+from .feature_log import TYPE_PREFIX, EncodedEvent, FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
 from .parsed_events import ParsedEvents
 from .stream_follower import Follower, Position, Record, StreamView
 
@@ -35,7 +35,6 @@ class FeatureEntry:
 
     __slots__ = (
         "_data",
-        "_event",
         "_parsed",
         "_restorable",
         "alert_keys",
@@ -58,17 +57,14 @@ class FeatureEntry:
         sequence: int,
         headers: Mapping[str, str],
         *,
-        data: bytes | None = None,
-        event: FeatureEvent | None = None,
+        data: bytes,
         parsed: ParsedEvents | None = None,
     ) -> None:
-        """Give `data`, or `event` if the bytes are not known yet."""
         self.key = key
         self.sequence = sequence
         #: The last sequence of the subject: what an append must expect.
         self.tail = sequence
         self._data = data
-        self._event = event
         self._parsed = ParsedEvents() if parsed is None else parsed
         try:
             self._read(headers)
@@ -102,24 +98,15 @@ class FeatureEntry:
     @property
     def event(self) -> FeatureEvent:
         """The event; raises `Rejected` if the body is invalid."""
-        if self._event is not None:
-            return self._event
         event = self._parsed.get(self)
         if event is None:
-            event = parse_event(self._bytes, self.key)
-            self._parsed.keep(self, event, len(self._bytes))
+            event = parse_event(self._data, self.key)
+            self.keep_parsed(event)
         return event
 
-    @property
-    def _bytes(self) -> bytes:
-        assert self._data is not None
-        return self._data
-
-    def confirm(self, data: bytes) -> None:
-        """Take the bytes of an event that was known before they were read."""
-        if self._event is not None:
-            self._parsed.keep(self, self._event, len(data))
-            self._data, self._event = data, None
+    def keep_parsed(self, event: FeatureEvent) -> None:
+        """Keep what the body is when it is parsed, so that it need not be, while there is room."""
+        self._parsed.keep(self, event, len(self._data))
 
     @property
     def logged(self) -> LogTail:
@@ -166,14 +153,6 @@ def _restorable(text: str | None, is_archived: bool, observed_until_ms: int) -> 
     return _names(text)[1:] if text else None
 
 
-class _AppendedEvent(NamedTuple):
-    """An event that this process has appended."""
-
-    key: FeatureKey
-    #: Its `ce-id`.
-    id: str
-
-
 class FeatureView(StreamView):
     """Follows FEATURES while the block runs.
 
@@ -188,8 +167,10 @@ class FeatureView(StreamView):
     ) -> None:
         self._entries: dict[FeatureKey, FeatureEntry] = {}
         self._parsed = ParsedEvents()
-        #: What this process has appended and not read yet, by sequence: as many as commands are in work.
-        self._appended: dict[int, _AppendedEvent] = {}
+        #: What this process is appending, by its bytes: as many as commands are in work.
+        self._appending: dict[bytes, FeatureEvent] = {}
+        #: What this process has appended and not read yet: sequence → `ce-id`; as many again.
+        self._appended: dict[int, str] = {}
         self._log = feature_log
         self.on_change: Callable[[FeatureEntry], None] = lambda entry: None
         self.on_invalid: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
@@ -257,14 +238,25 @@ class FeatureView(StreamView):
                 running[pipeline].append(str(entry.key))
         return Usage(_as_tuples(attached), _as_tuples(running))
 
-    def add(self, event: FeatureEvent, sequence: int) -> None:
-        """Add an event that this process has just appended, before the follower receives it."""
-        key, headers = event.feature.key, headers_of(event, "")
+    @contextmanager
+    def appending(self, event: EncodedEvent) -> Iterator[None]:
+        """Append an event in the block: if it is read before that is known to be done, it is not parsed."""
+        self._appending[event.data] = event.event
+        try:
+            yield
+        finally:
+            self._appending.pop(event.data, None)
+
+    def add(self, event: EncodedEvent, sequence: int) -> None:
+        """Add an event that this process has appended, unless the follower has received it already."""
+        key = event.event.feature.key
         known = self._entries.get(key)
         if known and known.sequence >= sequence:
             return
-        self._appended[sequence] = _AppendedEvent(key, headers[envelope.CE_ID])
-        self._set(FeatureEntry(key, sequence, headers, event=event, parsed=self._parsed))
+        self._appended[sequence] = event.headers[envelope.CE_ID]
+        entry = FeatureEntry(key, sequence, event.headers, data=event.data, parsed=self._parsed)
+        entry.keep_parsed(event.event)
+        self._set(entry)
 
     def _reset(self) -> None:
         self._entries.clear()
@@ -291,23 +283,21 @@ class FeatureView(StreamView):
         """
         first = min(self._appended) if self.follower.is_caught_up else record.sequence
         appended = self._appended.pop(record.sequence, None)
-        if first < record.sequence or (appended and appended.id != record.headers.get(envelope.CE_ID)):
+        if first < record.sequence or (appended and appended != record.headers.get(envelope.CE_ID)):
             self._appended.clear()
             why = f"message {min(first, record.sequence)}, which this process has appended, is not there"
             asyncio.get_running_loop().call_soon(self.follower.read_again, why)
             return False
-        if appended is None:
-            return False
-        known = self._entries.get(appended.key)
-        if known and known.sequence == record.sequence:
-            known.confirm(record.data)
-        return True
+        return appended is not None
 
     def _parse(self, key: FeatureKey, record: Record) -> FeatureEntry:
         if not record.headers.get(envelope.CE_TYPE, "").startswith(TYPE_PREFIX):
             raise Rejected(f"its ce-type does not start with {TYPE_PREFIX}")
         entry = FeatureEntry(key, record.sequence, record.headers, data=record.data, parsed=self._parsed)
-        if self.follower.is_caught_up:
+        own = self._appending.get(record.data)
+        if own and own.feature.key == key:
+            entry.keep_parsed(own)
+        elif self.follower.is_caught_up:
             entry.event  # noqa: B018  (parses: an invalid live message is rejected immediately)
         return entry
 

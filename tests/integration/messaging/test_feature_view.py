@@ -28,12 +28,14 @@ async def test_an_appended_event_that_the_broker_lost_does_not_stay(broker: Brok
         await declare(connection.js, 1)
         log = FeatureLog(connection, "/tests")
         async with FeatureView(connection, log) as view:
-            await log.append(first, 0)
-            await log.append(second, 0)
+            await log.append(log.encode(first), 0)
+            await log.append(log.encode(second), 0)
             await view.catch_up()
-            view.add(lost, lost_at)  # answered, and lost with the broker's power before anybody read it
+            view.add(
+                log.encode(lost), lost_at
+            )  # answered, and lost with the broker's power before anybody read it
 
-            await log.append(third, 0)
+            await log.append(log.encode(third), 0)
 
             await eventually(lambda: view.get(third.feature.key), "the next event arrives")
             await eventually(lambda: view.get(lost.feature.key) is None, "the lost event is gone")
@@ -49,8 +51,10 @@ async def test_events_of_ones_own_do_not_make_a_view_read_the_log_again(broker: 
         async with FeatureView(connection, log) as view:
             await view.caught_up()
 
-            for event in events:
-                view.add(event, (await log.append(event, 0)).sequence)
+            for event in map(log.encode, events):
+                with view.appending(event):
+                    sequence = await log.append(event, 0)
+                view.add(event, sequence)
             await view.catch_up()
 
             assert len(view) == COUNT

@@ -58,7 +58,7 @@ async def test_a_roll_back_whose_id_an_older_version_remembers_still_takes_the_r
             {**event.to_jsonable(), "feature": {**event.feature.to_jsonable(), "recentCommands": ids}}
         )
         tail = await driver.log.tail(event.feature.key)
-        await driver.log.append(poisoned, tail.sequence)
+        await driver.log.append(driver.log.encode(poisoned), tail.sequence)
 
         await driver.connection.js.publish(subjects.alert("tests"), FIRING.to_json())
 

@@ -12,13 +12,16 @@ from sluiceway.contracts.commands import RollOutTrigger
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.errors import Rejected
-from sluiceway.messaging.feature_log import headers_of
+from sluiceway.messaging import feature_view
+from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.feature_log import FeatureLog, headers_of, parse_event
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.parsed_events import ParsedEvents
 from sluiceway.messaging.stream_follower import Record
+from tests.support.answering_client import AnsweringClient
 from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate, a_phase, a_pipeline
 
+LOG = FeatureLog(Connection(AnsweringClient(lambda _: None)), "/tests")
 OBSERVE_MS = 60_000
 #: Ten times what it takes.
 SECONDS_BOUND = 3.0
@@ -59,7 +62,7 @@ def a_record(event: FeatureEvent, sequence: int, data: bytes | None = None) -> R
 
 def test_what_a_rollback_would_restore_is_referred_to_while_one_may_come() -> None:
     event = a_completed_release()
-    entry = FeatureEntry(event.feature.key, 1, headers_of(event, ""), event=event)
+    entry = FeatureEntry(event.feature.key, 1, headers_of(event, ""), data=event.to_json())
 
     assert entry.references == ()
     assert entry.restorable_references(event.time_ms + OBSERVE_MS - 1) == ("segment:beta",)
@@ -80,7 +83,7 @@ def test_a_feature_that_is_switched_off_evaluates_no_reference() -> None:
     ledger.catalogue.references["segment:beta"] = ()  # type: ignore[index]
     ledger.save(a_gate(ON_SEGMENT))
     ledger.save(a_gate(ON_SEGMENT, isEnabled=False))
-    on, off = (FeatureEntry(e.feature.key, 1, headers_of(e, ""), event=e) for e in ledger.events)
+    on, off = (FeatureEntry(e.feature.key, 1, headers_of(e, ""), data=e.to_json()) for e in ledger.events)
 
     assert (on.references, on.evaluated_references) == (("segment:beta",), ("segment:beta",))
     assert (off.references, off.evaluated_references) == (("segment:beta",), ())
@@ -176,22 +179,74 @@ def test_the_type_of_a_later_version_is_unknown_and_nothing_else() -> None:
     assert entry.status is TriggerStatus.IN_PROGRESS
 
 
-def test_an_event_of_ones_own_is_announced_once_and_not_parsed_when_it_is_read() -> None:
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Collect what views parse."""
+    bodies = list[bytes]()
+
+    def parse(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
+        bodies.append(data)
+        return parse_event(data, key)
+
+    monkeypatch.setattr(feature_view, "parse_event", parse)
+    return bodies
+
+
+@pytest.mark.parametrize("is_read_first", [False, True])
+def test_an_event_of_ones_own_is_announced_once_and_never_parsed(
+    is_read_first: bool, parsed: list[bytes]
+) -> None:
     view, changes = a_view(is_live=True), list[FeatureEntry]()
     view.on_change = changes.append
     event = an_event()
+    encoded = LOG.encode(event)
 
-    view.add(event, 7)
+    with view.appending(encoded):
+        if is_read_first:  # the broker may deliver a message before it acknowledges it
+            view._on_record(a_record(event, 7))
+    view.add(encoded, 7)
+    if not is_read_first:
+        view._on_record(a_record(event, 7))
+
     entry = view.get(event.feature.key)
-    view._on_record(a_record(event, 7, b"not parsed"))
+    assert entry
+    assert changes == [entry]
+    assert entry.event is event
+    assert parsed == []
+    view._parsed.clear()
+    assert entry.event == event  # it is dropped like any other, and parsed from its bytes
+
+
+def test_what_others_write_while_one_appends_is_parsed_and_stays(parsed: list[bytes]) -> None:
+    view, own, other = a_view(is_live=True), LOG.encode(an_event()), an_event()
+    theirs = other.model_copy(update={"actor_id": "eve"})
+    copied = a_record(own.event, 8)._replace(subject=subjects.feature(an_event("copy").feature.key))
+
+    with view.appending(own):
+        view._on_record(a_record(theirs, 7))
+        view._on_record(copied)
+    entry = view.get(own.event.feature.key)
 
     assert entry
-    assert view.get(event.feature.key) is entry
-    assert changes == [entry]
-    assert entry.event is event  # the parsed one is kept, and may be dropped from now on
-    view._parsed.clear()
-    with pytest.raises(Rejected):
-        entry.event  # noqa: B018
+    assert (entry.sequence, entry.event) == (7, theirs)
+    assert parsed == [theirs.to_json(), own.data]
+    assert view.get(an_event("copy").feature.key) is None  # its subject says that it is another feature
+    assert not view._appending
+
+
+def test_a_newer_event_that_is_read_before_ones_own_is_acknowledged_stays() -> None:
+    view, own = a_view(is_live=True), LOG.encode(an_event())
+    newer = own.event.model_copy(update={"actor_id": "eve"})
+
+    with view.appending(own):
+        view._on_record(a_record(own.event, 7))
+        view._on_record(a_record(newer, 8))
+    view.add(own, 7)
+
+    entry = view.get(own.event.feature.key)
+    assert entry
+    assert (entry.sequence, entry.event) == (8, newer)
+    assert not view._appended
 
 
 def test_a_feature_of_a_pipeline_shares_its_name_with_the_others() -> None:
