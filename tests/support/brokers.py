@@ -61,6 +61,17 @@ def broker_with_max_pending(folder: Path, max_pending: int) -> EmbeddedBroker:
     return EmbeddedBroker(folder / "broker", config=config)
 
 
+def broker_with_max_consumers(folder: Path, max_consumers: int) -> EmbeddedBroker:
+    """Return a broker whose only account takes so many consumers of each stream."""
+    store, config = folder / "broker" / "jetstream", folder / "broker.conf"
+    config.write_text(
+        f'jetstream {{store_dir: "{store}"}}\n'
+        f"accounts {{A {{jetstream {{max_consumers: {max_consumers}}}, users [{{user: u, password: p}}]}}}}\n"
+        "no_auth_user: u\n"
+    )
+    return EmbeddedBroker(folder / "broker", config=config)
+
+
 def set_limit(folder: Path, max_payload: int) -> None:
     """Change the limit of that broker, from its next start on."""
     store = folder / "broker" / "jetstream"

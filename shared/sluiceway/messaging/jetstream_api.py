@@ -10,6 +10,8 @@ from nats.js.errors import APIError
 #: For one reply.
 ANSWER_SECONDS = 2.0
 API = "$JS.API"
+#: Error code for: a stream, or its account, takes no more consumers.
+CONSUMERS_LIMIT = 10026
 
 
 async def request_jetstream(client: Client, subject: str, body: object = None) -> dict[str, Any]:

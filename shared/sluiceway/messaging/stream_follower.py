@@ -17,14 +17,16 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
+from nats.js.errors import APIError
 from nats.nuid import NUID
 
 from ..backoff import Backoff
 from ..errors import Unavailable, error_text
+from ..repeated_logs import RepeatedLogs
 from ..tasks import cancel_and_wait
 from ..telemetry import metrics
 from .connection import Connection
-from .jetstream_api import last_sequence
+from .jetstream_api import CONSUMERS_LIMIT, last_sequence
 from .publishing import DELETIONS, KV_OPERATION
 from .shared_request import SharedRequest
 
@@ -126,6 +128,7 @@ class Follower:
         self._subscription: Subscription | None = None
         self._generation = 0
         self._closing = False
+        self._repeated = RepeatedLogs(log)
         #: Whether the next record must be the one at `position`.
         self._is_resuming = False
         #: The end of the stream when it was last read to its end: messages before it may have been removed.
@@ -224,8 +227,21 @@ class Follower:
                     backoff.reset()
                     await self._broken.wait()
             except (NatsError, TimeoutError, OSError) as error:
-                log.info("cannot follow the stream %s, trying again: %s", self._stream, error_text(error))
+                self._log_failure(error)
                 await asyncio.sleep(backoff.next_seconds())
+
+    def _log_failure(self, error: Exception) -> None:
+        """Log why the stream cannot be followed; as a warning if that lasts until somebody acts."""
+        if isinstance(error, APIError) and error.err_code == CONSUMERS_LIMIT:
+            self._repeated.warning(
+                error.err_code,
+                "cannot follow the stream %s, trying again: it takes no more consumers; raise max_consumers "
+                "of the stream or of its account",
+                self._stream,
+            )
+        else:
+            text = error_text(error)
+            self._repeated.info(text, "cannot follow the stream %s, trying again: %s", self._stream, text)
 
     @contextlib.asynccontextmanager
     async def _consumer(self) -> AsyncIterator[None]:

@@ -16,10 +16,13 @@ from pydantic import JsonValue, TypeAdapter
 
 from ..contracts import subjects
 from ..errors import error_text
-from .jetstream_api import API, request_jetstream
+from .jetstream_api import API, CONSUMERS_LIMIT, request_jetstream
 
 log = logging.getLogger(__name__)
 
+MAX_CONSUMERS = "max_consumers"
+#: What versions set that left the number of consumers to nats-server: 1,000.
+_FEW_CONSUMERS: Mapping[str, tuple[JsonValue, ...]] = {MAX_CONSUMERS: (-1,)}
 #: Stream → setting → the values that older versions gave it.
 OLDER: Mapping[str, Mapping[str, tuple[JsonValue, ...]]] = {
     subjects.ALERTS_STREAM: {
@@ -34,12 +37,18 @@ OLDER: Mapping[str, Mapping[str, tuple[JsonValue, ...]]] = {
         "max_msgs_per_subject": (-1,),
     },
     # A message with `Nats-Rollup` deletes all others of its subject or stream, which nobody needs.
-    **{bucket: {"allow_rollup_hdrs": (True,)} for bucket in (subjects.CATALOG_STREAM, subjects.RULES_STREAM)},
+    **{
+        bucket: {"allow_rollup_hdrs": (True,), **_FEW_CONSUMERS}
+        for bucket in (subjects.CATALOG_STREAM, subjects.RULES_STREAM)
+    },
+    subjects.FEATURES_STREAM: _FEW_CONSUMERS,
+    subjects.REGIONS_STREAM: _FEW_CONSUMERS,
     # One region could fill the stream of all with few reports.
     subjects.APPLIED_STREAM: {
         "allow_rollup_hdrs": (True,),
         "max_msg_size": (-1, 65_536),
         "max_msgs_per_subject": (64,),
+        **_FEW_CONSUMERS,
     },
 }
 _DOCUMENT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
@@ -54,11 +63,36 @@ async def upgrade(js: JetStreamContext, declared: StreamConfig) -> None:
         info = await request_jetstream(js._nc, f"{API}.STREAM.INFO.{name}")
         stored = _DOCUMENT.validate_python(info["config"])
         if changes := _changes(name, stored, declared):
-            await request_jetstream(js._nc, f"{API}.STREAM.UPDATE.{name}", {**stored, **changes})
-            log.info("changed the stream %s as this version needs it: %s", name, json.dumps(changes))
+            changed = await _change(js, name, stored, changes)
+            log.info("changed the stream %s as this version needs it: %s", name, json.dumps(changed))
     except (NatsError, TimeoutError) as error:
         description = error.description if isinstance(error, APIError) else None
         log.warning("cannot change the stream %s: %s", name, description or error_text(error))
+
+
+async def _change(
+    js: JetStreamContext, name: str, stored: Mapping[str, JsonValue], changes: dict[str, JsonValue]
+) -> dict[str, JsonValue]:
+    """Change settings; return those that were changed: all, or all but the number of consumers."""
+    try:
+        await request_jetstream(js._nc, f"{API}.STREAM.UPDATE.{name}", {**stored, **changes})
+    except APIError as error:
+        if error.err_code != CONSUMERS_LIMIT or MAX_CONSUMERS not in changes:
+            raise
+        warn_of_consumers(name, changes.pop(MAX_CONSUMERS))
+        if changes:
+            await request_jetstream(js._nc, f"{API}.STREAM.UPDATE.{name}", {**stored, **changes})
+    return changes
+
+
+def warn_of_consumers(name: str, wanted: JsonValue) -> None:
+    """Log that the account's limit is too low for what follows a stream."""
+    log.warning(
+        "the account takes fewer than %s consumers, so the stream %s takes as many as it does: raise "
+        "max_consumers of the account if more processes follow the stream",
+        wanted,
+        name,
+    )
 
 
 def _changes(name: str, stored: Mapping[str, JsonValue], declared: StreamConfig) -> dict[str, JsonValue]:

@@ -19,8 +19,9 @@ from ..contracts import subjects
 from ..contracts.alerts import ALERT_BYTES_MAX
 from ..errors import error_text
 from ..repeated_logs import RepeatedLogs
+from .jetstream_api import CONSUMERS_LIMIT
 from .stream_sizes import LARGEST, NoSpace, fitting_sizes
-from .stream_upgrades import upgrade
+from .stream_upgrades import upgrade, warn_of_consumers
 
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
@@ -35,6 +36,9 @@ APPLIED_HISTORY = 16
 #: Bytes of a report with its headers: as many changes as it may list fit, whatever their names are.
 APPLIED_BYTES_MAX = 16 * 1024
 CATALOG_HISTORY = 64
+#: Consumers that a stream takes if processes of each region read it: two of each of 10,000 regions, or the
+#: copies in the accounts of regions. nats-server takes 1,000 if nothing is said.
+FOLLOWERS_MAX = 20_000
 #: The least that nats-server takes. Ids are one name space for all senders: one could use up another's.
 ALERT_DUPLICATES_SECONDS = 0.1
 #: Bytes of an alert with its headers. A larger one is refused when it is published.
@@ -88,6 +92,7 @@ def streams(
             name=subjects.FEATURES_STREAM,
             subjects=[subjects.FEATURES],
             num_replicas=replicas,
+            max_consumers=FOLLOWERS_MAX,
             allow_direct=True,
             deny_delete=True,
             deny_purge=True,
@@ -252,7 +257,17 @@ async def _declare(js: JetStreamContext, replicas: int, audit: AuditRetention) -
             await upgrade(js, config)
         else:
             log.info("creating the stream %s", config.name)
-            await js.add_stream(config)
+            await _create(js, config)
+
+
+async def _create(js: JetStreamContext, config: StreamConfig) -> None:
+    try:
+        await js.add_stream(config)
+    except APIError as error:
+        if error.err_code != CONSUMERS_LIMIT:
+            raise
+        warn_of_consumers(str(config.name), FOLLOWERS_MAX)
+        await js.add_stream(config.evolve(max_consumers=None))
 
 
 async def _existing_sizes(js: JetStreamContext, names: Sequence[str]) -> dict[str, int]:
@@ -285,6 +300,7 @@ def _bucket(
         max_age=max_age,
         max_bytes=max_bytes,
         max_msg_size=max_msg_size,
+        max_consumers=FOLLOWERS_MAX,
         discard=DiscardPolicy.OLD,
         allow_direct=True,
     )
