@@ -58,12 +58,14 @@ class DuePhases:
         self._guardrails = guardrails
         self._actions = actions
         self._clock = clock
-        self._timers = Timers(self._run_due, clock, workers, may_run)
+        self._timers = Timers(self._run_due, clock, workers, may_run, key=lambda due: due.key)
 
     def schedule(self, entry: FeatureEntry) -> None:
         """Act when the phase of a feature's newest event is due: immediately if it already is."""
         if entry.due_ms is not None and self._guardrails.of_feature(entry.key):
             self._timers.push(entry.due_ms, DuePhase(entry.key, entry.sequence))
+        else:
+            self._timers.discard(entry.key)
 
     def schedule_all(self) -> None:
         """Schedule what became due, or will, by events from before this process started."""
@@ -75,8 +77,7 @@ class DuePhases:
         await self._timers.run()
 
     async def _run_due(self, due: DuePhase) -> None:
-        entry = self._features.get(due.key)
-        if entry is None or entry.sequence != due.sequence:  # a newer event has its own timer
+        if not self._is_newest(due):
             return
         wait_ms = RECHECK_MS
         try:
@@ -86,7 +87,13 @@ class DuePhases:
             wait_ms = RETRY_MS
         except Exception:  # one feature must not stop the others
             log.exception("%s: internal error while acting on guardrails of a due phase", due.key)
-        self._timers.push(self._clock() + wait_ms, due)
+        if self._is_newest(due):
+            self._timers.push(self._clock() + wait_ms, due)
+
+    def _is_newest(self, due: DuePhase) -> bool:
+        """Return whether no newer event of the feature is known; such an event has its own timer."""
+        entry = self._features.get(due.key)
+        return entry is not None and entry.sequence == due.sequence
 
     async def _act(self, key: FeatureKey) -> None:
         await self._measurements.catch_up()

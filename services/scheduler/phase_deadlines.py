@@ -27,6 +27,8 @@ ACTOR = "scheduler"
 #: A held phase is tried again after this time, doubled each time it is still held.
 HELD_RETRY_MS = 500
 HELD_RETRY_MAX_MS = 4_000
+#: Held phases that are tried again per second: the more are held, the longer each of them waits.
+HELD_RETRIES_PER_SECOND = 500
 #: Rules take a moment to reach their regions: a phase that waits for them alone is asked about again after
 #: this time, doubled each time,
 ARRIVAL_RETRY_MS = 100
@@ -65,30 +67,39 @@ class PhaseDeadlines:
         self._features = features
         self._clearance = clearance
         self._clock = clock
-        self._timers = Timers(self._run_due, clock, workers, may_run)
+        self._timers = Timers(self._run_due, clock, workers, may_run, key=lambda deadline: deadline.key)
         metrics.PHASE_OVERDUE_SECONDS.set_function(self._overdue_seconds)
         metrics.HELD_TRIGGERS.set_function(lambda: len(self._held))
+        #: Phases that were due and have not been left, and since when they are due.
+        self._due: dict[FeatureKey, int] = {}
         self._held: set[FeatureKey] = set()
         #: Those of them that are held by freezes alone.
         self._frozen: set[FeatureKey] = set()
 
     def schedule(self, entry: FeatureEntry) -> None:
-        """Schedule the deadline in a feature's newest event."""
-        self._held.discard(entry.key)
-        self._frozen.discard(entry.key)
+        """Schedule the deadline in a feature's newest event, in place of the one before."""
+        self._forget(entry.key)
         if entry.due_ms is None:
+            self._timers.discard(entry.key)
             return
         at_ms = entry.due_ms
         if entry.type is EventType.PHASE_HELD:
+            self._due[entry.key] = entry.due_ms
             self._held.add(entry.key)
             trigger = entry.event.feature.active_trigger
             if trigger and all(is_freeze(hold) for hold in trigger.held):
                 self._frozen.add(entry.key)
-            at_ms = self._clock() + HELD_RETRY_MS
+            at_ms = self._clock() + self._held_retry_ms(HELD_RETRY_MS)
         self._timers.push(at_ms, PhaseDeadline(entry.key, entry.sequence))
+
+    def _forget(self, key: FeatureKey) -> None:
+        self._due.pop(key, None)
+        self._held.discard(key)
+        self._frozen.discard(key)
 
     def reset(self) -> None:
         """Forget which phases are held: the log went back, and each of its events is scheduled again."""
+        self._due.clear()
         self._held.clear()
         self._frozen.clear()
 
@@ -103,10 +114,11 @@ class PhaseDeadlines:
         try:
             trigger = entry.event.feature.active_trigger
             if trigger:
+                self._due[deadline.key] = trigger.due_ms or self._clock()
                 await self._advance(entry.event, trigger, deadline)
         except RetryLater as error:
             repeated.warning("advance", "could not advance %s, trying again: %s", deadline.key, error)
-            self._timers.push(self._clock() + FAILED_RETRY_MS, deadline)
+            self._try_again(FAILED_RETRY_MS, deadline)
         except Rejected as error:
             log.error("could not advance %s: %s", deadline.key, error)
 
@@ -117,7 +129,7 @@ class PhaseDeadlines:
         if found.by_regions and not found.by_guardrails and is_arriving:
             retry = deadline._replace(arriving_ms=arriving_ms)
             waited_ms = self._clock() - arriving_ms
-            self._timers.push(self._clock() + max(ARRIVAL_RETRY_MS, waited_ms), retry)
+            self._try_again(max(ARRIVAL_RETRY_MS, waited_ms), retry)
             return
         holds = found.by_guardrails + (() if is_arriving else found.by_regions)
         command = AdvancePhase(
@@ -133,20 +145,28 @@ class PhaseDeadlines:
         is_held = bool(newest and newest.held)  # by the clearance, or by a freeze
         if is_held and reply.outcome is Outcome.UNCHANGED:
             retry = deadline._replace(retry_ms=min(2 * deadline.retry_ms, HELD_RETRY_MAX_MS))
-            self._timers.push(self._clock() + deadline.retry_ms, retry)
+            self._try_again(self._held_retry_ms(deadline.retry_ms), retry)
         elif not is_held and reply.outcome is Outcome.ACCEPTED and trigger.due_ms is not None:
             metrics.PHASE_LATE_SECONDS.observe((self._clock() - trigger.due_ms) / 1_000)
         elif reply.refusal and reply.refusal.code is RefusalCode.TOO_LARGE:
             log.error("%s stays in its phase: %s", trigger.id, reply.refusal.message)
-            self._timers.push(self._clock() + TOO_LARGE_RETRY_MS, deadline)
+            self._try_again(TOO_LARGE_RETRY_MS, deadline)
         elif reply.refusal and reply.refusal.code is RefusalCode.NOT_DUE:  # the broker's clock was set back
-            self._timers.push(self._clock() + deadline.retry_ms, deadline)
+            self._try_again(deadline.retry_ms, deadline)
+
+    def _try_again(self, after_ms: int, deadline: PhaseDeadline) -> None:
+        """Try a deadline again, unless a newer event has taken its place: that has its own."""
+        entry = self._features.get(deadline.key)
+        if entry and entry.sequence == deadline.sequence:
+            self._timers.push(self._clock() + after_ms, deadline)
+
+    def _held_retry_ms(self, wanted_ms: int) -> int:
+        return max(wanted_ms, len(self._held) * 1_000 // HELD_RETRIES_PER_SECOND)
 
     def _overdue_seconds(self) -> float:
         """Return how long the longest overdue phase has been due; a frozen one is not overdue."""
-        due = [
-            entry.due_ms
-            for entry in self._features
-            if entry.is_active and entry.due_ms is not None and entry.key not in self._frozen
-        ]
+        due = [due_ms for key, due_ms in self._due.items() if key not in self._frozen]
+        first = self._timers.first()
+        if first and first[1].key not in self._frozen:  # it waits for a worker, if it is due
+            due.append(first[0])
         return max(0, self._clock() - min(due)) / 1_000 if due else 0.0

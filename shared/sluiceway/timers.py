@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from .clock import Clock
@@ -13,12 +13,14 @@ T = TypeVar("T")
 
 #: The clock is read at least this often, in case it jumps.
 CLOCK_CHECK_SECONDS = 1.0
+#: Times without an item that stay in the heap, if there are not as many with one: to remove them takes time.
+VOID_MAX = 1_000
 
 
 class Timers(Generic[T]):
     """Calls `handle` with each item at its time or soon after; `workers` bounds the calls under way.
 
-    While `may_run` returns false, the items wait.
+    What has waited longest comes first. While `may_run` returns false, the items wait.
     """
 
     def __init__(
@@ -27,22 +29,57 @@ class Timers(Generic[T]):
         clock: Clock,
         workers: int,
         may_run: Callable[[], bool] = lambda: True,
+        key: Callable[[T], Hashable] | None = None,
     ) -> None:
+        """`key`: of what has one time only, so that an item takes the place of the one before it."""
         self._may_run = may_run
         self._handle = handle
         self._clock = clock
-        self._heap: list[tuple[int, int, T]] = []
-        self._order = itertools.count()
+        self._key = key
+        #: Times and the numbers of items; without its item, a time is void.
+        self._heap: list[tuple[int, int]] = []
+        self._items: dict[int, T] = {}
+        self._number_of: dict[Hashable, int] = {}
+        self._numbers = itertools.count()
         self._wake_up = asyncio.Event()
         self._free = asyncio.Semaphore(workers)
         self._running: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
 
+    def __len__(self) -> int:
+        """Return how many items wait."""
+        return len(self._items)
+
+    def first(self) -> tuple[int, T] | None:
+        """Return the item that comes first, after its time; None if none waits."""
+        while self._heap and self._heap[0][1] not in self._items:
+            heapq.heappop(self._heap)
+        if not self._heap:
+            return None
+        at_ms, number = self._heap[0]
+        return at_ms, self._items[number]
+
     def push(self, at_ms: int, item: T) -> None:
         """Handle an item at this time, in milliseconds since the epoch."""
-        heapq.heappush(self._heap, (at_ms, next(self._order), item))
-        if self._heap[0][2] is item:
+        number = next(self._numbers)
+        if self._key:
+            key = self._key(item)
+            self.discard(key)
+            self._number_of[key] = number
+        self._items[number] = item
+        heapq.heappush(self._heap, (at_ms, number))
+        if self._heap[0][1] == number:
             self._wake_up.set()
+
+    def discard(self, key: Hashable) -> None:
+        """Forget the item with this key, if one waits."""
+        number = self._number_of.pop(key, None)
+        if number is None:
+            return
+        del self._items[number]
+        if len(self._heap) > 2 * len(self._items) + VOID_MAX:
+            self._heap = [time for time in self._heap if time[1] in self._items]
+            heapq.heapify(self._heap)
 
     async def run(self) -> None:
         """Handle what is due until cancelled.
@@ -54,23 +91,34 @@ class Timers(Generic[T]):
                 await self._until_due()
                 if self._error:
                     raise self._error
-                while self._heap and self._heap[0][0] <= self._clock() and self._may_run():
+                while self._is_due() and not self._error:
                     await self._free.acquire()
-                    self._start(heapq.heappop(self._heap)[2])
+                    self._start_next()
         finally:
             for task in self._running:
                 task.cancel()
 
+    def _is_due(self) -> bool:
+        first = self.first()
+        return first is not None and first[0] <= self._clock() and self._may_run()
+
     async def _until_due(self) -> None:
         self._wake_up.clear()
-        wait = CLOCK_CHECK_SECONDS
-        if self._heap and self._may_run():
-            wait = min(wait, max(0, self._heap[0][0] - self._clock()) / 1_000)
+        wait, first = CLOCK_CHECK_SECONDS, self.first()
+        if first and self._may_run():
+            wait = min(wait, max(0, first[0] - self._clock()) / 1_000)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._wake_up.wait()
 
-    def _start(self, item: T) -> None:
+    def _start_next(self) -> None:
+        """Start to handle what is due first; while a place was waited for, that may have been forgotten."""
+        if not self._is_due():
+            self._free.release()
+            return
+        item = self._items.pop(heapq.heappop(self._heap)[1])
+        if self._key:
+            del self._number_of[self._key(item)]
         task = asyncio.ensure_future(self._handle(item))
         self._running.add(task)
         task.add_done_callback(self._on_done)

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+from typing import NamedTuple
 
 from sluiceway.tasks import cancel_and_wait
-from sluiceway.timers import Timers
+from sluiceway.timers import VOID_MAX, Timers
 from tests.support.waiting import eventually
 
 
@@ -26,3 +27,81 @@ async def test_what_is_due_waits_while_nothing_may_run() -> None:
     permitted = True
     await eventually(lambda: handled == ["due"], "it is handled")
     await cancel_and_wait(running)
+
+
+class Appointments(NamedTuple):
+    """Handled items, and timers in which each name has one time only."""
+
+    handled: list[tuple[str, int]]
+    timers: Timers[tuple[str, int]]
+
+    @classmethod
+    def at(cls, now_ms: int = 1_000, workers: int = 1) -> "Appointments":
+        handled: list[tuple[str, int]] = []
+
+        async def handle(item: tuple[str, int]) -> None:
+            handled.append(item)
+
+        return cls(handled, Timers(handle, lambda: now_ms, workers, key=lambda item: item[0]))
+
+
+async def test_what_has_waited_longest_comes_first() -> None:
+    handled, timers = Appointments.at()
+    for at_ms in (500, 100, 2_000, 300):
+        timers.push(at_ms, (f"at {at_ms}", at_ms))
+
+    running = asyncio.create_task(timers.run())
+    await eventually(lambda: len(handled) == 3, "all that is due is handled")
+
+    await cancel_and_wait(running)
+    assert [at_ms for _, at_ms in handled] == [100, 300, 500]
+
+
+async def test_an_item_takes_the_place_of_the_one_before_it() -> None:
+    handled, timers = Appointments.at()
+    for number in range(3):
+        timers.push(100 - number, ("a", number))
+        timers.push(100 + number, ("b", number))
+    timers.push(1, ("c", 0))
+    timers.discard("c")
+
+    running = asyncio.create_task(timers.run())
+    await eventually(lambda: len(handled) == 2, "the newest ones are handled")
+
+    await cancel_and_wait(running)
+    assert handled == [("a", 2), ("b", 2)]
+
+
+async def test_times_that_were_replaced_do_not_pile_up() -> None:
+    _, timers = Appointments.at()
+
+    for number in range(20_000):
+        timers.push(10**9 + number, ("a trigger that is paused and unpaused", number))
+        timers.push(10**9, (f"another {number % 100}", number))
+
+    assert len(timers) == 101
+    assert len(timers._heap) <= 2 * 101 + VOID_MAX
+
+
+async def test_what_is_forgotten_while_all_places_are_taken_is_not_handled() -> None:
+    handled: list[str] = []
+    let_go = asyncio.Event()
+
+    async def handle(item: str) -> None:
+        handled.append(item)
+        await let_go.wait()
+
+    timers = Timers(handle, lambda: 1_000, workers=1, key=lambda item: item)
+    timers.push(1, "first")
+    timers.push(2, "second")
+    timers.push(2_000, "later")
+    running = asyncio.create_task(timers.run())
+    await eventually(lambda: handled == ["first"], "the only place is taken")
+
+    timers.discard("second")
+    let_go.set()
+    await eventually(lambda: not timers._running, "the place is free")
+
+    await cancel_and_wait(running)
+    assert handled == ["first"]
+    assert len(timers) == 1

@@ -1,0 +1,168 @@
+"""Which deadlines wait, how often held phases are tried again, and what a newer event does to both."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from prometheus_client import REGISTRY
+
+from services.scheduler.clearance_client import Holds
+from services.scheduler.phase_deadlines import HELD_RETRIES_PER_SECOND, HELD_RETRY_MS, PhaseDeadlines
+from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, UnpauseTrigger
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.identifiers import FeatureKey, trigger_id
+from sluiceway.contracts.replies import Outcome, Reply
+from sluiceway.messaging.feature_log import headers_of
+from sluiceway.messaging.feature_view import FeatureEntry
+from sluiceway.tasks import cancel_and_wait
+from sluiceway.timers import VOID_MAX
+from tests.support.builders import BAKE, NOW, a_release, happened
+from tests.support.waiting import eventually
+
+
+class FakeView:
+    """The newest event of each feature; nobody may look at all of them."""
+
+    def __init__(self) -> None:
+        self.entries: dict[FeatureKey, FeatureEntry] = {}
+
+    def get(self, key: FeatureKey) -> FeatureEntry | None:
+        return self.entries.get(key)
+
+
+class FakeClearance:
+    """Holds every phase; answers wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.let_go = asyncio.Event()
+        self.let_go.set()
+
+    async def holds(self, event: FeatureEvent, revision: int) -> Holds:
+        self.asked.append(revision)
+        await self.let_go.wait()
+        return Holds(("errors",), ())
+
+
+class UnchangedProcessor:
+    """Says of each command that nothing has changed."""
+
+    def __init__(self, view: FakeView) -> None:
+        self._view = view
+
+    async def process(self, command: AdvancePhase) -> Reply:
+        entry = self._view.entries[command.key]
+        return Reply(outcome=Outcome.UNCHANGED, feature=entry.event.feature)
+
+
+class System:
+    """The deadlines of a scheduler, and all that they use."""
+
+    def __init__(self) -> None:
+        #: When the bake of a release that has just started is over.
+        self.now = NOW + BAKE
+        self.view = FakeView()
+        self.clearance = FakeClearance()
+        processor, view, clearance = UnchangedProcessor(self.view), self.view, self.clearance
+        ports: tuple[Any, Any, Any] = (processor, view, clearance)
+        self.deadlines = PhaseDeadlines(*ports, lambda: self.now, workers=10)
+
+    def append(self, event: FeatureEvent, sequence: int) -> None:
+        key = event.feature.key
+        self.view.entries[key] = FeatureEntry(key, sequence, headers_of(event, ""), event=event)
+        self.deadlines.schedule(self.view.entries[key])
+
+    @property
+    def waiting(self) -> list[tuple[int, int]]:
+        """When each deadline is due, and the sequence of its event."""
+        timers = self.deadlines._timers
+        return sorted(
+            (at_ms, timers._items[number].sequence)
+            for at_ms, number in timers._heap
+            if number in timers._items
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.deadlines.run())
+        try:
+            yield
+        finally:
+            await cancel_and_wait(task)
+
+
+def held_events(count: int) -> Iterable[FeatureEvent]:
+    """Give the events of as many features whose phase is held."""
+    ledger = a_release()
+    event = happened(ledger.act(AdvancePhase, holds=("errors",), after_ms=BAKE))
+    feature, trigger = event.feature, ledger.trigger
+    for number in range(count):
+        name = f"f{number}"
+        id_ = trigger_id(feature.key._replace(name=name), 1)
+        changed = feature.changed(name=name, trigger=trigger.model_copy(update={"id": id_}))
+        yield event.model_copy(update={"feature": changed})
+
+
+async def test_a_trigger_that_is_paused_again_and_again_leaves_one_deadline() -> None:
+    system, ledger = System(), a_release()
+
+    for number in range(2 * VOID_MAX):
+        ledger.act(UnpauseTrigger if number % 2 else PauseTrigger, after_ms=1)
+        system.append(ledger.events[-1], number)
+
+    assert system.waiting == [(ledger.trigger.due_ms, 2 * VOID_MAX - 1)]
+    assert len(system.deadlines._timers._heap) < VOID_MAX + 3
+
+
+async def test_a_paused_trigger_has_no_deadline() -> None:
+    system, ledger = System(), a_release()
+    system.append(ledger.events[-1], 1)
+    ledger.act(PauseTrigger)
+
+    system.append(ledger.events[-1], 2)
+
+    assert system.waiting == []
+
+
+async def test_held_phases_are_tried_again_at_a_bounded_rate() -> None:
+    system, few = System(), 10
+    count = 4 * HELD_RETRIES_PER_SECOND
+
+    for number, event in enumerate(held_events(count)):
+        system.append(event, number)
+
+    times = [at_ms - system.now for at_ms, _ in system.waiting]
+    assert times[:few] == [HELD_RETRY_MS] * few, "few are tried again soon"
+    assert times[-1] == count * 1_000 // HELD_RETRIES_PER_SECOND
+    assert sum(2_000 <= at_ms < 3_000 for at_ms in times) == HELD_RETRIES_PER_SECOND
+
+
+async def test_a_phase_that_stays_held_takes_no_place_of_a_newer_event() -> None:
+    system = System()
+    (held,) = held_events(1)
+    system.append(held, 1)
+    system.clearance.let_go.clear()
+    system.now += HELD_RETRY_MS
+
+    async with system.running():
+        await eventually(lambda: system.clearance.asked == [1], "the monitor is asked")
+        newer = held.model_copy(update={"type": "bake_extended"})
+        system.append(newer, 2)
+        system.clearance.let_go.set()
+        await eventually(lambda: 2 in system.clearance.asked, "the newer event is decided")
+
+    assert {sequence for _, sequence in system.waiting} <= {2}
+    assert system.clearance.asked.count(1) == 1
+
+
+async def test_the_longest_overdue_phase_is_measured_without_a_look_at_all_features() -> None:
+    system, ledger = System(), a_release()
+    system.append(ledger.events[-1], 1)
+    for number, event in enumerate(held_events(2), 2):
+        system.append(event, number)
+
+    system.now += 5_000
+
+    assert REGISTRY.get_sample_value("sluiceway_phase_overdue_seconds") == 5
+    assert REGISTRY.get_sample_value("sluiceway_held_triggers") == 2
