@@ -1,6 +1,8 @@
 """Builds the evaluator-publisher and wires its adapters."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import cache
 
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
@@ -29,7 +31,7 @@ class EvaluatorPublisher(Service):
         features = FeatureView(connection, feature_log)
         catalogue = CatalogueView(connection)
         rules = RuleStore(connection)
-        rules.on_newest = _record_newest
+        rules.on_newest = _revision_gauges()
         dead_letters = DeadLetters(connection, self.name)
         publishable = PublishableRules(features, feature_log, dead_letters, lambda: rules.message_bytes_max)
         fan_out = FanOut(features, catalogue, rules, publishable, clock)
@@ -40,6 +42,7 @@ class EvaluatorPublisher(Service):
         catalogue.on_change = fan_out.catalogue_changed
         rules.on_foreign_write = fan_out.rules_overwritten
         rules.on_foreign_mark = fan_out.mark_again
+        rules.on_unread_mark = fan_out.read_marks
         for followed in (features, catalogue, rules):
             followed.on_reset = fan_out.check_all
         stack.callback(connection.on_reconnect(fan_out.renew_marks))
@@ -48,5 +51,7 @@ class EvaluatorPublisher(Service):
         await stack.enter_async_context(background_task(fan_out.watch_for_removals(), "removals from RULES"))
 
 
-def _record_newest(region: str, sequence: int) -> None:
-    metrics.PUBLISHED_REVISION.labels(region).set(sequence)
+def _revision_gauges() -> Callable[[str, int], None]:
+    """Return what sets the gauge of a region; each gauge is looked up once."""
+    gauge_of = cache(metrics.PUBLISHED_REVISION.labels)
+    return lambda region, sequence: gauge_of(region).set(sequence)

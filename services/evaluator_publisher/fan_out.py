@@ -17,7 +17,8 @@ from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.errors import Rejected, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView, StoredDocument
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
-from sluiceway.messaging.rule_store import NOTHING, RuleKey, RuleStore, RuleVersion, RuleWrite
+from sluiceway.messaging.rule_store import RuleStore, RuleWrite
+from sluiceway.messaging.rule_table import NOTHING, RuleKey, RuleVersion
 
 from . import metrics
 from .publishable_rules import PublishableRules
@@ -110,6 +111,10 @@ class FanOut:
         self._unmarked.add(region)
         self._has_work.set()
 
+    def read_marks(self) -> None:
+        """Read the marks of an older version, which runs beside this one or has run before it."""
+        self._has_work.set()
+
     def renew_marks(self) -> None:
         """Mark every region's set again: the broker may have lost what a region has already received."""
         self._must_renew_marks = True
@@ -150,6 +155,7 @@ class FanOut:
         views = (self._catalogue, self._rules, self._features)
         for view in views:
             await view.caught_up()
+        await self._rules.read_marks()
         if not (self._must_check_all or self._must_renew_marks):
             return
         for view in views:
@@ -221,6 +227,7 @@ class FanOut:
             if pending.get(key) == regions and (entry is None or entry.sequence == sequence):
                 pending.pop(key, None)
             limit = None if limit is None else limit - 1
+            await asyncio.sleep(0)  # if nothing differed, nothing else has given way to the loop
 
     async def _publish(self, key: FeatureKey, regions: frozenset[str] | None) -> int:
         """Publish a feature's newest event in these regions; return the sequence of that event."""
@@ -300,11 +307,10 @@ class FanOut:
         """Delete the rules of a deleted region, and the mark of its set."""
         deleted_at = self._catalogue.last_sequence("region", region)
         deletions = []
-        for key in self._rules.keys_with_rules():
-            if key.region == region:
-                revision, region_revision = self._rules.published(key).version
-                version = RuleVersion(revision, max(region_revision, deleted_at))
-                deletions.append(self._deletion(key, version))
+        for key in self._rules.keys_with_rules(region):
+            revision, region_revision = self._rules.published(key).version
+            version = RuleVersion(revision, max(region_revision, deleted_at))
+            deletions.append(self._deletion(key, version))
         try:
             await self._write(deletions)
         except Outdated:  # another replica has written there; look again

@@ -16,7 +16,7 @@ from sluiceway.contracts.rule_document import RuleDocument
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
-from sluiceway.messaging.rule_store import NOTHING
+from sluiceway.messaging.rule_table import NOTHING
 from sluiceway.messaging.stream_follower import Position
 from sluiceway.pipelines.message_limits import MESSAGE_BYTES_MAX, document_bytes_max
 from sluiceway.pipelines.projection import checksum, project, used_attributes

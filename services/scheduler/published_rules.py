@@ -16,7 +16,7 @@ from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.errors import error_text
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.rule_store import NOTHING
+from sluiceway.messaging.rule_table import NOTHING
 from sluiceway.pipelines.projection import checksum, project_each
 from sluiceway.pipelines.segments import Extent, Location, coverage
 

@@ -38,7 +38,8 @@ METRIC_GUARDRAILS = "Sluiceway-Metric-Guardrails"
 ALERT_KEYS = "Sluiceway-Alert-Keys"
 #: RULES: sequence of the event in FEATURES.
 REVISION = "Sluiceway-Revision"
-#: RULES: the epoch of the document; see `RuleDocument.epoch`.
+#: RULES: the epoch of the document, see `RuleDocument.epoch`, or of the mark. Older versions wrote no headers
+#: of marks.
 EPOCH = "Sluiceway-Epoch"
 #: RULES: sequence of the region's document in CATALOG.
 REGION_REVISION = "Sluiceway-Region-Revision"

@@ -4,48 +4,19 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
-from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import CompleteSet
-from ..errors import Conflict, MessageTooLarge, Unavailable
+from ..errors import Conflict, MessageTooLarge, Unavailable, error_text
 from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
+from .rule_table import PublishedRule, RuleKey, RuleTable, RuleVersion
 from .stream_follower import Follower, Record, StreamView
 
 log = logging.getLogger(__name__)
-
-#: The checksum of a feature that has no rules in a region.
-NOTHING = "-"
-
-
-class RuleVersion(NamedTuple):
-    """What a document comes from: the event in FEATURES, and the region's document in CATALOG."""
-
-    revision: int
-    region_revision: int
-
-    def supersedes(self, other: "RuleVersion") -> bool:
-        """Return whether neither part is older than that of `other`."""
-        return self.revision >= other.revision and self.region_revision >= other.region_revision
-
-
-class RuleKey(NamedTuple):
-    """A key in RULES."""
-
-    region: str
-    feature: FeatureKey
-
-
-class PublishedRule(NamedTuple):
-    """What RULES holds for a key."""
-
-    sequence: int
-    epoch: int
-    version: RuleVersion
-    checksum: str
 
 
 class PublishedMark(NamedTuple):
@@ -66,8 +37,6 @@ class RuleWrite(NamedTuple):
     data: bytes | None
 
 
-#: The content of a key that was never written.
-NOT_PUBLISHED = PublishedRule(0, 0, RuleVersion(0, 0), NOTHING)
 NOT_MARKED = PublishedMark(0, 0)
 
 
@@ -75,22 +44,26 @@ class RuleStore(StreamView):
     """Follows the headers of RULES while the block runs, and writes documents.
 
     `on_foreign_write` is called with a key that was written by something other than a publisher, and
-    `on_foreign_mark` with a region whose mark was deleted or overwritten by something else; `on_newest`
-    with a region and the newest sequence that was written for it; `on_reset` if RULES went back, so that
-    nothing is known of it.
+    `on_foreign_mark` with a region whose mark was deleted or overwritten by something else;
+    `on_unread_mark` if `read_marks` has something to read; `on_newest` with a region and the newest
+    sequence that was written for it; `on_reset` if RULES went back, so that nothing is known of it.
     """
 
     def __init__(self, connection: Connection) -> None:
+        self._js = connection.js
         self._publisher = StreamPublisher(connection, subjects.RULES_STREAM)
-        self._published: dict[RuleKey, PublishedRule] = {}
+        self._published = RuleTable()
         #: Region → its mark, also one that was deleted.
         self._marks: dict[str, PublishedMark] = {}
+        #: Regions whose mark an older version has written: its epoch stands in its body only.
+        self._unread_marks: set[str] = set()
         #: Region → the newest sequence of its keys.
         self._newest: dict[str, int] = {}
         #: The greatest epoch of all documents and marks.
         self.epoch = 0
         self.on_foreign_write: Callable[[RuleKey], None] = lambda key: None
         self.on_foreign_mark: Callable[[str], None] = lambda region: None
+        self.on_unread_mark: Callable[[], None] = lambda: None
         self.on_newest: Callable[[str, int], None] = lambda region, sequence: None
         self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
@@ -99,17 +72,18 @@ class RuleStore(StreamView):
             [subjects.RULES],
             self._on_record,
             on_reset=self._reset,
+            headers_only=True,
         )
 
     def published(self, key: RuleKey) -> PublishedRule:
         """Return what a key holds, as far as the stream was followed."""
-        return self._published.get(key, NOT_PUBLISHED)
+        return self._published.get(key)
 
-    def keys_with_rules(self) -> Iterator[RuleKey]:
-        """Yield every key that holds rules."""
-        for key, published in tuple(self._published.items()):
-            if published.checksum != NOTHING:
-                yield key
+    def keys_with_rules(self, region: str | None = None) -> Iterator[RuleKey]:
+        """Yield every key that holds rules, or every one of a region."""
+        for name in self._published.regions() if region is None else (region,):
+            for feature in self._published.with_rules(name):
+                yield RuleKey(name, feature)
 
     def begin_epoch(self, now_ms: int) -> None:
         """Begin an epoch that is greater than all before it, also than those of a history that was lost.
@@ -175,7 +149,34 @@ class RuleStore(StreamView):
         marks = [
             CompleteSet(region=region, epoch=self.epoch, log_sequence=log_sequence) for region in regions
         ]
-        await self._write_marks({mark.region: mark.to_json() for mark in marks}, {})
+        headers = {envelope.EPOCH: str(self.epoch)}
+        await self._write_marks({mark.region: mark.to_json() for mark in marks}, headers)
+
+    async def catch_up(self) -> None:
+        await super().catch_up()
+        await self.read_marks()
+
+    async def read_marks(self) -> None:
+        """Read the epochs of the marks of an older version, which stand in their bodies only."""
+        for region in tuple(self._unread_marks):
+            known = self._marks[region]
+            epoch = await self._read_epoch(region, known.sequence)
+            if self._marks.get(region) == known:  # otherwise a newer mark has come meanwhile
+                self._set_mark(region, PublishedMark(known.sequence, epoch))
+                if epoch == 0:
+                    self.on_foreign_mark(region)
+
+    async def _read_epoch(self, region: str, sequence: int) -> int:
+        try:
+            message = await self._js.get_msg(subjects.RULES_STREAM, seq=sequence, direct=True)
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable(f"cannot read the mark of the region {region}: {error_text(error)}") from error
+        try:
+            return CompleteSet.model_validate_json(message.data or b"", extra="ignore").epoch
+        except ValidationError as error:
+            metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
+            log.warning("the mark of the region %s is invalid: %s", region, error)
+            return 0
 
     async def delete_mark(self, region: str) -> None:
         """Delete the mark of a region that was deleted."""
@@ -206,12 +207,13 @@ class RuleStore(StreamView):
     def _reset(self) -> None:
         self._published.clear()
         self._marks.clear()
+        self._unread_marks.clear()
         self._newest.clear()
         self.on_reset()
 
     def _set(self, key: RuleKey, published: PublishedRule) -> None:
         if published.sequence > self.published(key).sequence:
-            self._published[key] = published
+            self._published.set(key, published)
         self.epoch = max(self.epoch, published.epoch)
         self._set_newest(key.region, published.sequence)
 
@@ -234,23 +236,33 @@ class RuleStore(StreamView):
         try:
             version = RuleVersion(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
             epoch, checksum = int(headers.get(envelope.EPOCH, 0)), headers[envelope.CHECKSUM]
+            self._set(key, PublishedRule(record.sequence, epoch, version, checksum))
         except (KeyError, ValueError):
             metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
             self._set(key, PublishedRule(record.sequence, 0, RuleVersion(0, 0), "foreign"))
             self.on_foreign_write(key)
-            return
-        self._set(key, PublishedRule(record.sequence, epoch, version, checksum))
 
     def _on_mark(self, record: Record) -> None:
-        region, epoch = subjects.parse_region(record.subject), 0
-        if not record.is_deletion:
-            try:
-                epoch = CompleteSet.model_validate_json(record.data, extra="ignore").epoch
-            except ValidationError as error:
-                metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
-                log.warning("%s holds an invalid mark: %s", record.subject, error)
-        self._marks[region] = PublishedMark(record.sequence, epoch)
-        self.epoch = max(self.epoch, epoch)
-        self._set_newest(region, record.sequence)
-        if epoch == 0:
+        region, epoch = subjects.parse_region(record.subject), _epoch_of_mark(record)
+        self._set_mark(region, PublishedMark(record.sequence, epoch or 0))
+        if epoch is None:
+            self._unread_marks.add(region)
+            self.on_unread_mark()
+        elif epoch == 0:
             self.on_foreign_mark(region)
+
+    def _set_mark(self, region: str, mark: PublishedMark) -> None:
+        self._marks[region] = mark
+        self._unread_marks.discard(region)
+        self.epoch = max(self.epoch, mark.epoch)
+        self._set_newest(region, mark.sequence)
+
+
+def _epoch_of_mark(record: Record) -> int | None:
+    """Return the epoch of a mark, 0 if it is deleted, or None if its headers do not say it."""
+    if record.is_deletion:
+        return 0
+    try:
+        return max(0, int(record.headers[envelope.EPOCH]))
+    except (KeyError, ValueError):
+        return None

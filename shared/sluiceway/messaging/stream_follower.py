@@ -105,8 +105,12 @@ class Follower:
         on_caught_up: Callable[[], None] = lambda: None,
         after: Position = START,
         bits_per_second: int | None = None,
+        headers_only: bool = False,
     ) -> None:
-        """`bits_per_second`: how fast the broker may deliver, if others than services write to the stream."""
+        """`bits_per_second`: how fast the broker may deliver, if others than services write to the stream.
+
+        `headers_only`: records come without their bodies.
+        """
         self.position = after
         #: How often everything was read from the start again, since what was read before may be void.
         self.resets = 0
@@ -117,6 +121,7 @@ class Follower:
         self._on_reset = on_reset
         self._on_caught_up = on_caught_up
         self._bits_per_second = bits_per_second
+        self._headers_only = headers_only
         self._caught_up = asyncio.Event()
         self._advanced = asyncio.Event()
         self._broken = asyncio.Event()
@@ -319,6 +324,7 @@ class Follower:
             max_deliver=1,
             flow_control=True,
             rate_limit_bps=self._bits_per_second,
+            headers_only=self._headers_only or None,
             idle_heartbeat=HEARTBEAT_SECONDS,
             inactive_threshold=INACTIVE_SECONDS,
             mem_storage=True,

@@ -1,0 +1,172 @@
+"""The order in which a publisher works, and that it gives way to the loop."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+from services.evaluator_publisher.fan_out import CHECK_BATCH, FanOut
+from services.evaluator_publisher.publishable_rules import ProjectedRules, PublishableRules
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.messaging.catalogue_store import StoredDocument
+from sluiceway.messaging.feature_log import headers_of
+from sluiceway.messaging.feature_view import FeatureEntry
+from sluiceway.messaging.rule_store import RuleWrite
+from sluiceway.messaging.rule_table import NOTHING, RuleKey
+from sluiceway.messaging.stream_follower import Position
+from sluiceway.tasks import cancel_and_wait
+from tests.support.builders import EVERYONE, NOW, Ledger, a_catalogue, a_gate, a_region
+
+FEATURES = 300
+#: Features that may be projected before anything else has a turn.
+IN_A_ROW_MAX = 5
+TURNS_MAX = 20_000
+
+
+def a_key(number: int) -> FeatureKey:
+    return FeatureKey(FeatureKind.GATE, f"gate{number}")
+
+
+class Log:
+    """A log of many gates, read to its end."""
+
+    position = Position("", FEATURES, NOW)
+
+    def __init__(self, count: int) -> None:
+        ledger = Ledger(a_catalogue())
+        ledger.save(a_gate(EVERYONE))
+        event = ledger.events[-1]
+        self.entries = {
+            a_key(number): FeatureEntry(a_key(number), number + 1, headers_of(event, ""), event=event)
+            for number in range(count)
+        }
+
+    def __iter__(self) -> Iterator[FeatureEntry]:
+        return iter(tuple(self.entries.values()))
+
+    def get(self, key: FeatureKey) -> FeatureEntry | None:
+        return self.entries.get(key)
+
+    async def caught_up(self) -> None: ...
+
+    async def catch_up(self) -> None: ...
+
+
+class Projections(PublishableRules):
+    """Projects every feature to nothing, which RULES holds already, and remembers the order."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(cast(Any, log), cast(Any, log), cast(Any, log))
+        self.order: list[FeatureKey] = []
+        #: What happens once so many were projected.
+        self.at: dict[int, Callable[[], None]] = {}
+
+    async def of(
+        self, entry: FeatureEntry, regions: Sequence[Region], epoch: int, *, are_all: bool
+    ) -> dict[str, ProjectedRules]:
+        self.order.append(entry.key)
+        self.at.get(len(self.order), lambda: None)()
+        return {region.name: ProjectedRules(NOTHING, None) for region in regions}
+
+
+class Rules:
+    """RULES, in which nothing differs from what is projected."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.marked: list[str] = []
+
+    async def caught_up(self) -> None: ...
+
+    async def catch_up(self) -> None: ...
+
+    async def read_marks(self) -> None: ...
+
+    def begin_epoch(self, now_ms: int) -> None:
+        self.epoch += 1
+
+    def keys_with_rules(self, region: str | None = None) -> tuple[RuleKey, ...]:
+        return ()
+
+    def differs(self, write: RuleWrite) -> bool:
+        return False
+
+    async def write(self, writes: Sequence[RuleWrite]) -> list[RuleWrite]:
+        return []
+
+    def is_marked(self, region: str) -> bool:
+        return region in self.marked
+
+    async def mark_complete(self, regions: Sequence[str], log_sequence: int) -> None:
+        self.marked += regions
+
+
+class Catalogue:
+    """A catalogue of one region."""
+
+    def all(self, kind: str) -> list[StoredDocument]:
+        return [StoredDocument(a_region(), 1, "ada", NOW, "ada", NOW)]
+
+    async def caught_up(self) -> None: ...
+
+    async def catch_up(self) -> None: ...
+
+
+class Publisher:
+    """A publisher whose log is read, and what it did."""
+
+    def __init__(self, features: int = FEATURES) -> None:
+        self.log, self.rules = Log(features), Rules()
+        self.projections = Projections(self.log)
+        self.fan_out = FanOut(
+            cast(Any, self.log), cast(Any, Catalogue()), cast(Any, self.rules), self.projections, lambda: NOW
+        )
+
+    @property
+    def order(self) -> list[FeatureKey]:
+        return self.projections.order
+
+    async def run(self) -> list[int]:
+        """Publish until there is nothing to do; return how many features were projected in each turn."""
+        task = asyncio.create_task(self.fan_out.run())
+        in_turns: list[int] = []
+        while not (self.rules.marked and self.fan_out.is_idle):
+            before = len(self.order)
+            await asyncio.sleep(0)
+            in_turns.append(len(self.order) - before)
+            assert len(in_turns) < TURNS_MAX
+        await cancel_and_wait(task)
+        return in_turns
+
+
+async def test_a_check_of_everything_gives_way_to_the_loop() -> None:
+    publisher = Publisher()
+    publisher.fan_out.check_all()
+
+    in_turns = await publisher.run()
+
+    assert len(publisher.order) == FEATURES
+    assert max(in_turns) <= IN_A_ROW_MAX
+
+
+async def test_many_events_that_are_published_already_give_way_to_the_loop() -> None:
+    publisher = Publisher()
+    publisher.fan_out.check_all()
+    for entry in publisher.log:
+        publisher.fan_out.feature_changed(entry)
+
+    in_turns = await publisher.run()
+
+    assert max(in_turns) <= IN_A_ROW_MAX
+
+
+async def test_a_new_event_comes_before_the_rest_of_a_check() -> None:
+    publisher, newest = Publisher(), a_key(FEATURES - 1)
+    publisher.fan_out.check_all()
+    publisher.projections.at = {
+        CHECK_BATCH: lambda: publisher.fan_out.feature_changed(publisher.log.entries[newest])
+    }
+
+    await publisher.run()
+
+    assert newest in publisher.order[CHECK_BATCH : 2 * CHECK_BATCH + 1]
