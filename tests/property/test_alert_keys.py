@@ -65,7 +65,7 @@ def test_the_index_finds_what_a_look_at_all_finds(
     for release in releases:
         for event in events_of(release):
             newest[event.feature.key] = event
-            watched.note(FeatureEntry(event.feature.key, 1, headers_of(event, ""), event=event))
+            watched.note(FeatureEntry(event.feature.key, 1, headers_of(event, ""), data=event.to_json()))
 
     found = {key for key in watched.concerned_by(alert) if _matches(alert, newest[key], now_ms)}
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 from services.evaluator_publisher.fan_out import CHECK_BATCH, FanOut
 from services.evaluator_publisher.publishable_rules import ProjectedRules, PublishableRules
 from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.feature_log import headers_of
@@ -27,18 +28,24 @@ def a_key(number: int) -> FeatureKey:
     return FeatureKey(FeatureKind.GATE, f"gate{number}")
 
 
+def an_event(number: int) -> FeatureEvent:
+    ledger = Ledger(a_catalogue())
+    ledger.save(a_gate(EVERYONE, name=a_key(number).name))
+    return ledger.events[-1]
+
+
 class Log:
     """A log of many gates, read to its end."""
 
     position = Position("", FEATURES, NOW)
 
     def __init__(self, count: int) -> None:
-        ledger = Ledger(a_catalogue())
-        ledger.save(a_gate(EVERYONE))
-        event = ledger.events[-1]
+        events = map(an_event, range(count))
         self.entries = {
-            a_key(number): FeatureEntry(a_key(number), number + 1, headers_of(event, ""), event=event)
-            for number in range(count)
+            event.feature.key: FeatureEntry(
+                event.feature.key, sequence, headers_of(event, ""), data=event.to_json()
+            )
+            for sequence, event in enumerate(events, 1)
         }
 
     def __iter__(self) -> Iterator[FeatureEntry]:

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from services.scheduler.clearance_client import Holds
 from services.scheduler.phase_deadlines import HELD_RETRIES_PER_SECOND, HELD_RETRY_MS, PhaseDeadlines
 from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, UnpauseTrigger
-from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, trigger_id
 from sluiceway.contracts.replies import Outcome, Reply
 from sluiceway.messaging.feature_log import headers_of
@@ -70,7 +70,7 @@ class System:
 
     def append(self, event: FeatureEvent, sequence: int) -> None:
         key = event.feature.key
-        self.view.entries[key] = FeatureEntry(key, sequence, headers_of(event, ""), event=event)
+        self.view.entries[key] = FeatureEntry(key, sequence, headers_of(event, ""), data=event.to_json())
         self.deadlines.schedule(self.view.entries[key])
 
     @property
@@ -147,7 +147,7 @@ async def test_a_phase_that_stays_held_takes_no_place_of_a_newer_event() -> None
 
     async with system.running():
         await eventually(lambda: system.clearance.asked == [1], "the monitor is asked")
-        newer = held.model_copy(update={"type": "bake_extended"})
+        newer = held.model_copy(update={"type": EventType.BAKE_EXTENDED})
         system.append(newer, 2)
         system.clearance.let_go.set()
         await eventually(lambda: 2 in system.clearance.asked, "the newer event is decided")
