@@ -16,9 +16,9 @@ from sluiceway.messaging.audit_trail import AuditTrail
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.feature_edits import FeatureEdit
 from sluiceway.messaging.feature_log import FeatureLog
-from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.catalogue_decisions import CatalogueDecision, decide_catalogue
@@ -46,7 +46,7 @@ class ConsoleBackend:
         #: The broker's time.
         self.clock = clock
         self.log = FeatureLog(connection, SOURCE)
-        self.features = FeatureView(connection, self.log)
+        self.features = DecisionView(connection, self.log)
         self.catalogue = CatalogueView(connection)
         self.regions = RegionsView(connection)
         self.events = EventStream(connection)
@@ -129,14 +129,10 @@ class ConsoleBackend:
         command = on_behalf_of(caller, command)
         catalogue = self.documents()
         if not isinstance(command, TriggerCommand):
-            catalogue = replace(
-                catalogue,
-                references=self.features.references(),
-                restorable=self.features.restorable(self.clock()),
-            )
+            catalogue = replace(catalogue, references=self.features.references)
         if isinstance(command, FeatureCommand):
             return partial(decide, self.feature(command.key), command, self.clock(), catalogue)
-        return partial(decide_catalogue, command, catalogue, self.features.usage())
+        return partial(decide_catalogue, command, catalogue, self.features.usage)
 
 
 class BackendProvider:

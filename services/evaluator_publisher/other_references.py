@@ -8,7 +8,8 @@ from sluiceway.contracts.events import EventType
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.feature_view import FeatureEntry
 from sluiceway.messaging.stream_follower import Position
-from sluiceway.pipelines.references import References, related
+from sluiceway.pipelines.reference_graph import References
+from sluiceway.pipelines.references import related
 from sluiceway.pipelines.substitutes import LiveVersions
 
 #: What takes a version back comes first where features refer to each other in a cycle.

@@ -21,7 +21,7 @@ from sluiceway.messaging.stream_follower import Position
 from sluiceway.pipelines.message_limits import MESSAGE_BYTES_MAX, document_bytes_max
 from sluiceway.pipelines.projection import checksum, project, used_attributes
 from sluiceway.pipelines.publish_checks import document_errors, document_references, evaluation_errors
-from sluiceway.pipelines.references import References
+from sluiceway.pipelines.reference_graph import References
 from sluiceway.pipelines.segments import Location
 from sluiceway.pipelines.substitutes import LiveVersions, substitutes
 

@@ -19,8 +19,9 @@ from sluiceway.messaging.broker_clock import BrokerClock
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.dead_letters import DeadLetters
+from sluiceway.messaging.decision_view import DecisionView
+from sluiceway.messaging.feature_indexes import StatusCounts
 from sluiceway.messaging.feature_log import FeatureLog
-from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.region_documents import RegionDocuments
 from sluiceway.messaging.streams import DAY_SECONDS, AuditRetention, declare, recreate_probes
 from sluiceway.service import Service, background_task
@@ -67,8 +68,9 @@ class Scheduler(Service):
         feature_log = FeatureLog(connection, SOURCE)
         catalogue = CatalogueView(connection)
         dead_letters = DeadLetters(connection, self.name)
-        features = FeatureView(connection, feature_log)
+        features = DecisionView(connection, feature_log)
         features.on_invalid = dead_letters.store_soon
+        _count_active(features.with_index(StatusCounts()))
         reports = await stack.enter_async_context(RegionReports(connection))
         confirmations = Confirmations(reports, clock)
         clearance = ClearanceClient(connection, RulesReader(connection, catalogue), confirmations)
@@ -81,7 +83,6 @@ class Scheduler(Service):
         features.on_change, features.on_reset = deadlines.schedule, deadlines.reset
         for name, view in (("log", features), ("catalogue", catalogue)):
             await self.follow(name, view, stack)
-        _count_active(features)
         await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))
         if self._settings.region_accounts:
             await self._keep_region_accounts(connection, catalogue, stack)
@@ -139,11 +140,7 @@ def _takes_back(command: Command) -> bool:
     return isinstance(command, TAKING_BACK)
 
 
-def _count_active(features: FeatureView) -> None:
+def _count_active(counts: StatusCounts) -> None:
     for status in TriggerStatus:
         if status.is_active:
-            metrics.ACTIVE_TRIGGERS.labels(status).set_function(partial(_count, features, status))
-
-
-def _count(features: FeatureView, status: TriggerStatus) -> float:
-    return sum(entry.status is status for entry in features)
+            metrics.ACTIVE_TRIGGERS.labels(status).set_function(partial(counts.__getitem__, status))

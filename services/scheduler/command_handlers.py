@@ -13,7 +13,7 @@ from sluiceway.contracts.replies import Outcome, Refusal, Reply
 from sluiceway.contracts.revisions import NOTHING_STORED
 from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueStore, CatalogueView, StoredRevision
-from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.stale_readings import explain_stale_document
 from sluiceway.pipelines.catalogue_decisions import PutDocument, decide_catalogue, document_of
 from sluiceway.pipelines.decision import Unchanged
@@ -30,7 +30,7 @@ class CommandHandlers:
     def __init__(
         self,
         processor: CommandProcessor,
-        features: FeatureView,
+        features: DecisionView,
         catalogue: CatalogueView,
         store: CatalogueStore,
         js: JetStreamContext,
@@ -65,10 +65,10 @@ class CommandHandlers:
             await self._catalogue.catch_up()
             catalogue = replace(
                 self._catalogue.catalogue(),
-                references=self._features.references(),
+                references=self._features.references,
                 message_bytes_max=self._store.message_bytes_max,
             )
-            usage = self._features.usage()
+            usage = self._features.usage
             decision = await self._side_thread.run(decide_catalogue, command, catalogue, usage)
             if isinstance(decision, Refusal):
                 return Reply(outcome=Outcome.REFUSED, refusal=decision)

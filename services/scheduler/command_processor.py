@@ -20,8 +20,8 @@ from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from sluiceway.contracts.revisions import NOTHING_STORED
 from sluiceway.errors import Conflict, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail
-from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.stale_readings import explain_stale
 from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.decide import decide
@@ -46,7 +46,7 @@ class CommandProcessor:
     def __init__(
         self,
         feature_log: FeatureLog,
-        features: FeatureView,
+        features: DecisionView,
         catalogue: CatalogueView,
         clock: Clock,
         side_thread: SideThread,
@@ -98,11 +98,7 @@ class CommandProcessor:
         state = tail.logged.event.feature if tail.logged else None
         catalogue = replace(self._catalogue.catalogue(), message_bytes_max=self._log.message_bytes_max)
         if isinstance(command, SaveFeature | ArchiveFeature):
-            catalogue = replace(
-                catalogue,
-                references=self._features.references(),
-                restorable=self._features.restorable(self._clock()),
-            )
+            catalogue = replace(catalogue, references=self._features.references)
         now_ms = self._now_ms(tail)
         if isinstance(command, SaveFeature):
             return await self._side_thread.run(decide, state, command, now_ms, catalogue, tail.revision_tag)

@@ -15,7 +15,8 @@ from sluiceway.contracts.rule_document import RuleDocument, SpecRule, SpecSet
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision
 from sluiceway.pipelines.publish_checks import document_errors
-from sluiceway.pipelines.references import References, feature_references, reference_error
+from sluiceway.pipelines.reference_graph import ReferenceGraph, References
+from sluiceway.pipelines.references import feature_references, reference_error
 from tests.conformance.harmful_payloads import HARMFUL, Harm
 from tests.support.builders import NOW, a_catalogue, a_phase, a_pipeline
 
@@ -114,7 +115,7 @@ class Saved:
 
     def save(self, gate: FeatureGate) -> Decision:
         known = {name: feature_references(feature) for name, feature in self._features.items()}
-        catalogue = replace(self._catalogue, references=known)
+        catalogue = replace(self._catalogue, references=ReferenceGraph.of(known))
         decision = decide(
             self._features.get(gate.name), SaveFeature(actor="ada", feature=gate), NOW, catalogue
         )

@@ -22,7 +22,7 @@ from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import Trigger, TriggerStatus
 from sluiceway.contracts.replies import Outcome, RefusalCode
 from sluiceway.messaging.catalogue_store import CatalogueView
-from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.streams import declare
 from sluiceway.pipelines.decision import Catalogue
 from tests.support.brokers import Broker
@@ -87,7 +87,7 @@ async def test_a_replica_obeys_a_freeze_that_another_one_has_answered(broker: Br
         known = a_catalogue(a_pipeline(a_phase("dev", review=True, bake_ms=0), a_phase("prod")))
         frozen = replace(known, freezes={"quiet": a_freeze()})
         late, now = LateCatalogue(known), itertools.count(NOW)
-        features = FeatureView(driver.connection, driver.log)
+        features = DecisionView(driver.connection, driver.log)
         decisions = CommandProcessor(driver.log, features, late, lambda: next(now), SideThread())
         gate = a_gate(EVERYONE, releasePipelineID="release")
         started = await decisions.process(SaveFeature(actor="ada", feature=gate))

@@ -32,6 +32,7 @@ from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue
 from sluiceway.pipelines.event_sizes import decide_within
 from sluiceway.pipelines.message_limits import MESSAGE_BYTES_MAX, REFERENCE_BYTES_MAX, STATE_BYTES_MAX
+from sluiceway.pipelines.reference_graph import ReferenceGraph
 from tests.support.builders import Ledger, a_catalogue, a_config, a_freeze, a_phase, a_pipeline, happened
 
 STEPS: tuple[type[TriggerCommand], ...] = (
@@ -57,7 +58,7 @@ def a_full_ledger(phases: int, scope: str, bytes_: int) -> Ledger:
         for n in range(phases)
     ]
     pipeline = a_pipeline(*plan, rollbackScope=scope, observeForMs=10**6)
-    catalogue = replace(a_catalogue(pipeline), references=dict.fromkeys(REFERENCES, ()))
+    catalogue = replace(a_catalogue(pipeline), references=ReferenceGraph.of(dict.fromkeys(REFERENCES, ())))
     rule: dict[str, Any] = {"name": "a", "returnValue": {}}
     rule["conditions"] = [{"type": "passes_gate", "targetValue": name} for name in REFERENCES]
     ledger = Ledger(catalogue)

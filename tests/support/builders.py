@@ -14,6 +14,7 @@ from sluiceway.contracts.replies import Refusal
 from sluiceway.evaluation.compiled_conditions import ProcessContext
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue, Decision, Unchanged
+from sluiceway.pipelines.reference_graph import FeatureReferences
 from sluiceway.pipelines.spec_changes import spec_of
 
 NOW = 1_000_000
@@ -116,6 +117,11 @@ class Ledger:
             freezes={freeze.name: freeze for freeze in freezes},
             regions={region.name: region for region in regions},
         )
+
+    def know(self, name: str, *references: str) -> None:
+        """Let there be another feature, by the name of its spec, that refers to these."""
+        references_after = self.catalogue.references.changed(name, FeatureReferences(references))
+        self.catalogue = replace(self.catalogue, references=references_after)
 
     def decide(self, command: FeatureCommand, *, after_ms: int = 0) -> Decision:
         """Decide a command, and append its event."""

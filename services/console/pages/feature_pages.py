@@ -11,7 +11,7 @@ from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, Name
 from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.feature_summary import feature_status
 from sluiceway.pipelines.feature_documents import authored_document
-from sluiceway.pipelines.references import feature_references, referrers_of
+from sluiceway.pipelines.references import feature_references
 
 from ..dependencies import Backend
 from ..limits import Page
@@ -73,7 +73,7 @@ async def show(
         text=await current_text(backend, user, entry),
         entries=timeline(log[-HISTORY_MAX:], []),
         refers_to=sorted(set(feature_references(feature))),
-        users=referrers_of(feature.key.spec_name, backend.features.references()),
+        users=sorted(backend.features.references.referrers(feature.key.spec_name)),
         why_not=await _why_not_editable(backend, user, feature),
     )
 

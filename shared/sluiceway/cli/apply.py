@@ -31,6 +31,7 @@ from ..pipelines import refusals
 from ..pipelines.catalogue_decisions import CatalogueDecision, PutDocument, decide_catalogue, document_of
 from ..pipelines.decide import decide
 from ..pipelines.decision import Catalogue, Decision
+from ..pipelines.reference_graph import FeatureReferences
 from ..pipelines.references import feature_references
 from ..trigger_view import describe_override, phase_status
 from .current_state import read_catalogue, read_feature, read_references, read_revision, read_usage
@@ -145,7 +146,8 @@ async def preview_documents(
             decision = decide(state, command, now_ms(), catalogue, revision)
             if isinstance(decision, FeatureEvent):
                 states[key] = FeatureReading(decision.feature, revision)
-                known = {**catalogue.references, key.spec_name: feature_references(decision.feature)}
+                references = FeatureReferences(feature_references(decision.feature))
+                known = catalogue.references.changed(key.spec_name, references)
                 catalogue = replace(catalogue, references=known)
             yield _preview(document, decision)
         else:

@@ -15,14 +15,15 @@ from ..contracts.rule_document import RuleDocument
 from ..errors import Rejected, Unavailable
 from ..messaging.catalogue_store import CatalogueView
 from ..messaging.connection import Connection
+from ..messaging.decision_view import DecisionView
 from ..messaging.feature_edits import FeatureReading
 from ..messaging.feature_log import FeatureLog, LoggedEvent
-from ..messaging.feature_view import FeatureEntry, FeatureView
+from ..messaging.feature_view import FeatureEntry
 from ..messaging.stream_follower import Follower, Record
 from ..pipelines.approvals import without_lapsed_approvals
 from ..pipelines.catalogue_decisions import Usage
 from ..pipelines.decision import Catalogue
-from ..pipelines.references import References
+from ..pipelines.reference_graph import ReferenceGraph
 
 READ_TIMEOUT_SECONDS = 10.0
 NO_STREAMS = "the broker answers, but it has no Sluiceway streams yet; is a scheduler running?"
@@ -71,13 +72,13 @@ async def counted(connection: Connection, features: Sequence[Feature]) -> list[F
 async def read_usage(connection: Connection) -> Usage:
     """Return which features use which pipelines."""
     async with open_feature_view(connection) as view:
-        return view.usage()
+        return view.usage
 
 
-async def read_references(connection: Connection) -> References:
+async def read_references(connection: Connection) -> ReferenceGraph:
     """Return which features each feature refers to."""
     async with open_feature_view(connection) as view:
-        return view.references()
+        return view.references
 
 
 async def read_rules(connection: Connection, region: str) -> list[RuleDocument]:
@@ -109,9 +110,9 @@ async def read_reports(connection: Connection) -> dict[str, list[AppliedReport]]
 
 
 @asynccontextmanager
-async def open_feature_view(connection: Connection) -> AsyncIterator[FeatureView]:
+async def open_feature_view(connection: Connection) -> AsyncIterator[DecisionView]:
     """Yield a view of all features that follows the log while the block runs."""
-    view = FeatureView(connection, FeatureLog(connection, ""))
+    view = DecisionView(connection, FeatureLog(connection, ""))
     async with view:
         async with _read_timeout():
             await view.caught_up()

@@ -5,7 +5,8 @@
 - `publishing`: append and publish to streams; the names of NATS headers
 - `stream_follower`: the last message of every subject, then each new one, across any outage
 - `history`: every message of a subject
-- `feature_log`: append and read the events of features; `feature_view`: the newest ones, in memory
+- `feature_log`: append and read the events of features; `feature_view`: the newest ones, in memory;
+  `feature_indexes`: what is known of all of them without a walk; `decision_view`: what decisions need of it
 - `catalogue_store`: environments, regions, pipelines, freezes and keys
 - `rule_store`: rule documents, written with compare-and-set
 - `measurement_store`: rounds and verdicts of guardrails

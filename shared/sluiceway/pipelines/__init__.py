@@ -4,7 +4,8 @@
   `catalogue_decisions`: the same for the catalogue
 - `actions`: the actions on a release, one row each; `transitions`, `approvals`, `rollbacks`: what they do
 - `permissions`: which roles a command needs; `refusals`: every refusal, with its text
-- `validation`: what is refused when it is saved, with `condition_errors`, `guardrail_errors`, `references`
+- `validation`: what is refused when it is saved, with `condition_errors`, `guardrail_errors`, `references`;
+  `reference_graph`: what all features refer to, and what refers to them
 - `document_changes`: what two versions differ in, and whether two edits can both hold
 - `freezes`: when no phase may start; `spec_changes`: which environments a new version affects
 - `segments`: whom a phase covers; `projection`: feature, region → rule document; `publish_checks`

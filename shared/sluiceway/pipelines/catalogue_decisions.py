@@ -1,6 +1,6 @@
 """Commands to the catalogue: command, catalogue → the document to write, or why nothing is written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..contracts.alert_sources import AlertSource
@@ -21,7 +21,7 @@ from ..contracts.commands import (
     SaveRegion,
 )
 from ..contracts.freeze import Freeze
-from ..contracts.identifiers import feature_key
+from ..contracts.identifiers import FeatureKey
 from ..contracts.identity import ApiKey, is_reserved
 from ..contracts.persons import canonical_name, has_invisible_characters
 from ..contracts.pipeline import Pipeline
@@ -30,7 +30,8 @@ from . import refusals
 from .decision import Catalogue, Unchanged
 from .message_limits import catalogue_document_bytes_max
 from .permissions import denied_everywhere, missing_permission
-from .references import References, reference_error, references_of
+from .reference_graph import ReferenceGraph
+from .references import reference_error, references_of
 from .validation import pipeline_errors
 
 
@@ -38,8 +39,8 @@ from .validation import pipeline_errors
 class Usage:
     """Which features are attached to each pipeline, and which are being released through it."""
 
-    attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    attached: Mapping[str, Collection[FeatureKey]] = field(default_factory=dict)
+    running: Mapping[str, Collection[FeatureKey]] = field(default_factory=dict)
 
 
 CatalogueDocument = Environment | Region | Pipeline | SdkKey | ApiKey | Freeze | AlertSource
@@ -223,16 +224,33 @@ def _save_pipeline(pipeline: Pipeline, catalogue: Catalogue, usage: Usage) -> Ca
     return _put("pipeline", pipeline.id, pipeline, known)
 
 
-def _reference_error(pipeline: Pipeline, known: References, usage: Usage) -> str | None:
+def _reference_error(pipeline: Pipeline, graph: ReferenceGraph, usage: Usage) -> str | None:
     """Return why the features attached to a pipeline must not be released by its conditions."""
-    own = references_of(None, pipeline)
+    own, known = references_of(None, pipeline), graph.current
     if not own:
         return None
-    for attached in usage.attached.get(pipeline.id, ()):
-        name = feature_key(attached).spec_name
+    for attached in _distinct(usage.attached.get(pipeline.id, ()), own, graph):
+        name = attached.spec_name
         if error := reference_error(name, known.get(name, ()) + own, known):
             return f"{attached} would not be safe: {error}"
     return reference_error(f"pipeline {pipeline.id}", own, known)
+
+
+def _distinct(
+    features: Iterable[FeatureKey], own: tuple[str, ...], graph: ReferenceGraph
+) -> Iterator[FeatureKey]:
+    """Yield the features that may differ in what conditions that refer to `own` do to them.
+
+    Those that neither refer to anything nor are referred to are alike: one of them stands for all.
+    """
+    is_represented = False
+    for feature in features:
+        name = feature.spec_name
+        references = graph.of_feature(name)
+        is_alone = not (references and references.current) and not graph.referrers(name) and name not in own
+        if not (is_alone and is_represented):
+            yield feature
+        is_represented = is_represented or is_alone
 
 
 def _delete_environment(name: str, catalogue: Catalogue) -> CatalogueDecision:

@@ -13,7 +13,7 @@ from ..contracts.identity import ApiKey
 from ..contracts.pipeline import Pipeline
 from ..contracts.replies import Refusal
 from .message_limits import MESSAGE_BYTES_MAX
-from .references import References
+from .reference_graph import ReferenceGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,9 @@ class Catalogue:
     freezes: Mapping[str, Freeze] = field(default_factory=dict)
     alert_sources: Mapping[str, AlertSource] = field(default_factory=dict)
     #: All features that are not archived, and what they refer to.
-    references: References = field(default_factory=dict)
-    #: What the version refers to that a rollback of a completed release would restore, where one may come.
-    restorable: References = field(default_factory=dict)
+    references: ReferenceGraph = field(default_factory=ReferenceGraph)
     #: The bytes of a message, headers included, that the broker takes.
     message_bytes_max: int = MESSAGE_BYTES_MAX
-
-    @property
-    def all_references(self) -> References:
-        """What each feature refers to, now or after a rollback."""
-        return {name: own + self.restorable.get(name, ()) for name, own in self.references.items()}
 
 
 @dataclass(frozen=True, slots=True)

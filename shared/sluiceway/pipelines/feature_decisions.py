@@ -15,6 +15,7 @@ from .message_limits import (
     state_bytes_max,
 )
 from .publishability import unpublishable
+from .reference_graph import References
 from .references import (
     added_references,
     evaluated_references,
@@ -58,7 +59,7 @@ def decide_save(state: Feature | None, command: SaveFeature, now_ms: int, catalo
         if refusal := _too_large(event, catalogue):
             return refusal
     return (
-        _unsafe_reference(state, event.feature, pipeline, catalogue)
+        _unsafe_reference(state, event.feature, pipeline, catalogue.references.at(now_ms))
         or _unpublishable(event, catalogue)
         or event
     )
@@ -90,13 +91,12 @@ def _unpublishable(event: FeatureEvent, catalogue: Catalogue) -> Refusal | None:
 
 
 def _unsafe_reference(
-    before: Feature | None, after: Feature, pipeline: Pipeline | None, catalogue: Catalogue
+    before: Feature | None, after: Feature, pipeline: Pipeline | None, known: References
 ) -> Refusal | None:
     """Refuse what a change refers to in addition; switching a feature off adds nothing."""
     is_attached = before is not None and before.release_pipeline_id == after.release_pipeline_id
     later = () if is_attached or after.candidate else references_of(None, pipeline)
     own, added = evaluated_references(after), added_references(before, after)
-    known = catalogue.all_references
     error = reference_error(after.key.spec_name, own + later, known, added + later)
     return refusals.unsafe_reference(after.key, error) if error else None
 
@@ -138,11 +138,11 @@ def decide_archive(
         return Unchanged(f"{state.key} is archived already")
     if users := _users(state.key.spec_name, catalogue):
         return refusals.feature_in_use(state.key, users)
-    if users := referrers_of(state.key.spec_name, catalogue.restorable):
-        return refusals.needed_for_rollback(state.key, users)
+    if restorers := catalogue.references.restorers(state.key.spec_name, now_ms):
+        return refusals.needed_for_rollback(state.key, sorted(restorers))
     return event_of(EventType.FEATURE_ARCHIVED, state.changed(archived=True), command, now_ms)
 
 
 def _users(spec_name: str, catalogue: Catalogue) -> list[str]:
     pipelines = {f"pipeline {id_}": references_of(None, p) for id_, p in catalogue.pipelines.items()}
-    return referrers_of(spec_name, {**catalogue.references, **pipelines})
+    return sorted([*catalogue.references.referrers(spec_name), *referrers_of(spec_name, pipelines)])

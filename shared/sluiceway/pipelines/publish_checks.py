@@ -12,7 +12,8 @@ from ..evaluation.compiled_conditions import LIST_OPERATORS
 from ..evaluation.patterns import patterns_error
 from .condition_errors import target_errors
 from .message_limits import DOCUMENT_BYTES_MAX
-from .references import References, evaluation_error
+from .reference_graph import References
+from .references import evaluation_error
 
 #: Condition types that refer to another spec.
 REFERRING_TYPES = frozenset({"pass_gate", "fail_gate"})

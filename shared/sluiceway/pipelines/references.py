@@ -5,12 +5,13 @@ refers to the next one twice: they evaluate it again for each reference, which d
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from ..contracts.conditions import Condition, ConditionType
 from ..contracts.feature import Feature, Spec
 from ..contracts.identifiers import SEGMENT_PREFIX
 from ..contracts.pipeline import Pipeline
+from .reference_graph import GraphReferences, References
 
 #: Levels of features that refer to one another; the SDKs give up at 64.
 LEVELS_MAX = 32
@@ -19,9 +20,6 @@ EVALUATIONS_MAX = 1_000
 
 GATE_REFERENCES = frozenset({ConditionType.PASSES_GATE, ConditionType.FAILS_GATE})
 SEGMENT_REFERENCES = frozenset({ConditionType.PASSES_SEGMENT, ConditionType.FAILS_SEGMENT})
-
-#: Name of a spec (`new_checkout`, `segment:beta`) → the specs it refers to, once for each reference.
-References = Mapping[str, tuple[str, ...]]
 
 
 def referenced_spec(condition: Condition) -> str | None:
@@ -94,7 +92,7 @@ def evaluation_error(
 
     A reference to a feature that does not exist harms nobody: it is false.
     """
-    graph = _Graph({**known, name: own})
+    graph = _Graph(known, name, own)
     if cycle := graph.cycle_from(name, own if added is None else added):
         return f"it refers to itself: {' → '.join(cycle)}"
     for root in (name, *graph.ancestors_of(name)):
@@ -107,7 +105,7 @@ def evaluation_error(
 
 def related(name: str, known: References) -> set[str]:
     """Return everything that `name` refers to or that refers to it, directly or through others."""
-    graph = _Graph(known)
+    graph = _Graph(known, name, known.get(name, ()))
     below, queue = set[str](), [name]
     while queue:
         new = set(known.get(queue.pop(), ())) - below
@@ -118,21 +116,39 @@ def related(name: str, known: References) -> set[str]:
 
 def referrers_of(name: str, known: References) -> list[str]:
     """Return the specs that refer to a spec."""
-    return sorted(referrer for referrer, references in known.items() if name in references)
+    return sorted(_referrers(known)(name))
+
+
+def _referrers(known: References) -> Callable[[str], Iterable[str]]:
+    """Return what finds those who refer to a name; references that are no graph are walked once."""
+    if isinstance(known, GraphReferences):
+        return known.referrers
+    found: dict[str, list[str]] = {}
+    for referrer, references in known.items():
+        for reference in set(references):
+            found.setdefault(reference, []).append(referrer)
+    return lambda name: found.get(name, ())
 
 
 class _Graph:
-    def __init__(self, edges: References) -> None:
-        self._edges = edges
+    """The references that are known, in which one feature refers to `own`."""
+
+    def __init__(self, known: References, name: str, own: tuple[str, ...]) -> None:
+        self._known = known
+        self._name = name
+        self._own = own
         self._levels: dict[str, int] = {}
         self._evaluations: dict[str, int] = {}
+
+    def _below(self, name: str) -> tuple[str, ...]:
+        return self._own if name == self._name else self._known.get(name, ())
 
     def cycle_from(self, name: str, first: tuple[str, ...]) -> list[str] | None:
         """Return a path from `name` back to itself, by one of its references in `first`; None without one."""
         paths, seen = [[name]], set[str]()
         while paths:
             path = paths.pop()
-            for reference in first if path == [name] else self._edges.get(path[-1], ()):
+            for reference in first if path == [name] else self._below(path[-1]):
                 if reference == name:
                     return [*path, name]
                 if reference not in seen:
@@ -142,14 +158,10 @@ class _Graph:
 
     def ancestors_of(self, name: str) -> set[str]:
         """Return everything that refers to `name`, directly or through others."""
-        referrers: dict[str, set[str]] = {}
-        for referrer, references in self._edges.items():
-            for reference in references:
-                referrers.setdefault(reference, set()).add(referrer)
-        found: set[str] = set()
+        above, found = _referrers(self._known), set[str]()
         queue = [name]
         while queue:
-            new = referrers.get(queue.pop(), set()) - found
+            new = set(above(queue.pop())) - found
             found |= new
             queue += new
         return found - {name}
@@ -157,14 +169,14 @@ class _Graph:
     def levels(self, name: str) -> int:
         """Return how many levels of features a check evaluates."""
         for each in self._bottom_up(name):
-            below = (self._levels.get(reference, 0) for reference in self._edges.get(each, ()))
+            below = (self._levels.get(reference, 0) for reference in self._below(each))
             self._levels[each] = 1 + max(below, default=0)
         return self._levels[name]
 
     def evaluations(self, name: str) -> int:
         """Return how many evaluations a check takes if nothing is cached."""
         for each in self._bottom_up(name):
-            below = (self._evaluations.get(reference, 0) for reference in self._edges.get(each, ()))
+            below = (self._evaluations.get(reference, 0) for reference in self._below(each))
             self._evaluations[each] = 1 + sum(below)
         return self._evaluations[name]
 
@@ -183,5 +195,5 @@ class _Graph:
             elif each not in seen:
                 seen.add(each)
                 stack.append((each, True))
-                stack += [(reference, False) for reference in self._edges.get(each, ())]
+                stack += [(reference, False) for reference in self._below(each)]
         return order

@@ -3,6 +3,7 @@
 A refusal is a value, not an exception: the command changed nothing, and its sender is told why.
 """
 
+import heapq
 import math
 from collections.abc import Collection, Iterable, Sequence
 
@@ -19,6 +20,8 @@ from .publishability import Unpublishable
 #: Verbs that remove a name from a freeze, or from the scope of a source of alerts.
 FREEZE_VERBS = ("save_freeze", "delete_freeze")
 ALERT_SOURCE_VERBS = ("save_alert_source", "delete_alert_source")
+#: Features that a message names; it says how many others there are.
+NAMED_MAX = 20
 #: Verbs that end a release.
 END_VERBS = ("abort", "roll_out")
 #: What does not exist → the code of the refusal.
@@ -246,15 +249,15 @@ def key_exists(key_id: str) -> Refusal:
     return _refusal(RefusalCode.IN_USE, message, ("create_key",))
 
 
-def feature_in_use(key: FeatureKey, users: Sequence[str]) -> Refusal:
-    message = f"{key} is used by {', '.join(users)}; change that first"
+def feature_in_use(key: FeatureKey, users: Collection[str]) -> Refusal:
+    message = f"{key} is used by {_named(users)}; change that first"
     return _refusal(RefusalCode.IN_USE, message)
 
 
-def needed_for_rollback(key: FeatureKey, users: Sequence[str]) -> Refusal:
+def needed_for_rollback(key: FeatureKey, users: Collection[str]) -> Refusal:
     """Only the version before a completed release uses it, which a rollback may still restore."""
     message = (
-        f"{key} is used by the version that a rollback of {', '.join(users)} would restore; wait until the "
+        f"{key} is used by the version that a rollback of {_named(users)} would restore; wait until the "
         "observation of that release has ended, or save another change of it"
     )
     return _refusal(RefusalCode.IN_USE, message, ("save_feature",))
@@ -279,13 +282,13 @@ def named_by_alert_sources(subject: str, sources: Collection[str]) -> Refusal:
     )
 
 
-def pipeline_running(pipeline_id: str, features: Sequence[str]) -> Refusal:
-    message = f"pipeline {pipeline_id} is running for {', '.join(features)}; end those releases first"
+def pipeline_running(pipeline_id: str, features: Collection[FeatureKey]) -> Refusal:
+    message = f"pipeline {pipeline_id} is running for {_named(features)}; end those releases first"
     return _refusal(RefusalCode.IN_USE, message, ("abort",))
 
 
-def pipeline_in_use(pipeline_id: str, features: Sequence[str]) -> Refusal:
-    message = f"pipeline {pipeline_id} is used by {', '.join(features)}; detach it there first"
+def pipeline_in_use(pipeline_id: str, features: Collection[FeatureKey]) -> Refusal:
+    message = f"pipeline {pipeline_id} is used by {_named(features)}; detach it there first"
     return _refusal(RefusalCode.IN_USE, message, ("save_feature",))
 
 
@@ -378,6 +381,13 @@ def revoked_key(key_id: str) -> Refusal:
 def expired_key(key_id: str, owner: str) -> Refusal:
     message = f"key {key_id} of {owner} has expired; ask an admin for a new one"
     return _refusal(RefusalCode.NOT_ALLOWED, message)
+
+
+def _named(names: Collection[object]) -> str:
+    """Return the first names of a list that may have 100,000, in alphabetical order."""
+    named = ", ".join(heapq.nsmallest(NAMED_MAX, map(str, names)))
+    others = len(names) - NAMED_MAX
+    return f"{named} and {others} others" if others > 0 else named
 
 
 def _refusal(code: RefusalCode, message: str, possible: tuple[str, ...] = ()) -> Refusal:

@@ -1,7 +1,6 @@
 """What is read from the headers of an event, without its body."""
 
 import sys
-import time
 import tracemalloc
 from typing import Any, cast
 
@@ -11,8 +10,8 @@ from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.commands import RollOutTrigger
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import TriggerStatus
-from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.messaging import feature_view
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.messaging import feature_entry
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog, headers_of, parse_event
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
@@ -23,8 +22,6 @@ from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate, a_phas
 
 LOG = FeatureLog(Connection(AnsweringClient(lambda _: None)), "/tests")
 OBSERVE_MS = 60_000
-#: Ten times what it takes.
-SECONDS_BOUND = 3.0
 #: What an entry takes beside the bytes of its body.
 ENTRY_BYTES_MAX = 700
 ON_SEGMENT = {"name": "beta", "conditions": [{"type": "passes_segment", "targetValue": "beta"}]}
@@ -33,7 +30,7 @@ ON_SEGMENT = {"name": "beta", "conditions": [{"type": "passes_segment", "targetV
 def a_completed_release() -> FeatureEvent:
     """Return the end of a release to everyone, before which only a segment had it."""
     ledger = Ledger(a_catalogue(a_pipeline(a_phase(), observe_for_ms=OBSERVE_MS)))
-    ledger.catalogue.references["segment:beta"] = ()  # type: ignore[index]
+    ledger.know("segment:beta")
     ledger.save(a_gate(ON_SEGMENT))
     ledger.save(a_gate(EVERYONE, releasePipelineID="release"))
     ledger.act(RollOutTrigger)
@@ -65,8 +62,8 @@ def test_what_a_rollback_would_restore_is_referred_to_while_one_may_come() -> No
     entry = FeatureEntry(event.feature.key, 1, headers_of(event, ""), data=event.to_json())
 
     assert entry.references == ()
-    assert entry.restorable_references(event.time_ms + OBSERVE_MS - 1) == ("segment:beta",)
-    assert entry.restorable_references(event.time_ms + OBSERVE_MS) == ()
+    assert entry.restorable_references == ("segment:beta",)
+    assert entry.observed_until_ms == event.time_ms + OBSERVE_MS
 
 
 def test_an_event_of_an_older_version_says_it_in_its_body() -> None:
@@ -75,12 +72,12 @@ def test_an_event_of_an_older_version_says_it_in_its_body() -> None:
     del headers[envelope.RESTORABLE]
     entry = FeatureEntry(event.feature.key, 1, headers, data=event.to_json())
 
-    assert entry.restorable_references(event.time_ms) == ("segment:beta",)
+    assert entry.restorable_references == ("segment:beta",)
 
 
 def test_a_feature_that_is_switched_off_evaluates_no_reference() -> None:
     ledger = Ledger(a_catalogue())
-    ledger.catalogue.references["segment:beta"] = ()  # type: ignore[index]
+    ledger.know("segment:beta")
     ledger.save(a_gate(ON_SEGMENT))
     ledger.save(a_gate(ON_SEGMENT, isEnabled=False))
     on, off = (FeatureEntry(e.feature.key, 1, headers_of(e, ""), data=e.to_json()) for e in ledger.events)
@@ -89,18 +86,12 @@ def test_a_feature_that_is_switched_off_evaluates_no_reference() -> None:
     assert (off.references, off.evaluated_references) == (("segment:beta",), ())
 
 
-def test_the_features_of_a_pipeline_are_listed_in_time_that_grows_with_them_alone() -> None:
-    view = a_view()
-    headers = {envelope.PIPELINE: "release"}
-    keys = [FeatureKey(FeatureKind.GATE, f"g{n}") for n in range(50_000)]
-    view._entries = {key: FeatureEntry(key, 1, headers, data=b"") for key in keys}
+def test_an_event_of_an_older_version_without_a_version_to_restore_is_not_parsed() -> None:
+    event = an_event()
+    headers = {**headers_of(event, ""), envelope.OBSERVED: "60000"}
+    entry = FeatureEntry(event.feature.key, 1, headers, data=b'{"feature":{"previous":null}}')
 
-    start = time.monotonic()
-    usage = view.usage()
-
-    assert len(usage.attached["release"]) == len(keys)
-    assert usage.running == {}
-    assert time.monotonic() - start < SECONDS_BOUND
+    assert entry.restorable_references == ()
 
 
 def test_an_entry_takes_little_more_memory_than_the_bytes_of_its_event() -> None:
@@ -188,7 +179,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         bodies.append(data)
         return parse_event(data, key)
 
-    monkeypatch.setattr(feature_view, "parse_event", parse)
+    monkeypatch.setattr(feature_entry, "parse_event", parse)
     return bodies
 
 

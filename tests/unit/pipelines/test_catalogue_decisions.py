@@ -16,6 +16,7 @@ from sluiceway.contracts.commands import (
     SavePipeline,
     SaveRegion,
 )
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.pipelines.catalogue_decisions import PutDocument, Usage, decide_catalogue
 from sluiceway.pipelines.decision import Catalogue, Unchanged
@@ -25,7 +26,8 @@ CATALOGUE = a_catalogue(a_pipeline())
 WITH_REGION = Catalogue(CATALOGUE.environments, {"dev": a_region("dev")}, CATALOGUE.pipelines)
 FREEZE = a_freeze("quiet", environments=["production"], regions=["dev"], pipelines=["release"])
 FROZEN = replace(WITH_REGION, freezes={"quiet": FREEZE})
-RUNNING = Usage(attached={"release": ("gate.x",)}, running={"release": ("gate.x",)})
+GATE_X = FeatureKey(FeatureKind.GATE, "x")
+RUNNING = Usage(attached={"release": (GATE_X,)}, running={"release": (GATE_X,)})
 
 
 def decided(
@@ -50,7 +52,7 @@ def test_a_new_document_is_written_and_the_same_again_is_not() -> None:
         (decided(SavePipeline, pipeline=a_pipeline(a_phase(environments=["mars"]))), RefusalCode.INVALID),
         (decided(SavePipeline, usage=RUNNING, pipeline=a_pipeline(a_phase("other"))), RefusalCode.IN_USE),
         (
-            decided(DeletePipeline, usage=Usage(attached={"release": ("gate.x",)}), pipeline_id="release"),
+            decided(DeletePipeline, usage=Usage(attached={"release": (GATE_X,)}), pipeline_id="release"),
             RefusalCode.IN_USE,
         ),
         (decided(DeletePipeline, pipeline_id="nope"), RefusalCode.UNKNOWN_PIPELINE),
@@ -87,3 +89,12 @@ def test_a_freeze_that_names_what_is_not_there_is_told_what_is() -> None:
     assert refusal.message == (
         "freeze quiet: unknown environment 'prod' (known: development, production, staging)"
     )
+
+
+def test_a_refusal_names_some_of_many_features() -> None:
+    keys = [FeatureKey(FeatureKind.GATE, f"g{n:03}") for n in range(100)]
+
+    refusal = decided(DeletePipeline, usage=Usage(attached={"release": keys}), pipeline_id="release")
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.message.endswith("gate.g018, gate.g019 and 80 others; detach it there first")

@@ -35,6 +35,7 @@ from sluiceway.pipelines.message_limits import (
     MESSAGE_BYTES_MAX,
     STATE_BYTES_MAX,
 )
+from sluiceway.pipelines.reference_graph import ReferenceGraph
 from tests.support.builders import (
     BAKE,
     NOW,
@@ -118,7 +119,7 @@ def test_a_broker_that_takes_less_is_given_less() -> None:
 
 def test_names_of_other_features_are_bounded_since_they_are_headers() -> None:
     names = [f"{n:0100}" for n in range(500)]
-    catalogue = replace(a_catalogue(), references=dict.fromkeys(names, ()))
+    catalogue = replace(a_catalogue(), references=ReferenceGraph.of(dict.fromkeys(names, ())))
     rule = {"name": "a", "conditions": [{"type": "passes_gate", "targetValue": name} for name in names]}
 
     refusal = refused(Ledger(catalogue).save(a_gate(rule)))

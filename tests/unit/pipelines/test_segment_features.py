@@ -31,7 +31,7 @@ def applied(*ledgers: Ledger, now_ms: int = 1_800_000_000_000) -> RuleSet:
 
 def referring(*conditions: dict[str, Any]) -> Ledger:
     ledger = Ledger(a_catalogue())
-    ledger.catalogue.references["segment:beta"] = ()  # type: ignore[index]
+    ledger.know("segment:beta")
     ledger.save(a_gate({"name": "only", "conditions": list(conditions)}))
     return ledger
 
