@@ -76,13 +76,14 @@ class DocumentSet:
 
     def set(self, document: RuleDocument, data: bytes) -> None:
         """Replace a feature's document, whatever its version."""
+        key = document.key
         self.rules.apply(document, data)
-        self.versions[document.key] = DocumentVersion(document.epoch, document.revision)
-        self.raw[document.key] = data
+        self.versions[key] = DocumentVersion(document.epoch, document.revision)
+        self.raw[key] = data
         if document.trigger:
-            self.triggers[document.key] = document.trigger
+            self.triggers[key] = document.trigger
         else:
-            self.triggers.pop(document.key, None)
+            self.triggers.pop(key, None)
 
     def remove(self, key: FeatureKey) -> None:
         """Remove a feature's document."""

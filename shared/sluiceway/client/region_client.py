@@ -27,7 +27,11 @@ log = logging.getLogger(__name__)
 
 #: A report is repeated after this time, well before the broker removes it.
 REPORT_EVERY_SECONDS = 20.0
+#: What is applied within this time is reported together: reporting must not delay applying.
+REPORT_DELAY_SECONDS = 0.03
 REPORT_RETRY_SECONDS = 0.5
+#: For the report that is due when a client stops.
+LAST_REPORT_SECONDS = 0.5
 
 
 class RegionClient:
@@ -66,6 +70,7 @@ class RegionClient:
         if self._is_reporting:
             self._stack.callback(self._connection.on_reconnect(self._report_due.set))
             reporting = asyncio.create_task(self._report_until_cancelled(), name="report")
+            self._stack.push_async_callback(self._report_what_is_due)
             self._stack.push_async_callback(cancel_and_wait, reporting)
         return self
 
@@ -159,9 +164,20 @@ class RegionClient:
             if not await self._report():
                 await asyncio.sleep(REPORT_RETRY_SECONDS)
                 continue
+            if self._unreported:
+                continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0 if self._unreported else REPORT_EVERY_SECONDS):
+                async with asyncio.timeout(REPORT_EVERY_SECONDS):
                     await self._report_due.wait()
+            await asyncio.sleep(REPORT_DELAY_SECONDS)
+
+    async def _report_what_is_due(self) -> None:
+        """Report once more before the end, if there is something to report, and a broker to hear it."""
+        is_due = self._is_read.is_set() and (self._report_due.is_set() or self._unreported)
+        if is_due and self._connection.client.is_connected:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_REPORT_SECONDS):
+                    await self._report()
 
     def _applied_sequence(self) -> int:
         """Return how far RULES is applied: nothing is, as RULES is now, while a new set is staged."""

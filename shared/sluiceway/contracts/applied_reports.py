@@ -23,8 +23,8 @@ class AppliedChange(WireModel):
 class AppliedReport(WireModel):
     """An instance has applied everything up to `sequence` of the RULES stream.
 
-    It is written after every change, and repeated while nothing changes: a report that is not repeated
-    expires, and the instance counts as gone.
+    It is written soon after a change, with what follows within a moment, and repeated while nothing changes:
+    a report that is not repeated expires, and the instance counts as gone.
     """
 
     region: RegionName

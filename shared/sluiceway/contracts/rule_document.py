@@ -113,8 +113,8 @@ class RuleDocument(WireModel):
     def has_spec(self) -> bool:
         """Whether there is anything to evaluate."""
         is_config = self.kind is FeatureKind.DYNAMIC_CONFIG
-        named = self.specs.dynamic_configs if is_config else self.specs.feature_gates
-        return self.spec_name in named or self.spec_name in self.specs.overrides
+        named, name = self.specs.dynamic_configs if is_config else self.specs.feature_gates, self.spec_name
+        return name in named or name in self.specs.overrides
 
     @property
     def spec_name(self) -> str:

@@ -50,9 +50,10 @@ class RuleSet:
         The replacement is one assignment into a dictionary, which is atomic: a reader sees the old
         rules or the new ones. Its cost does not depend on the other features.
         """
-        named, name = self._named(document.kind), document.spec_name
-        self._replace_lists(document.key, document.specs.member_lists)
-        self._features.add(document.key)
+        key = document.key
+        named, name = self._named(key.kind), key.spec_name
+        self._replace_lists(key, document.specs.member_lists)
+        self._features.add(key)
         if document.has_spec:
             named[name] = LazyEvaluator(self._compile, text or document.to_json())
         else:
@@ -125,7 +126,9 @@ class RuleSet:
         return len(self._features)
 
     def _replace_lists(self, key: FeatureKey, lists: Mapping[str, Iterable[str]]) -> None:
-        """Replace the id lists of a feature."""
+        """Replace the id lists of a feature; most have none."""
+        if not lists and key not in self._lists_of:
+            return
         self.registry.id_lists.update((name, frozenset(members)) for name, members in lists.items())
         for name in self._lists_of.pop(key, frozenset()) - lists.keys():
             self.registry.id_lists.pop(name, None)

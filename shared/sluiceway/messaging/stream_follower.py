@@ -492,6 +492,6 @@ class DeliveryInfo(NamedTuple):
     def of(cls, reply: str) -> "DeliveryInfo":
         """Read `$JS.ACK.[<domain>.<hash>.]<stream>.<consumer>.<n>.<sseq>.<cseq>.<ns>.<pending>[.<token>]`."""
         tokens = reply.split(".")
-        first = 5 if len(tokens) == 9 else 7
-        stream, consumer, nanoseconds, pending = (int(token) for token in tokens[first : first + 4])
-        return cls(stream, consumer, nanoseconds // 1_000_000, pending)
+        at = 5 if len(tokens) == 9 else 7
+        stream, consumer, nanoseconds = int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 2])
+        return cls(stream, consumer, nanoseconds // 1_000_000, int(tokens[at + 3]))
