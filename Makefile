@@ -47,9 +47,11 @@ check: $(VENV)/installed ## Check format, lint rules, types and import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed ## Measure Sluiceway, raw nats-py and other libraries in the same run
+bench: $(VENV)/installed ## Measure against raw nats-py and other libraries, and write docs/performance.md's tables
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	@rm -f data/bench.jsonl
 	$(BIN)/pytest -m benchmark -s -q tests/benchmarks $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.report
 
 fuzz: $(VENV)/installed ## Look for inputs that harm the console's APIs or an edge (ARGS="--seconds 600 requests")
 	$(BIN)/pytest -m full tests/integration/console/test_schema.py

@@ -1,15 +1,13 @@
-"""Writes many active triggers straight into FEATURES, by the project's own code.
+"""Many active triggers, as events that the project's own code has decided.
 
 Each is in the second of five phases, in two regions, after four actions. One is decided for each pipeline,
 and copied with other names.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from sluiceway.clock import now_ms
-from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Environment, Region
 from sluiceway.contracts.commands import (
     AdvancePhase,
@@ -25,9 +23,6 @@ from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import FeatureGate
 from sluiceway.contracts.identifiers import trigger_id
 from sluiceway.contracts.pipeline import Pipeline
-from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.feature_log import headers_of
-from sluiceway.messaging.publishing import ConditionalMessage, StreamPublisher
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Catalogue
 
@@ -38,8 +33,6 @@ ENVIRONMENTS = [Environment(name=name) for name in ("development", "production")
 REGIONS = [Region(name="dev", environment="development"), Region(name="prod", environment="production")]
 #: No phase is due while anything is measured, unless that is measured.
 BAKE_MS = 100 * 86_400_000
-#: Messages that are built before they are sent.
-BATCH = 4_000
 EVERYONE = {"name": "everyone", "conditions": [{"type": "public"}]}
 
 
@@ -80,14 +73,6 @@ def active_triggers(
     models = [_released(number) for number in pipelines]
     for number, name in enumerate(names):
         yield _renamed(models[number % len(models)], name, due_ms[number] if due_ms else None)
-
-
-async def append_events(connection: Connection, events: Iterator[FeatureEvent]) -> None:
-    """Append to FEATURES; each event is the first of its feature."""
-    publisher = StreamPublisher(connection, subjects.FEATURES_STREAM)
-    while batch := [_message(event) for event in islice(events, BATCH)]:
-        for appended in await publisher.append_all(batch):
-            assert isinstance(appended, int), appended
 
 
 def _phase(name: str, environment: str, **fields: Any) -> dict[str, Any]:
@@ -138,8 +123,3 @@ def _renamed(event: FeatureEvent, name: str, due_ms: int | None) -> FeatureEvent
     candidate = feature.candidate.model_copy(update={"trigger": id_})
     renamed = feature.changed(name=name, salt=name, trigger=trigger, candidate=candidate)
     return event.model_copy(update={"feature": renamed})
-
-
-def _message(event: FeatureEvent) -> ConditionalMessage:
-    headers = headers_of(event, "/bench")
-    return ConditionalMessage(subjects.feature(event.feature.key), event.to_json(), headers, 0)

@@ -9,7 +9,8 @@ from sluiceway.contracts.commands import PauseTrigger
 from sluiceway.contracts.events import EventType
 from tests.support.system import EVERYONE, Driver
 
-from .active_triggers import PIPELINES, active_triggers, append_events, team
+from .active_triggers import PIPELINES, active_triggers, team
+from .event_writer import append_events
 from .log_listener import LogListener, listening
 from .measure import Samples, timed
 

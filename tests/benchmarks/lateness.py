@@ -8,7 +8,8 @@ from sluiceway.clock import now_ms
 from sluiceway.contracts.events import EventType
 from tests.support.system import Driver
 
-from .active_triggers import active_triggers, append_events
+from .active_triggers import active_triggers
+from .event_writer import append_events
 from .log_listener import listening
 from .measure import Samples
 from .service_starts import RunningService

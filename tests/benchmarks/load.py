@@ -54,7 +54,7 @@ class _Caller:
         chunk = self.socket.recv(65_536)
         assert chunk, f"the server has closed the connection after {self._answer!r}"
         self._answer += chunk
-        return self._answer if _is_whole(self._answer) else None
+        return self._answer if is_whole(self._answer) else None
 
     def milliseconds(self) -> float:
         return (time.perf_counter() - self._begin) * 1_000
@@ -111,7 +111,8 @@ def _answer_all(
                 missing -= 1
 
 
-def _is_whole(answer: bytes) -> bool:
+def is_whole(answer: bytes) -> bool:
+    """Return whether an answer is there up to its last byte."""
     head = answer.find(HEAD_END)
     if head < 0:
         return False

@@ -8,6 +8,12 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from .report import Section, record
+
+SHARES = (0.5, 0.99)
+#: Of the table in the documentation.
+COLUMNS = ("ours, p50 / p99", "raw", "ratio of p50", "ratio of p99")
+
 
 @dataclass
 class Samples:
@@ -50,6 +56,28 @@ async def timed(samples: Samples, run: Callable[[], Awaitable[object]]) -> None:
     samples.milliseconds.append((time.perf_counter() - begin) * 1_000)
 
 
+def record_lines(lines: list[Line]) -> None:
+    """Record p50 and p99 of both sides for the documentation, and their ratios."""
+    for line in lines:
+        pairs = [(line.ours.quantile(share), line.raw.quantile(share)) for share in SHARES]
+        ours, raw = (
+            " / ".join(f"{figure:.2g}" if figure < 10 else f"{figure:.0f}" for figure in side)
+            for side in zip(*pairs, strict=True)
+        )
+        ratios = (f"{ours_ / raw_:.1f}" for ours_, raw_ in pairs)
+        figures = dict(zip(COLUMNS, (ours, raw, *ratios), strict=True))
+        record(Section.RAW, line.what, figures)
+
+
+def record_rates(rates: list[Rates]) -> None:
+    """Record the medians of both sides for the documentation, and how many times ours raw is."""
+    for rate in rates:
+        ours, raw = (f"{median(side):,.0f} / s" for side in (rate.ours, rate.raw))
+        record(
+            Section.RAW, rate.what, dict(zip(COLUMNS, (ours, raw, f"{1 / rate.share:.1f}", ""), strict=True))
+        )
+
+
 def show(title: str, lines: list[Line]) -> None:
     """Print p50 and p99 of both sides, and their ratios."""
     table = Table(title=title, title_justify="left")
@@ -57,7 +85,7 @@ def show(title: str, lines: list[Line]) -> None:
     for column in ("n", "ours p50", "p99 (ms)", "raw p50", "p99 (ms)", "ratio p50", "p99"):
         table.add_column(column, justify="right")
     for line in lines:
-        figures = [samples.quantile(share) for samples in (line.ours, line.raw) for share in (0.5, 0.99)]
+        figures = [samples.quantile(share) for samples in (line.ours, line.raw) for share in SHARES]
         table.add_row(
             line.what,
             str(len(line.ours.milliseconds)),

@@ -38,7 +38,7 @@ async def started(
 
 @dataclass(frozen=True)
 class Program:
-    """A module of the benchmark that runs, and the lines that it says."""
+    """A module of the benchmark that runs, the lines that it says, and those that it is told."""
 
     process: asyncio.subprocess.Process
 
@@ -50,6 +50,11 @@ class Program:
         assert line, "the process has ended"
         return line.decode().split()
 
+    def tell(self, *words: str) -> None:
+        """Write a line to it."""
+        assert self.process.stdin
+        self.process.stdin.write((" ".join(words) + "\n").encode())
+
 
 @asynccontextmanager
 async def program(name: str, *arguments: object) -> AsyncIterator[Program]:
@@ -57,6 +62,7 @@ async def program(name: str, *arguments: object) -> AsyncIterator[Program]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"tests.benchmarks.{name}", *map(str, arguments)),
         cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:

@@ -20,9 +20,10 @@ from rich.table import Table
 from tests.support.brokers import embedded_broker
 from tests.support.system import Driver, driving
 
-from .active_triggers import REGIONS, active_triggers, append_events, catalogue
+from .active_triggers import REGIONS, active_triggers, catalogue
 from .catalogue import write_catalogue
 from .complete_sets import CompleteSets
+from .event_writer import append_events
 from .hops import measure_hops
 from .lateness import Lateness, burst, spread
 from .measure import Samples

@@ -23,7 +23,7 @@ from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.system import EVERYONE, Driver, driving
 
-from .measure import Line, Rates, Samples, show, show_rates, timed
+from .measure import Line, Rates, Samples, record_lines, record_rates, show, show_rates, timed
 from .payloads import size_bytes
 from .processes import program, started
 from .raw import streams
@@ -53,11 +53,16 @@ async def test_one_command(broker: Broker, tmp_path: Path) -> None:
                     await timed(ours, send)
                     await timed(raw, send_raw)
 
-    show("One command, answered", [Line("pause, unpause", ours, raw)])
+    lines = [Line("one command, answered", ours, raw)]
+    show("Pause and unpause", lines)
+    record_lines(lines)
 
 
 async def test_commands_per_second(broker: Broker, tmp_path: Path) -> None:
-    one, two = Rates("one scheduler"), Rates("two schedulers")
+    one, two = (
+        Rates(f"{FEATURES} commands at the same time, {schedulers}")
+        for schedulers in ("one scheduler", "two schedulers")
+    )
     async with started(broker.url, tmp_path, "scheduler"), driving(broker.url) as driver:
         await apply_catalogue(driver, phase("dev", bake_ms=10**9))
         triggers = [await _releasing(driver, f"checkout{n}") for n in range(FEATURES)]
@@ -68,7 +73,8 @@ async def test_commands_per_second(broker: Broker, tmp_path: Path) -> None:
             async with started(broker.url, tmp_path / "second", "scheduler"):
                 await _measure(two, ours, raw)
 
-    show_rates(f"Commands per second, {FEATURES} at the same time (raw: one scheduler)", [one, two])
+    show_rates("Commands per second (raw: one scheduler)", [one, two])
+    record_rates([one, two])
 
 
 async def _measure(rates: Rates, ours: list[Send], raw: list[Send]) -> None:

@@ -26,7 +26,7 @@ from tests.support.brokers import Broker
 from tests.support.system import EVERYONE, Driver, driving
 
 from .catalogue import Save, write_catalogue
-from .measure import Line, Samples, show
+from .measure import Line, Samples, record_lines, show
 from .payloads import Payloads, payloads
 from .processes import Program, program, started
 from .raw import streams
@@ -57,13 +57,13 @@ async def test_fan_out(broker: Broker, tmp_path: Path, regions: int) -> None:
             await raw.round(GATE)
 
     print(f"\n{regions} regions; bytes on either side: {sizes}")
-    show(
-        f"To the last of {regions} regions",
-        [
-            Line("phase starts → applied", ours.starts, raw.starts),
-            Line("alert → reverted", ours.alerts, raw.alerts),
-        ],
-    )
+    where = f"in the last of {regions} regions" if regions > 1 else "in one region"
+    lines = [
+        Line(f"phase starts → applied {where}", ours.starts, raw.starts),
+        Line(f"alert → reverted {where}", ours.alerts, raw.alerts),
+    ]
+    show("Fan-out", lines)
+    record_lines(lines)
 
 
 class _Side:

@@ -26,6 +26,7 @@ from tests.support.waiting import eventually
 
 from .load import HEAD_END, OK, Load, ask, on_core, put_load
 from .processes import ROOT, started
+from .report import Section, record
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
 
@@ -63,6 +64,7 @@ async def test_single_evaluations(broker: Broker, tmp_path: Path, monkeypatch: p
                     figures = _measured({EDGE: edge, **constants}, requests)
 
     _show(figures, len(answer))
+    _record(figures)
 
 
 async def _publish(broker: Broker, logs: Path) -> str:
@@ -158,3 +160,20 @@ def _show(figures: Mapping[tuple[int, str], Load], answer_bytes: int) -> None:
             end_section=name != EDGE and name.endswith(LOOPS[-1]),
         )
     Console(width=130).print("\n", table)
+
+
+def _record(figures: Mapping[tuple[int, str], Load]) -> None:
+    for connections in CONNECTIONS:
+        ours, constant = figures[connections, EDGE], figures[connections, f"constant, {LOOPS[0]}"]
+        row = f"OFREP, one flag per request, {connections} connections"
+        share = ours.per_second / constant.per_second
+        p50, longest = (f"{ours.latencies.quantile(share):.2g}" for share in (0.5, 1))
+        record(
+            Section.EDGE,
+            row,
+            {
+                "p50 / longest": f"{p50} / {longest} ms",
+                "per second": f"{ours.per_second:,.0f}",
+                "of a constant": f"{share:.2f}",
+            },
+        )
