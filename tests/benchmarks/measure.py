@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .report import Section, record
+from .usage import Computed
 
 SHARES = (0.5, 0.99)
 #: Of the table in the documentation.
@@ -93,6 +94,17 @@ def show(title: str, lines: list[Line]) -> None:
             f"{figures[0] / figures[2]:.2f}",
             f"{figures[1] / figures[3]:.2f}",
         )
+    Console(width=120).print("\n", table)
+
+
+def show_computed(operation: str, ours: Computed, raw: Computed) -> None:
+    """Print how long each process has computed per operation, on both sides."""
+    table = Table(title=operation, title_justify="left")
+    for column in ("ms of a core for each", "ours", "raw", "ratio"):
+        table.add_column(column, justify="right")
+    for name in ours.pids:
+        both = ours.milliseconds(name), raw.milliseconds(name)
+        table.add_row(name, *(f"{figure:.2f}" for figure in both), f"{both[0] / (both[1] or 1e-9):.1f}")
     Console(width=120).print("\n", table)
 
 

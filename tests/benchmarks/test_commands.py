@@ -5,6 +5,7 @@ proves what the scheduler remembers. The sides take turns.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from services.local.broker import EmbeddedBroker
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
@@ -23,10 +25,11 @@ from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.system import EVERYONE, Driver, driving
 
-from .measure import Line, Rates, Samples, record_lines, record_rates, show, show_rates, timed
+from .measure import Line, Rates, Samples, record_lines, record_rates, show, show_computed, show_rates, timed
 from .payloads import size_bytes
-from .processes import program, started
+from .processes import Program, program, started
 from .raw import streams
+from .usage import Computed
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
 
@@ -58,34 +61,38 @@ async def test_one_command(broker: Broker, tmp_path: Path) -> None:
     record_lines(lines)
 
 
-async def test_commands_per_second(broker: Broker, tmp_path: Path) -> None:
-    one, two = (
-        Rates(f"{FEATURES} commands at the same time, {schedulers}")
-        for schedulers in ("one scheduler", "two schedulers")
-    )
-    async with started(broker.url, tmp_path, "scheduler"), driving(broker.url) as driver:
+async def test_commands_per_second(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    async with started(broker.url, tmp_path, "scheduler") as services, driving(broker.url) as driver:
         await apply_catalogue(driver, phase("dev", bake_ms=10**9))
         triggers = [await _releasing(driver, f"checkout{n}") for n in range(FEATURES)]
         ours = [_ours(driver.connection, trigger) for trigger in triggers]
         raw = [_raw(driver.connection, trigger) for trigger in triggers]
-        async with _raw_scheduler(driver, broker.url, "checkout0"):
-            await _measure(one, ours, raw)
+        async with _raw_scheduler(driver, broker.url, "checkout0") as raw_scheduler:
+            pids = {"client": os.getpid(), "broker": broker.pid or 0}
+            computed = Computed({**pids, "scheduler": services["scheduler"].pid})
+            raw_computed = Computed({**pids, "scheduler": raw_scheduler.process.pid})
+            one = await _rates("one scheduler", ours, raw, computed, raw_computed)
             async with started(broker.url, tmp_path / "second", "scheduler"):
-                await _measure(two, ours, raw)
+                two = await _rates("two schedulers", ours, raw, Computed(pids), Computed(pids))
 
     show_rates("Commands per second (raw: one scheduler)", [one, two])
+    show_computed("A command, with one scheduler", computed, raw_computed)
     record_rates([one, two])
 
 
-async def _measure(rates: Rates, ours: list[Send], raw: list[Send]) -> None:
+async def _rates(
+    schedulers: str, ours: list[Send], raw: list[Send], computed: Computed, raw_computed: Computed
+) -> Rates:
+    rates = Rates(f"{FEATURES} commands at the same time, {schedulers}")
     for sends in (ours, raw):  # a first round does not count
-        await _per_second(sends)
+        await _per_second(sends, Computed({}))
     for _ in range(TURNS):
-        rates.ours.append(await _per_second(ours))
-        rates.raw.append(await _per_second(raw))
+        rates.ours.append(await _per_second(ours, computed))
+        rates.raw.append(await _per_second(raw, raw_computed))
+    return rates
 
 
-async def _per_second(sends: list[Send]) -> float:
+async def _per_second(sends: list[Send], computed: Computed) -> float:
     begin, sent = time.perf_counter(), count()
     end = begin + TURN_SECONDS
 
@@ -94,8 +101,11 @@ async def _per_second(sends: list[Send]) -> float:
             await send()
             next(sent)
 
-    await asyncio.gather(*map(work, sends))
-    return next(sent) / (time.perf_counter() - begin)
+    with computed.counting():
+        await asyncio.gather(*map(work, sends))
+    commands = next(sent)
+    computed.operations += commands
+    return commands / (time.perf_counter() - begin)
 
 
 async def _releasing(driver: Driver, name: str) -> str:
@@ -128,10 +138,10 @@ def _raw(connection: Connection, trigger: str) -> Send:
 
 
 @asynccontextmanager
-async def _raw_scheduler(driver: Driver, url: str, gate: str) -> AsyncIterator[None]:
+async def _raw_scheduler(driver: Driver, url: str, gate: str) -> AsyncIterator[Program]:
     """Run a raw scheduler whose events are as large as the last one of `gate`."""
     js, subject = driver.connection.js, subjects.feature(FeatureKey(FeatureKind.GATE, gate))
     event = await js.get_last_msg(subjects.FEATURES_STREAM, subject)
     await streams.declare(js)
-    async with program("raw.scheduler", url, size_bytes(event)):
-        yield
+    async with program("raw.scheduler", url, size_bytes(event)) as scheduler:
+        yield scheduler

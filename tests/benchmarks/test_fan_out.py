@@ -4,13 +4,15 @@ Every part is a process of its own on both sides (`tests.benchmarks.raw`); so ar
 over at most 50 connections. The sides take turns.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import perf_counter
 
 import pytest
 
+from services.local.broker import EmbeddedBroker
 from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.catalogue import Environment, Region
 from sluiceway.contracts.commands import (
@@ -22,39 +24,40 @@ from sluiceway.contracts.commands import (
     SaveRegion,
 )
 from sluiceway.contracts.pipeline import Pipeline
-from tests.support.brokers import Broker
 from tests.support.system import EVERYONE, Driver, driving
 
 from .catalogue import Save, write_catalogue
-from .measure import Line, Samples, record_lines, show
+from .measure import Line, Samples, record_lines, show, show_computed
 from .payloads import Payloads, payloads
 from .processes import Program, program, started
 from .raw import streams
 from .regions import region_name
+from .usage import Computed
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
 
 #: Regions → rounds.
 SIZES = {1: 50, 10: 50, 100: 20, 990: 8}
 ARRIVES_SECONDS = 60.0
+PROCESSES = ("broker", "scheduler", "publisher", "monitor", "regions")
 GATE = "gate"
 
 
 @pytest.mark.parametrize("regions", SIZES)
-async def test_fan_out(broker: Broker, tmp_path: Path, regions: int) -> None:
+async def test_fan_out(broker: EmbeddedBroker, tmp_path: Path, regions: int) -> None:
     async with driving(broker.url) as driver, AsyncExitStack() as stack:
         await write_catalogue(driver.connection, _catalogue(regions))
-        ours = await stack.enter_async_context(_ours(driver, broker.url, tmp_path, regions))
+        ours = await stack.enter_async_context(_ours(driver, broker, tmp_path, regions))
         await ours.round("first")
         sizes = await payloads(driver.connection, "first", region_name(0), _approval("first"))
-        raw = await stack.enter_async_context(_raw(driver, broker.url, regions, sizes))
+        raw = await stack.enter_async_context(_raw(driver, broker, regions, sizes))
         await raw.round(GATE)
         sides = (ours, raw)
         for side in sides:  # a first round does not count
             side.starts, side.alerts = Samples(), Samples()
         for turn in range(SIZES[regions]):
-            await ours.round(f"gate-{turn}")
-            await raw.round(GATE)
+            await _measured(ours, f"gate-{turn}")
+            await _measured(raw, GATE)
 
     print(f"\n{regions} regions; bytes on either side: {sizes}")
     where = f"in the last of {regions} regions" if regions > 1 else "in one region"
@@ -64,15 +67,29 @@ async def test_fan_out(broker: Broker, tmp_path: Path, regions: int) -> None:
     ]
     show("Fan-out", lines)
     record_lines(lines)
+    show_computed(
+        "A save, a start and an alert (ours: a change and a refusal, too)", ours.computed, raw.computed
+    )
 
 
-class _Side:
+async def _measured(side: "_Side", gate: str) -> None:
+    with side.computed.counting():
+        await side.round(gate)
+    side.computed.operations += 1
+
+
+class _Side(ABC):
     """What both sides measure."""
 
-    def __init__(self, driver: Driver, regions: Program) -> None:
+    def __init__(self, driver: Driver, regions: Program, pids: Sequence[int]) -> None:
         self.driver = driver
+        self.computed = Computed(dict(zip(PROCESSES, (*pids, regions.process.pid), strict=True)))
         self.starts, self.alerts = Samples(), Samples()
         self._regions = regions
+
+    @abstractmethod
+    async def round(self, gate: str) -> None:
+        """Save, start and alert once."""
 
     async def timed(self, samples: Samples, cause: Awaitable[object], after: int) -> int:
         """Add how long it took until the last region had a version newer than `after`; return that one."""
@@ -106,8 +123,8 @@ class _Ours(_Side):
 
 
 class _Raw(_Side):
-    def __init__(self, driver: Driver, regions: Program, command_bytes: int) -> None:
-        super().__init__(driver, regions)
+    def __init__(self, driver: Driver, regions: Program, pids: Sequence[int], command_bytes: int) -> None:
+        super().__init__(driver, regions, pids)
         self._command_bytes = command_bytes
         self._newest = 0
 
@@ -126,22 +143,28 @@ class _Raw(_Side):
 
 
 @asynccontextmanager
-async def _ours(driver: Driver, url: str, logs: Path, regions: int) -> AsyncIterator[_Ours]:
+async def _ours(driver: Driver, broker: EmbeddedBroker, logs: Path, regions: int) -> AsyncIterator[_Ours]:
     services = ("scheduler", "evaluator_publisher", "monitor")
-    async with started(url, logs, *services), program("regions", url, regions) as subscribers:
-        yield _Ours(driver, subscribers)
+    async with (
+        started(broker.url, logs, *services) as processes,
+        program("regions", broker.url, regions) as subscribers,
+    ):
+        pids = [broker.pid or 0, *(processes[name].pid for name in services)]
+        yield _Ours(driver, subscribers, pids)
 
 
 @asynccontextmanager
-async def _raw(driver: Driver, url: str, regions: int, sizes: Payloads) -> AsyncIterator[_Raw]:
+async def _raw(driver: Driver, broker: EmbeddedBroker, regions: int, sizes: Payloads) -> AsyncIterator[_Raw]:
     await streams.declare(driver.connection.js)
+    url = broker.url
     async with (
-        program("raw.scheduler", url, sizes.event),
-        program("raw.publisher", url, regions, sizes.document),
-        program("raw.monitor", url, sizes.command),
+        program("raw.scheduler", url, sizes.event) as scheduler,
+        program("raw.publisher", url, regions, sizes.document) as publisher,
+        program("raw.monitor", url, sizes.command) as monitor,
         program("raw.regions", url, regions, GATE) as subscribers,
     ):
-        yield _Raw(driver, subscribers, sizes.command)
+        pids = [broker.pid or 0, *(each.process.pid for each in (scheduler, publisher, monitor))]
+        yield _Raw(driver, subscribers, pids, sizes.command)
 
 
 def _approval(gate: str) -> ApprovePhase:

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +68,30 @@ class Usage:
     @property
     def last_third(self) -> slice:
         return slice(-(len(self.looks) // 3), None)
+
+
+@dataclass
+class Computed:
+    """How long processes have computed, by name, for so many operations."""
+
+    pids: Mapping[str, int]
+    operations: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what is computed while the block runs."""
+        usages = {name: Usage(pid) for name, pid in self.pids.items()}
+        for usage in usages.values():
+            usage.look()
+        yield
+        for name, usage in usages.items():
+            usage.look()
+            self.seconds[name] += usage.computed_seconds
+
+    def milliseconds(self, name: str) -> float:
+        """Return how long a process has computed per operation, on average."""
+        return self.seconds[name] * 1_000 / self.operations
 
 
 @asynccontextmanager
