@@ -1,27 +1,26 @@
 """An alert, which anyone may publish, and its outcome."""
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field, JsonValue
 
 from .bounded_lists import at_most
 from .identifiers import Label, TriggerId
-from .models import WireModel
+from .models import WireEnum, WireModel
 
 #: Bytes of one alert; a larger one is rejected.
 ALERT_BYTES_MAX = 64 * 1024
 LABELS_MAX = 100
 
 
-class AlertStatus(StrEnum):
+class AlertStatus(WireEnum):
     """Only a firing alert has an effect."""
 
     FIRING = "firing"
     RESOLVED = "resolved"
 
 
-class AlertOutcome(StrEnum):
+class AlertOutcome(WireEnum):
     """The outcome of an alert."""
 
     #: a release was rolled back or paused, or somebody was notified

@@ -8,13 +8,12 @@ alter, remove or reorder records without changing all hashes after them.
 import hashlib
 import json
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from .identifiers import Name
-from .models import WireModel
+from .models import WireEnum, WireModel
 from .persons import Account
 
 #: The version of the form; a reader ignores fields that it does not know.
@@ -26,7 +25,7 @@ NO_HASH = ""
 HASH_FIELD = "hash"
 
 
-class AuditType(StrEnum):
+class AuditType(WireEnum):
     """What a record says."""
 
     #: somebody signed in on the page

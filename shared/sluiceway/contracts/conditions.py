@@ -5,18 +5,17 @@ An operator needs a function in `evaluation.operators.OPERATORS`, a check of its
 `tests/unit/contracts/test_conditions.py` names what a new one lacks.
 """
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import StrictBool, StrictFloat, StrictInt, StrictStr
 
 from .bounded_lists import FIRST_ERROR
-from .models import AuthoredModel
+from .models import AuthoredModel, WireEnum
 
 Scalar = StrictStr | StrictBool | StrictInt | StrictFloat
 
 
-class ConditionType(StrEnum):
+class ConditionType(WireEnum):
     """What a condition looks at."""
 
     #: everyone; takes no operator
@@ -43,7 +42,7 @@ class ConditionType(StrEnum):
     TIME = "time"
 
 
-class ConditionOperator(StrEnum):
+class ConditionOperator(WireEnum):
     """How a condition compares a value with its target.
 
     "Text" is compared without regard to case, unless it says "exact".

@@ -1,12 +1,11 @@
 """What happened to a feature: one event per decision, with the whole state after it."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from .feature import Feature
-from .models import WireModel, is_absent
+from .models import WireEnum, WireModel, is_absent
 from .persons import Account
 
 #: What the last version wrote into `left_out` if it left out default values: a reader loses nothing.
@@ -24,7 +23,7 @@ _PHASES_OF_PIPELINE = {
 }
 
 
-class EventType(StrEnum):
+class EventType(WireEnum):
     """What happened, in the past tense. The `ce-type` of the message is `sluiceway.` and this."""
 
     #: saved and immediately live: no pipeline, or only opted-out environments are touched

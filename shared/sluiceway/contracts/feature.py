@@ -1,7 +1,6 @@
 """Feature, spec, trigger: the state that every event carries."""
 
 import json
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validator
@@ -9,7 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validat
 from .bounded_lists import FIRST_ERROR, at_most
 from .conditions import Condition
 from .identifiers import FeatureKey, FeatureKind, Label, Name, TriggerId
-from .models import AuthoredModel, WireModel, is_absent
+from .models import AuthoredModel, WireEnum, WireModel, is_absent
 from .persons import Account, Person
 from .pipeline import RULES_MAX, Phase, Pipeline
 
@@ -133,7 +132,7 @@ class Spec(WireModel):
     ids: tuple[str, ...] = ()
 
 
-class TriggerStatus(StrEnum):
+class TriggerStatus(WireEnum):
     """State of a trigger. The first three are active."""
 
     #: the current phase bakes
@@ -154,7 +153,7 @@ class TriggerStatus(StrEnum):
         return self in (TriggerStatus.IN_PROGRESS, TriggerStatus.PAUSED, TriggerStatus.WAITING_FOR_REVIEW)
 
 
-class ActionType(StrEnum):
+class ActionType(WireEnum):
     """What was done to a trigger, by a person, by time or by the monitor."""
 
     STARTED = "STARTED"

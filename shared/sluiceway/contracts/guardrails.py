@@ -1,6 +1,5 @@
 """Guardrails: metrics and alerts that are checked while a phase is out, and the action if one fails."""
 
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -8,7 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from .bounded_lists import FIRST_ERROR, at_most
 from .durations import convert_durations
 from .identifiers import Label, Name
-from .models import AuthoredModel
+from .models import AuthoredModel, WireEnum
 
 GUARDRAILS_MAX = 20
 QUERY_MAX = 4_000
@@ -20,7 +19,7 @@ Query = Annotated[str, Field(min_length=1, max_length=QUERY_MAX)]
 ConditionText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class OnFailure(StrEnum):
+class OnFailure(WireEnum):
     """The action of a failed guardrail, or of a matching alert."""
 
     ROLLBACK = "rollback"
@@ -28,7 +27,7 @@ class OnFailure(StrEnum):
     NOTIFY = "notify"
 
 
-class OnInconclusive(StrEnum):
+class OnInconclusive(WireEnum):
     """The action if a guardrail is neither passing nor failed when the bake is over.
 
     An error or missing data never passes: it holds the phase even with `pass`.
@@ -41,7 +40,7 @@ class OnInconclusive(StrEnum):
     PAUSE = "pause"
 
 
-class Reducer(StrEnum):
+class Reducer(WireEnum):
     """How several series of one answer become one value, or, with `all` and `any`, one judgement."""
 
     MAX = "max"
@@ -51,7 +50,7 @@ class Reducer(StrEnum):
     ANY = "any"
 
 
-class Comparison(StrEnum):
+class Comparison(WireEnum):
     """How a released region's value is compared with the baseline."""
 
     #: value ÷ baseline

@@ -1,10 +1,11 @@
 """Names of features, regions and triggers, and their syntax."""
 
 import re
-from enum import StrEnum
 from typing import Annotated, NamedTuple
 
 from pydantic import StringConstraints
+
+from .models import WireEnum
 
 #: A name is one token of a subject: no dot, no wildcard, no space.
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
@@ -16,7 +17,7 @@ SEGMENT_PREFIX = "segment:"
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
-class FeatureKind(StrEnum):
+class FeatureKind(WireEnum):
     """Kind of a feature; a token of its subject."""
 
     GATE = "gate"

@@ -1,13 +1,12 @@
 """Identity, role and grant: who acts, who vouches for them, and what they may do."""
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from .bounded_lists import FIRST_ERROR, at_most
 from .identifiers import Label, Name
-from .models import AuthoredModel, WireModel, is_absent
+from .models import AuthoredModel, WireEnum, WireModel, is_absent
 from .persons import Account, Person, canonical_name
 
 GRANTS_MAX = 50
@@ -32,7 +31,7 @@ def is_reserved(name: str) -> bool:
     return canonical_name(name) in RESERVED_NAMES
 
 
-class Role(StrEnum):
+class Role(WireEnum):
     """What somebody may do. Every role may read; admin may do everything."""
 
     #: read everything

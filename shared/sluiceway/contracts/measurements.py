@@ -1,13 +1,12 @@
 """What the monitor measured for a guardrail, its verdict, and the clearance of a phase."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
 from .guardrails import OnFailure, OnInconclusive
 from .identifiers import Name, TriggerId
-from .models import WireModel
+from .models import WireEnum, WireModel
 
 #: The region of a measurement whose query names none.
 EVERYWHERE = "*"
@@ -15,7 +14,7 @@ EVERYWHERE = "*"
 CLEARANCES_MAX = 100
 
 
-class Judgement(StrEnum):
+class Judgement(WireEnum):
     """The result of one measurement."""
 
     SUCCESS = "success"
@@ -26,7 +25,7 @@ class Judgement(StrEnum):
     ERROR = "error"
 
 
-class Verdict(StrEnum):
+class Verdict(WireEnum):
     """The state of a guardrail after all measurements so far."""
 
     #: no measurement yet

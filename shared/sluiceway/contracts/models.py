@@ -1,10 +1,13 @@
 """The two kinds of model: what services exchange, and what people write."""
 
 import re
+from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import simple_ser_schema
 
 
 def console_case(field: str) -> str:
@@ -16,6 +19,20 @@ def console_case(field: str) -> str:
 def is_absent(value: object) -> bool:
     """Return whether a field is left out of the JSON, since services of the last version do not know it."""
     return value is None
+
+
+class WireEnum(StrEnum):
+    """Words that services exchange.
+
+    They are encoded as the texts that they are. Pydantic would ask each member for its value, which is a
+    call of Python code: a third of the time that it takes to encode a release with 50 actions.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of an enumeration, with the serialization of a text."""
+        schema: Any = handler(source)
+        return {**schema, "serialization": simple_ser_schema("str")}
 
 
 class WireModel(BaseModel):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, model_validator
@@ -12,7 +11,7 @@ from .conditions import Condition
 from .durations import convert_durations
 from .guardrails import GUARDRAILS_MAX, Guardrail
 from .identifiers import Label, Name, slug
-from .models import AuthoredModel
+from .models import AuthoredModel, WireEnum
 
 #: Ten years: a longer bake is probably a typo.
 INTERVAL_MAX_MS = 10 * 365 * 86_400_000
@@ -32,7 +31,7 @@ class PhaseRule(AuthoredModel):
     conditions: Annotated[tuple[Condition, ...], FIRST_ERROR] = ()
 
 
-class RollbackScope(StrEnum):
+class RollbackScope(WireEnum):
     """How far a rollback goes."""
 
     #: the candidate is taken back everywhere, and the trigger ends

@@ -1,9 +1,7 @@
 """Replies to commands."""
 
-from enum import StrEnum
-
 from .feature import Feature
-from .models import WireModel
+from .models import WireEnum, WireModel
 from .revisions import RevisionTag
 from .short_texts import start_of
 
@@ -11,7 +9,7 @@ from .short_texts import start_of
 SHORT_TEXT_BYTES = 4_000
 
 
-class RefusalCode(StrEnum):
+class RefusalCode(WireEnum):
     """Why a command was refused."""
 
     #: the message is not a valid command
@@ -64,7 +62,7 @@ class Refusal(WireModel):
     retry_after_ms: int | None = None
 
 
-class Outcome(StrEnum):
+class Outcome(WireEnum):
     """What a command resulted in."""
 
     #: done and stored

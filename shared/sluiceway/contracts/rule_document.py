@@ -4,15 +4,13 @@ These are the shapes that Statsig's Server Core SDKs read (`dcs-v2`); an edge me
 of all features into one answer for them.
 """
 
-from enum import StrEnum
-
 from pydantic import Field, JsonValue
 
 from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId
-from .models import WireModel
+from .models import WireEnum, WireModel
 
 
-class ListOperator(StrEnum):
+class ListOperator(WireEnum):
     """Operators on a list of ids. No author writes them: they come from the ids of a segment."""
 
     #: the key of the value (`evaluation.compiled_conditions.member_key`) is in the list that the target names

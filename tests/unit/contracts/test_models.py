@@ -1,17 +1,24 @@
 """What authors may write, and how fields are named."""
 
+import sys
+from enum import StrEnum
+from importlib import import_module
+from pkgutil import iter_modules
+from types import FrameType
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from sluiceway import contracts
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import PUBLIC_COMMANDS, SaveFeature
 from sluiceway.contracts.durations import format_duration, parse_duration
 from sluiceway.contracts.envelope import header_safe, rfc3339
-from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import DynamicConfig
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, slug
+from sluiceway.contracts.models import WireEnum
 from sluiceway.contracts.pipeline import Phase, Pipeline
 from tests.support.builders import a_release
 
@@ -47,6 +54,46 @@ def test_an_event_is_the_same_after_a_round_trip_through_json() -> None:
     event = a_release().events[-1]
 
     assert FeatureEvent.model_validate_json(event.to_json(), extra="ignore") == event
+
+
+def test_an_event_is_encoded_without_a_call_for_each_word_in_it() -> None:
+    event, called = a_release().events[-1], list[str]()
+
+    def profile(frame: FrameType, what: str, _: object) -> None:
+        if what == "call":
+            called.append(frame.f_code.co_name)
+
+    sys.setprofile(profile)
+    event.to_json()
+    sys.setprofile(None)
+
+    assert "to_json" in called
+    assert not {"__get__", "value"}.intersection(called)  # what gives the value of a member
+
+
+def test_words_are_encoded_as_texts_and_read_as_members() -> None:
+    event = a_release().events[-1]
+
+    assert event.to_jsonable()["type"] == "trigger_started"
+    assert event.model_dump()["type"] is EventType.TRIGGER_STARTED
+    assert FeatureEvent.model_validate_json(event.to_json()).type is EventType.TRIGGER_STARTED
+    with pytest.raises(ValidationError, match="Input should be"):
+        FeatureEvent.model_validate({**event.to_jsonable(), "type": "trigger_postponed"})
+
+
+def test_every_word_that_is_exchanged_is_encoded_as_a_text() -> None:
+    modules = [
+        import_module(f"sluiceway.contracts.{module.name}") for module in iter_modules(contracts.__path__)
+    ]
+    words = {
+        member
+        for module in modules
+        for member in vars(module).values()
+        if isinstance(member, type) and issubclass(member, StrEnum) and member is not StrEnum
+    }
+
+    assert len(words) > 15
+    assert {word for word in words if not issubclass(word, WireEnum)} == set()
 
 
 def test_unknown_fields_of_a_newer_event_are_ignored() -> None:
