@@ -58,7 +58,7 @@ class Authenticator:
 
     async def _identity_of_key(self, key_id: str) -> Identity:
         await self._catalogue.catch_up()
-        key = self._catalogue.catalogue().api_keys.get(key_id)
+        key = self._catalogue.api_key(key_id)
         if key is None:
             raise UnauthorizedSender(refusals.revoked_key(key_id))
         if key.has_expired(self._clock()):

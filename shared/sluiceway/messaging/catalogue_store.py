@@ -1,8 +1,8 @@
 """Environments, regions, pipelines, freezes and keys of both kinds: small documents in the bucket CATALOG."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from nats.errors import Error as NatsError
@@ -64,13 +64,6 @@ class StoredDocument:
         return key.is_among((self.command,))
 
 
-@dataclass(slots=True)
-class _Contents:
-    documents: dict[tuple[str, str], StoredDocument] = field(default_factory=dict)
-    #: The last sequence of every key, including deleted ones.
-    last_sequences: dict[tuple[str, str], int] = field(default_factory=dict)
-
-
 class CatalogueView(StreamView):
     """Follows CATALOG while the block runs.
 
@@ -79,8 +72,11 @@ class CatalogueView(StreamView):
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._contents = _Contents()
-        #: What `catalogue` returns until something changes.
+        #: By kind, then by id.
+        self._documents: dict[str, dict[str, StoredDocument]] = {kind: {} for kind in MODELS}
+        #: The last sequence of every key, including deleted ones.
+        self._last_sequences: dict[tuple[str, str], int] = {}
+        #: All documents as they are now, for every decision until one of them changes.
         self._catalogue: Catalogue | None = None
         self.on_change: Callable[[str, str, StoredDocument | None], None] = lambda kind, id_, stored: None
         self.on_reset: Callable[[], None] = lambda: None
@@ -94,16 +90,16 @@ class CatalogueView(StreamView):
 
     def get(self, kind: str, id_: str) -> StoredDocument | None:
         """Return a document; None if there is none."""
-        return self._contents.documents.get((kind, id_))
+        return self._documents.get(kind, {}).get(id_)
 
     def api_key(self, id_: str) -> ApiKey | None:
         """Return a key for the console, also an expired one; None if there is none."""
         stored = self.get("api_key", id_)
         return stored.document if stored and isinstance(stored.document, ApiKey) else None
 
-    def api_key_ids(self) -> Iterator[str]:
-        """Give the id of every key for the console, also of expired ones."""
-        return (id_ for kind, id_ in self._contents.documents if kind == "api_key")
+    def api_key_ids(self) -> Collection[str]:
+        """Return the id of every key for the console, also of expired ones."""
+        return self._documents["api_key"].keys()
 
     def revision_tag(self, kind: str, id_: str) -> RevisionTag:
         """Return the tag of a document's state; `NOTHING_STORED` if there is none."""
@@ -112,14 +108,14 @@ class CatalogueView(StreamView):
 
     def last_sequence(self, kind: str, id_: str) -> int:
         """Return the sequence that the next write must expect; 0 if the key was never written."""
-        return self._contents.last_sequences.get((kind, id_), 0)
+        return self._last_sequences.get((kind, id_), 0)
 
     def all(self, kind: str) -> list[StoredDocument]:
         """Return the documents of a kind, one of `MODELS`."""
-        return [stored for key, stored in self._contents.documents.items() if key[0] == kind]
+        return list(self._documents[kind].values())
 
     def catalogue(self) -> Catalogue:
-        """Return all documents, for a decision: the same object until one of them changes."""
+        """Return all documents, for a decision: the same ones until something changes."""
         if self._catalogue is None:
             self._catalogue = Catalogue(
                 environments=self._by_id("environment", Environment),
@@ -135,28 +131,30 @@ class CatalogueView(StreamView):
     def _by_id(self, kind: str, model: type[Model]) -> dict[str, Model]:
         return {
             id_: stored.document
-            for (kind_, id_), stored in self._contents.documents.items()
-            if kind_ == kind and isinstance(stored.document, model)
+            for id_, stored in self._documents[kind].items()
+            if isinstance(stored.document, model)
         }
 
     def _reset(self) -> None:
-        self._contents.documents.clear()
-        self._contents.last_sequences.clear()
+        for documents in self._documents.values():
+            documents.clear()
+        self._last_sequences.clear()
         self._catalogue = None
         self.on_reset()
 
     def _on_record(self, record: Record) -> None:
         key = subjects.parse_catalogue(record.subject)
         stored = None if record.is_deletion else _parse(record, key[0])
-        self._contents.last_sequences[key] = record.sequence
+        self._last_sequences[key] = record.sequence
         if stored is None and not record.is_deletion:
             return
+        kind, id_ = key
         if stored:
-            self._contents.documents[key] = stored
+            self._documents[kind][id_] = stored
         else:
-            self._contents.documents.pop(key, None)
+            self._documents.get(kind, {}).pop(id_, None)
         self._catalogue = None
-        self.on_change(*key, stored)
+        self.on_change(kind, id_, stored)
 
 
 class StoredRevision(NamedTuple):

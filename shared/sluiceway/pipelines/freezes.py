@@ -79,10 +79,11 @@ def active_freezes(
     step = _Step.between(before, after)
     if not step.started and not step.completes:
         return ()
-    places = list(regions)
+    freezes = sorted(freezes, key=lambda freeze: freeze.name)
+    places = list(regions) if freezes else []
     return tuple(
         ActiveFreeze(freeze.name, window)
-        for freeze in sorted(freezes, key=lambda freeze: freeze.name)
+        for freeze in freezes
         if _forbids(freeze, step, places) and (window := open_window(freeze, now_ms))
     )
 
