@@ -1,6 +1,9 @@
 """The guardrails of active and observed releases, with their queries and newest rounds. Read-only."""
 
 import logging
+from typing import NamedTuple
+
+from cachetools import LRUCache
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.catalogue import Region
@@ -15,6 +18,31 @@ from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail, GuardrailKey
 
 log = logging.getLogger(__name__)
 
+#: Releases whose guardrails stay parsed, about 20 kB each, and queries that stay built, about 1 kB each.
+PARSED_MAX = 2_000
+QUERIES_MAX = 20_000
+#: Releases that are looked at before the loop has a turn: a body may have to be parsed for each.
+LOOKED_AT_MAX = 50
+
+
+class _Version(NamedTuple):
+    resets: int
+    sequence: int
+
+
+class _ParsedGuardrails(NamedTuple):
+    """The guardrails of a release by this version of its feature."""
+
+    version: _Version
+    guardrails: tuple[ActiveGuardrail, ...]
+
+
+class _BuiltQueries(NamedTuple):
+    """The queries of a guardrail by this version of its feature."""
+
+    version: _Version
+    queries: tuple[GuardrailQuery, ...]
+
 
 class ActiveGuardrails:
     """Looks up guardrails in the views of the log, the catalogue and the measurements."""
@@ -27,10 +55,11 @@ class ActiveGuardrails:
         self._measurements = measurements
         self._clock = clock
         self._regions: tuple[Region, ...] | None = None
-        #: Valid as long as the feature's newest event is this one.
-        self._of_feature: dict[FeatureKey, tuple[FeatureEntry, tuple[ActiveGuardrail, ...]]] = {}
-        #: Valid as long as neither the release nor a region changes.
-        self._queries: dict[GuardrailKey, tuple[FeatureEntry | None, tuple[GuardrailQuery, ...]]] = {}
+        self._of_feature: LRUCache[FeatureKey, _ParsedGuardrails] = LRUCache(PARSED_MAX)
+        #: Void if a region changes.
+        self._queries: LRUCache[GuardrailKey, _BuiltQueries] = LRUCache(
+            QUERIES_MAX, getsizeof=lambda built: max(1, len(built.queries))
+        )
 
     def on_catalogue_change(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
         """Build all queries again after a change of a region."""
@@ -44,10 +73,12 @@ class ActiveGuardrails:
         if entry is None or not (entry.is_active or entry.observed_until_ms > now_ms):
             self._of_feature.pop(key, None)
             return ()
-        cached = self._of_feature.get(key)
-        if cached is None or cached[0] is not entry:
-            cached = self._of_feature[key] = entry, _active_guardrails(entry, now_ms)
-        return cached[1]
+        if entry.metric_guardrails == 0:
+            return ()
+        known, version = self._of_feature.get(key), self._version(entry)
+        if known is None or known.version != version:
+            known = self._of_feature[key] = _ParsedGuardrails(version, _active_guardrails(entry, now_ms))
+        return known.guardrails
 
     def of_trigger(self, trigger: str) -> tuple[ActiveGuardrail, ...]:
         """Return the guardrails of this release; empty if it is over."""
@@ -63,12 +94,18 @@ class ActiveGuardrails:
 
     def queries(self, active: ActiveGuardrail) -> tuple[GuardrailQuery, ...]:
         """Return the queries of a guardrail, one for each region; empty if its phase covers none."""
-        entry = self._features.get(feature_of(active.trigger.id))
-        cached = self._queries.get(active.key)
-        if cached is None or cached[0] is not entry:
-            built = guardrail_queries(active.guardrail, active.trigger, active.phase, self._all_regions())
-            cached = self._queries[active.key] = entry, built
-        return cached[1]
+        version = self._version(self._features.get(feature_of(active.trigger.id)))
+        known = self._queries.get(active.key)
+        if known and known.version == version:
+            return known.queries
+        built = guardrail_queries(active.guardrail, active.trigger, active.phase, self._all_regions())
+        if len(built) <= QUERIES_MAX:
+            self._queries[active.key] = _BuiltQueries(version, built)
+        return built
+
+    def _version(self, entry: FeatureEntry | None) -> _Version:
+        """Return what another event of the feature has different; after the log went back, every event."""
+        return _Version(self._features.resets, entry.sequence if entry else 0)
 
     def last_round(self, active: ActiveGuardrail) -> Round | None:
         """Return the newest round of a guardrail, of those that count."""

@@ -26,6 +26,7 @@ from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementV
 from sluiceway.pipelines.measurement import QueryResult
 from sluiceway.prometheus import open_prometheus
 from sluiceway.service import Service, background_task
+from sluiceway.telemetry.exposition import prepare_before_scrapes
 
 from . import metrics
 from .active_guardrails import ActiveGuardrails
@@ -97,7 +98,7 @@ class Monitor(Service):
         runner = GuardrailRunner(features, measurements, guardrails, store, query, actions, *timing)
         due_phases = DuePhases(features, measurements, guardrails, actions, *timing)
         await run_guardrails(features, runner, due_phases, stack, watched.note)
-        _export(ReleaseCollector(features, guardrails, clock), stack)
+        _export(ReleaseCollector(features, watched, guardrails, measurements, clock), stack)
         dead_letters = DeadLetters(connection, self.name)
         responder = ClearanceResponder(features, measurements, guardrails, clock)
         requires_sources = self._settings.require_alert_sources
@@ -142,8 +143,6 @@ async def run_guardrails(
         due_phases.schedule(entry)
 
     features.on_change = on_change
-    runner.schedule_all()
-    due_phases.schedule_all()
     await stack.enter_async_context(background_task(runner.run(), "guardrails"))
     await stack.enter_async_context(background_task(due_phases.run(), "due phases"))
 
@@ -234,3 +233,4 @@ async def _no_prometheus(query: str, *, not_before_ms: int, timeout_seconds: flo
 def _export(collector: ReleaseCollector, stack: AsyncExitStack) -> None:
     REGISTRY.register(collector)
     stack.callback(REGISTRY.unregister, collector)
+    stack.callback(prepare_before_scrapes(collector.prepare))

@@ -25,10 +25,11 @@ from sluiceway.pipelines.guardrail_schedule import (
 from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.pipelines.measurement import QueryResult, evaluate_measurement
 from sluiceway.repeated_logs import RepeatedLogs
+from sluiceway.tasks import with_pauses
 from sluiceway.timers import Timers
 
 from . import metrics
-from .active_guardrails import ActiveGuardrails
+from .active_guardrails import LOOKED_AT_MAX, ActiveGuardrails
 from .guardrail_actions import GuardrailActions
 
 log = logging.getLogger(__name__)
@@ -94,16 +95,16 @@ class GuardrailRunner:
         for active in self._guardrails.of_feature(entry.key):
             self._schedule(active)
 
-    def schedule_all(self) -> None:
-        """Schedule the guardrails of every active release; forget the rounds of ended ones."""
-        for trigger in self._measurements.triggers():
-            self._guardrails.forget_if_over(trigger)
-        for entry in self._features:
-            self.schedule(entry)
-
     async def run(self) -> None:
-        """Measure until cancelled."""
-        await self._timers.run()
+        """Measure until cancelled, also what is out since before this process started."""
+        await asyncio.gather(self._schedule_all(), self._timers.run())
+
+    async def _schedule_all(self) -> None:
+        """Schedule the guardrails of every active release, and forget the rounds of ended ones."""
+        async for trigger in with_pauses(self._measurements.triggers(), LOOKED_AT_MAX):
+            self._guardrails.forget_if_over(trigger)
+        async for entry in with_pauses(self._features, LOOKED_AT_MAX):
+            self.schedule(entry)
 
     def _schedule(self, active: ActiveGuardrail) -> None:
         scheduled = ScheduledMeasurement(active.key, active.since_ms)

@@ -73,7 +73,7 @@ GUARDRAIL_VERDICT = ReleaseGauge(
     "(pending, passing, failing, inconclusive, blind, lost, failed).",
     ("trigger", "phase", "guardrail", "verdict"),
 )
-#: Series of releases in one scrape; if there are more, only the newest releases are shown.
+#: Series of releases in one scrape; if there are more, only the releases that changed last are shown.
 RELEASE_SERIES_MAX = 5_000
 
 

@@ -98,6 +98,11 @@ def is_wanted(receiver: Receiver, notification: Notification) -> bool:
     return notification.event in receiver.events and is_of_pipeline
 
 
+def is_wanted_type(receiver: Receiver, ce_type: str | None) -> bool:
+    """Return whether a receiver may subscribe to a message with this header; without one, its body tells."""
+    return ce_type is None or ce_type.removeprefix(TYPE_PREFIX) in receiver.events
+
+
 def webhook_request(receiver: Receiver, notification: Notification, now_seconds: int) -> WebhookRequest:
     """Return the request that sends a notification in the receiver's format, signed if it has a secret."""
     if receiver.form is NotificationFormat.SLACK:

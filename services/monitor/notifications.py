@@ -18,7 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from pydantic import ValidationError
 
 from sluiceway.clock import now_ms
-from sluiceway.contracts import subjects
+from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.identifiers import feature_of
 from sluiceway.contracts.measurements import VerdictChanged
 from sluiceway.errors import Rejected
@@ -32,6 +32,7 @@ from . import metrics
 from .notification_messages import (
     Notification,
     is_wanted,
+    is_wanted_type,
     notification_of_event,
     notification_of_verdict,
     webhook_request,
@@ -148,6 +149,9 @@ class ReceiverDeliveries:
 
     async def _handle(self, message: Msg, parse: Parse) -> None:
         """Deliver one message, or let it come again later, or move it to the dead letters."""
+        if not is_wanted_type(self._receiver, (message.headers or {}).get(envelope.CE_TYPE)):
+            await message.ack()
+            return
         try:
             notification = parse(message)
             if is_wanted(self._receiver, notification):

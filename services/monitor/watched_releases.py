@@ -5,6 +5,7 @@ What an alert costs does not depend on how many releases there are, only on how 
 
 import heapq
 import logging
+from itertools import islice
 from typing import NamedTuple
 
 from sluiceway.clock import Clock
@@ -75,6 +76,11 @@ class WatchedReleases:
         if not names_release(alert):
             found.update(self._with_key.get(ANY, {}))
         return list(found)
+
+    def newest(self, count: int) -> list[FeatureKey]:
+        """Return so many features that are watched: those that changed last, the newest first."""
+        self._drop_expired()
+        return list(islice(reversed(self._keys), count))
 
     def _add(self, entry: FeatureEntry) -> None:
         groups = _groups_of(entry)

@@ -1,9 +1,10 @@
 """End tasks reliably, although a library may swallow a cancellation."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CANCEL_AGAIN_SECONDS = 0.5
@@ -42,3 +43,11 @@ async def all_done(*work: Awaitable[Any]) -> None:
     for result in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
+
+
+async def with_pauses(items: Iterable[Item], every: int) -> AsyncIterator[Item]:
+    """Yield each item; the loop has a turn before the first one and after each `every` items."""
+    for number, item in enumerate(items):
+        if number % every == 0:
+            await asyncio.sleep(0)
+        yield item

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from sluiceway.tasks import cancel_and_wait, run_within
+from sluiceway.tasks import all_done, cancel_and_wait, run_within, with_pauses
 
 
 async def stubborn() -> None:
@@ -55,3 +55,36 @@ async def test_a_task_that_swallows_a_cancellation_still_ends() -> None:
     await cancel_and_wait(task)
 
     assert task.cancelled()
+
+
+async def test_a_long_list_gives_the_loop_its_turns() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    seen = [item async for item in with_pauses(range(100), 10)]
+    task.cancel()
+
+    assert seen == list(range(100))
+    assert turns >= 9
+
+
+async def test_all_work_ends_before_the_first_error_is_raised() -> None:
+    ended = []
+
+    async def work(number: int) -> None:
+        for _ in range(number):
+            await asyncio.sleep(0)
+        ended.append(number)
+        if number != 2:
+            raise ValueError(number)
+
+    with pytest.raises(ValueError, match="3"):
+        await all_done(work(3), work(1), work(2))
+
+    assert ended == [1, 2, 3]

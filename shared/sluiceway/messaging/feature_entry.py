@@ -34,6 +34,7 @@ class FeatureEntry:
         "due_ms",
         "evaluated_references",
         "key",
+        "metric_guardrails",
         "observed_until_ms",
         "pipeline",
         "references",
@@ -80,7 +81,10 @@ class FeatureEntry:
         #: The pipeline of the active trigger.
         self.running_pipeline = _shared(get(envelope.RUNNING_PIPELINE))
         #: Which alerts may concern the newest trigger, as text; None if an older version has stored it.
-        self.alert_keys = get(envelope.ALERT_KEYS)
+        self.alert_keys = _shared(get(envelope.ALERT_KEYS))
+        #: How many metric guardrails the newest trigger has; None if an older version has stored it.
+        guardrails = get(envelope.METRIC_GUARDRAILS)
+        self.metric_guardrails = int(guardrails) if guardrails else None
         is_archived = envelope.ARCHIVED in headers
         #: The specs that the feature refers to; None if it is archived.
         self.references = None if is_archived else _names(get(envelope.REFERENCES))

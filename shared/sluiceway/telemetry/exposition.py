@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -24,6 +24,19 @@ UNUSUAL_BURST = 10
 UNUSUAL_PER_SECOND = 5
 
 Encoder = Callable[[Collector], bytes]
+
+
+#: What is awaited before the metrics are collected.
+_preparations: list[Callable[[], Awaitable[None]]] = []
+
+
+def prepare_before_scrapes(prepare: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Await `prepare` before metrics are collected, and return what ends that.
+
+    Collecting blocks the event loop: what takes long is done before, with pauses.
+    """
+    _preparations.append(prepare)
+    return lambda: _preparations.remove(prepare)
 
 
 class MetricsPage(NamedTuple):
@@ -111,6 +124,8 @@ class MetricsPages:
 
 async def _render(encode: Encoder, form: _Form) -> MetricsPage:
     """Collect the metrics here, and encode them in a thread, which does not block the event loop."""
+    for prepare in tuple(_preparations):
+        await prepare()
     registry = REGISTRY.restricted_registry(form.names) if form.names else REGISTRY
     snapshot = _Snapshot(registry.collect())
     return await asyncio.to_thread(_encoded, encode, snapshot, form)

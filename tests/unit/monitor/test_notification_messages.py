@@ -14,6 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from services.monitor.notification_messages import (
     Notification,
     is_wanted,
+    is_wanted_type,
     notification_of_event,
     notification_of_verdict,
     signature_headers,
@@ -186,3 +187,17 @@ def test_an_invalid_file_is_refused_with_its_error(tmp_path: Path, text: str, er
 def test_the_example_is_valid_but_for_its_secret() -> None:
     with pytest.raises(Misconfigured, match="/run/secrets/sluiceway-ops"):
         read_receivers(Path("deploy/examples/receivers.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("header", "is_parsed"),
+    [
+        ("sluiceway.trigger_aborted", True),
+        ("sluiceway.phase_advanced", False),
+        ("sluiceway.guardrail_verdict", True),
+        (None, True),
+        ("lies", False),
+    ],
+)
+def test_a_message_is_parsed_only_if_its_type_may_be_wanted(header: str | None, is_parsed: bool) -> None:
+    assert is_wanted_type(a_receiver(), header) is is_parsed

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY, Metric
 
 from sluiceway.telemetry import metrics
-from sluiceway.telemetry.exposition import FRESH_SECONDS, UNUSUAL_BURST, MetricsPages
+from sluiceway.telemetry.exposition import FRESH_SECONDS, UNUSUAL_BURST, MetricsPages, prepare_before_scrapes
 
 
 def scope(query: str = "", **headers: str) -> dict[str, Any]:
@@ -122,3 +122,19 @@ async def test_an_invalid_version_is_answered_in_plain_text() -> None:
     page = await MetricsPages().page(scope(accept="text/plain; version=x"))
 
     assert (page.status, page.headers[0][1]) == (200, b"text/plain; version=0.0.4; charset=utf-8")
+
+
+async def test_what_takes_long_is_prepared_before_a_scrape_until_it_ends() -> None:
+    prepared = []
+
+    async def prepare() -> None:
+        await asyncio.sleep(0)
+        metrics.RECONNECTS.inc(0)
+        prepared.append(1)
+
+    end = prepare_before_scrapes(prepare)
+    await MetricsPages().page(scope())
+    end()
+    await MetricsPages().page(scope())
+
+    assert prepared == [1]
