@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from sluiceway.clock import Clock, now_ms
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import (
     AbortTrigger,
     Command,
@@ -22,6 +23,7 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.feature_indexes import StatusCounts
 from sluiceway.messaging.feature_log import FeatureLog
+from sluiceway.messaging.leader_reads import LeaderReads
 from sluiceway.messaging.region_documents import RegionDocuments
 from sluiceway.messaging.streams import DAY_SECONDS, AuditRetention, declare, recreate_probes
 from sluiceway.service import Service, background_task
@@ -73,7 +75,8 @@ class Scheduler(Service):
         _count_active(features.with_index(StatusCounts()))
         reports = await stack.enter_async_context(RegionReports(connection))
         confirmations = Confirmations(reports, clock)
-        clearance = ClearanceClient(connection, RulesReader(connection, catalogue), confirmations)
+        rules = RulesReader(LeaderReads(connection, subjects.RULES_STREAM), catalogue)
+        clearance = ClearanceClient(connection, rules, confirmations)
         side_thread = SideThread()
         stack.callback(side_thread.close)
         budget = StorageBudget()

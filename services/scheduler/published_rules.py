@@ -1,30 +1,19 @@
 """Whether RULES holds, for each region of a phase, what the phase released there."""
 
-import asyncio
-import logging
 from typing import NamedTuple
 
 from cachetools import LRUCache
-from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
 
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.errors import error_text
 from sluiceway.messaging.catalogue_store import CatalogueView
-from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.leader_reads import LeaderReads
 from sluiceway.messaging.rule_table import NOTHING
 from sluiceway.pipelines.projection import checksum, project_each
 from sluiceway.pipelines.segments import Extent, Location, coverage
-
-log = logging.getLogger(__name__)
-
-#: Regions checked at the same time.
-CONCURRENCY_MAX = 50
-
 
 #: Checksums that are remembered.
 PROJECTIONS_MAX = 10_000
@@ -59,8 +48,8 @@ class PhaseRules(NamedTuple):
 class RulesReader:
     """Reads RULES at the leader of the stream: a replica that answers direct reads may be behind."""
 
-    def __init__(self, connection: Connection, catalogue: CatalogueView) -> None:
-        self._js = connection.js
+    def __init__(self, reads: LeaderReads, catalogue: CatalogueView) -> None:
+        self._reads = reads
         self._catalogue = catalogue
         #: What is expected of a region, since the same phase is asked about again and again.
         self._expected: LRUCache[_Projection, str] = LRUCache(PROJECTIONS_MAX)
@@ -68,15 +57,17 @@ class RulesReader:
     async def of_phase(self, event: FeatureEvent, revision: int) -> PhaseRules:
         """Return what RULES holds of the current phase of a trigger; `revision` is the event's sequence."""
         expected = self._checksums(event, revision)
-        found: list[PublishedRules | str] = []
-        names = sorted(expected)
-        for start in range(0, len(names), CONCURRENCY_MAX):
-            some = names[start : start + CONCURRENCY_MAX]
-            found += await asyncio.gather(*(self._find(name, event, expected[name]) for name in some))
-        return PhaseRules(
-            tuple(each for each in found if isinstance(each, PublishedRules)),
-            tuple(each for each in found if isinstance(each, str)),
-        )
+        places = {region: subjects.rule(region, event.feature.key) for region in sorted(expected)}
+        stored = await self._reads.newest(places.values())
+        published: list[PublishedRules] = []
+        holds: list[str] = []
+        for region, place in places.items():
+            found = stored.get(place)
+            if found and found.headers.get(envelope.CHECKSUM) == expected[region]:
+                published.append(PublishedRules(region, found.sequence, found.time_ms))
+            else:
+                holds.append(_hold(region, event, is_readable=place in stored))
+        return PhaseRules(tuple(published), tuple(holds))
 
     def _checksums(self, event: FeatureEvent, revision: int) -> dict[str, str]:
         """Return the checksum of the document that each region of the current phase must receive."""
@@ -100,22 +91,12 @@ class RulesReader:
             self._expected[projection] = known[projection]
         return {projection.region: digest for projection, digest in known.items()}
 
-    async def _find(self, region: str, event: FeatureEvent, expected: str) -> PublishedRules | str:
-        """Return the document of a region, or why it holds the phase. The text does not change meanwhile."""
-        place = subjects.rule(region, event.feature.key)
-        try:
-            message = await self._js.get_last_msg(subjects.RULES_STREAM, place)
-        except NotFoundError:
-            message = None
-        except (NatsError, TimeoutError) as error:
-            log.warning("cannot read %s now: %s", place, error_text(error))
-            return f"region {region}: the published rules cannot be read"
-        headers = message.headers or {} if message else {}
-        if message is None or headers.get(envelope.CHECKSUM) != expected:
-            return f"region {region}: the rules are not published yet{_since(event.feature.trigger)}"
-        assert message.seq is not None
-        assert message.time is not None
-        return PublishedRules(region, message.seq, int(message.time.timestamp() * 1_000))
+
+def _hold(region: str, event: FeatureEvent, *, is_readable: bool) -> str:
+    """Return why a region holds the phase. The text does not change meanwhile."""
+    if not is_readable:
+        return f"region {region}: the published rules cannot be read"
+    return f"region {region}: the rules are not published yet{_since(event.feature.trigger)}"
 
 
 def _covers(trigger: Trigger, region: Region) -> bool:

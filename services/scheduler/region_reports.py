@@ -18,6 +18,7 @@ from sluiceway.errors import Unavailable, error_text
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.jetstream_api import API, request_jetstream
 from sluiceway.messaging.last_records import ReadBounds, TooManyRecords, read_last_records
+from sluiceway.messaging.shared_request import SharedRequest
 from sluiceway.messaging.stream_follower import Record
 from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND
 from sluiceway.repeated_logs import RepeatedLogs
@@ -81,6 +82,8 @@ class RegionReports:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        info = f"{API}.STREAM.INFO.{subjects.APPLIED_STREAM}"
+        self._info = SharedRequest(lambda: request_jetstream(connection.client, info))
         self._readings: dict[str, asyncio.Task[Reports]] = {}
         self._places = asyncio.Semaphore(CONCURRENCY_MAX)
 
@@ -135,11 +138,12 @@ class RegionReports:
         return positions
 
     async def incomplete(self, now_ms: int) -> str | None:
-        """Return why reports of living instances may be missing in any region; None if they are not."""
+        """Return why reports of living instances may be missing in any region; None if they are not.
+
+        All who ask at the same moment cost one request.
+        """
         try:
-            info = await request_jetstream(
-                self._connection.client, f"{API}.STREAM.INFO.{subjects.APPLIED_STREAM}"
-            )
+            info = await self._info.answer()
         except (NatsError, TimeoutError) as error:
             repeated.warning("info", "cannot look at %s: %s", subjects.APPLIED_STREAM, error_text(error))
             return UNKNOWN

@@ -21,5 +21,5 @@ class Settings(ServiceSettings):
     #: fewer bytes if JetStream offers little.
     audit_days: Annotated[int, Field(ge=1, le=3_650)] = 400
     audit_bytes: Annotated[int, Field(ge=2**20, le=2**28)] = 2**28
-    #: Due phases advanced at the same time.
-    ticker_workers: Annotated[int, Field(ge=1, le=1_000)] = 32
+    #: Due phases advanced at the same time: what they ask for is asked for together.
+    ticker_workers: Annotated[int, Field(ge=1, le=1_000)] = 100

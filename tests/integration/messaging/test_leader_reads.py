@@ -1,0 +1,32 @@
+"""A broker's answers are read as they are."""
+
+from sluiceway.contracts import subjects
+from sluiceway.messaging.leader_reads import LeaderReads
+from sluiceway.messaging.streams import declare
+from tests.support.brokers import Broker
+from tests.support.system import driving
+
+KEYS = [f"$KV.RULES.prod.gate.f{number}" for number in range(250)]
+
+
+async def test_what_a_broker_holds_is_read_with_its_headers(broker: Broker) -> None:
+    async with driving(broker.url) as driver:
+        js = driver.connection.js
+        await declare(js, replicas=1)
+        for key in KEYS[:200]:
+            await js.publish(key, b"old", headers={"Checksum": "old"})
+            await js.publish(key, b"{}" * 1_000, headers={"Checksum": key})
+        last = await js.get_last_msg(subjects.RULES_STREAM, KEYS[199])
+
+        read = await LeaderReads(driver.connection, subjects.RULES_STREAM).newest(KEYS)
+
+        assert [message and message.headers for message in read.values()] == [
+            *({"Checksum": key} for key in KEYS[:200]),
+            *[None] * 50,
+        ]
+        assert last.seq
+        assert last.time
+        found = read[KEYS[199]]
+        assert found
+        assert found.sequence == last.seq
+        assert abs(found.time_ms - last.time.timestamp() * 1_000) < 1

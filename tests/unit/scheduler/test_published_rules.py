@@ -1,0 +1,72 @@
+"""Whether the rules of a phase stand in RULES: one question for all its regions, and no guess."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from services.scheduler.published_rules import PublishedRules, RulesReader
+from sluiceway.contracts import envelope, subjects
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.messaging.leader_reads import StoredHeaders
+from sluiceway.pipelines.projection import checksum, project_each
+from tests.support.builders import a_region, a_release
+
+REGIONS = [a_region(name) for name in ("a", "b", "c", "d")]
+EVENT = a_release().events[-1]
+KEY = FeatureKey(FeatureKind.GATE, "checkout")
+SINCE = " (since 1970-01-01T00:16:40.000Z)"
+
+
+class StoredRegion(NamedTuple):
+    document: Region
+    revision: int = 1
+
+
+class FakeCatalogue:
+    def all(self, kind: str) -> list[StoredRegion]:
+        return [StoredRegion(region) for region in (*REGIONS, a_region("far", "production"))]
+
+
+class FakeReads:
+    """Holds messages by region; None: nothing is stored there; absent: it cannot be read."""
+
+    def __init__(self, **messages: StoredHeaders | None) -> None:
+        self.asked: list[list[str]] = []
+        self._messages = {subjects.rule(region, KEY): message for region, message in messages.items()}
+
+    async def newest(self, places: Iterable[str]) -> dict[str, StoredHeaders | None]:
+        self.asked.append(list(places))
+        return {place: self._messages[place] for place in self.asked[-1] if place in self._messages}
+
+
+def stored(digest: str, sequence: int = 5) -> StoredHeaders:
+    return StoredHeaders(sequence, 1_000, {envelope.CHECKSUM: digest})
+
+
+def expected_digest() -> str:
+    document = project_each(EVENT, 7, REGIONS)["a"]
+    assert document
+    return checksum(document)
+
+
+async def test_what_is_published_is_told_from_what_is_not_and_from_what_cannot_be_read() -> None:
+    catalogue: Any = FakeCatalogue()
+    reads: Any = FakeReads(a=stored(expected_digest()), b=stored("another"), c=None)
+
+    rules = await RulesReader(reads, catalogue).of_phase(EVENT, 7)
+
+    assert rules.published == (PublishedRules("a", 5, 1_000),)
+    assert rules.holds == (
+        f"region b: the rules are not published yet{SINCE}",
+        f"region c: the rules are not published yet{SINCE}",
+        "region d: the published rules cannot be read",
+    )
+
+
+async def test_all_regions_of_a_phase_are_one_question() -> None:
+    catalogue: Any = FakeCatalogue()
+    reads: Any = FakeReads()
+
+    await RulesReader(reads, catalogue).of_phase(EVENT, 7)
+
+    assert reads.asked == [[subjects.rule(name, KEY) for name in ("a", "b", "c", "d")]]
