@@ -6,11 +6,13 @@ https://github.com/open-feature/protocol (0.3.0). OpenFeature SDKs use it throug
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from time import monotonic
 from typing import Any
 
 import msgspec
+from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,10 +22,10 @@ from sluiceway.client.flags import ERROR_CODES, REASONS, evaluate_flag, metadata
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.identifiers import FeatureKind
-from sluiceway.contracts.json_depth import DEPTH_MAX, depth_of
+from sluiceway.contracts.json_depth import DEPTH_MAX, is_too_deep
 from sluiceway.errors import Unavailable
 from sluiceway.evaluation.patterns import CHECK_ALLOWANCE, RequestAllowance
-from sluiceway.evaluation.results import Evaluation, Reason
+from sluiceway.evaluation.results import Reason
 from sluiceway.http.etags import EntityTag, tag_condition
 from sluiceway.http.request_body import BodyTooLarge, read_body
 from sluiceway.turns import Turns
@@ -85,7 +87,7 @@ class OfrepRoutes:
         except InvalidContext as error:
             item = {"key": key, "errorCode": error.code, "errorDetails": str(error)}
         code = item.get("errorCode")
-        metrics.EVALUATIONS.labels(code or "answered").inc()
+        _counter(code or "answered").inc()
         return _json(item, STATUS.get(code, 400) if code else 200)
 
     async def evaluate_all(self, request: Request) -> Response:
@@ -109,7 +111,7 @@ class OfrepRoutes:
         except Unavailable as error:
             details = f"{error}; try again in {RETRY_AFTER_SECONDS} s"
             return _json({"errorDetails": details}, 429, {"retry-after": str(RETRY_AFTER_SECONDS)})
-        metrics.EVALUATIONS.labels("answered").inc(len(flags))
+        _counter("answered").inc(len(flags))
         stream = {
             "type": "sse",
             "endpoint": {"requestUri": request_uri},
@@ -153,11 +155,8 @@ class OfrepRoutes:
             "value": answer.value,
             "reason": "STALE" if self._is_stale() else REASONS[answer.reason],
             "variant": variant_of(answer),
-            "metadata": self._metadata(answer),
+            "metadata": {**metadata_of(answer), "region": self._rules.region},
         }
-
-    def _metadata(self, answer: Evaluation) -> dict[str, Any]:
-        return {**metadata_of(answer), "region": self._rules.region}
 
     def _versions(self, context: Mapping[str, Any], key: SdkKey) -> tuple[str, EntityTag]:
         """Return the address of the client's event stream, and the tag of its flags with that address."""
@@ -172,11 +171,19 @@ class OfrepRoutes:
 
     def _key(self, request: Request) -> SdkKey | None:
         """Return the key of a request; None if it has none, or if one of several is not valid."""
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        presented = [bearer.strip() if scheme.lower() == "bearer" else scheme] if scheme else []
-        presented += request.headers.getlist("x-api-key")
-        found = [self._keys.find(key) for key in presented]
+        found = [self._keys.find(key) for key in _presented_keys(request)]
         return found[0] if found and all(found) else None
+
+
+def _presented_keys(request: Request) -> Iterator[str]:
+    """Yield what is presented as a key, in the order of the headers."""
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            scheme, _, bearer = value.decode("latin-1").partition(" ")
+            if scheme:
+                yield bearer.strip() if scheme.lower() == "bearer" else scheme
+        elif name == b"x-api-key":
+            yield value.decode("latin-1")
 
 
 def _is_known(request: Request, etag: EntityTag) -> bool:
@@ -190,14 +197,15 @@ def _is_known(request: Request, etag: EntityTag) -> bool:
 
 async def _context(request: Request) -> dict[str, Any]:
     try:
-        body = msgspec.json.decode(await read_body(request, CONTEXT_BYTES_MAX))
+        text = await read_body(request, CONTEXT_BYTES_MAX)
+        body = msgspec.json.decode(text)
     except BodyTooLarge as error:
         raise InvalidContext("INVALID_CONTEXT", str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidContext("PARSE_ERROR", f"the body is not valid JSON: {error}") from error
     except RecursionError as error:
         raise InvalidContext("PARSE_ERROR", "the body is nested too deeply") from error
-    if depth_of(body) > DEPTH_MAX:
+    if is_too_deep(text):
         raise InvalidContext("PARSE_ERROR", f"the body is nested more than {DEPTH_MAX} levels deep")
     context = body.get("context") if isinstance(body, dict) else None
     if not isinstance(context, dict):
@@ -205,6 +213,12 @@ async def _context(request: Request) -> dict[str, Any]:
     if not isinstance(context.get("targetingKey", ""), str):
         raise InvalidContext("INVALID_CONTEXT", "targetingKey must be a string")
     return context
+
+
+@cache
+def _counter(outcome: str) -> Counter:
+    """Return the counter of an outcome; there is one for each error code of OpenFeature."""
+    return metrics.EVALUATIONS.labels(outcome)
 
 
 def _json(body: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> Response:

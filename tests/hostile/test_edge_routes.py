@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from services.edge.http_app import build_http_app
 from sluiceway import console_keys, sdk_keys
@@ -20,7 +20,7 @@ BODIES: dict[str, Any] = {"POST": {"context": {"targetingKey": "u1"}, "events": 
 class Attacked:
     """A running edge, its routes, and a key of another region."""
 
-    def __init__(self, edge: RunningEdge, routes: list[BaseRoute], other: str) -> None:
+    def __init__(self, edge: RunningEdge, routes: list[Route], other: str) -> None:
         self.http = edge.http
         self.other = other
         self._routes = routes
@@ -37,9 +37,9 @@ class Attacked:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def edge(attacked: Secured, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Attacked]:
-    routes: list[BaseRoute] = []
+    routes: list[Route] = []
 
-    def recording(these: list[BaseRoute], *rest: Any) -> Any:
+    def recording(these: list[Route], *rest: Any) -> Any:
         routes.extend(these)
         return build_http_app(these, *rest)
 

@@ -32,6 +32,8 @@ def depth_of(value: object) -> int:
 
 def is_too_deep(text: bytes, depth_max: int = DEPTH_MAX) -> bool:
     """Return whether a JSON text is nested too deeply to be read; whatever is not JSON is not."""
+    if text.count(b"[") + text.count(b"{") <= depth_max:
+        return False
     depth = 0
     for bracket in _STRING.sub(b"", text).translate(None, delete=_NO_BRACKETS):
         depth += 1 if bracket in b"[{" else -1

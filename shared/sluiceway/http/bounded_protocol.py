@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sluiceway.telemetry import metrics
 
 from .connections import RETRY_AFTER_SECONDS, Connections, Stage
+from .joined_writes import JoinedWrites
 
 #: From the first byte of a request (on a new connection: from its start) to the end of its header.
 HEADER_SECONDS = 10.0
@@ -42,7 +43,10 @@ class _Part(StrEnum):
     BODY = "body"
 
 
-SECONDS = {_Part.HEADER: HEADER_SECONDS, _Part.BODY: BODY_SECONDS}
+# By these names, since Python 3.11 takes long to look up a member: a request does so a dozen times.
+HEADER, BODY = _Part.HEADER, _Part.BODY
+WAITING, BUSY = Stage.WAITING, Stage.BUSY
+SECONDS = {HEADER: HEADER_SECONDS, BODY: BODY_SECONDS}
 
 
 class _Exceeded(Exception):
@@ -70,6 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = JoinedWrites(transport, self.loop)
         self._refusal = self._bounded.admit(self, self.client[0] if self.client else "")
         self._await_rest()
 
@@ -119,12 +124,12 @@ class BoundedProtocol(HttpToolsProtocol):
             raise _Exceeded
         super().on_message_begin()
         self.scope["state"][REFUSAL] = self._refusal
-        self._part = _Part.HEADER
+        self._part = HEADER
         self._requests += 1
         self._header_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._part is _Part.BODY:
+        if self._part is BODY:
             return  # a field after the body: the header was used already
         if len(self.headers) >= HEADER_FIELDS_MAX:
             raise _Exceeded
@@ -132,9 +137,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._part = _Part.BODY
+        self._part = BODY
         if self._requests == 1:  # no longer silent; later requests begin as one that waits
-            self._bounded.move(self, Stage.WAITING)
+            self._bounded.move(self, WAITING)
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
@@ -144,12 +149,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._part = None
         if self._is_answering:
-            self._bounded.move(self, Stage.BUSY)
+            self._bounded.move(self, BUSY)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self.pipeline:
-            self._bounded.move(self, Stage.WAITING)
+            self._bounded.move(self, WAITING)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -168,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_rest(self) -> None:
         """Set the deadline of what must be received next, unless it is set already."""
-        part = self._part or (None if self._is_answering else _Part.HEADER)
+        part = self._part or (None if self._is_answering else HEADER)
         awaited = (part, self._requests) if part else None
         if awaited != self._awaited:
             self._cancel_deadline()
@@ -182,9 +187,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline = self._awaited = None
 
     def _time_out(self, part: _Part) -> None:
-        if part is _Part.HEADER and self._header_bytes == 0:
+        if part is HEADER and self._header_bytes == 0:
             return self._close("no request")
-        if part is _Part.BODY and self.flow.read_paused:
+        if part is BODY and self.flow.read_paused:
             self._awaited = None  # the application does not read: its client is not slow
             return self._await_rest()
         text = f"the {part} of this request did not arrive within {SECONDS[part]:g} s"
@@ -198,9 +203,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer the request that is being received, if no other is being answered, and close."""
         if self.transport.is_closing():
             return None
-        if self._is_answering and (
-            self.pipeline or self._part is not _Part.BODY or self.cycle.response_started
-        ):
+        if self._is_answering and (self.pipeline or self._part is not BODY or self.cycle.response_started):
             return self._close(reason)
         self.transport.write(_response(status, text))
         metrics.HTTP_CLOSED.labels(reason).inc()

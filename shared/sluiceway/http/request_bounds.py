@@ -1,6 +1,7 @@
 """Around every request but those of the health pages: who is refused, and how answers are written."""
 
 import json
+from collections.abc import Awaitable
 from typing import Any
 
 from sluiceway.telemetry import metrics
@@ -56,16 +57,18 @@ async def refuse(send: Any, reason: str) -> None:
 
 
 def _in_parts(send: Any) -> Any:
-    async def send_in_parts(message: dict[str, Any]) -> None:
-        body = message.get("body", b"")
-        if len(body) <= PART_BYTES:
-            await send(message)
-            return
-        view = memoryview(body)
-        for start in range(0, len(view), PART_BYTES):
-            is_last = start + PART_BYTES >= len(view)
-            more_body = not is_last or message.get("more_body", False)
-            part = view[start : start + PART_BYTES]
-            await send({"type": "http.response.body", "body": part, "more_body": more_body})
+    def send_in_parts(message: dict[str, Any]) -> Awaitable[None]:
+        is_small = len(message.get("body", b"")) <= PART_BYTES
+        sent: Awaitable[None] = send(message) if is_small else _send_parts(send, message)
+        return sent
 
     return send_in_parts
+
+
+async def _send_parts(send: Any, message: dict[str, Any]) -> None:
+    view = memoryview(message["body"])
+    for start in range(0, len(view), PART_BYTES):
+        is_last = start + PART_BYTES >= len(view)
+        more_body = not is_last or message.get("more_body", False)
+        part = view[start : start + PART_BYTES]
+        await send({"type": "http.response.body", "body": part, "more_body": more_body})
