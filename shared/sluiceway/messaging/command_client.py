@@ -40,6 +40,7 @@ class CommandClient:
     def __init__(self, connection: Connection, principal: str | None = None) -> None:
         """`principal`: the sender whom the broker vouches for; by default that of the connection."""
         self._client = connection.client
+        self._replies = connection.replies
         self._principal = principal or connection.principal
         self._turns: WeakValueDictionary[tuple[str | None, bool], asyncio.Semaphore] = WeakValueDictionary()
         self._rate_limited_at = -SHUT_OUT_SECONDS_MAX
@@ -106,7 +107,7 @@ class CommandClient:
         """Return the reply, or None if none came in time; `NoRespondersError` if nobody listens."""
         subject = subjects.command(command.verb, self._principal)
         try:
-            answer = await self._client.request(
+            answer = await self._replies.request(
                 subject, data, timeout=ATTEMPT_SECONDS, headers=_headers(command)
             )
         except NoRespondersError:
@@ -115,7 +116,7 @@ class CommandClient:
             return None
         except NatsError as error:
             raise Unavailable(f"cannot send {command.verb}: {error}") from error
-        return Reply.model_validate_json(answer.data, extra="ignore")
+        return Reply.model_validate_json(answer, extra="ignore")
 
 
 def _headers(command: Command) -> dict[str, str] | None:

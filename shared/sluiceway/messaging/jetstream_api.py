@@ -7,6 +7,8 @@ import msgspec
 from nats.aio.client import Client
 from nats.js.errors import APIError
 
+from .reply_inbox import ReplyInbox
+
 #: For one reply.
 ANSWER_SECONDS = 2.0
 API = "$JS.API"
@@ -35,11 +37,14 @@ class _StreamInfo(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
-async def last_sequence(client: Client, stream: str) -> int:
+_STREAM_INFOS = msgspec.json.Decoder(_StreamInfo)
+
+
+async def last_sequence(replies: ReplyInbox, stream: str) -> int:
     """Return the last sequence of a stream as its leader knows it; raise as `request_jetstream` does."""
-    reply = await client.request(f"{API}.STREAM.INFO.{stream}", timeout=ANSWER_SECONDS)
+    reply = await replies.request(f"{API}.STREAM.INFO.{stream}", timeout=ANSWER_SECONDS)
     try:
-        info = msgspec.json.decode(reply.data, type=_StreamInfo)
+        info = _STREAM_INFOS.decode(reply)
     except msgspec.MsgspecError as error:
         raise APIError(description=f"not the description of a stream: {error}") from error
     if info.error is not None:

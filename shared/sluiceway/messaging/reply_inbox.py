@@ -9,10 +9,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import Header
 
-from .message_size import OutgoingMessage, SizeCheckedClient
+from .message_size import OutgoingMessage, SizeCheckedClient, encode_headers
 
 #: Nobody can guess the inbox of a connection, so that a reply may have a mere number.
 INBOX_BYTES = 16
@@ -53,6 +54,19 @@ class ReplyInbox:
         #: Where a reply will come → the requests that were sent together, and the place of this one among
         #: them. Callers bound how many they send.
         self._waiting: dict[str, tuple[_Exchange, int]] = {}
+
+    async def request(
+        self, subject: str, data: bytes = b"", *, timeout: float, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """Return the reply to one request.
+
+        Raises nats-py's `NoRespondersError` if nobody listens, and what `request_all` raises.
+        """
+        message = OutgoingMessage(subject, data, headers=encode_headers(headers))
+        (reply,) = await self.request_all([message], timeout)
+        if reply.is_unheard:
+            raise NoRespondersError
+        return reply.data
 
     async def request_all(self, messages: Sequence[OutgoingMessage], timeout: float) -> list[RawReply]:
         """Send requests with one write, and return the reply to each; their own `reply` does not count.

@@ -139,7 +139,7 @@ class Follower:
         #: The end of the stream when it was last read to its end: messages before it may have been removed.
         self._read_until = 0
         self._last_at_start = 0
-        self._end = SharedRequest(lambda: last_sequence(connection.client, stream))
+        self._end = SharedRequest(lambda: last_sequence(connection.replies, stream))
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:

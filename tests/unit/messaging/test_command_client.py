@@ -1,10 +1,9 @@
 """A client sends no more commands at a time than the scheduler takes, and waits until it is listened to."""
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
 from sluiceway.contracts.commands import AbortTrigger, Command
@@ -29,7 +28,7 @@ class FakeBroker:
         self.replies = list(replies)
         self.under_way = self.most_under_way = 0
 
-    async def request(self, subject: str, data: bytes, **_: object) -> Any:
+    async def request(self, subject: str, data: bytes, **_: object) -> bytes:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         await asyncio.sleep(0)
@@ -37,12 +36,12 @@ class FakeBroker:
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if reply is None:
             raise NoRespondersError
-        return Msg(cast(Any, None), data=reply.to_json())
+        return reply.to_json()
 
 
 def client_of(broker: FakeBroker) -> CommandClient:
     class FakeConnection:
-        client = broker
+        client = replies = broker
         principal = "ci"
 
     return CommandClient(cast(Connection, FakeConnection()))

@@ -31,8 +31,8 @@ CONNECTS = {
     "TlsClient": {"shared/sluiceway/messaging/tls.py"},
 }
 #: Methods of nats-py that write a message, and the names that its clients have here.
-PUBLISHES = {"publish", "publish_all", "publish_async", "request", "respond"}
-CLIENTS = {"client", "_client", "js", "_js", "message"}
+PUBLISHES = {"publish", "publish_all", "publish_async", "request", "request_all", "respond"}
+CLIENTS = {"client", "_client", "js", "_js", "message", "replies", "_replies"}
 #: The only files outside of `messaging` that may use them: a question to the monitor, and an error reply.
 ASKS = {"services/scheduler/clearance_client.py", "services/scheduler/command_intake.py"}
 

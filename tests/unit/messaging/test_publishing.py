@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeoutError
 
 from sluiceway.errors import Conflict, MessageTooLarge, Unavailable
 from sluiceway.messaging.connection import Connection
@@ -133,6 +135,29 @@ async def test_who_gives_up_leaves_nothing_that_waits() -> None:
     await asyncio.wait({appending})
 
     assert not letters._replies._waiting
+
+
+async def test_a_request_that_nobody_hears_is_no_reply() -> None:
+    client = AnsweringClient(lambda _: None)
+    replies = Connection(client).replies
+    asking = asyncio.create_task(replies.request("asked", b"x", timeout=5, headers={"a": "b"}))
+    await eventually(lambda: client.writes, "it is sent")
+    ((sent,),) = client.writes
+
+    client.reply(sent.reply, b"", {"Status": "503"})
+
+    with pytest.raises(NoRespondersError):
+        await asking
+    assert (sent.subject, sent.data, sent.headers) == ("asked", b"x", b"NATS/1.0\r\na: b\r\n\r\n")
+
+
+async def test_a_request_without_a_reply_times_out() -> None:
+    replies = Connection(AnsweringClient(lambda _: None)).replies
+
+    with pytest.raises(NatsTimeoutError):
+        await replies.request("asked", timeout=0)
+
+    assert not replies._waiting
 
 
 async def test_a_message_that_is_too_large_is_not_sent_and_the_others_are() -> None:
