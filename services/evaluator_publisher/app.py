@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from functools import cache
 
 from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.checkpoint_store import CheckpointStore
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_log import FeatureLog
@@ -13,6 +14,7 @@ from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.service import Service, background_task
 
 from . import metrics
+from .checkpoints import Checkpoints
 from .fan_out import FanOut
 from .publishable_rules import PublishableRules
 
@@ -34,21 +36,24 @@ class EvaluatorPublisher(Service):
         rules.on_newest = _revision_gauges()
         dead_letters = DeadLetters(connection, self.name)
         publishable = PublishableRules(features, feature_log, dead_letters, lambda: rules.message_bytes_max)
-        fan_out = FanOut(features, catalogue, rules, publishable, clock)
+        checkpoints = Checkpoints(CheckpointStore(connection), features, catalogue, rules)
+        fan_out = FanOut(features, catalogue, rules, publishable, clock, checkpoints)
         for name, view in (("catalogue", catalogue), ("rules", rules), ("log", features)):
             await self.follow(name, view, stack)
         publishable.on_conflict = fan_out.check
         features.on_change = fan_out.feature_changed
         catalogue.on_change = fan_out.catalogue_changed
         rules.on_foreign_write = fan_out.rules_overwritten
+        rules.on_other_write = fan_out.rules_written
         rules.on_foreign_mark = fan_out.mark_again
         rules.on_unread_mark = fan_out.read_marks
         for followed in (features, catalogue, rules):
             followed.on_reset = fan_out.check_all
         stack.callback(connection.on_reconnect(fan_out.renew_marks))
-        fan_out.check_all()
+        fan_out.check_unproved()
         await stack.enter_async_context(background_task(fan_out.run(), "fan out"))
         await stack.enter_async_context(background_task(fan_out.watch_for_removals(), "removals from RULES"))
+        await stack.enter_async_context(background_task(fan_out.save_checkpoints(), "checkpoints"))
 
 
 def _revision_gauges() -> Callable[[str, int], None]:

@@ -1,8 +1,8 @@
 """Publishes the rules of each region that changes when a feature does, with compare-and-set.
 
-RULES is derived: whatever it holds, it is made to match the log and the catalogue. After a start, and
-whenever a stream has gone back, everything is checked in a new epoch; then each region's set is marked
-as complete.
+RULES is derived: whatever it holds, it is made to match the log and the catalogue. After a start
+everything is checked that no checkpoint proves, and whenever a stream has gone back, everything; both in a
+new epoch. Then each region's set is marked as complete.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from sluiceway.messaging.rule_store import RuleStore, RuleWrite
 from sluiceway.messaging.rule_table import NOTHING, RuleKey, RuleVersion
 
 from . import metrics
+from .checkpoints import Checkpoints
 from .publishable_rules import PublishableRules
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ RETRY_MAX_SECONDS = 2.0
 LOOK_FOR_REMOVALS_SECONDS = 2.0
 #: Features that are checked in a row, before new events come first again.
 CHECK_BATCH = 20
+#: A checkpoint is written this often, if anything has changed: at a start, what is newer is checked.
+CHECKPOINT_EVERY_SECONDS = 10.0
+#: Features that are put on the list in a row.
+LIST_SLICE = 2_000
 
 
 #: Feature → the regions to check; None means all.
@@ -51,19 +56,27 @@ class FanOut:
         rules: RuleStore,
         publishable: PublishableRules,
         clock: Clock,
+        checkpoints: Checkpoints,
     ) -> None:
         self._features = features
         self._catalogue = catalogue
         self._publishable = publishable
         self._clock = clock
         self._rules = rules
+        self._checkpoints = checkpoints
         self._urgent: PendingFeatures = OrderedDict()
         self._to_check: PendingFeatures = OrderedDict()
         self._deleted_regions: set[str] = set()
+        #: Regions in which every feature is still to be put on the list.
+        self._regions_to_check: set[str] = set()
+        #: Features of which another publisher has written documents since they were checked here.
+        self._unproved: set[FeatureKey] = set()
+        self._wants_checkpoint = False
         #: Regions whose set is still to be marked as complete.
         self._unmarked: set[str] = set()
-        #: Whether everything has to be checked, in a new epoch.
+        #: Whether everything has to be checked, in a new epoch; and if so, whether a checkpoint may prove it.
         self._must_check_all = False
+        self._may_be_proved = False
         self._must_renew_marks = False
         #: Whether the marks say that the log is empty.
         self._is_marked_empty = False
@@ -85,14 +98,16 @@ class FanOut:
         else:
             self._deleted_regions.discard(id_)
             self._unmarked.add(id_)
-            for entry in self._features:
-                known = self._to_check.get(entry.key, frozenset())
-                self._to_check[entry.key] = None if known is None else known | {id_}
+            self._regions_to_check.add(id_)
         self._has_work.set()
 
     def rules_overwritten(self, key: RuleKey) -> None:
         """Check a feature whose rules were overwritten by something other than a publisher."""
         self.check([key.feature])
+
+    def rules_written(self, key: RuleKey) -> None:
+        """Take note that another publisher has written: what it wrote is proved once it is checked here."""
+        self._unproved.add(key.feature)
 
     def check(self, keys: Iterable[FeatureKey]) -> None:
         """Check these features in every region."""
@@ -101,9 +116,16 @@ class FanOut:
         self._has_work.set()
 
     def check_all(self) -> None:
-        """Check every feature in every region, as after a start, or after a stream has gone back."""
+        """Check every feature in every region, as after a stream has gone back."""
         self._publishable.forget()
         self._must_check_all = True
+        self._may_be_proved = False
+        self._has_work.set()
+
+    def check_unproved(self) -> None:
+        """Check what no checkpoint proves, at a start."""
+        self._must_check_all = True
+        self._may_be_proved = True
         self._has_work.set()
 
     def mark_again(self, region: str) -> None:
@@ -123,7 +145,8 @@ class FanOut:
     @property
     def is_idle(self) -> bool:
         """Whether everything is published."""
-        return not (self._urgent or self._to_check or self._deleted_regions or self._unmarked)
+        to_check = self._to_check or self._regions_to_check or self._must_check_all
+        return not (self._urgent or to_check or self._deleted_regions or self._unmarked)
 
     async def run(self) -> None:
         """Publish until cancelled; try again while the broker is not available."""
@@ -134,11 +157,27 @@ class FanOut:
             try:
                 await self._read_to_the_end()
                 await self._publish_all()
+                await self._save_checkpoint()
                 backoff.reset()
             except Unavailable as error:
                 log.warning("cannot publish rules, trying again: %s", error)
                 self._has_work.set()
                 await asyncio.sleep(backoff.next_seconds())
+
+    async def save_checkpoints(self) -> None:
+        """Write down what is proved, from time to time, until cancelled."""
+        while True:
+            self._wants_checkpoint = True
+            self._has_work.set()
+            await asyncio.sleep(CHECKPOINT_EVERY_SECONDS)
+
+    async def _save_checkpoint(self) -> None:
+        """Write a checkpoint if it is time, and if nothing is left to publish."""
+        if self._wants_checkpoint:
+            await self._rules.catch_up()  # so that our own documents count as read
+        if self._wants_checkpoint and self.is_idle:
+            self._wants_checkpoint = False
+            await self._checkpoints.save(self._unproved.union(self._publishable.substituted))
 
     async def watch_for_removals(self) -> None:
         """Read RULES again if somebody has removed something from it, until cancelled."""
@@ -165,8 +204,31 @@ class FanOut:
         self._must_renew_marks = False
         if self._must_check_all:
             self._must_check_all = False
+            try:
+                await self._list_unproved()
+                await self._delete_unknown_rules()
+            except Unavailable:
+                self._must_check_all = True
+                raise
+
+    async def _list_unproved(self) -> None:
+        """Put on the list what has to be checked after a start, or after a stream has gone back."""
+        self._checkpoints.begin()
+        unproved = await self._checkpoints.unproved() if self._may_be_proved else None
+        if unproved:
+            self._to_check.update(dict.fromkeys(unproved.features, None))
+            self._regions_to_check |= unproved.regions
+        else:
             self._to_check.update(dict.fromkeys((entry.key for entry in self._features), None))
-            await self._delete_unknown_rules()
+
+    async def _list_regions(self) -> None:
+        """Put every feature on the list, in the regions that were added or changed."""
+        regions, self._regions_to_check = frozenset(self._regions_to_check), set()
+        for number, entry in enumerate(self._features if regions else ()):
+            known = self._to_check.get(entry.key, frozenset())
+            self._to_check[entry.key] = None if known is None else known | regions
+            if number % LIST_SLICE == 0:
+                await asyncio.sleep(0)
 
     async def _delete_unknown_rules(self) -> None:
         """Delete the rules of features that the log does not hold, and of regions that were deleted.
@@ -174,16 +236,17 @@ class FanOut:
         What neither says is left alone: an empty log or catalogue deletes nothing.
         """
         known = {region.name: revision for region, revision in self._regions()}
-        for region in sorted({key.region for key in self._rules.keys_with_rules()} - known.keys()):
+        for region in sorted(self._rules.regions_with_rules() - known.keys()):
             if self._catalogue.last_sequence("region", region):
                 self._deleted_regions.add(region)
             else:
                 log.error("keeping the rules of the region %s, which the catalogue does not know", region)
-        unknown = [
-            key
-            for key in self._rules.keys_with_rules()
-            if key.region in known and self._features.get(key.feature) is None
-        ]
+        unknown: list[RuleKey] = []
+        for number, key in enumerate(self._rules.keys_with_rules()):
+            if key.region in known and self._features.get(key.feature) is None:
+                unknown.append(key)
+            if number % LIST_SLICE == 0:
+                await asyncio.sleep(0)
         if unknown and not self._features.position.sequence:
             log.error("keeping all %s rule documents in RULES, although the log is empty", len(unknown))
             return
@@ -197,10 +260,11 @@ class FanOut:
     async def _publish_all(self) -> None:
         while not (self.is_idle or self._must_check_all):
             await self._publish_pending(self._urgent)
+            await self._list_regions()
             await self._publish_pending(self._to_check, limit=CHECK_BATCH)
             for region in tuple(self._deleted_regions):
                 await self._delete_region(region)
-            if not self._to_check:
+            if not (self._to_check or self._regions_to_check):
                 await self._mark_complete()
 
     async def _mark_complete(self) -> None:
@@ -217,34 +281,40 @@ class FanOut:
 
     async def _publish_pending(self, pending: PendingFeatures, limit: int | None = None) -> None:
         while pending and limit != 0:
-            key, regions = next(iter(pending.items()))
+            # Taken off the list first, so that it stays on the list if it is to be checked again meanwhile.
+            key, regions = pending.popitem(last=False)
             try:
-                sequence = await self._publish(key, regions)
+                await self._publish(key, regions)
             except Unavailable:  # which may concern this feature alone, so the others come before it
-                pending.move_to_end(key)
+                known = pending.pop(key, frozenset())
+                pending[key] = None if known is None or regions is None else known | regions
                 raise
-            entry = self._features.get(key)
-            if pending.get(key) == regions and (entry is None or entry.sequence == sequence):
-                pending.pop(key, None)
             limit = None if limit is None else limit - 1
             await asyncio.sleep(0)  # if nothing differed, nothing else has given way to the loop
 
-    async def _publish(self, key: FeatureKey, regions: frozenset[str] | None) -> int:
-        """Publish a feature's newest event in these regions; return the sequence of that event."""
+    async def _publish(self, key: FeatureKey, regions: frozenset[str] | None) -> None:
+        """Publish a feature's newest event in these regions."""
         while (entry := self._features.get(key)) is not None:
             try:
                 writes = await self._writes(entry, regions)
             except Rejected as error:
+                self._unproved.add(key)
                 log.error("%s: keeping the previous rules in every region: %s", key, error)
                 metrics.RULES_REFUSED.inc()
-                return entry.sequence
+                return
             try:
                 if await self._write(writes):
                     metrics.FAN_OUT_SECONDS.observe(max(0, self._clock() - entry.event.time_ms) / 1_000)
-                return entry.sequence
             except Outdated:
                 continue
-        return 0
+            if regions is None and key in self._unproved:
+                self._prove(key, writes)
+            return
+
+    def _prove(self, key: FeatureKey, writes: Iterable[RuleWrite]) -> None:
+        """Take note that RULES holds what a feature writes in all regions, also by another publisher."""
+        if not any(self._rules.differs(write) for write in writes):
+            self._unproved.discard(key)
 
     async def _write(self, writes: Iterable[RuleWrite]) -> bool:
         """Write what differs from RULES; return whether anything did.

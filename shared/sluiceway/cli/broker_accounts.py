@@ -158,6 +158,8 @@ def _publisher() -> BrokerUser:
             *(f"$JS.API.DIRECT.GET.{stream}.>" for stream in read),
             *(f"$JS.API.CONSUMER.CREATE.{stream}.>" for stream in read),
             *(f"$JS.API.CONSUMER.DELETE.{stream}.*" for stream in read),
+            f"$JS.API.STREAM.MSG.GET.{subjects.FEATURES_STREAM}",
+            f"$JS.API.STREAM.MSG.GET.{subjects.RULES_STREAM}",
             "$JS.FC.>",
             subjects.RULES,
             subjects.dead_letters("evaluator_publisher"),

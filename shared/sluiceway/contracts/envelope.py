@@ -45,6 +45,8 @@ EPOCH = "Sluiceway-Epoch"
 REGION_REVISION = "Sluiceway-Region-Revision"
 #: RULES: digest of the document without its epoch, revision and time.
 CHECKSUM = "Sluiceway-Checksum"
+#: RULES: sequence of the first document of this key; absent in that document.
+FIRST = "Sluiceway-First"
 #: RULES: when the event happened, in ms.
 EVENT_TIME = "Sluiceway-Event-Time"
 #: CATALOG: who changed the document, and why.

@@ -21,6 +21,7 @@ sluiceway.probe_reservation            stream PROBES_RESERVATION: nothing; it sh
 $KV.CATALOG.<environment|region|pipeline|freeze|alert_source|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.RULES.<region>.complete            the publisher has written all that the region holds
+$KV.RULES.=checkpoint.complete         what a publisher has proved of all documents
 $KV.APPLIED.<region>.<instance>
 $KV.REGIONS.<region>.<region|key>.<id> what of CATALOG concerns one region; only for regions with own accounts
 sluiceway.region_api.<region>.<request>  requests to JetStream in the account of a region
@@ -80,6 +81,8 @@ COMPLETE_SET_DOTS = 3
 
 CATALOG_STREAM = f"KV_{CATALOG_BUCKET}"
 RULES_STREAM = f"KV_{RULES_BUCKET}"
+#: What a publisher has proved. Older versions take it for the mark of a region; no region has such a name.
+CHECKPOINT = f"$KV.{RULES_BUCKET}.=checkpoint.{COMPLETE}"
 APPLIED_STREAM = f"KV_{APPLIED_BUCKET}"
 REGIONS_STREAM = f"KV_{REGIONS_BUCKET}"
 

@@ -1,5 +1,6 @@
 """Rule documents in the bucket RULES, and the marks that say that a region's set is complete."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -8,13 +9,14 @@ from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
+from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import CompleteSet
 from ..errors import Conflict, MessageTooLarge, Unavailable, error_text
 from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .rule_table import PublishedRule, RuleKey, RuleTable, RuleVersion
-from .stream_follower import Follower, Record, StreamView
+from .stream_follower import Follower, Position, Record, StreamView
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +45,11 @@ NOT_MARKED = PublishedMark(0, 0)
 class RuleStore(StreamView):
     """Follows the headers of RULES while the block runs, and writes documents.
 
-    `on_foreign_write` is called with a key that was written by something other than a publisher, and
-    `on_foreign_mark` with a region whose mark was deleted or overwritten by something else;
-    `on_unread_mark` if `read_marks` has something to read; `on_newest` with a region and the newest
-    sequence that was written for it; `on_reset` if RULES went back, so that nothing is known of it.
+    `on_foreign_write` is called with a key that was written by something other than a publisher,
+    `on_other_write` with one that was not written by this process, and `on_foreign_mark` with a region
+    whose mark was deleted or overwritten by something else; `on_unread_mark` if `read_marks` has something
+    to read; `on_newest` with a region and the newest sequence that was written for it; `on_reset` if RULES
+    went back, so that nothing is known of it.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -59,9 +62,13 @@ class RuleStore(StreamView):
         self._unread_marks: set[str] = set()
         #: Region → the newest sequence of its keys.
         self._newest: dict[str, int] = {}
+        #: The newest sequence of a document.
+        self.newest_document = 0
+        self._has_checkpoint = False
         #: The greatest epoch of all documents and marks.
         self.epoch = 0
         self.on_foreign_write: Callable[[RuleKey], None] = lambda key: None
+        self.on_other_write: Callable[[RuleKey], None] = lambda key: None
         self.on_foreign_mark: Callable[[str], None] = lambda region: None
         self.on_unread_mark: Callable[[], None] = lambda: None
         self.on_newest: Callable[[str, int], None] = lambda region, sequence: None
@@ -84,6 +91,36 @@ class RuleStore(StreamView):
         for name in self._published.regions() if region is None else (region,):
             for feature in self._published.with_rules(name):
                 yield RuleKey(name, feature)
+
+    def regions_with_rules(self) -> set[str]:
+        """Return the regions in which a key holds rules."""
+        return {name for name in self._published.regions() if any(self._published.with_rules(name))}
+
+    @property
+    def documents(self) -> int:
+        """How many keys are known, also those that mark a deletion."""
+        return len(self._published)
+
+    @property
+    def position(self) -> Position:
+        """How far RULES was followed."""
+        return self.follower.position
+
+    async def written_after(self, sequence: int) -> set[FeatureKey]:
+        """Return the features of which a document was written after a sequence of RULES."""
+        features: set[FeatureKey] = set()
+        for region in self._published.regions():
+            features.update(self._published.written_after(region, sequence))
+            await asyncio.sleep(0)
+        return features
+
+    async def count_written_until(self, sequence: int) -> int:
+        """Return how many of the keys existed already at a sequence of RULES."""
+        count = 0
+        for region in self._published.regions():
+            count += self._published.count_written_until(region, sequence)
+            await asyncio.sleep(0)
+        return count
 
     def begin_epoch(self, now_ms: int) -> None:
         """Begin an epoch that is greater than all before it, also than those of a history that was lost.
@@ -117,8 +154,8 @@ class RuleStore(StreamView):
             elif isinstance(result, Conflict):
                 conflicts.append(write)
             else:
-                published = PublishedRule(result, write.epoch, write.version, write.checksum)
-                self._set(write.key, published)
+                first = self.published(write.key).first_sequence or result
+                self._set(write.key, PublishedRule(result, first, write.epoch, write.version, write.checksum))
         if conflicts:
             await self.catch_up()
         if any(self.published(write.key).sequence == expected[write.key] for write in conflicts):
@@ -134,7 +171,7 @@ class RuleStore(StreamView):
 
     async def lacks_messages(self) -> bool:
         """Return whether messages that were read were removed from RULES, by a purge or a deletion."""
-        known = len(self._published) + len(self._marks)
+        known = len(self._published) + len(self._marks) + self._has_checkpoint
         return (await self.follower.count_messages()) < known
 
     def is_marked(self, region: str) -> bool:
@@ -201,20 +238,25 @@ class RuleStore(StreamView):
             envelope.EVENT_TIME: str(write.event_time_ms),
             **(DELETION if write.data is None else {}),
         }
-        expected = self.published(write.key).sequence
-        return ConditionalMessage(subjects.rule(*write.key), write.data or b"", headers, expected)
+        known = self.published(write.key)
+        if known.sequence:
+            headers[envelope.FIRST] = str(known.first_sequence)
+        return ConditionalMessage(subjects.rule(*write.key), write.data or b"", headers, known.sequence)
 
     def _reset(self) -> None:
         self._published.clear()
         self._marks.clear()
         self._unread_marks.clear()
         self._newest.clear()
+        self.newest_document = 0
+        self._has_checkpoint = False
         self.on_reset()
 
     def _set(self, key: RuleKey, published: PublishedRule) -> None:
         if published.sequence > self.published(key).sequence:
             self._published.set(key, published)
         self.epoch = max(self.epoch, published.epoch)
+        self.newest_document = max(self.newest_document, published.sequence)
         self._set_newest(key.region, published.sequence)
 
     def _set_newest(self, region: str, sequence: int) -> None:
@@ -223,6 +265,9 @@ class RuleStore(StreamView):
             self.on_newest(region, sequence)
 
     def _on_record(self, record: Record) -> None:
+        if record.subject == subjects.CHECKPOINT:
+            self._has_checkpoint = True
+            return
         if subjects.is_complete_set(record.subject):
             self._on_mark(record)
             return
@@ -233,13 +278,16 @@ class RuleStore(StreamView):
             log.warning("ignoring a message on %s: its subject names no region and feature", record.subject)
             return
         headers = record.headers
+        if record.sequence > self.published(key).sequence:
+            self.on_other_write(key)
         try:
             version = RuleVersion(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
             epoch, checksum = int(headers.get(envelope.EPOCH, 0)), headers[envelope.CHECKSUM]
-            self._set(key, PublishedRule(record.sequence, epoch, version, checksum))
+            first = min(int(headers.get(envelope.FIRST, record.sequence)), record.sequence)
+            self._set(key, PublishedRule(record.sequence, first, epoch, version, checksum))
         except (KeyError, ValueError):
             metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
-            self._set(key, PublishedRule(record.sequence, 0, RuleVersion(0, 0), "foreign"))
+            self._set(key, PublishedRule(record.sequence, record.sequence, 0, RuleVersion(0, 0), "foreign"))
             self.on_foreign_write(key)
 
     def _on_mark(self, record: Record) -> None:

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 from ..contracts.identifiers import FeatureKey
 
-#: Sequence, epoch, revision, revision of the region, checksum.
-_PACKED = struct.Struct("<QQQQ16s")
+#: Sequence, first sequence, epoch, revision, revision of the region, checksum.
+_PACKED = struct.Struct("<QQQQQ16s")
+_SEQUENCES = struct.Struct("<QQ")
 
 #: The checksum of a feature that has no rules in a region.
 NOTHING = "-"
+_NO_RULES = struct.pack("16s", NOTHING.encode())
+_CHECKSUM_AT = _PACKED.size - len(_NO_RULES)
 
 
 class RuleVersion(NamedTuple):
@@ -35,13 +38,15 @@ class PublishedRule(NamedTuple):
     """What RULES holds for a key."""
 
     sequence: int
+    #: Of the first document of this key.
+    first_sequence: int
     epoch: int
     version: RuleVersion
     checksum: str
 
 
 #: The content of a key that was never written.
-NOT_PUBLISHED = PublishedRule(0, 0, RuleVersion(0, 0), NOTHING)
+NOT_PUBLISHED = PublishedRule(0, 0, 0, RuleVersion(0, 0), NOTHING)
 
 
 class RuleTable:
@@ -77,19 +82,29 @@ class RuleTable:
     def with_rules(self, region: str) -> Iterator[FeatureKey]:
         """Yield every feature that has rules in a region."""
         for feature, packed in tuple(self._by_region.get(region, {}).items()):
-            if _unpacked(packed).checksum != NOTHING:
+            if packed[_CHECKSUM_AT:] != _NO_RULES:
                 yield feature
+
+    def written_after(self, region: str, sequence: int) -> list[FeatureKey]:
+        """Return the features whose key in a region was written after a sequence of RULES."""
+        entries = self._by_region.get(region, {}).items()
+        return [feature for feature, packed in entries if _SEQUENCES.unpack_from(packed)[0] > sequence]
+
+    def count_written_until(self, region: str, sequence: int) -> int:
+        """Return how many keys of a region existed already at a sequence of RULES."""
+        entries = self._by_region.get(region, {}).values()
+        return sum(_SEQUENCES.unpack_from(packed)[1] <= sequence for packed in entries)
 
 
 def _pack(published: PublishedRule) -> bytes:
-    sequence, epoch, version, checksum = published
+    sequence, first, epoch, version, checksum = published
     try:
-        return _PACKED.pack(sequence, epoch, *version, checksum.encode())
+        return _PACKED.pack(sequence, first, epoch, *version, checksum.encode())
     except struct.error as error:
         raise ValueError(f"{published} is out of range: {error}") from error
 
 
 def _unpacked(packed: bytes) -> PublishedRule:
-    sequence, epoch, revision, region_revision, checksum = _PACKED.unpack(packed)
+    sequence, first, epoch, revision, region_revision, checksum = _PACKED.unpack(packed)
     text = checksum.rstrip(b"\0").decode("utf-8", "replace")
-    return PublishedRule(sequence, epoch, RuleVersion(revision, region_revision), text)
+    return PublishedRule(sequence, first, epoch, RuleVersion(revision, region_revision), text)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+from services.evaluator_publisher.checkpoints import Unproved
 from services.evaluator_publisher.fan_out import CHECK_BATCH, FanOut
 from services.evaluator_publisher.publishable_rules import ProjectedRules, PublishableRules
 from sluiceway.contracts.catalogue import Region
@@ -92,6 +93,9 @@ class Rules:
     def begin_epoch(self, now_ms: int) -> None:
         self.epoch += 1
 
+    def regions_with_rules(self) -> set[str]:
+        return set()
+
     def keys_with_rules(self, region: str | None = None) -> tuple[RuleKey, ...]:
         return ()
 
@@ -119,14 +123,31 @@ class Catalogue:
     async def catch_up(self) -> None: ...
 
 
+class Checkpoints:
+    """What is proved at the start."""
+
+    def __init__(self) -> None:
+        self.of_start: Unproved | None = None
+
+    def begin(self) -> None: ...
+
+    async def unproved(self) -> Unproved | None:
+        return self.of_start
+
+
 class Publisher:
     """A publisher whose log is read, and what it did."""
 
     def __init__(self, features: int = FEATURES) -> None:
-        self.log, self.rules = Log(features), Rules()
+        self.log, self.rules, self.checkpoints = Log(features), Rules(), Checkpoints()
         self.projections = Projections(self.log)
         self.fan_out = FanOut(
-            cast(Any, self.log), cast(Any, Catalogue()), cast(Any, self.rules), self.projections, lambda: NOW
+            cast(Any, self.log),
+            cast(Any, Catalogue()),
+            cast(Any, self.rules),
+            self.projections,
+            lambda: NOW,
+            cast(Any, self.checkpoints),
         )
 
     @property
@@ -177,3 +198,45 @@ async def test_a_new_event_comes_before_the_rest_of_a_check() -> None:
     await publisher.run()
 
     assert newest in publisher.order[CHECK_BATCH : 2 * CHECK_BATCH + 1]
+
+
+async def test_what_a_checkpoint_proves_is_not_projected() -> None:
+    publisher = Publisher()
+    publisher.checkpoints.of_start = Unproved(frozenset({a_key(3)}), frozenset())
+    publisher.fan_out.check_unproved()
+
+    await publisher.run()
+
+    assert publisher.order == [a_key(3)]
+
+
+async def test_after_a_stream_has_gone_back_no_checkpoint_proves_anything() -> None:
+    publisher = Publisher()
+    publisher.checkpoints.of_start = Unproved(frozenset(), frozenset())
+    publisher.fan_out.check_unproved()
+    publisher.fan_out.check_all()
+
+    await publisher.run()
+
+    assert len(publisher.order) == FEATURES
+
+
+async def test_a_region_that_was_changed_is_checked_for_every_feature() -> None:
+    publisher = Publisher()
+    publisher.checkpoints.of_start = Unproved(frozenset(), frozenset({"dev"}))
+    publisher.fan_out.check_unproved()
+
+    in_turns = await publisher.run()
+
+    assert len(publisher.order) == FEATURES
+    assert max(in_turns) <= IN_A_ROW_MAX
+
+
+async def test_a_feature_that_is_to_be_checked_again_while_it_is_checked_is_checked_again() -> None:
+    publisher = Publisher(features=1)
+    publisher.projections.at = {1: lambda: publisher.fan_out.check([a_key(0)])}
+    publisher.fan_out.check_all()
+
+    await publisher.run()
+
+    assert publisher.order == [a_key(0)] * 2

@@ -19,7 +19,7 @@ def a_key(feature: str = "checkout", region: str = "dev") -> RuleKey:
 
 
 def test_what_is_stored_is_returned() -> None:
-    table, published = RuleTable(), PublishedRule(9, EPOCH, VERSION, "0123456789abcdef")
+    table, published = RuleTable(), PublishedRule(9, 4, EPOCH, VERSION, "0123456789abcdef")
 
     table.set(a_key(), published)
     table.set(a_key("other"), published._replace(checksum=NOTHING))
@@ -34,7 +34,7 @@ def test_what_is_stored_is_returned() -> None:
 @pytest.mark.parametrize("epoch", [-1, 2**64])
 def test_a_number_that_no_publisher_writes_is_refused(epoch: int) -> None:
     with pytest.raises(ValueError, match="out of range"):
-        RuleTable().set(a_key(), PublishedRule(9, epoch, VERSION, NOTHING))
+        RuleTable().set(a_key(), PublishedRule(9, 4, epoch, VERSION, NOTHING))
 
 
 def test_an_entry_takes_a_few_hundred_bytes() -> None:
@@ -42,7 +42,9 @@ def test_an_entry_takes_a_few_hundred_bytes() -> None:
     table = RuleTable()
     for number in range(FEATURES):
         for region in REGIONS:
-            published = PublishedRule(number, EPOCH + number, RuleVersion(number, 3), f"{number:016x}")
+            published = PublishedRule(
+                number, number, EPOCH + number, RuleVersion(number, 3), f"{number:016x}"
+            )
             table.set(a_key(f"feature-{number}", region), published)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -1,0 +1,143 @@
+"""What is proved to be published, at a start: a checkpoint in RULES says it, if nothing contradicts it.
+
+It holds for the same code and limits, the same regions, and the same history of FEATURES and RULES. What
+was written to either after it, and what it names itself, is checked again.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.checkpoint import Checkpoint
+from sluiceway.contracts.identifiers import FeatureKey, feature_key
+from sluiceway.errors import Unavailable
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.checkpoint_store import CheckpointStore, StoredCheckpoint
+from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.rule_store import RuleStore
+from sluiceway.messaging.stream_follower import Position
+
+from .code_digest import code_digest
+
+log = logging.getLogger(__name__)
+
+#: Features that a checkpoint may leave out; with more of them none is written.
+UNPROVED_MAX = 1_000
+#: Features that are looked at in a row.
+SLICE = 5_000
+
+
+class Unproved(NamedTuple):
+    """What a checkpoint does not prove: these features everywhere, and all features in these regions."""
+
+    features: frozenset[FeatureKey]
+    regions: frozenset[str]
+
+
+class Checkpoints:
+    """Reads at a start what is proved, and stores what is proved now."""
+
+    def __init__(
+        self, store: CheckpointStore, features: FeatureView, catalogue: CatalogueView, rules: RuleStore
+    ) -> None:
+        self._store = store
+        self._features = features
+        self._catalogue = catalogue
+        self._rules = rules
+        #: The code and the limits with which everything was checked; unknown before that.
+        self._projection = ""
+        self._saved: tuple[Position, int] | None = None
+
+    def begin(self) -> None:
+        """Take note of the limits that hold now: everything is checked with them, or was."""
+        self._projection = f"{code_digest()} {self._rules.message_bytes_max}"
+        self._saved = None
+
+    async def unproved(self) -> Unproved | None:
+        """Return what must be checked; None for everything, if nothing is proved."""
+        try:
+            stored = await self._store.read()
+            objection = await self._objection(stored) if stored else "RULES holds no valid checkpoint"
+        except Unavailable as error:
+            objection = str(error)
+        if objection or stored is None:
+            log.info("checking all features: %s", objection)
+            return None
+        checkpoint = stored.checkpoint
+        features = await self._changed(checkpoint)
+        regions = {name for name, digest in self._regions().items() if checkpoint.regions.get(name) != digest}
+        log.info(
+            "checking %s features, and %s regions, since the last checkpoint", len(features), len(regions)
+        )
+        return Unproved(frozenset(features), frozenset(regions))
+
+    async def save(self, unproved: Collection[FeatureKey]) -> None:
+        """Store that everything is published as far as both streams were read, except for some features.
+
+        Nothing may be left to publish. Raises `Unavailable`.
+        """
+        is_behind = self._rules.newest_document > self._rules.position.sequence
+        if is_behind or len(unproved) > UNPROVED_MAX or not self._features.position.sequence:
+            return
+        state = (self._features.position, self._rules.newest_document)
+        if state == self._saved:
+            return
+        if await self._store.write(self._checkpoint(unproved)):
+            self._saved = state
+
+    def _checkpoint(self, unproved: Collection[FeatureKey]) -> Checkpoint:
+        log_end, rules_end = self._features.position, self._rules.position
+        return Checkpoint(
+            epoch=self._rules.epoch,
+            projection=self._projection,
+            log_created=log_end.created,
+            log_sequence=log_end.sequence,
+            log_time_ms=log_end.time_ms,
+            rules_created=rules_end.created,
+            rules_sequence=rules_end.sequence,
+            documents=self._rules.documents,
+            regions=self._regions(),
+            unproved=tuple(sorted(map(str, unproved))),
+        )
+
+    async def _objection(self, stored: StoredCheckpoint) -> str | None:
+        """Return why a checkpoint proves nothing; None if it holds."""
+        checkpoint, log_end, rules_end = stored.checkpoint, self._features.position, self._rules.position
+        if checkpoint.projection != self._projection:
+            return "other code, or other limits, have published the rules"
+        if checkpoint.log_created != log_end.created or checkpoint.rules_created != rules_end.created:
+            return "a stream was recreated"
+        if checkpoint.rules_sequence >= stored.sequence:
+            return "RULES went back before it was written"
+        if await self._store.event_time_ms(checkpoint.log_sequence) != checkpoint.log_time_ms:
+            return "the log went back"
+        if await self._rules.count_written_until(checkpoint.rules_sequence) != checkpoint.documents:
+            return "documents were removed from RULES"
+        return None
+
+    async def _changed(self, checkpoint: Checkpoint) -> set[FeatureKey]:
+        changed = await self._rules.written_after(checkpoint.rules_sequence)
+        changed.update(map(feature_key, checkpoint.unproved))
+        for number, entry in enumerate(self._features):
+            if entry.sequence > checkpoint.log_sequence:
+                changed.add(entry.key)
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        return changed
+
+    def _regions(self) -> dict[str, str]:
+        return {
+            stored.document.name: _digest(stored.document)
+            for stored in self._catalogue.all("region")
+            if isinstance(stored.document, Region)
+        }
+
+
+def _digest(region: Region) -> str:
+    """Return a digest of what a projection reads of a region."""
+    text = json.dumps([region.environment, region.attributes], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
