@@ -104,7 +104,9 @@ def show_computed(operation: str, ours: Computed, raw: Computed) -> None:
         table.add_column(column, justify="right")
     for name in ours.pids:
         both = ours.milliseconds(name), raw.milliseconds(name)
-        table.add_row(name, *(f"{figure:.2f}" for figure in both), f"{both[0] / (both[1] or 1e-9):.1f}")
+        table.add_row(
+            name, *(f"{figure:.2f}" for figure in both), f"{both[0] / both[1]:.1f}" if both[1] else ""
+        )
     Console(width=120).print("\n", table)
 
 

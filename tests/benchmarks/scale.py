@@ -100,10 +100,11 @@ class Scale:
         folder = self._folder / which.replace(" ", "-")
         service = await stack.enter_async_context(started_service(name, self._url, folder))
         if name in self._parts:
-            self._note(f"{name}: ready, {which}", f"{service.ready_seconds:.1f} s")
+            self._note(f"{name}: ready, {which}", service.ready)
         if name == "evaluator_publisher":
             await sets.renewed(after=before)
-            self._note(f"{name}: all is published, {which}", f"{time.perf_counter() - begin:.1f} s")
+            seconds, computed = time.perf_counter() - begin, service.usage.looks[0].computed
+            self._note(f"{name}: all is published, {which}", f"{seconds:.1f} s (CPU {computed:.1f})")
         return service
 
     async def _use(self, driver: Driver) -> None:

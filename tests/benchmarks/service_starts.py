@@ -25,6 +25,12 @@ class RunningService:
     url: str
     pid: int
     ready_seconds: float
+    #: Of these, how long it computed.
+    computed_seconds: float
+
+    @property
+    def ready(self) -> str:
+        return f"{self.ready_seconds:.1f} s (CPU {self.computed_seconds:.1f})"
 
     @property
     def usage(self) -> Usage:
@@ -44,8 +50,11 @@ async def started_service(name: str, url: str, folder: Path) -> AsyncIterator[Ru
     """Run a service until the block ends; `folder` must be new."""
     begin = time.perf_counter()
     async with started(url, folder, name, within_seconds=START_SECONDS_MAX) as processes:
-        seconds = time.perf_counter() - begin
-        yield RunningService(name, (folder / f"{name}.url").read_text(), processes[name].pid, seconds)
+        seconds, pid = time.perf_counter() - begin, processes[name].pid
+        usage = Usage(pid)
+        usage.look()
+        computed = usage.looks[0].computed
+        yield RunningService(name, (folder / f"{name}.url").read_text(), pid, seconds, computed)
 
 
 async def scrapes(service: RunningService) -> Samples:

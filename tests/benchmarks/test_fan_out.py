@@ -37,7 +37,7 @@ from .usage import Computed
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
 
 #: Regions → rounds.
-SIZES = {1: 50, 10: 50, 100: 20, 990: 8}
+SIZES = {1: 50, 10: 50, 100: 20, 995: 8}
 ARRIVES_SECONDS = 60.0
 PROCESSES = ("broker", "scheduler", "publisher", "monitor", "regions")
 GATE = "gate"
