@@ -1,6 +1,5 @@
 """Which instances have not applied what was published for their region, by their reports in APPLIED."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 
 from sluiceway.clock import Clock
@@ -39,7 +38,7 @@ class Confirmations:
             return ()
         if reason := await self._reports.incomplete(self._clock()):
             return (reason,)
-        found = await asyncio.gather(*(self._reports.of_region(rules.region) for rules in regions))
+        found = await self._reports.of_regions([rules.region for rules in regions])
         holds = (self._missing_in(rules, reports) for rules, reports in zip(regions, found, strict=True))
         return tuple(hold for hold in holds if hold)
 

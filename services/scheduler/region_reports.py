@@ -6,7 +6,7 @@ regions of a phase that is due are read, each within bounds, and each once for a
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -70,8 +70,8 @@ Reports = Mapping[str, ReportedPosition] | TooManyInstances | Unreadable
 class ReportsSource(Protocol):
     """Where the reports of a region are read."""
 
-    async def of_region(self, region: str) -> Reports:
-        """Return the newest reports of a region."""
+    async def of_regions(self, regions: Sequence[str]) -> list[Reports]:
+        """Return the newest reports of each of these regions."""
 
     async def incomplete(self, now_ms: int) -> str | None:
         """Return why reports of living instances may be missing in any region; None if they are not."""
@@ -94,13 +94,18 @@ class RegionReports:
         for reading in list(self._readings.values()):
             await cancel_and_wait(reading)
 
-    async def of_region(self, region: str) -> Reports:
-        """Return the newest reports of a region; those who ask at the same time share one reading."""
+    async def of_regions(self, regions: Sequence[str]) -> list[Reports]:
+        """Return the newest reports of each region; those who ask at the same time share one reading."""
+        readings = [self._reading(region) for region in regions]
+        return [await asyncio.shield(reading) for reading in readings]
+
+    def _reading(self, region: str) -> asyncio.Task[Reports]:
+        """Return the reading of a region that is under way, or begin one."""
         reading = self._readings.get(region)
         if reading is None:
             reading = asyncio.create_task(self._read_and_keep(region), name=f"reports of {region}")
             self._readings[region] = reading
-        return await asyncio.shield(reading)
+        return reading
 
     async def _read_and_keep(self, region: str) -> Reports:
         """Read a region, and forget it after a while."""

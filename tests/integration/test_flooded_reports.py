@@ -69,7 +69,8 @@ async def report(connection: Connection, region: str, instance: str, sequence: i
 
 async def read(connection: Connection, region: str) -> Reports:
     async with RegionReports(connection) as reports:
-        return await reports.of_region(region)
+        (found,) = await reports.of_regions([region])
+        return found
 
 
 async def held(driver: Driver, trigger: str) -> Trigger:
@@ -156,7 +157,8 @@ async def test_all_who_ask_for_a_region_meanwhile_share_one_reading(connection: 
     await report(connection, "dev", "one")
 
     async with RegionReports(connection) as reports:
-        found = await asyncio.gather(*(reports.of_region("dev") for _ in range(100)))
+        answers = await asyncio.gather(*(reports.of_regions(["dev"]) for _ in range(100)))
+        found = [region for (region,) in answers]
 
     assert len({id(each) for each in found}) == 1
 

@@ -1,5 +1,7 @@
 """Which instances hold a phase: those that report, and have not applied it."""
 
+from collections.abc import Sequence
+
 from services.scheduler.confirmations import Confirmations
 from services.scheduler.published_rules import PublishedRules
 from services.scheduler.region_reports import (
@@ -32,9 +34,9 @@ class KnownReports:
         self.incomplete_reason: str | None = None
         self.asked: list[str] = []
 
-    async def of_region(self, region: str) -> Reports:
-        self.asked.append(region)
-        return self.reports
+    async def of_regions(self, regions: Sequence[str]) -> list[Reports]:
+        self.asked.extend(regions)
+        return [self.reports for _ in regions]
 
     async def incomplete(self, now_ms: int) -> str | None:
         return self.incomplete_reason
