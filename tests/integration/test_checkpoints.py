@@ -83,7 +83,7 @@ async def publishing(driver: Driver, broker: Broker) -> AsyncIterator[None]:
 
 async def checkpoint(driver: Driver) -> Checkpoint | None:
     try:
-        message = await driver.connection.js.get_last_msg(subjects.RULES_STREAM, subjects.CHECKPOINT)
+        message = await driver.connection.js.get_last_msg(subjects.RULES_STREAM, subjects.checkpoint())
     except NotFoundError:
         return None
     try:
@@ -221,7 +221,7 @@ async def test_a_checkpoint_of_documents_that_are_lost_proves_nothing(
     stored = await checkpoint(driver)
     assert stored
     lying = stored.model_copy(update={"rules_sequence": stored.rules_sequence + 1_000})
-    await driver.connection.js.publish(subjects.CHECKPOINT, lying.to_json())
+    await driver.connection.js.publish(subjects.checkpoint(), lying.to_json())
     async with publishing(driver, broker):
         await eventually(lambda: set(projected.features) == {*GATES}, "everything is projected")
 
@@ -303,6 +303,6 @@ async def damage(driver: Driver, random: Random) -> None:
         case 1:
             await driver.connection.js.publish(place, b"nonsense")
         case 2:
-            await driver.connection.js.purge_stream(subjects.RULES_STREAM, subject=subjects.CHECKPOINT)
+            await driver.connection.js.purge_stream(subjects.RULES_STREAM, subject=subjects.checkpoint())
         case _:
-            await driver.connection.js.publish(subjects.CHECKPOINT, b"nonsense")
+            await driver.connection.js.publish(subjects.checkpoint(), b"nonsense")

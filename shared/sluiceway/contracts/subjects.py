@@ -81,8 +81,6 @@ COMPLETE_SET_DOTS = 3
 
 CATALOG_STREAM = f"KV_{CATALOG_BUCKET}"
 RULES_STREAM = f"KV_{RULES_BUCKET}"
-#: What a publisher has proved. Older versions take it for the mark of a region; no region has such a name.
-CHECKPOINT = f"$KV.{RULES_BUCKET}.=checkpoint.{COMPLETE}"
 APPLIED_STREAM = f"KV_{APPLIED_BUCKET}"
 REGIONS_STREAM = f"KV_{REGIONS_BUCKET}"
 
@@ -251,6 +249,14 @@ def rule(region: str, key: FeatureKey) -> str:
 def complete_set(region: str) -> str:
     """Return the subject of the mark that says that all rules of a region are published."""
     return f"$KV.{RULES_BUCKET}.{region}.{COMPLETE}"
+
+
+def checkpoint() -> str:
+    """Return the subject of what a publisher has proved.
+
+    Older versions take it for the mark of a region; no region has such a name.
+    """
+    return complete_set("=checkpoint")
 
 
 def is_complete_set(subject: str) -> bool:

@@ -37,7 +37,7 @@ class CheckpointStore:
     async def read(self) -> StoredCheckpoint | None:
         """Return the checkpoint; None without a valid one. Raises `Unavailable` if it cannot be read."""
         try:
-            message = await self._js.get_last_msg(subjects.RULES_STREAM, subjects.CHECKPOINT)
+            message = await self._js.get_last_msg(subjects.RULES_STREAM, subjects.checkpoint())
         except NotFoundError:
             self._sequence = 0
             return None
@@ -65,7 +65,7 @@ class CheckpointStore:
 
     async def write(self, checkpoint: Checkpoint) -> bool:
         """Store a checkpoint; return False if another one was stored meanwhile. Raises `Unavailable`."""
-        message = ConditionalMessage(subjects.CHECKPOINT, checkpoint.to_json(), {}, self._sequence)
+        message = ConditionalMessage(subjects.checkpoint(), checkpoint.to_json(), {}, self._sequence)
         try:
             self._sequence = await self._publisher.append(message)
         except Conflict:

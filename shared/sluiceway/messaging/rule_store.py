@@ -20,6 +20,8 @@ from .stream_follower import Follower, Position, Record, StreamView
 
 log = logging.getLogger(__name__)
 
+CHECKPOINT = subjects.checkpoint()
+
 
 class PublishedMark(NamedTuple):
     """The mark of a region's complete set; its epoch is 0 if it was deleted or is invalid."""
@@ -265,7 +267,7 @@ class RuleStore(StreamView):
             self.on_newest(region, sequence)
 
     def _on_record(self, record: Record) -> None:
-        if record.subject == subjects.CHECKPOINT:
+        if record.subject == CHECKPOINT:
             self._has_checkpoint = True
             return
         if subjects.is_complete_set(record.subject):

@@ -26,7 +26,7 @@ def a_checkpoint(*unproved: str) -> Checkpoint:
 
 
 def test_an_older_publisher_takes_it_for_a_mark() -> None:
-    assert subjects.is_complete_set(subjects.CHECKPOINT)
+    assert subjects.is_complete_set(subjects.checkpoint())
     assert CompleteSet.model_validate_json(a_checkpoint().to_json(), extra="ignore").epoch == 7
 
 
@@ -35,7 +35,7 @@ def test_no_region_has_the_name_that_it_is_stored_under() -> None:
         region: RegionName
 
     with pytest.raises(ValidationError):
-        _Named(region=subjects.parse_region(subjects.CHECKPOINT))
+        _Named(region=subjects.parse_region(subjects.checkpoint()))
 
 
 def test_it_names_features_only() -> None:
