@@ -327,7 +327,7 @@ class FanOut:
         conflicts = await self._rules.write(needed)
         for write in set(needed).difference(conflicts):
             action = "deleted" if write.data is None else "published"
-            metrics.RULE_DOCUMENTS.labels(write.key.region, action).inc()
+            metrics.rule_document_counter(write.key.region, action).inc()
         if any(self._rules.differs(write) for write in conflicts):
             raise Outdated
         return bool(needed)

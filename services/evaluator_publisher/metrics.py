@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from sluiceway.telemetry.metrics import SECONDS
+from sluiceway.telemetry.metrics import SECONDS, remembered
 
 RULE_DOCUMENTS = Counter(
     "sluiceway_rule_documents_total",
@@ -25,3 +25,6 @@ FAN_OUT_SECONDS = Histogram(
 PUBLISHED_REVISION = Gauge(
     "sluiceway_published_revision", "Newest sequence in RULES that was written for this region.", ("region",)
 )
+
+#: The series that is counted in for each document.
+rule_document_counter = remembered(RULE_DOCUMENTS.labels)

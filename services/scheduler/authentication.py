@@ -53,7 +53,7 @@ class Authenticator:
             if identity is None:
                 raise UnauthorizedSender(refusals.missing_identity(principal, command.verb))
         if identity is None:
-            return command.model_copy(update={"identity": None})
+            return command.model_copy(update={"identity": None}) if command.identity else command
         return command.model_copy(update={"identity": identity, "actor": identity.name})
 
     async def _identity_of_key(self, key_id: str) -> Identity:

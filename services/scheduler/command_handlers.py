@@ -50,13 +50,13 @@ class CommandHandlers:
 
     async def handle(self, command: Command) -> Reply:
         """Return the result of a command."""
-        with metrics.COMMAND_SECONDS.labels(command.verb).time():
+        with metrics.command_seconds(command.verb).time():
             if isinstance(command, FeatureCommand):
                 reply = await self._processor.process(command)
             else:
                 reply = await self._change_catalogue(command)
         outcome = reply.refusal.code if reply.refusal else reply.outcome
-        metrics.COMMANDS.labels(command.verb, outcome).inc()
+        metrics.command_counter(command.verb, outcome).inc()
         return reply
 
     async def _change_catalogue(self, command: Command) -> Reply:

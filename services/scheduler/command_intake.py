@@ -176,4 +176,4 @@ class CommandIntake:
 
     def _count(self, received: ReceivedCommand, refusal: Refusal) -> None:
         verb = received.verb if received.verb in MODELS else "unknown"
-        metrics.COMMANDS.labels(verb, refusal.code).inc()
+        metrics.command_counter(verb, refusal.code).inc()

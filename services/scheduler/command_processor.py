@@ -96,7 +96,9 @@ class CommandProcessor:
     async def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:
         """Return the decision; to save is to validate and to project a whole document, beside the loop."""
         state = tail.logged.event.feature if tail.logged else None
-        catalogue = replace(self._catalogue.catalogue(), message_bytes_max=self._log.message_bytes_max)
+        catalogue = self._catalogue.catalogue()
+        if catalogue.message_bytes_max != self._log.message_bytes_max:
+            catalogue = replace(catalogue, message_bytes_max=self._log.message_bytes_max)
         if isinstance(command, SaveFeature | ArchiveFeature):
             catalogue = replace(catalogue, references=self._features.references)
         now_ms = self._now_ms(tail)
@@ -145,7 +147,7 @@ class CommandProcessor:
             return None
         self._on_stored(command, len(encoded.data))
         self._features.add(encoded, sequence)
-        metrics.EVENTS.labels(event.type).inc()
+        metrics.event_counter(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
         return _reply_with_state(LoggedEvent(sequence, event))
 

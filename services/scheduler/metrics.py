@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from sluiceway.telemetry.metrics import SECONDS
+from sluiceway.telemetry.metrics import SECONDS, remembered
 
 COMMANDS = Counter(
     "sluiceway_commands_total",
@@ -32,3 +32,8 @@ PHASE_OVERDUE_SECONDS = Gauge(
     "How long the longest waiting phase has been due, without phases held by a freeze; 0 if none is due.",
 )
 HELD_TRIGGERS = Gauge("sluiceway_held_triggers", "Triggers whose current phase is due but held.")
+
+#: The series of what is counted for each command.
+command_counter = remembered(COMMANDS.labels)
+command_seconds = remembered(COMMAND_SECONDS.labels)
+event_counter = remembered(EVENTS.labels)

@@ -66,7 +66,7 @@ def within_budget(handle: Handle, budget: StorageBudget) -> Handle:
 
     async def checked(command: Command) -> Reply:
         if refusal := budget.refusal(command):
-            metrics.COMMANDS.labels(command.verb, RefusalCode.RATE_LIMITED).inc()
+            metrics.command_counter(command.verb, RefusalCode.RATE_LIMITED).inc()
             return refusal_reply(refusal)
         return await handle(command)
 

@@ -1,8 +1,15 @@
 """What the metrics of all services share; each service's own are in `services/<name>/metrics.py`."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import Counter, Gauge, disable_created_metrics
+
+Series = TypeVar("Series")
+
+#: Series of one metric that are remembered: two for each of 10,000 regions.
+SERIES_MAX = 20_000
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -61,6 +68,14 @@ AUDIT_RECORDS_LOST = Counter(
     "Audit records that were lost: the stream AUDIT stored nothing for too long.",
 )
 RECONNECTS = Counter("sluiceway_broker_reconnects_total", "Reconnects to the broker.")
+
+
+def remembered(find_series: Callable[..., Series]) -> Callable[..., Series]:
+    """Return `find_series`, such as `labels` of a counter, which remembers the series that it has found.
+
+    To look a series up costs as much as to count in it. Not for series that are removed again.
+    """
+    return lru_cache(SERIES_MAX)(find_series)
 
 
 class ReleaseGauge(NamedTuple):
