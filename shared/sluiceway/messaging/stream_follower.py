@@ -353,6 +353,8 @@ class Follower:
 
         Its answer to a ping comes after what it has sent before. False if it does not answer in time.
         """
+        if not self._connection.client.is_connected:
+            return False
         try:
             await self._connection.client.flush(timeout=PONG_SECONDS)  # type: ignore[arg-type]
         except (NatsError, TimeoutError, OSError):

@@ -155,6 +155,22 @@ async def test_a_broker_that_is_silent_is_noticed_and_its_next_word_is_heard(
             assert caplog.text.count("no message or heartbeat") == 1
 
 
+async def test_a_broker_that_is_away_is_followed_on_once_it_is_back(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with letters(broker.url) as (connection, found):
+        broker.kill()
+        await eventually(lambda: "no message or heartbeat" in caplog.text, "silence is noticed")
+        assert not found.follower.is_current
+
+        broker.start()
+        await eventually(lambda: found.follower.is_current, "the broker is heard again")
+        await connection.js.publish("letters.a", b"after")
+        await found.arrive("after")
+
+        assert found.follower.resets == 0
+
+
 def stopped_waiting(connection: Connection) -> bool:
     return any(pong.cancelled() for pong in connection.client._pongs)
 
