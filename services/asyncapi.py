@@ -29,7 +29,6 @@ from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Reply
 from sluiceway.contracts.rule_document import CompleteSet, RuleDocument
 from sluiceway.contracts.session_ends import SessionEnd
-from sluiceway.messaging.dead_letters import DeadLetters
 
 from .monitor import app as monitor
 from .monitor.settings import Settings as MonitorSettings
@@ -130,9 +129,7 @@ def document() -> str:
     """Return the AsyncAPI document as YAML."""
     subscribers = (
         _command_broker(),
-        monitor.build_broker(
-            MonitorSettings(), _unused_handler, _unused_dead_letters(), monitor.alert_turns()
-        ),
+        monitor.build_broker(MonitorSettings(), _unused_handler),
         monitor.build_clearance_broker(MonitorSettings(), _unused_handler),
     )
     publishers = NatsBroker()
@@ -200,10 +197,6 @@ def _with_one_server(content: dict[str, Any]) -> dict[str, Any]:
 
 async def _unused_handler(*_: object) -> NoReturn:
     raise NotImplementedError("the document only describes the handlers; none is called")
-
-
-def _unused_dead_letters() -> DeadLetters:
-    return DeadLetters.__new__(DeadLetters)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """Builds the monitor and wires its adapters."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from faststream import AckPolicy
-from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
-from nats.js.api import ConsumerConfig
+from faststream.nats import JStream, NatsBroker, NatsMessage
 from prometheus_client import REGISTRY
 
 from sluiceway.clock import Clock, now_ms
 from sluiceway.contracts import subjects
-from sluiceway.contracts.alerts import ALERT_BYTES_MAX, Alert
+from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.identity import MONITOR
 from sluiceway.contracts.measurements import Clearance, ClearanceRequest
 from sluiceway.messaging.broker_clock import BrokerClock
@@ -18,11 +16,12 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
-from sluiceway.messaging.delivery import json_decoder, redelivery_middleware, start_broker
+from sluiceway.messaging.delivery import connect_broker
 from sluiceway.messaging.faststream_broker import ConfiguredBroker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
+from sluiceway.messaging.stream_follower import DeliveryInfo
 from sluiceway.pipelines.measurement import QueryResult
 from sluiceway.prometheus import open_prometheus
 from sluiceway.service import Service, background_task
@@ -30,11 +29,12 @@ from sluiceway.telemetry.exposition import prepare_before_scrapes
 
 from . import metrics
 from .active_guardrails import ActiveGuardrails
-from .alert_consumer import ACK_WAIT_SECONDS, turns_middleware, watch_alert_consumer
+from .alert_consumer import AlertConsumer, Receive, watch_alert_consumer
 from .alert_handler import AlertHandler
 from .alert_matcher import AlertMatcher
 from .alertmanager import AlertmanagerWebhook
 from .clearance_responder import ClearanceResponder, all_held
+from .clearance_subscription import Clear, ClearanceSubscription
 from .collectors import ReleaseCollector
 from .due_phases import DuePhases
 from .fair_turns import FairTurns
@@ -52,17 +52,8 @@ ALERTS_OF_SOURCE_AT_ONCE = 4
 #: Alerts of a source that wait in this process, and memory of all that wait; the stream keeps the others.
 ALERTS_OF_SOURCE_WAITING = 256
 ALERTS_WAITING_BYTES = 64 * 1024 * 1024
-#: For alerts that are being handled to end when the monitor stops; the others are delivered again.
-STOP_SECONDS = 2.0
-#: Alerts are fetched one by one (larger batches stall, nats.py #986), by so many subscriptions.
-FETCHES_AT_ONCE = 8
-#: A fetch that is under way when the broker restarts gets no answer for all of this time.
-PULL_SECONDS = 1.0
 #: The text must not change while the clocks differ: each new text is a new event.
 CLOCK_DIFFERS = "the clock of the monitor's host differs too much from the broker's"
-
-Clear = Callable[[ClearanceRequest], Awaitable[Clearance]]
-Receive = Callable[[Alert, str, int, int], Awaitable[None]]
 
 
 class Monitor(Service):
@@ -105,17 +96,27 @@ class Monitor(Service):
         matcher = AlertMatcher(features, catalogue, watched, clock, requires_sources=requires_sources)
         alerts = AlertHandler(matcher, commands, store, clock.check)
         clear = _clear_by_trusted_clock(responder.clear, clock)
-        for name, broker in (
-            ("alerts", build_broker(self._settings, alerts.receive, dead_letters, self.alert_turns)),
-            ("clearance", build_clearance_broker(self._settings, clear)),
-        ):
-            await self.watch_client(name, await start_broker(broker, stack), stack)
+        await self._take_alerts(alerts.receive, dead_letters, stack)
+        await self._answer_schedulers(clear, stack)
         watching = watch_alert_consumer(connection.js)
         await stack.enter_async_context(background_task(watching, "the consumer of alerts"))
         receivers = read_receivers(self._settings.receivers) if self._settings.receivers else ()
         await stack.enter_async_context(notifications(connection, features, receivers, dead_letters))
         self._webhook.open(connection, dead_letters)
         stack.callback(self.alert_turns.close)
+
+    async def _take_alerts(self, receive: Receive, dead_letters: DeadLetters, stack: AsyncExitStack) -> None:
+        client = await connect_broker(build_broker(self._settings, receive), stack)
+        in_flight = self._settings.alerts_in_flight
+        consumer = AlertConsumer(client, receive, dead_letters, self.alert_turns, in_flight)
+        await stack.enter_async_context(consumer.running())
+        await self.watch_client("alerts", client, stack)
+
+    async def _answer_schedulers(self, clear: Clear, stack: AsyncExitStack) -> None:
+        client = await connect_broker(build_clearance_broker(self._settings, clear), stack)
+        subscription = ClearanceSubscription(client, clear, self._settings.guardrail_workers)
+        await stack.enter_async_context(subscription.running())
+        await self.watch_client("clearance", client, stack)
 
     async def _open_prometheus(self, clock: BrokerClock, stack: AsyncExitStack) -> QueryPrometheus:
         url = self._settings.prometheus_url
@@ -157,54 +158,34 @@ def alert_turns() -> FairTurns:
     )
 
 
-def build_broker(
-    settings: Settings, receive: Receive, dead_letters: DeadLetters, turns: FairTurns
-) -> NatsBroker:
-    """Return the FastStream broker with the subscriber of alerts."""
-    broker = ConfiguredBroker(
-        settings,
-        "monitor-alerts",
-        # Whatever is done with an alert, reading it too, is done in its turn.
-        middlewares=[turns_middleware(turns), redelivery_middleware(dead_letters)],
-        graceful_timeout=STOP_SECONDS,
-        logger=None,
-    )
+def build_broker(settings: Settings, receive: Receive) -> NatsBroker:
+    """Return the FastStream broker that declares the subscriber of alerts; `AlertConsumer` runs it."""
+    broker = ConfiguredBroker(settings, "monitor-alerts", logger=None)
 
+    @broker.subscriber(
+        subjects.ALERTS,
+        stream=JStream(subjects.ALERTS_STREAM, declare=False),
+        durable=subjects.MONITOR_DURABLE,
+        pull_sub=True,
+        title="sluiceway.alerts.<source>",
+        description="Anyone may publish here that an alert is firing, with its labels.",
+    )
     async def receive_alert(alert: Alert, message: NatsMessage) -> None:
         """Roll back what the alert is about."""
         raw = message.raw_message
-        assert raw.metadata
-        time_ms = int(raw.metadata.timestamp.timestamp() * 1_000)
-        await receive(alert, raw.subject, raw.metadata.sequence.stream, time_ms)
+        delivery = DeliveryInfo.of(raw.reply)
+        await receive(alert, raw.subject, delivery.stream_sequence, delivery.time_ms)
 
-    for number in range(FETCHES_AT_ONCE):
-        broker.subscriber(
-            subjects.ALERTS,
-            stream=JStream(subjects.ALERTS_STREAM, declare=False),
-            durable=subjects.MONITOR_DURABLE,
-            pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
-            max_workers=settings.alerts_in_flight,
-            config=ConsumerConfig(ack_wait=ACK_WAIT_SECONDS, max_ack_pending=settings.alerts_in_flight),
-            ack_policy=AckPolicy.NACK_ON_ERROR,
-            decoder=json_decoder(Alert, ALERT_BYTES_MAX),
-            title="sluiceway.alerts.<source>",
-            description="Anyone may publish here that an alert is firing, with its labels.",
-            include_in_schema=number == 0,
-        )(receive_alert)
     return broker
 
 
 def build_clearance_broker(settings: Settings, clear: Clear) -> NatsBroker:
-    """Return the FastStream broker with the subscriber that answers schedulers.
-
-    An invalid request, or an internal error, gets no answer: that holds the phase.
-    """
+    """Return the FastStream broker that declares how schedulers are answered: by `ClearanceSubscription`."""
     broker = ConfiguredBroker(settings, "monitor-clearance", logger=None)
 
     @broker.subscriber(
         subjects.CLEARANCE,
         queue=subjects.MONITOR_QUEUE,
-        max_workers=settings.guardrail_workers,
         title=subjects.CLEARANCE,
         description="Request-reply: may this trigger leave this phase? Without an answer it is held.",
     )

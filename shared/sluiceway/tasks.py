@@ -40,6 +40,9 @@ async def run_within(seconds: float | None, work: Coroutine[Any, Any, Result]) -
 
 async def all_done(*work: Awaitable[Any]) -> None:
     """Return once all of `work` has ended, also if a part of it fails; then raise its first error."""
+    if len(work) == 1:  # without a task of its own
+        await work[0]
+        return
     for result in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result

@@ -7,12 +7,11 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from faststream import BaseMiddleware, StreamMessage
-from faststream.exceptions import IgnoredException, NackMessage, RejectMessage
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from nats.errors import Error as NatsError
 from pydantic import BaseModel, ValidationError
@@ -54,19 +53,6 @@ class UnauthorizedSender(RefusedMessage):
     """The sender may not send the command; nothing is wrong with its form."""
 
 
-def json_decoder(
-    model: type[BaseModel], max_bytes: int
-) -> Callable[[StreamMessage[Any]], Awaitable[BaseModel]]:
-    """Return a FastStream decoder that reads `model` from JSON; raises `InvalidMessage`."""
-
-    async def decode(message: StreamMessage[Any]) -> BaseModel:
-        if len(message.body) > max_bytes:
-            raise InvalidMessage(refusals.too_large(len(message.body), max_bytes))
-        return decode_json(model, message.body)
-
-    return decode
-
-
 def decode_json(model: type[Model], data: bytes) -> Model:
     """Return `model` read from JSON; `InvalidMessage`, which says what is wrong, if it is invalid."""
     try:
@@ -75,20 +61,25 @@ def decode_json(model: type[Model], data: bytes) -> Model:
         raise InvalidMessage(refusals.invalid([describe_errors(error)])) from error
 
 
-async def start_broker(broker: NatsBroker, stack: AsyncExitStack) -> Client:
-    """Start a FastStream broker, and stop it when `stack` is closed; return its own connection.
+async def connect_broker(broker: NatsBroker, stack: AsyncExitStack) -> Client:
+    """Connect a FastStream broker, and stop it when `stack` is closed; return its own connection.
 
-    NATS knows the subscriptions then: before, senders would be told that nobody listens.
+    Its handlers are declared only: what FastStream does for each message takes longer than to answer it, so
+    their messages are taken from the connection.
     """
     stack.push_async_callback(_stop_broker, broker)
-    await broker.start()
+    await broker.connect()
     client = broker._connection
     assert client
+    return client
+
+
+async def subscribed(client: Client) -> None:
+    """Return once NATS knows the subscriptions: before, senders would be told that nobody listens."""
     with contextlib.suppress(NatsError, TimeoutError):  # a connection that is lost subscribes again by itself
         # nats-py writes the first ping before the pending subscriptions, and the second one after them.
         await client.flush(SUBSCRIBED_WITHIN_SECONDS)
         await client.flush(SUBSCRIBED_WITHIN_SECONDS)
-    return client
 
 
 async def _stop_broker(broker: NatsBroker) -> None:
@@ -128,32 +119,27 @@ async def answer(
         return refusal_reply(refusals.internal_error(reason))
 
 
-def redelivery_middleware(dead_letters: DeadLetters) -> Callable[..., BaseMiddleware[Any, Any]]:
-    """Return the middleware of a stream's consumer: deliver again later, or store as a dead letter."""
-
-    class Redelivering(BaseMiddleware[Any, Any]):
-        async def consume_scope(
-            self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]
-        ) -> Any:
-            try:
-                return await call_next(msg)
-            except IgnoredException:
-                raise
-            except RetryLater as error:
-                repeated.warning("again", "delivering a message on %s again later: %s", _subject(msg), error)
-                raise NackMessage(delay=_delay(msg)) from error
-            except Rejected as error:
-                await dead_letters.store(_subject(msg), msg.body, str(error), "invalid")
-                raise RejectMessage from error
-            except Exception as error:
-                log.exception("internal error while handling a message on %s", _subject(msg))
-                if _deliveries(msg) < DELIVERIES_MAX:
-                    raise NackMessage(delay=_delay(msg)) from error
-                reason = f"{type(error).__name__}: {error}"
-                await dead_letters.store(_subject(msg), msg.body, reason, "internal_error")
-                raise RejectMessage from error
-
-    return Redelivering
+async def settle(message: Msg, work: Awaitable[None], dead_letters: DeadLetters) -> None:
+    """Do the work of a stream's message; acknowledge it, have it delivered later, or store it as dead."""
+    subject = message.subject
+    try:
+        await work
+    except RetryLater as error:
+        repeated.warning("again", "delivering a message on %s again later: %s", subject, error)
+        await message.nak(delay=_delay(message))
+    except Rejected as error:
+        await dead_letters.store(subject, message.data, str(error), "invalid")
+        await message.term()
+    except Exception as error:
+        log.exception("internal error while handling a message on %s", subject)
+        if _deliveries(message) < DELIVERIES_MAX:
+            await message.nak(delay=_delay(message))
+            return
+        reason = f"{type(error).__name__}: {error}"
+        await dead_letters.store(subject, message.data, reason, "internal_error")
+        await message.term()
+    else:
+        await message.ack()
 
 
 def refusal_reply(refusal: Refusal) -> Reply:
@@ -161,13 +147,9 @@ def refusal_reply(refusal: Refusal) -> Reply:
     return Reply(outcome=Outcome.REFUSED, refusal=refusal)
 
 
-def _delay(message: StreamMessage[Any]) -> float:
+def _delay(message: Msg) -> float:
     return REDELIVERY.seconds(_deliveries(message))
 
 
-def _deliveries(message: StreamMessage[Any]) -> int:
-    return int(message.raw_message.metadata.num_delivered)
-
-
-def _subject(message: StreamMessage[Any]) -> str:
-    return str(message.raw_message.subject)
+def _deliveries(message: Msg) -> int:
+    return message.metadata.num_delivered or 1

@@ -163,7 +163,8 @@ async def test_the_command_is_sent_before_any_request_and_the_record_after_the_c
 
     answered = await answering.receive(team="a")
 
-    assert answering.steps == ["roll_back", "catch up", "caught up", "verdict", "answer"]
+    assert (answering.steps[0], answering.steps[-1]) == ("roll_back", "answer")
+    assert sorted(answering.steps[1:-1]) == ["catch up", "caught up", "verdict"]
     assert answered.triggers == ("gate.checkout.1",)
 
 

@@ -1,0 +1,61 @@
+"""Which requests of schedulers are answered, and where to."""
+
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from services.monitor.clearance_subscription import ClearanceSubscription
+from sluiceway.contracts.measurements import Clearance, ClearanceRequest
+
+TRIGGER = "gate.checkout.1"
+
+
+class Connection(Client):
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, bytes]] = []
+
+    async def publish(self, subject: str, payload: bytes = b"", *_: Any, **__: Any) -> None:
+        self.published.append((subject, payload))
+
+
+async def clear(request: ClearanceRequest) -> Clearance:
+    if request.revision == 0:
+        raise AssertionError("a bug")
+    return Clearance(trigger=request.trigger, phase_id=request.phase_id, holds=())
+
+
+async def answers(*requests: tuple[str, bytes]) -> list[str]:
+    """Return the subjects of the answers to requests, each of which names where its answer goes."""
+    connection = Connection()
+    subscription = ClearanceSubscription(connection, clear, workers=1)
+    for reply, data in requests:
+        await subscription._on_message(Msg(connection, "sluiceway.clearance", reply, data))
+    for task in tuple(subscription._answering):
+        await task
+    return [subject for subject, _ in connection.published]
+
+
+def a_request(revision: int = 1) -> bytes:
+    return ClearanceRequest(trigger=TRIGGER, phase_id="dev", revision=revision).to_json()
+
+
+async def test_an_invalid_request_and_an_internal_error_get_no_answer_and_stop_nobody() -> None:
+    newer = a_request().replace(b"{", b'{"ofANewerVersion": 1, ', 1)
+
+    answered = await answers(
+        ("_INBOX.1", a_request()),
+        ("_INBOX.2", b"{"),
+        ("_INBOX.3", a_request(revision=0)),
+        ("_INBOX.4", newer),
+    )
+
+    assert answered == ["_INBOX.1", "_INBOX.4"]
+
+
+async def test_an_answer_goes_to_an_inbox_only() -> None:
+    answered = await answers(("sluiceway.features.gate.checkout", a_request()), ("", a_request()))
+
+    assert answered == []
