@@ -21,6 +21,7 @@ from sluiceway.http.listening import listen
 
 from .connection_relay import relaying
 from .key_store import KeyStore
+from .send_slots import SendSlots
 from .specs import SpecFeed, SpecPayload
 
 log = logging.getLogger(__name__)
@@ -124,15 +125,13 @@ class _Handler:
         self._feed = feed
         self._keys = keys
         self._streams = streams
-        #: Checksum of the last payload that was too large, so that it is logged once.
-        self._too_large: str | None = None
+        self._slots = SendSlots()
+        #: The newest payload that was sent, and its message: all streams share it.
+        self._newest: tuple[SpecPayload, bytes] | None = None
 
     def generic(self) -> Any:
         """Return both methods, for `add_generic_rpc_handlers`."""
-        forms = {
-            "request_deserializer": Request.FromString,
-            "response_serializer": Response.SerializeToString,
-        }
+        forms = {"request_deserializer": Request.FromString}
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
@@ -142,7 +141,7 @@ class _Handler:
         )
 
     async def get(self, request: Any, context: Any) -> Any:
-        """Return all specs."""
+        """Return the message with all specs."""
         key = await self._key(request, context)
         try:
             with self._streams.acquire(key.id):
@@ -150,25 +149,33 @@ class _Handler:
         except LimitReached as error:
             return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"too many streams: {error}")
 
-    async def stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Stream all specs, immediately and after each change, until the key is revoked."""
+    async def stream(self, request: Any, context: Any) -> AsyncIterator[bytes]:
+        """Stream messages with all specs, immediately and after each change, until the key is revoked."""
         key = await self._key(request, context)
         try:
             with self._streams.acquire(key.id):
                 published = await self._feed.wait_for_latest()
+                # Not the payload itself: a client that does not read would keep an old one in memory.
+                known = published.time, published.checksum
                 if published.is_newer_than(request.sinceTime, None):
-                    yield await self._full(published, context)
+                    known = 0, ""
                 else:
-                    yield Response(spec=NOTHING_NEW, lastUpdated=published.time)
+                    yield _message(NOTHING_NEW, published.time)
+                del published
                 while not self._feed.is_closed:
                     newer = await self._feed.wait_for_newer(
-                        published.time, published.checksum, WAIT_SECONDS, lambda: self._keys.is_valid(key)
+                        *known, WAIT_SECONDS, lambda: self._keys.is_valid(key)
                     )
-                    if not self._keys.is_valid(key):
-                        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
-                    if newer is not None:
-                        published = newer
-                        yield await self._full(published, context)
+                    await self._require(key, context)
+                    if newer is None:
+                        continue
+                    async with self._slots.of(key.id):
+                        await self._require(key, context)
+                        newest = self._feed.latest() or newer
+                        known = newest.time, newest.checksum
+                        message = await self._full(newest, context)
+                        del newer, newest
+                        yield message
         except LimitReached as error:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"too many streams: {error}")
 
@@ -179,18 +186,28 @@ class _Handler:
         assert key  # `abort` raises
         return key
 
-    async def _full(self, published: SpecPayload, context: Any) -> Any:
-        response = Response(spec=published.specs.text.decode(), lastUpdated=published.time)
-        size = response.ByteSize()
-        if size > MESSAGE_BYTES_MAX:
-            if self._too_large != published.checksum:
-                self._too_large = published.checksum
+    async def _require(self, key: SdkKey, context: Any) -> None:
+        """End the stream if its key was revoked."""
+        if not self._keys.is_valid(key):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
+
+    async def _full(self, published: SpecPayload, context: Any) -> bytes:
+        if self._newest is None or self._newest[0] is not published:
+            self._newest = published, _message(published.specs.text.decode(), published.time)
+            if len(self._newest[1]) > MESSAGE_BYTES_MAX:
                 log.error(
                     "the specs have %s bytes, more than a gRPC message may have (%s); use HTTP",
-                    size,
+                    len(self._newest[1]),
                     MESSAGE_BYTES_MAX,
                 )
+        message = self._newest[1]
+        if len(message) > MESSAGE_BYTES_MAX:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "the specs are too large for a gRPC message; use HTTP"
             )
-        return response
+        return message
+
+
+def _message(spec: str, last_updated: int) -> bytes:
+    message: bytes = Response(spec=spec, lastUpdated=last_updated).SerializeToString()
+    return message

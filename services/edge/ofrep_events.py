@@ -10,20 +10,21 @@ status 401: official providers evaluate.
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sluiceway.clock import now_ms
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.http.concurrency_limit import ConcurrencyLimit, LimitReached
-from sluiceway.http.server_sent_events import MEDIA_TYPE, encode_comment, encode_event
+from sluiceway.http.server_sent_events import encode_comment, encode_event
 
+from .event_stream import EventStreamResponse
 from .key_store import KeyStore
 from .limits import RETRY_AFTER_SECONDS
 from .numbers import InvalidNumber, whole_number
@@ -97,9 +98,9 @@ class OfrepEvents:
             details = f"too many event streams: {error}; try again in {RETRY_AFTER_SECONDS} s"
             return _refused(details, 429, {"retry-after": str(RETRY_AFTER_SECONDS)})
         known = request.headers.get("last-event-id") or ticket.known
-        return StreamingResponse(self._events(ticket, known), headers=HEADERS, media_type=MEDIA_TYPE)
+        return EventStreamResponse(self._events(ticket, known), HEADERS)
 
-    async def _events(self, ticket: _Ticket, known: str) -> AsyncIterator[bytes]:
+    async def _events(self, ticket: _Ticket, known: str) -> AsyncGenerator[bytes, None]:
         try:
             with self._listeners.acquire(ticket.key.id):
                 yield encode_comment("listening")

@@ -95,6 +95,7 @@ async def edge_from_disk(
         httpx2.AsyncClient(base_url=url, headers=headers, timeout=15) as http,
     ):
         yield RunningEdge(edge, url, http)
+        edge.feed.close()  # the server waits for what is held
     edge.rules.close()
     edge.keys.close()
 

@@ -16,6 +16,8 @@ from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.http.connections import Connections
+from sluiceway.messaging.stream_follower import Position
+from tests.support.edges import gate_document, gate_record
 from tests.support.sockets import connected_from, silent_connections
 
 grpc = pytest.importorskip("grpc")
@@ -48,10 +50,11 @@ def serving(
     connections_max: int = 20,
     per_address: int = 10,
     streams_per_key: int = 10,
+    rules: RegionRules | None = None,
 ) -> Any:
     from services.edge.grpc_stream import grpc_server
 
-    feed = SpecFeed(RegionRules("eu", folder))
+    feed = SpecFeed(rules or RegionRules("eu", folder))
     return grpc_server(
         feed,
         keys,
@@ -122,3 +125,32 @@ async def test_what_is_not_http2_is_closed(tmp_path: Path) -> None:
     ):
         await client.send(b"GET / HTTP/1.1\r\n\r\n")
         assert await client.rest() == b""
+
+
+async def test_all_streams_share_the_message_of_a_payload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.edge import grpc_stream
+
+    made: list[str] = []
+    message = grpc_stream._message
+
+    def counting(spec: str, last_updated: int) -> bytes:
+        made.append(spec)
+        return message(spec, last_updated)
+
+    monkeypatch.setattr(grpc_stream, "_message", counting)
+    key, rules = sdk_keys.mint(), RegionRules("eu", tmp_path)
+    rules.replace([gate_document("gate1")], Position("created", 1, 1), 1)
+    async with (
+        serving(known_keys(tmp_path, key), tmp_path, rules=rules) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        streams = [streaming(channel, key) for _ in range(5)]
+        first = [await stream.read() for stream in streams]
+        rules.apply(gate_record("gate1", 2), "created", is_live=True)
+        second = [await stream.read() for stream in streams]
+
+    assert {answer.lastUpdated for answer in first} == {1}
+    assert {answer.lastUpdated for answer in second} == {2}
+    assert len(made) == 2
