@@ -33,8 +33,14 @@ CONNECTS = {
 #: Methods of nats-py that write a message, and the names that its clients have here.
 PUBLISHES = {"publish", "publish_all", "publish_async", "request", "request_all", "respond"}
 CLIENTS = {"client", "_client", "js", "_js", "message", "replies", "_replies"}
-#: The only files outside of `messaging` that may use them: a question to the monitor, and an error reply.
-ASKS = {"services/scheduler/clearance_client.py", "services/scheduler/command_intake.py"}
+#: The only files outside of `messaging` that may use them: for a question to the monitor and its answer, an
+#: error reply, and a request for alerts.
+ASKS = {
+    "services/scheduler/clearance_client.py",
+    "services/scheduler/command_intake.py",
+    "services/monitor/clearance_subscription.py",
+    "services/monitor/alert_consumer.py",
+}
 
 HEADERS = st.dictionaries(st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True), st.text(max_size=50), max_size=5)
 
