@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.support.brokers import embedded_broker
+from services.local.broker import EmbeddedBroker
 from tests.support.system import Driver, driving
 
 from .active_triggers import REGIONS, active_triggers, catalogue
@@ -63,8 +63,8 @@ class Scale:
 
     async def run(self) -> None:
         os.environ["SLUICEWAY_BOOTSTRAP_KEY_FILE"] = str(self._key_file)
-        with embedded_broker(self._folder / "broker") as broker:
-            self._url = broker.url
+        with EmbeddedBroker(self._folder / "broker") as broker:
+            self._url, self._broker_pid = broker.url, broker.pid or 0
             async with driving(broker.url) as driver, AsyncExitStack() as stack:
                 await self._fill(driver)
                 for name in SERVICES:
@@ -99,12 +99,14 @@ class Scale:
         before, begin = await sets.newest(), time.perf_counter()
         folder = self._folder / which.replace(" ", "-")
         service = await stack.enter_async_context(started_service(name, self._url, folder))
-        if name in self._parts:
+        is_measured = name in self._parts
+        if is_measured:
             self._note(f"{name}: ready, {which}", service.ready)
         if name == "evaluator_publisher":
             await sets.renewed(after=before)
             seconds, computed = time.perf_counter() - begin, service.usage.looks[0].computed
-            self._note(f"{name}: all is published, {which}", f"{seconds:.1f} s (CPU {computed:.1f})")
+            if is_measured:
+                self._note(f"{name}: all is published, {which}", f"{seconds:.1f} s (CPU {computed:.1f})")
         return service
 
     async def _use(self, driver: Driver) -> None:
@@ -118,14 +120,14 @@ class Scale:
             loads = await measure_overview(self._services["console"].url, self._key_file.read_text())
             self._note("overview of the console", _p50_p99(loads))
         if "lateness" in self._parts:
-            services = [self._services[name] for name in RELEASING]
-            self._note_late("100 due a second", await spread(driver, services))
-            self._note_late("1,000 due in an instant", await burst(driver, services))
+            pids = {"broker": self._broker_pid, **{name: self._services[name].pid for name in RELEASING}}
+            self._note_late("100 due a second", await spread(driver, pids))
+            self._note_late("1,000 due in an instant", await burst(driver, pids))
 
     def _note_late(self, what: str, lateness: Lateness) -> None:
-        self._note(f"{what}: late", _p50_p99(lateness.late))
-        for name, milliseconds in lateness.computed.items():
-            self._note(f"{what}: CPU of {name} each", f"{milliseconds:.2f} ms")
+        self._note(f"{what}: late, p50 / p99 / latest", _quantiles(lateness.late, 0.5, 0.99, 1))
+        for name in lateness.computed.pids:
+            self._note(f"{what}: CPU of {name} each", f"{lateness.computed.milliseconds(name):.2f} ms")
 
     def _note(self, what: str, figure: str) -> None:
         print(f"{self.column.features:>9,}  {what}: {figure}", flush=True)
@@ -133,7 +135,11 @@ class Scale:
 
 
 def _p50_p99(samples: Samples) -> str:
-    return " / ".join(f"{samples.quantile(share):,.1f}" for share in (0.5, 0.99)) + " ms"
+    return _quantiles(samples, 0.5, 0.99)
+
+
+def _quantiles(samples: Samples, *shares: float) -> str:
+    return " / ".join(f"{samples.quantile(share):,.1f}" for share in shares) + " ms"
 
 
 def show(columns: Sequence[Column]) -> None:

@@ -28,7 +28,7 @@ from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent
 from sluiceway.settings import BrokerSettings, ServiceSettings
 
-from .waiting import eventually
+from .waiting import BOUND_SECONDS, eventually
 
 ACTOR = "ada"
 EVERYONE: dict[str, Any] = {"name": "everyone", "conditions": [{"type": "public"}]}
@@ -105,7 +105,7 @@ class Driver:
         assert trigger
         return trigger
 
-    async def published(self, gate: str, region: str = "dev") -> None:
+    async def published(self, gate: str, region: str = "dev", bound: float = BOUND_SECONDS) -> None:
         """Wait until a region's rules of a gate are in RULES: whoever becomes ready then has them."""
 
         async def look() -> bool:
@@ -116,7 +116,7 @@ class Driver:
                 return False
             return True
 
-        await eventually(look, f"{region} has rules of {gate}")
+        await eventually(look, f"{region} has rules of {gate}", bound)
 
     async def history(self, name: str) -> list[LoggedEvent]:
         return await self.log.read_history(FeatureKey(FeatureKind.GATE, name))
