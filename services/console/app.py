@@ -54,6 +54,7 @@ class Console(Service):
         )
         for name, view in views:
             await self.follow(name, view, stack)
+        backend.names.sort()
         await stack.enter_async_context(backend.trail)
         await stack.enter_async_context(backend.events)
         await create_first_key(backend, self.settings.bootstrap_key_file)

@@ -30,6 +30,7 @@ from .command_executor import CommandExecutor, PipelineEdit, on_behalf_of
 from .creators import Creators
 from .ended_sessions import EndedSessions
 from .event_stream import EventStream
+from .feature_lists import FeatureNames, NewestReleases
 from .heavy_work import HeavyWork
 from .preconditions import ANY_REVISION, Preconditions
 from .region_view import RegionsView
@@ -47,8 +48,10 @@ class ConsoleBackend:
         self.clock = clock
         self.log = FeatureLog(connection, SOURCE)
         self.features = DecisionView(connection, self.log)
+        self.names = self.features.with_index(FeatureNames())
+        self.newest_releases = self.features.with_index(NewestReleases())
         self.catalogue = CatalogueView(connection)
-        self.regions = RegionsView(connection)
+        self.regions = RegionsView(connection, self.features)
         self.events = EventStream(connection)
         self.trail = AuditTrail(connection, CONSOLE, clock)
         self.ended_sessions = EndedSessions(connection, clock)
@@ -59,7 +62,7 @@ class ConsoleBackend:
         self.regions.on_change = self.events.publish_region
         self.audit = AuditLog(connection, self.features, self.catalogue)
         self.creators = Creators(self.log, self.features)
-        self.releases = ReleaseIndex(connection, self.log, self.features, self.counted)
+        self.releases = ReleaseIndex(connection, self.log, self.features, self.newest_releases, self.counted)
         self.measurements = MeasurementStore(connection, SOURCE)
         commands = CommandClient(connection, CONSOLE)
         self._heavy_work = HeavyWork()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.stream_follower import START, Follower, Position, Record, StreamView
 from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND, APPLIED_LIFETIME_SECONDS
 from sluiceway.telemetry import metrics
@@ -35,12 +37,18 @@ class _Document(msgspec.Struct):
 class HeldRules(NamedTuple):
     """The rules of one feature in one region."""
 
-    #: Its place in RULES: an instance whose report is at least as far has applied it.
-    position: Position
+    #: Its place in RULES, and when the broker stored it: see `position`.
+    sequence: int
+    time_ms: int
     #: Sequence of the event in FEATURES.
     revision: int
     #: The active trigger whose candidate these rules hold, or that released them.
     trigger: str | None
+
+    @property
+    def position(self) -> Position:
+        """Its place in RULES: an instance whose report is at least as far has applied it."""
+        return Position("", self.sequence, self.time_ms)
 
 
 class RegionInstance(NamedTuple):
@@ -68,7 +76,8 @@ _DECODER = msgspec.json.Decoder(_Document)
 class RegionsView(StreamView):
     """Follows RULES and the reports in APPLIED while the block runs."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, features: FeatureView) -> None:
+        self._features = features
         self._held: dict[str, dict[FeatureKey, HeldRules]] = defaultdict(dict)
         #: The newest position in RULES per region, deletions included.
         self._newest: dict[str, Position] = {}
@@ -139,9 +148,16 @@ class RegionsView(StreamView):
             self._held[region].pop(key, None)
         else:
             document = _DECODER.decode(record.data)
-            self._held[region][key] = HeldRules(position, document.revision, document.trigger)
+            trigger = sys.intern(document.trigger) if document.trigger else None  # regions share it
+            rules = HeldRules(record.sequence, record.time_ms, document.revision, trigger)
+            self._held[region][self._shared(key)] = rules
         if self.follower.is_caught_up:
             self.on_change(region, (key,))
+
+    def _shared(self, key: FeatureKey) -> FeatureKey:
+        """Return the one key of a feature that all regions share."""
+        entry = self._features.get(key)
+        return entry.key if entry else key
 
     def _handle_report(self, record: Record) -> None:
         try:

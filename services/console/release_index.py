@@ -1,10 +1,12 @@
-"""Every release that ever existed, active or ended, with its newest event in FEATURES.
+"""Releases, active or ended, with their newest event in FEATURES.
 
-The log is read when somebody asks for ended releases: as a whole the first time, then only what is new.
+The log is read when somebody lists ended releases: as a whole the first time, then only what is new.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,11 +17,18 @@ from sluiceway.contracts.identifiers import FeatureKey, feature_of
 from sluiceway.errors import Rejected
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
-from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.history import read_records
 from sluiceway.messaging.stream_follower import Record
 
 from .event_models import decode_event
+from .feature_lists import NewestReleases
+
+#: Releases that are listed once ended ones are asked for: those with the newest events. Each takes some 400
+#: bytes. An older one is still found by its id, in the log of its feature.
+RELEASES_MAX = 100_000
+#: Events that are looked into in a row, before others are answered.
+LOOKED_INTO_MAX = 500
 
 
 class ReleaseEntry(NamedTuple):
@@ -45,41 +54,59 @@ class ReleaseIndex:
         connection: Connection,
         log: FeatureLog,
         features: FeatureView,
+        newest: NewestReleases,
         counted: Callable[[Feature], Feature],
     ) -> None:
         self._js = connection.js
         self._counted = counted
         self._log = log
         self._features = features
-        self._entries: dict[str, ReleaseEntry] = {}
+        self._newest = newest
+        #: In the order of their events.
+        self._entries: OrderedDict[str, ReleaseEntry] = OrderedDict()
+        #: The active releases, as they were when somebody listed them.
+        self._active: dict[FeatureKey, ReleaseEntry] = {}
         #: How often the log had been read from the start when `_entries` were read.
         self._resets = 0
         self._read_until = 0
         self._reading = asyncio.Lock()
 
-    def active(self) -> list[ReleaseEntry]:
-        """Return the active releases, from memory."""
+    def active(self, status: TriggerStatus | None, pipeline: str | None) -> list[FeatureEntry]:
+        """Return the features whose release is active, with this status and pipeline, the newest first."""
         return [
-            ReleaseEntry(
-                id=trigger.id,
-                key=entry.key,
-                pipeline=trigger.pipeline.id,
-                status=trigger.status,
-                created_ms=trigger.created_ms,
-                sequence=entry.sequence,
-            )
-            for entry in self._features
-            if entry.is_active and (trigger := entry.event.feature.active_trigger)
+            entry
+            for entry in self._newest.active()
+            if status in (None, entry.status) and pipeline in (None, entry.running_pipeline)
         ]
 
-    async def all(self) -> Collection[ReleaseEntry]:
-        """Return all releases. The first call takes as long as reading the log.
+    async def all_active(self) -> list[ReleaseEntry]:
+        """Return the active releases, the newest event first. The first call looks into each event."""
+        async with self._reading:
+            releases = await self.entries_of(tuple(self._newest.active()))
+            self._active = {release.key: release for release in releases}
+            return releases
+
+    async def entries_of(self, entries: Sequence[FeatureEntry]) -> list[ReleaseEntry]:
+        """Return the releases of the newest events of features; each event is looked into once."""
+        found = []
+        for number, entry in enumerate(entries, start=1):
+            release = self._active.get(entry.key)
+            if release is None or release.sequence != entry.sequence:
+                release = _entry_of(entry.key, entry.sequence, entry.body)
+            if release:
+                found.append(release)
+            if number % LOOKED_INTO_MAX == 0:
+                await asyncio.sleep(0)
+        return found
+
+    async def all(self) -> list[ReleaseEntry]:
+        """Return all releases, the newest event first. The first call reads the whole log.
 
         `Unavailable` if the log cannot be read; the next call continues from there.
         """
         async with self._reading:
             await self._read_new_events()
-            return tuple(self._entries.values())
+            return list(reversed(self._entries.values()))
 
     async def state(self, id_: str) -> Feature | None:
         """Return the feature as of the newest event of a trigger; None if the trigger does not exist."""
@@ -89,9 +116,10 @@ class ReleaseIndex:
         newest = entry.event.feature
         if newest.trigger and newest.trigger.id == id_:
             return self._counted(newest)
-        await self.all()
-        release = self._entries.get(id_)
-        return await self._state(release) if release else None
+        history = await self._log.read_history(entry.key)
+        states = (logged.event.feature for logged in reversed(history))
+        found = next((state for state in states if state.trigger and state.trigger.id == id_), None)
+        return self._counted(found) if found else None
 
     async def states(self, releases: Iterable[ReleaseEntry]) -> list[Feature]:
         """Return the feature of each release as of the newest event of its trigger."""
@@ -110,7 +138,8 @@ class ReleaseIndex:
     async def _read_new_events(self) -> None:
         position = self._features.position
         if self._resets != self._features.resets:  # the log went back
-            self._resets, self._read_until, self._entries = self._features.resets, 0, {}
+            self._resets, self._read_until = self._features.resets, 0
+            self._entries.clear()
         if self._read_until >= position.sequence:
             return
         records = read_records(
@@ -121,26 +150,35 @@ class ReleaseIndex:
             until=position.sequence,
         )
         async for record in records:
-            if entry := _entry_of(record):
+            if entry := _entry_of_record(record):
                 self._entries[entry.id] = entry
+                self._entries.move_to_end(entry.id)
+                if len(self._entries) > RELEASES_MAX:
+                    self._entries.popitem(last=False)
             self._read_until = record.sequence
         self._read_until = position.sequence
 
 
-def _entry_of(record: Record) -> ReleaseEntry | None:
+def _entry_of_record(record: Record) -> ReleaseEntry | None:
+    try:
+        return _entry_of(subjects.parse_feature(record.subject), record.sequence, record.data)
+    except ValueError:
+        return None
+
+
+def _entry_of(key: FeatureKey, sequence: int, data: bytes) -> ReleaseEntry | None:
     """Return the release that an event is about; None if it is about none, or is not an event."""
     try:
-        key = subjects.parse_feature(record.subject)
-        trigger = decode_event(record.data).feature.trigger
+        trigger = decode_event(data).feature.trigger
         if trigger is None or feature_of(trigger.id) != key:
             return None
         return ReleaseEntry(
             id=trigger.id,
             key=key,
-            pipeline=trigger.pipeline.id,
+            pipeline=sys.intern(trigger.pipeline.id),
             status=TriggerStatus(trigger.status),
             created_ms=trigger.created_ms,
-            sequence=record.sequence,
+            sequence=sequence,
         )
     except (ValueError, msgspec.MsgspecError):  # not an event; the consumers have rejected it
         return None

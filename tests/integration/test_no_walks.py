@@ -1,6 +1,7 @@
 """What happens per command and per scrape costs the same, however many features there are."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
@@ -12,13 +13,52 @@ from sluiceway.contracts.commands import (
     SavePipeline,
     UnpauseTrigger,
 )
-from sluiceway.contracts.identifiers import FeatureKind
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.messaging import feature_entry
+from sluiceway.messaging.feature_log import parse_event
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from tests.support.brokers import Broker
+from tests.support.browsers import browsing
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase, pipeline
+from tests.support.consoles import running_console
 from tests.support.system import EVERYONE, driving, services
 
 ON_OTHER = {"name": "other", "conditions": [{"type": "passes_gate", "targetValue": "other"}]}
+
+
+GATES = 60
+#: What is loaded → the features whose bodies it may parse: those that it shows.
+PAGES = {
+    "/": 25,
+    "/?page=3": 10,
+    "/features": 50,
+    "/features?page=2": 10,
+    "/features?q=G07": 1,
+    "/pipelines": 0,
+    f"/pipelines/{PIPELINE}": 0,
+}
+LISTS = {
+    "/console/v1/gates?limit=7": 7,
+    f"/console/v1/gates?limit=7&page=9&releasePipelineID={PIPELINE}": 4,
+    "/console/v1/release_pipeline_triggers?limit=7": 7,
+    "/api/v1/triggers?limit=7": 7,
+    "/api/v1/triggers?status=PAUSED": 0,
+    "/api/v1/regions": 0,
+    "/api/v1/regions/dev": 0,
+}
+
+
+def parsed_bodies(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Collect the bodies that are parsed from now on."""
+    bodies = list[bytes]()
+
+    def parse(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
+        bodies.append(data)
+        return parse_event(data, key)
+
+    monkeypatch.setattr(feature_entry, "parse_event", parse)
+    return bodies
 
 
 def no_walk(view: FeatureView) -> Iterator[FeatureEntry]:
@@ -45,3 +85,26 @@ async def test_no_command_and_no_scrape_of_a_scheduler_walks_over_all_features(
         assert refusal.message == "gate.other is used by checkout; change that first"
         assert "is running for gate.checkout" in in_use.message
         assert 'sluiceway_active_triggers{status="IN_PROGRESS"} 1.0' in scraped
+
+
+async def test_a_page_of_the_console_parses_what_stands_on_it(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with services(broker.url, publishers=0, monitors=0), driving(broker.url) as driver:
+        await apply_catalogue(driver, phase("dev", bake_ms=10**9))
+        for number in range(GATES):
+            await driver.save_gate(f"g{number:02}", EVERYONE, releasePipelineID=PIPELINE)
+        async with (
+            running_console(broker.url, tmp_path) as console,
+            browsing(console.url, console.key) as browser,
+        ):
+            monkeypatch.setattr(FeatureView, "__iter__", no_walk)
+            parsed, counts = parsed_bodies(monkeypatch), dict[str, int]()
+            for path in (*PAGES, *LISTS):
+                console.backend.features._parsed.clear()
+                parsed.clear()
+                answer = await (browser if path in PAGES else console.admin).get(path)
+                assert answer.status_code == 200, answer.text
+                counts[path] = len(parsed)
+
+    assert counts == {**PAGES, **LISTS}

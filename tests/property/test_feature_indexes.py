@@ -4,9 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.console import feature_lists
+from services.console.feature_lists import FeatureNames, NewestReleases
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
@@ -46,12 +49,16 @@ def a_view_after(
     view = DecisionView(cast(Any, None), cast(Any, None))
     counts = view.with_index(StatusCounts())
     for sequence, event in enumerate(history, start=1):
-        if event is RESET:
-            view._reset()
-        else:
-            key, event_headers = event
-            view._on_record(Record(subjects.feature(key), sequence, 0, b"", event_headers))
+        apply(view, sequence, event)
     return view, counts
+
+
+def apply(view: DecisionView, sequence: int, event: tuple[FeatureKey, dict[str, str]] | None) -> None:
+    if event is RESET:
+        view._reset()
+    else:
+        key, event_headers = event
+        view._on_record(Record(subjects.feature(key), sequence, 0, b"", event_headers))
 
 
 def by_spec(
@@ -144,3 +151,27 @@ def test_an_index_that_is_added_later_is_the_same(
     later = view.with_index(StatusCounts())
 
     assert [later[status] for status in TriggerStatus] == [counts[status] for status in TriggerStatus]
+
+
+@pytest.mark.parametrize("inserted_max", [0, feature_lists.INSERTED_MAX])
+@given(history=events, is_read_often=st.booleans())
+def test_the_lists_of_the_console_are_those_of_a_walk(
+    inserted_max: int, history: list[tuple[FeatureKey, dict[str, str]] | None], is_read_often: bool
+) -> None:
+    view = DecisionView(cast(Any, None), cast(Any, None))
+    names, releases = view.with_index(FeatureNames()), view.with_index(NewestReleases())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_lists, "INSERTED_MAX", inserted_max)
+        for sequence, event in enumerate(history, start=1):
+            apply(view, sequence, event)
+            if is_read_often:
+                names.sort()
+        by_name = sorted((entry.key for entry in view), key=lambda key: (key.name, key.kind))
+
+        assert list(names.sorted()) == by_name
+        for kind in FeatureKind:
+            assert list(names.sorted(kind)) == [key for key in by_name if key.kind is kind]
+    newest = sorted(view, key=lambda entry: entry.sequence, reverse=True)
+    assert list(releases.active()) == [entry for entry in newest if entry.is_active]
+    assert list(releases.ended()) == [entry for entry in newest if entry.status and not entry.is_active]
+    assert releases.active_count == len(list(releases.active()))

@@ -1,6 +1,7 @@
 """`/api/v1/regions`: the regions, the rules that each one holds, and whether these are applied."""
 
 import asyncio
+from itertools import chain, islice
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Response
@@ -10,8 +11,7 @@ from sluiceway.contracts.bounded_lists import at_most
 from sluiceway.contracts.catalogue import ATTRIBUTES_MAX, Region
 from sluiceway.contracts.commands import DeleteRegion, SaveRegion
 from sluiceway.contracts.conditions import Scalar
-from sluiceway.contracts.feature import Trigger
-from sluiceway.contracts.identifiers import NAME_PATTERN, FeatureKind, Name, feature_of
+from sluiceway.contracts.identifiers import NAME_PATTERN, FeatureKind, Name, TriggerId, feature_of
 from sluiceway.contracts.models import AuthoredModel, WireModel
 
 from ..backend import ConsoleBackend
@@ -22,6 +22,8 @@ from ..preconditions import entity_tag
 
 router = APIRouter(tags=["regions"])
 
+#: Active releases, those with the newest events, of which a region says whether it holds the candidate.
+CANDIDATES_MAX = 1_000
 RegionPath = Annotated[str, Path(pattern=NAME_PATTERN, description="The region.")]
 
 
@@ -42,7 +44,7 @@ class RegionView(WireModel):
     attributes: dict[str, Scalar]
     #: The number of features whose rules it holds.
     features: int
-    #: Active releases whose candidate it holds.
+    #: Active releases whose candidate it holds, of the newest 1,000.
     candidates: list[str]
     instances: list[InstanceView]
     #: Whether all instances have applied the newest rules; null if none reports.
@@ -90,7 +92,7 @@ class Message(WireModel):
 async def list_regions(backend: Backend, caller: Caller) -> RegionList:
     """List the regions, with what they hold."""
     regions = sorted(backend.documents().regions.values(), key=lambda region: region.name)
-    active = _active_triggers(backend)
+    active = await _newest_triggers(backend)
     views = []
     for region in regions:
         views.append(_view_of(backend, region, active))
@@ -113,7 +115,9 @@ async def get_region(
     """
     region = _region(backend, name, response)
     now = backend.clock()
-    held = sorted(backend.regions.held(name).items())[(page - 1) * limit : page * limit]
+    held, names = backend.regions.held(name), map(backend.names.sorted, sorted(FeatureKind))
+    keys = (key for key in chain.from_iterable(names) if key in held)
+    on_page = [(key, held[key]) for key in islice(keys, (page - 1) * limit, page * limit)]
     views = [
         HeldView(
             kind=key.kind,
@@ -122,9 +126,9 @@ async def get_region(
             trigger_id=rules.trigger,
             confirmed=backend.regions.confirmed(name, key, now),
         )
-        for key, rules in held
+        for key, rules in on_page
     ]
-    return RegionWithRules(**view_of(backend, region).model_dump(), rules=views)
+    return RegionWithRules(**(await view_of(backend, region)).model_dump(), rules=views)
 
 
 @router.put("/regions/{name}", responses=CHANGING)
@@ -135,7 +139,7 @@ async def save_region(
     region = Region(name=name, environment=body.environment, attributes=body.attributes)
     command = SaveRegion(id=headers.command_id, actor=caller.name, region=region)
     await backend.execute(command, caller, headers.preconditions)
-    return view_of(backend, _region(backend, name, response))
+    return await view_of(backend, _region(backend, name, response))
 
 
 @router.delete("/regions/{name}", responses=CHANGING)
@@ -155,23 +159,22 @@ def _region(backend: ConsoleBackend, name: str, response: Response) -> Region:
     return region
 
 
-def _active_triggers(backend: ConsoleBackend) -> list[Trigger]:
-    features = (backend.feature(entry.key) for entry in backend.features if entry.is_active)
-    return [trigger for feature in features if feature and (trigger := feature.active_trigger)]
+async def _newest_triggers(backend: ConsoleBackend) -> list[TriggerId]:
+    """Return the active releases with the newest events: those that a list of candidates may name."""
+    entries = islice(backend.newest_releases.active(), CANDIDATES_MAX)
+    return [release.id for release in await backend.releases.entries_of(tuple(entries))]
 
 
-def view_of(backend: ConsoleBackend, region: Region) -> RegionView:
+async def view_of(backend: ConsoleBackend, region: Region) -> RegionView:
     """Return a region with what it holds."""
-    return _view_of(backend, region, _active_triggers(backend))
+    return _view_of(backend, region, await _newest_triggers(backend))
 
 
-def _view_of(backend: ConsoleBackend, region: Region, active: list[Trigger]) -> RegionView:
+def _view_of(backend: ConsoleBackend, region: Region, active: list[TriggerId]) -> RegionView:
     now = backend.clock()
     held = backend.regions.held(region.name)
     candidates = [
-        trigger.id
-        for trigger in active
-        if (rules := held.get(feature_of(trigger.id))) and rules.trigger == trigger.id
+        trigger for trigger in active if (rules := held.get(feature_of(trigger))) and rules.trigger == trigger
     ]
     return RegionView(
         name=region.name,

@@ -50,16 +50,18 @@ async def list_triggers(
     page: Page = 1,
 ) -> ReleaseList:
     """List the active releases, or those with a status."""
-    is_active = status is None or status.is_active
-    releases = [
-        release
-        for release in (backend.releases.active() if is_active else await backend.releases.all())
-        if status in (None, release.status) and pipeline in (None, release.pipeline)
-    ]
-    releases.sort(key=lambda release: release.sequence, reverse=True)
-    states = await backend.releases.states(releases[(page - 1) * limit : page * limit])
-    views = [trigger_view(state, state.trigger) for state in states if state.trigger]
-    return ReleaseList(data=views, total=len(releases))
+    on_page = slice((page - 1) * limit, page * limit)
+    if status is None or status.is_active:
+        active = backend.releases.active(status, pipeline)
+        total, states = len(active), [backend.counted(entry.event.feature) for entry in active[on_page]]
+    else:
+        releases = [
+            release
+            for release in await backend.releases.all()
+            if release.status is status and pipeline in (None, release.pipeline)
+        ]
+        total, states = len(releases), await backend.releases.states(releases[on_page])
+    return ReleaseList(data=[trigger_view(s, s.trigger) for s in states if s.trigger], total=total)
 
 
 @router.get("/triggers/{id}/measurements", responses=READING_ONE)

@@ -51,11 +51,11 @@ class FeatureResource(Generic[View]):
 
     async def list(self, request: Request, pipeline: str | None, limit: int, page: int) -> Listed[View]:
         """Return a page of features, by name. Only the features of the page are parsed."""
-        entries = sorted(
-            (e for e in self.backend.features if e.key.kind is self.kind and pipeline in (None, e.pipeline)),
-            key=lambda entry: entry.key.name,
-        )
-        on_page = entries[(page - 1) * limit : page * limit]
+        features, keys = self.backend.features, self.backend.names.sorted(self.kind)
+        if pipeline is not None:
+            keys = [key for key in keys if (e := features.get(key)) and e.pipeline == pipeline]
+        found = map(features.get, keys[(page - 1) * limit : page * limit])
+        total, on_page = len(keys), [entry for entry in found if entry]
         creations = await self.backend.creators.of(entry.key for entry in on_page)
         views = []
         for entry in on_page:
@@ -64,7 +64,7 @@ class FeatureResource(Generic[View]):
         return Listed(
             message=f"{self.noun}s listed",
             data=views,
-            pagination=pagination_of(request, len(entries), limit, page),
+            pagination=pagination_of(request, total, limit, page),
         )
 
     async def get(self, name: str) -> Single[View]:

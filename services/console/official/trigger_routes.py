@@ -45,7 +45,7 @@ async def list_triggers(
     is_active = status in ACTIVE_STATUSES
     matching = [
         release
-        for release in (backend.releases.active() if is_active else await backend.releases.all())
+        for release in await (backend.releases.all_active() if is_active else backend.releases.all())
         if pipeline in (None, release.pipeline)
         and status in (None, STATUSES[release.status])
         and gate in (None, _name_of(release, FeatureKind.GATE))

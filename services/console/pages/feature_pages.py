@@ -1,5 +1,6 @@
 """Features: a list, and for each one what is live, its references and its history."""
 
+import heapq
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -25,6 +26,8 @@ router = APIRouter()
 
 PAGE_SIZE = 50
 HISTORY_MAX = 100
+#: Features named that refer to this one; the page also shows how many there are.
+NAMED_MAX = 100
 
 
 @router.get("/features")
@@ -37,21 +40,21 @@ async def list_features(
     page: Page = 1,
 ) -> Response:
     """List features, by name. Only those of the page are parsed."""
-    entries = sorted(
-        (e for e in backend.features if kind in ("", e.key.kind) and q.lower() in e.key.name.lower()),
-        key=lambda entry: (entry.key.name, entry.key.kind),
-    )
-    features = [entry.event.feature for entry in entries[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]]
+    keys = backend.names.sorted(kind or None)
+    if q:
+        keys = [key for key in keys if q.lower() in key.name.lower()]
+    entries = map(backend.features.get, keys[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
+    features = [entry.event.feature for entry in entries if entry]
     return render(
         request,
         "features.html",
         rows=[(feature, feature_status(feature)) for feature in features],
-        count=len(entries),
+        count=len(keys),
         q=q,
         kind=kind,
         kinds=list(FeatureKind),
         page=page,
-        pages=-(-len(entries) // PAGE_SIZE),
+        pages=-(-len(keys) // PAGE_SIZE),
     )
 
 
@@ -64,6 +67,7 @@ async def show(
     if feature is None or entry is None:
         raise HTTPException(404, f"{kind}.{name} does not exist")
     log = await backend.log.read_history(feature.key)
+    users = backend.features.references.referrers(feature.key.spec_name)
     return render(
         request,
         "feature.html",
@@ -73,7 +77,8 @@ async def show(
         text=await current_text(backend, user, entry),
         entries=timeline(log[-HISTORY_MAX:], []),
         refers_to=sorted(set(feature_references(feature))),
-        users=sorted(backend.features.references.referrers(feature.key.spec_name)),
+        users=heapq.nsmallest(NAMED_MAX, users),
+        user_count=len(users),
         why_not=await _why_not_editable(backend, user, feature),
     )
 

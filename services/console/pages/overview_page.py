@@ -1,5 +1,7 @@
 """The overview: active releases with their progress, and regions with what they hold."""
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request
@@ -28,7 +30,7 @@ class RegionRow(NamedTuple):
     name: str
     environment: str
     features: int
-    #: Ids of the active releases whose candidate it holds.
+    #: Ids of the releases on the page whose candidate it holds.
     candidates: list[str]
     instances: int
     #: Whether all instances have applied the newest rules; None if none reports.
@@ -38,27 +40,22 @@ class RegionRow(NamedTuple):
 @router.get("/")
 async def overview(request: Request, backend: Backend, user: CurrentUser, page: Page = 1) -> Response:
     """Show active releases, those that ended recently, and the regions."""
-    entries = sorted(
-        (entry for entry in backend.features if entry.status), key=lambda entry: entry.sequence, reverse=True
-    )
-    active = [entry for entry in entries if entry.is_active]
-    ended = [entry for entry in entries if not entry.is_active][:ENDED_MAX]
-    first = (page - 1) * ACTIVE_MAX
+    releases, first = backend.newest_releases, (page - 1) * ACTIVE_MAX
+    active = _triggers(backend, islice(releases.active(), first, first + ACTIVE_MAX))
+    ended = _triggers(backend, islice(releases.ended(), ENDED_MAX)) if page == 1 else []
     return render(
         request,
         "overview.html",
-        active=[
-            release_progress(trigger) for trigger in _triggers(backend, active[first : first + ACTIVE_MAX])
-        ],
-        count=len(active),
+        active=list(map(release_progress, active)),
+        count=releases.active_count,
         page=page,
-        pages=-(-len(active) // ACTIVE_MAX),
-        ended=[release_progress(trigger) for trigger in _triggers(backend, ended)] if page == 1 else [],
-        regions=_regions(backend, _triggers(backend, active)),
+        pages=-(-releases.active_count // ACTIVE_MAX),
+        ended=list(map(release_progress, ended)),
+        regions=_regions(backend, active),
     )
 
 
-def _triggers(backend: ConsoleBackend, entries: list[FeatureEntry]) -> list[Trigger]:
+def _triggers(backend: ConsoleBackend, entries: Iterable[FeatureEntry]) -> list[Trigger]:
     return [trigger for entry in entries if (trigger := backend.counted(entry.event.feature).trigger)]
 
 

@@ -101,6 +101,11 @@ class FeatureEntry:
             self.keep_parsed(event)
         return event
 
+    @property
+    def body(self) -> bytes:
+        """The event's JSON."""
+        return self._data
+
     def keep_parsed(self, event: FeatureEvent) -> None:
         """Keep what the body is when it is parsed, so that it need not be, while there is room."""
         self._parsed.keep(self, event, len(self._data))

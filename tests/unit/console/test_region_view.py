@@ -9,6 +9,7 @@ from services.console import region_view
 from services.console.region_view import RegionsView
 from sluiceway.contracts import subjects
 from sluiceway.contracts.applied_reports import AppliedReport
+from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.stream_follower import Record
 from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
 from tests.support.builders import NOW
@@ -18,7 +19,7 @@ LATER = NOW + APPLIED_LIFETIME_SECONDS * 1_000 + 1
 
 @pytest.fixture
 def view() -> RegionsView:
-    return RegionsView(cast(Any, None))
+    return RegionsView(cast(Any, None), FeatureView(cast(Any, None), cast(Any, None)))
 
 
 def report(view: RegionsView, instance: str, time_ms: int = NOW) -> None:
