@@ -255,7 +255,7 @@ class RuleStore(StreamView):
         self.on_reset()
 
     def _set(self, key: RuleKey, published: PublishedRule) -> None:
-        if published.sequence > self.published(key).sequence:
+        if published.sequence > self._published.sequence(key):
             self._published.set(key, published)
         self.epoch = max(self.epoch, published.epoch)
         self.newest_document = max(self.newest_document, published.sequence)
@@ -280,8 +280,9 @@ class RuleStore(StreamView):
             log.warning("ignoring a message on %s: its subject names no region and feature", record.subject)
             return
         headers = record.headers
-        if record.sequence > self.published(key).sequence:
-            self.on_other_write(key)
+        if record.sequence <= self._published.sequence(key):
+            return  # it is our own, or older than our own
+        self.on_other_write(key)
         try:
             version = RuleVersion(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
             epoch, checksum = int(headers.get(envelope.EPOCH, 0)), headers[envelope.CHECKSUM]

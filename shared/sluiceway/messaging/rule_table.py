@@ -65,6 +65,11 @@ class RuleTable:
         packed = self._by_region.get(key.region, {}).get(key.feature)
         return _unpacked(packed) if packed else NOT_PUBLISHED
 
+    def sequence(self, key: RuleKey) -> int:
+        """Return the sequence of what a key holds; 0 if it was never written."""
+        packed = self._by_region.get(key.region, {}).get(key.feature)
+        return int(_SEQUENCES.unpack_from(packed)[0]) if packed else 0
+
     def set(self, key: RuleKey, published: PublishedRule) -> None:
         """Take what a key holds now; raises `ValueError` if a number is out of range."""
         feature = self._features.setdefault(key.feature, key.feature)
