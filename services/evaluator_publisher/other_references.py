@@ -1,14 +1,16 @@
 """What the features refer to beside which a feature is published."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
 from sluiceway.contracts.events import EventType
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.messaging.feature_view import FeatureEntry
+from sluiceway.messaging.feature_entry import FeatureEntry
+from sluiceway.messaging.feature_indexes import Entries
+from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.stream_follower import Position
-from sluiceway.pipelines.reference_graph import References
+from sluiceway.pipelines.reference_graph import FeatureReferences, ReferenceGraph, References
 from sluiceway.pipelines.references import related
 from sluiceway.pipelines.substitutes import LiveVersions
 
@@ -18,11 +20,51 @@ TAKES_BACK = frozenset(
 )
 
 
-class Referrer(NamedTuple):
-    """A feature that refers to others."""
+class EvaluatedReferences:
+    """What regions evaluate with each feature, by its newest version: every event keeps it current.
 
-    entry: FeatureEntry
-    references: tuple[str, ...]
+    It holds only features that refer to others; those that share a name share the references, too.
+    """
+
+    def __init__(self) -> None:
+        self.graph = ReferenceGraph()
+        self._by_name: dict[str, dict[FeatureKey, tuple[str, ...]]] = {}
+
+    def replace(self, before: FeatureEntry | None, after: FeatureEntry, entries: Entries) -> None:
+        """Take what the newest event of a feature refers to."""
+        references = after.evaluated_references or ()
+        if references == ((before and before.evaluated_references) or ()):
+            return
+        name = after.key.spec_name
+        of_name = self.of_others(name, after.key)
+        if references:
+            of_name[after.key] = references
+        self._by_name[name] = of_name
+        if not of_name:
+            del self._by_name[name]
+        self.graph = with_references(self.graph, name, of_name)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.graph = ReferenceGraph()
+        self._by_name.clear()
+
+    def of_others(self, name: str, key: FeatureKey) -> dict[FeatureKey, tuple[str, ...]]:
+        """Return what the features with this name refer to, except for one."""
+        known = self._by_name.get(name, {})
+        return {other: references for other, references in known.items() if other != key}
+
+    def keys(self, name: str) -> tuple[FeatureKey, ...]:
+        """Return the features with this name that refer to others."""
+        return tuple(self._by_name.get(name, ()))
+
+
+def with_references(
+    graph: ReferenceGraph, name: str, references: Mapping[FeatureKey, tuple[str, ...]]
+) -> ReferenceGraph:
+    """Return the graph in which the features of a name refer to these."""
+    all_references = sum(references.values(), ())
+    return graph.changed(name, FeatureReferences(all_references) if all_references else None)
 
 
 class Substitution(NamedTuple):
@@ -44,54 +86,67 @@ class OtherReferences:
 
     def __init__(
         self,
-        referrers: Sequence[Referrer],
+        references: EvaluatedReferences,
         substituted: Mapping[FeatureKey, Substitution],
+        features: FeatureView,
         entry: FeatureEntry,
     ) -> None:
-        self._referrers = referrers
+        """`substituted`: the features of which something else is published than their newest version."""
+        self._references = references
         self._substituted = substituted
+        self._features = features
         self._entry = entry
 
     @cached_property
     def of_newest(self) -> References:
         """What a newest version is checked with: all as they are, and those before it as they should be."""
-        return {
-            other.key.spec_name: self._published(other, references) + self._wanted(other, references)
-            for other, references in self._others()
-        }
+        return self._graph(of_newest=True).current
 
     @cached_property
     def of_substitute(self) -> References:
         """What a substitute is checked with: all as they should be, and those before it as they are."""
-        return {
-            other.key.spec_name: references + (self._published(other, ()) if self._is_before(other) else ())
-            for other, references in self._others()
-        }
+        return self._graph(of_newest=False).current
 
     def related(self) -> list[FeatureKey]:
         """Return the features that may be in conflict with this one."""
-        name = self._entry.key.spec_name
-        keys = {other.key.spec_name: other.key for other, _ in self._others()}
-        graph = {other.key.spec_name: references for other, references in self._others()}
-        graph[name] = self._entry.evaluated_references or ()
-        return [keys[each] for each in related(name, graph) if each in keys]
+        graph = self._references.graph
+        keys: dict[str, tuple[FeatureKey, ...]] = {}
+        for other, substitution in self._others():
+            name = other.key.spec_name
+            keys[name] = (*keys.get(name, ()), other.key)
+            newest = other.evaluated_references or ()
+            graph = self._changed(graph, other, newest + substitution.references)
+        names = related(self._entry.key.spec_name, graph.current)
+        found = dict.fromkeys(
+            key for name in sorted(names) for key in (*self._references.keys(name), *keys.get(name, ()))
+        )
+        return [key for key in found if key != self._entry.key]
 
-    def _others(self) -> Iterator[Referrer]:
-        return (referrer for referrer in self._referrers if referrer.entry.key != self._entry.key)
+    def _graph(self, *, of_newest: bool) -> ReferenceGraph:
+        """Return the references of all newest versions, changed by what is published instead of them."""
+        graph = self._references.graph
+        for other, published in self._others():
+            newest, is_before = other.evaluated_references or (), _rank(other) < _rank(self._entry)
+            if of_newest:
+                references = published.references + (newest if is_before else ())
+            else:
+                references = newest + (published.references if is_before else ())
+            graph = self._changed(graph, other, references)
+        return graph
 
-    def _published(self, other: FeatureEntry, references: tuple[str, ...]) -> tuple[str, ...]:
-        """Return what is published of a feature; `references` if that is its newest version."""
-        substitution = self._substituted.get(other.key)
-        is_current = substitution is not None and substitution.sequence == other.sequence
-        return substitution.references if substitution and is_current else references
+    def _changed(
+        self, graph: ReferenceGraph, other: FeatureEntry, references: tuple[str, ...]
+    ) -> ReferenceGraph:
+        name = other.key.spec_name
+        of_name = self._references.of_others(name, other.key) | {other.key: references}
+        return with_references(graph, name, of_name)
 
-    def _wanted(self, other: FeatureEntry, references: tuple[str, ...]) -> tuple[str, ...]:
-        """Return what is to be published of a feature that comes first, if something else is published."""
-        is_substituted = self._published(other, references) is not references
-        return references if is_substituted and self._is_before(other) else ()
-
-    def _is_before(self, other: FeatureEntry) -> bool:
-        return _rank(other) < _rank(self._entry)
+    def _others(self) -> Iterator[tuple[FeatureEntry, Substitution]]:
+        """Yield the other features of which something else is published than their newest version."""
+        for key, substitution in self._substituted.items():
+            other = self._features.get(key)
+            if other and key != self._entry.key and substitution.sequence == other.sequence:
+                yield other, substitution
 
 
 def _rank(entry: FeatureEntry) -> tuple[bool, int]:

@@ -17,7 +17,6 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_table import NOTHING
-from sluiceway.messaging.stream_follower import Position
 from sluiceway.pipelines.message_limits import MESSAGE_BYTES_MAX, document_bytes_max
 from sluiceway.pipelines.projection import checksum, project, used_attributes
 from sluiceway.pipelines.publish_checks import document_errors, document_references, evaluation_errors
@@ -26,7 +25,7 @@ from sluiceway.pipelines.segments import Location
 from sluiceway.pipelines.substitutes import LiveVersions, substitutes
 
 from . import metrics
-from .other_references import OtherReferences, Referrer, Substitution
+from .other_references import EvaluatedReferences, OtherReferences, Substitution
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +63,7 @@ class PublishableRules:
         self._log = feature_log
         self._dead_letters = dead_letters
         self._substituted: dict[FeatureKey, Substitution] = {}
-        self._referrers: list[Referrer] = []
-        self._read_at: Position | None = None
+        self._references = features.with_index(EvaluatedReferences())
         self.on_conflict: Callable[[Iterable[FeatureKey]], None] = lambda keys: None
         metrics.SUBSTITUTED_FEATURES.set_function(lambda: len(self._substituted))
 
@@ -77,7 +75,6 @@ class PublishableRules:
     def forget(self) -> None:
         """Forget what was replaced: if the log went back, another event may have the same sequence."""
         self._substituted.clear()
-        self._read_at = None
 
     async def of(
         self, entry: FeatureEntry, regions: Sequence[Region], epoch: int, *, are_all: bool
@@ -86,7 +83,7 @@ class PublishableRules:
 
         `Rejected` if the event is invalid, and `Unavailable` if the log has to be read and cannot be.
         """
-        others = OtherReferences(self._all_referrers(), self._substituted, entry)
+        others = OtherReferences(self._references, self._substituted, self._features, entry)
         bytes_max = document_bytes_max(self._message_bytes_max())
         choices = _choose(entry, regions, others, None, bytes_max)
         if any(choice.error for choice in choices.values()):
@@ -99,22 +96,6 @@ class PublishableRules:
         documents = {id(choice): choice.document for choice in choices.values()}
         rules = {number: _rules(document, epoch) for number, document in documents.items()}
         return {name: rules[id(choice)] for name, choice in choices.items()}
-
-    def _all_referrers(self) -> list[Referrer]:
-        """Return the features that refer to others, by their newest version or by what is published instead.
-
-        The first are collected once for each place in the log.
-        """
-        if self._read_at != self._features.position:
-            self._read_at = self._features.position
-            self._referrers = [
-                Referrer(entry, references)
-                for entry in self._features
-                if (references := entry.evaluated_references)
-            ]
-        replaced = (self._features.get(key) for key, each in self._substituted.items() if each.references)
-        by_substitute = [Referrer(e, ()) for e in replaced if e and not e.evaluated_references]
-        return self._referrers + by_substitute
 
     async def _earlier(self, entry: FeatureEntry) -> LiveVersions:
         """Return what was live before; the log is read once for each event."""

@@ -1,7 +1,6 @@
 """Cycles of references: whatever was saved at the same moment, no region evaluates one."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, cast
 
 from hypothesis import given
@@ -12,8 +11,9 @@ from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import Feature, Spec
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.rule_document import RuleDocument
+from sluiceway.messaging.feature_indexes import FeatureIndex
 from sluiceway.messaging.feature_log import headers_of
-from sluiceway.messaging.feature_view import FeatureEntry
+from sluiceway.messaging.feature_view import FeatureEntry, Index
 from sluiceway.pipelines.publish_checks import document_references
 from sluiceway.pipelines.references import evaluation_error
 from sluiceway.pipelines.spec_changes import spec_of
@@ -36,6 +36,7 @@ class Log:
         #: What is published.
         self.rules: dict[FeatureKey, bytes | None] = {}
         self.position = 0
+        self.indexes: list[FeatureIndex] = []
 
     def save(self, name: str, references: set[str], takes_back: bool) -> FeatureKey:
         rules = [
@@ -55,7 +56,10 @@ class Log:
             feature=Feature(kind=key.kind, name=name, salt=name, base=spec, versions=spec.version),
         )
         data, headers = event.to_json(), headers_of(event, "")
+        before = self.entries.get(key)
         self.entries[key] = FeatureEntry(key, self.position, headers, data=data)
+        for index in self.indexes:
+            index.replace(before, self.entries[key], self.entries)
         return key
 
     def published_references(self) -> dict[str, tuple[str, ...]]:
@@ -68,8 +72,11 @@ class Log:
     def get(self, key: FeatureKey) -> FeatureEntry | None:
         return self.entries.get(key)
 
-    def __iter__(self) -> Iterator[FeatureEntry]:
-        return iter(self.entries.values())
+    def with_index(self, index: Index) -> Index:
+        for entry in self.entries.values():
+            index.replace(None, entry, self.entries)
+        self.indexes.append(index)
+        return index
 
     async def live_versions(self, key: FeatureKey, until: int) -> LiveVersions:
         return LiveVersions(tuple(reversed(self.versions[key])))

@@ -12,7 +12,7 @@ from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.feature_log import headers_of
-from sluiceway.messaging.feature_view import FeatureEntry
+from sluiceway.messaging.feature_view import FeatureEntry, Index
 from sluiceway.messaging.rule_store import RuleWrite
 from sluiceway.messaging.rule_table import NOTHING, RuleKey
 from sluiceway.messaging.stream_follower import Position
@@ -51,6 +51,9 @@ class Log:
 
     def __iter__(self) -> Iterator[FeatureEntry]:
         return iter(tuple(self.entries.values()))
+
+    def with_index(self, index: Index) -> Index:
+        return index
 
     def get(self, key: FeatureKey) -> FeatureEntry | None:
         return self.entries.get(key)
