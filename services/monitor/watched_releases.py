@@ -25,9 +25,6 @@ from sluiceway.pipelines.alert_matches import names_release
 
 log = logging.getLogger(__name__)
 
-#: The index's key of releases that every alert may concern which names nothing.
-ANY = "*"
-
 
 class ObservedRelease(NamedTuple):
     """A completed release, which is watched no longer than this."""
@@ -41,14 +38,18 @@ class WatchedReleases:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: Under which index keys each one is; the one that changed last comes last.
-        self._keys: dict[FeatureKey, tuple[str, ...]] = {}
-        self._with_key: dict[str, dict[FeatureKey, None]] = {}
+        #: The groups of keys of each one; the one that changed last comes last.
+        self._groups: dict[FeatureKey, tuple[KeyGroup, ...]] = {}
+        #: Releases with the same pipeline or guardrails share a group, and so their place in the index.
+        self._members: dict[KeyGroup, dict[FeatureKey, None]] = {}
+        #: Each group is under one of its keys: the rarest one, as far as was known.
+        self._under: dict[str, dict[KeyGroup, None]] = {}
+        self._key_of: dict[KeyGroup, str] = {}
         self._until_ms: dict[FeatureKey, int] = {}
         self._observed: list[ObservedRelease] = []
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._groups)
 
     def note(self, entry: FeatureEntry) -> None:
         """Take the newest event of a feature into account."""
@@ -62,48 +63,59 @@ class WatchedReleases:
 
     def clear(self) -> None:
         """Forget everything: the log went back."""
-        self._keys.clear()
-        self._with_key.clear()
-        self._until_ms.clear()
+        for contents in (self._groups, self._members, self._under, self._key_of, self._until_ms):
+            contents.clear()
         self._observed.clear()
 
     def concerned_by(self, alert: Alert) -> list[FeatureKey]:
         """Return the features whose releases an alert may concern; `match_alert` tells whether it does."""
         self._drop_expired()
-        found = {key: None for key in named_features(alert) if key in self._keys}
-        for key in alert_keys(alert):
-            found.update(self._with_key.get(key, {}))
+        found = {key: None for key in named_features(alert) if key in self._groups}
+        keys = alert_keys(alert)
+        for key in keys:
+            for group in self._under.get(key, ()):
+                if keys.issuperset(group):
+                    found.update(self._members[group])
         if not names_release(alert):
-            found.update(self._with_key.get(ANY, {}))
+            found.update(self._members.get(ANY_ALERT, {}))
         return list(found)
 
     def newest(self, count: int) -> list[FeatureKey]:
         """Return so many features that are watched: those that changed last, the newest first."""
         self._drop_expired()
-        return list(islice(reversed(self._keys), count))
+        return list(islice(reversed(self._groups), count))
 
     def _add(self, entry: FeatureEntry) -> None:
         groups = _groups_of(entry)
         if groups is None:
             return
-        keys = tuple(dict.fromkeys(map(self._index_key, groups)))
-        self._keys[entry.key] = keys
-        for key in keys:
-            self._with_key.setdefault(key, {})[entry.key] = None
+        self._groups[entry.key] = groups
+        for group in groups:
+            if group not in self._members:
+                self._members[group] = {}
+                self._place(group)
+            self._members[group][entry.key] = None
 
-    def _index_key(self, group: KeyGroup) -> str:
-        """Return the key of a group under which there are fewest releases."""
-        if group == ANY_ALERT:
-            return ANY
-        return min(group, key=lambda key: len(self._with_key.get(key, ())))
+    def _place(self, group: KeyGroup) -> None:
+        if group != ANY_ALERT:
+            key = self._key_of[group] = min(group, key=lambda key: len(self._under.get(key, ())))
+            self._under.setdefault(key, {})[group] = None
 
     def _drop(self, feature: FeatureKey) -> None:
         self._until_ms.pop(feature, None)
-        for key in self._keys.pop(feature, ()):
-            members = self._with_key[key]
+        for group in self._groups.pop(feature, ()):
+            members = self._members[group]
             del members[feature]
             if not members:
-                del self._with_key[key]
+                del self._members[group]
+                self._displace(group)
+
+    def _displace(self, group: KeyGroup) -> None:
+        if group != ANY_ALERT:
+            key = self._key_of.pop(group)
+            del self._under[key][group]
+            if not self._under[key]:
+                del self._under[key]
 
     def _drop_expired(self) -> None:
         """Drop each release that is not observed any more."""

@@ -387,3 +387,22 @@ async def test_each_body_is_parsed_once_and_few_commands_of_an_alert_are_under_w
     assert answering.commands.most_under_way == 4
     await answering.receive(gate="gate3")
     assert len(parsed) <= 32
+
+
+async def test_an_alert_about_many_releases_lets_others_go_on_while_they_are_matched() -> None:
+    answering, turns = Answering(), 0
+    for n in range(200):
+        answering.features.see(a_release_of(f"gate{n}").events[-1])
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    answered = await answering.receive(starts_at=1, pipeline="release")
+    task.cancel()
+
+    assert len(answered.later_triggers) == 200
+    assert turns >= 200 // alert_handler.RELEASES_AT_ONCE

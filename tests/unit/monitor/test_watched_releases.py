@@ -12,6 +12,7 @@ from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry
+from sluiceway.pipelines.alert_keys import alert_keys
 from tests.support.builders import EVERYONE, NOW, Ledger, a_catalogue, a_gate, a_phase, a_pipeline
 
 OBSERVE_MS = 60_000
@@ -139,18 +140,41 @@ def test_an_invalid_event_without_keys_concerns_nobody() -> None:
     assert watched.concerned_by(alert(gate="checkout")) == []
 
 
-def test_an_alert_looks_at_no_more_releases_if_there_are_more(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("releases", [30, 300])
+def test_an_alert_looks_at_what_has_all_labels_of_a_guardrail_however_many_have_one_of_them(
+    monkeypatch: pytest.MonkeyPatch, releases: int
+) -> None:
     monkeypatch.setattr(FeatureEvent, "model_validate_json", _unexpected)
     watched = WatchedReleases(Clock())
-    of_team = {"severity": "critical", "team": "a"}
-    for n in range(300):
-        pager = {"name": "pager", "alert": {"matchLabels": {**of_team, "team": f"t{n}"}}}
-        watched.note(entry_of(a_release_of(f"gate{n}", f"p{n}", pager).events[-1]))
+    for n in range(releases):
+        labels = {"severity": "critical", "team": f"t{n % 10}"}
+        watched.note(
+            entry_of(
+                a_release_of(f"gate{n}", f"p{n}", {**PAGER, "alert": {"matchLabels": labels}}).events[-1]
+            )
+        )
 
-    # The first one is under the label that all have, since each label was as rare then.
-    assert len(watched.concerned_by(alert(severity="critical", team="t200"))) <= 2
-    for labels in ({"gate": "gate7"}, {"pipeline": "p7"}):
-        assert [key.name for key in watched.concerned_by(alert(**labels))] == ["gate7"]
+    of_team = watched.concerned_by(alert(severity="critical", team="t3"))
+
+    assert [key.name for key in of_team] == [f"gate{n}" for n in range(3, releases, 10)]
+    assert watched.concerned_by(alert(severity="critical", team="other")) == []
+    for found in ({"gate": "gate7"}, {"pipeline": "p7"}):
+        assert [key.name for key in watched.concerned_by(alert(**found))] == ["gate7"]
+    looked_at = sum(
+        len(watched._under.get(key, ())) for key in alert_keys(alert(severity="critical", team="t3"))
+    )
+    assert looked_at <= 2
+
+
+def test_nothing_is_left_of_releases_that_have_ended() -> None:
+    watched = WatchedReleases(Clock())
+    for n in range(5):
+        ledger = a_release_of(f"gate{n}", f"p{n % 2}", PAGER)
+        ledger.act(AbortTrigger)
+        for event in ledger.events:
+            watched.note(entry_of(event))
+
+    assert (len(watched), watched._members, watched._under, watched._key_of) == (0, {}, {}, {})
 
 
 def _unexpected(*_: object, **__: object) -> FeatureEvent:
