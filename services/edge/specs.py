@@ -92,6 +92,8 @@ class SpecFeed:
         self.is_complete = is_complete
         self._parts = SpecParts()
         self._published: SpecPayload | None = None
+        #: The position of the rules when the payload was assembled.
+        self._position: Position | None = None
         #: When the next payload may be assembled, in seconds of the monotonic clock.
         self._next_at = 0.0
         self._next: asyncio.TimerHandle | None = None
@@ -114,6 +116,8 @@ class SpecFeed:
         It may lack changes of the last moment (`NEXT_PAYLOAD_SECONDS`): those who wait get them then.
         """
         rules, published = self._rules, self._published
+        if published and rules.position is self._position:
+            return published  # nothing has changed: every poll comes here several times
         place = rules.position._replace(time_ms=rules.time_ms)
         if not rules.is_whole or (published and published.place == place):
             return published
@@ -191,6 +195,7 @@ class SpecFeed:
     def _assemble(self, place: Position) -> SpecPayload:
         self._parts.update(self._rules.raw_documents())
         published = self._published = SpecPayload(place, self._parts, self._rules.epoch)
+        self._position = self._rules.position
         self._next_at = monotonic() + NEXT_PAYLOAD_SECONDS
         for checksum in (published.checksum, None):
             self._places[published.time, checksum] = place

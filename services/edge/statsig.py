@@ -6,7 +6,7 @@ their `log_event_url` to `/v1/log_event`.
 
 import re
 from collections.abc import Callable
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -77,7 +77,8 @@ class StatsigRoutes:
         key = self._key(request)
         if key is None:
             return _unauthorized()
-        query = request.query_params
+        # A fifth of the time of `request.query_params`, and every poll has some.
+        query = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
         try:
             time = whole_number("sinceTime (in milliseconds)", query.get("sinceTime") or "0")
         except InvalidNumber as error:

@@ -1,8 +1,12 @@
-"""A payload of many blocks, read by those who are not our own."""
+"""A payload of many blocks, read by those who are not our own, and by those who do not read."""
 
+import asyncio
 import shutil
+import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -45,3 +49,34 @@ async def test_the_gzip_program_accepts_a_payload_of_many_blocks(tmp_path: Path)
 
     assert (unpacked.returncode, unpacked.stderr) == (0, b"")
     assert unpacked.stdout == payload.specs.text
+
+
+async def test_clients_that_do_not_read_cost_those_who_do_nothing(tmp_path: Path) -> None:
+    """They have asked for everything in plain text, twice, and never read."""
+    key, slow_clients, polls = sdk_keys.mint(), 50, 20
+    path = "/v2/download_config_specs"
+    async with edge_from_disk(tmp_path, key, map(gate_document, GATES)) as edge:
+        with ExitStack() as held:
+            ask = f"GET {path} HTTP/1.1\r\nHost: x\r\nstatsig-api-key: {key}\r\n\r\n".encode()
+            for _ in range(slow_clients):
+                slow = held.enter_context(socket.socket())
+                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                slow.connect(("127.0.0.1", urlsplit(edge.url).port))
+                slow.send(2 * ask)
+            feed = edge.edge.feed
+            for revision in range(2, 5):
+                known = feed.latest()
+                assert known
+                query = {"sinceTime": str(known.time), "checksum": known.checksum}
+                polling = [
+                    asyncio.create_task(
+                        edge.http.get(path, params=query, headers={"accept-encoding": "gzip"})
+                    )
+                    for _ in range(polls)
+                ]
+                await eventually(lambda: len(feed._waiters) == polls, "all polls are held")
+                edge.edge.rules.apply(gate_record(GATES[0], revision), "created", is_live=True)
+                answers = await asyncio.gather(*polling)
+
+                versions = {answer.json()["feature_gates"][GATES[0]]["version"] for answer in answers}
+                assert versions == {revision}

@@ -255,3 +255,19 @@ async def test_who_begins_to_wait_while_others_are_woken_waits_for_the_next_chan
     waiters.wake_all()
     await late
     assert len(waiters) == 0
+
+
+async def test_an_unchanged_payload_is_neither_assembled_nor_compressed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, feed = a_feed(10)
+    first = latest(feed)
+    monkeypatch.setattr(specs, "NEXT_PAYLOAD_SECONDS", 0.0)
+    feed._next_at = 0.0
+    made, packed = counted(monkeypatch, specs, "SpecPayload"), counted(monkeypatch, specs, "gzip_stream")
+
+    waiting = [feed.wait_for_newer(first.time, first.checksum, 0.01) for _ in range(100)]
+    newer = await asyncio.gather(*waiting)
+
+    assert newer == [None] * 100
+    assert (made, packed) == ([], [])
