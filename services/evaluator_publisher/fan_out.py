@@ -325,7 +325,7 @@ class FanOut:
         if newer := [write for write in needed if self._rules.is_newer(write)]:
             await self._prove_lost(newer)
         conflicts = await self._rules.write(needed)
-        for write in set(needed).difference(conflicts):
+        for write in _without(needed, conflicts):
             action = "deleted" if write.data is None else "published"
             metrics.rule_document_counter(write.key.region, action).inc()
         if any(self._rules.differs(write) for write in conflicts):
@@ -361,13 +361,14 @@ class FanOut:
         ]
         epoch, receivers = self._rules.epoch, [region for region, _ in chosen]
         rules = await self._publishable.of(entry, receivers, epoch, are_all=regions is None)
+        event_time_ms = entry.event.time_ms
         return [
             RuleWrite(
                 RuleKey(region.name, entry.key),
                 epoch,
                 RuleVersion(entry.sequence, region_revision),
                 rules[region.name].checksum,
-                entry.event.time_ms,
+                event_time_ms,
                 rules[region.name].data,
             )
             for region, region_revision in chosen
@@ -395,3 +396,8 @@ class FanOut:
         for stored in self._catalogue.all("region"):
             assert isinstance(stored.document, Region)
             yield stored.document, stored.revision
+
+
+def _without(writes: list[RuleWrite], left_out: list[RuleWrite]) -> Iterable[RuleWrite]:
+    """Return the other writes; to compare them is to hash whole documents."""
+    return set(writes).difference(left_out) if left_out else writes

@@ -146,8 +146,9 @@ class RuleStore(StreamView):
         document was projected: `message_bytes_max` tells.
         """
         writes = list(writes)
-        expected = {write.key: self.published(write.key).sequence for write in writes}
-        results = await self._publisher.append_all([self._message(write) for write in writes])
+        known = {write.key: self.published(write.key) for write in writes}
+        messages = [_message(write, known[write.key]) for write in writes]
+        results = await self._publisher.append_all(messages)
         conflicts: list[RuleWrite] = []
         too_large: list[MessageTooLarge] = []
         for write, result in zip(writes, results, strict=True):
@@ -156,11 +157,11 @@ class RuleStore(StreamView):
             elif isinstance(result, Conflict):
                 conflicts.append(write)
             else:
-                first = self.published(write.key).first_sequence or result
+                first = known[write.key].first_sequence or result
                 self._set(write.key, PublishedRule(result, first, write.epoch, write.version, write.checksum))
         if conflicts:
             await self.catch_up()
-        if any(self.published(write.key).sequence == expected[write.key] for write in conflicts):
+        if any(self.published(write.key).sequence == known[write.key].sequence for write in conflicts):
             self.follower.read_again("what RULES held was removed")
         if too_large:
             raise Unavailable(f"rules have to be projected again: {too_large[0]}")
@@ -230,20 +231,6 @@ class RuleStore(StreamView):
         ]
         await self._publisher.append_all(messages)
         await self.catch_up()
-
-    def _message(self, write: RuleWrite) -> ConditionalMessage:
-        headers = {
-            envelope.EPOCH: str(write.epoch),
-            envelope.REVISION: str(write.version.revision),
-            envelope.REGION_REVISION: str(write.version.region_revision),
-            envelope.CHECKSUM: write.checksum,
-            envelope.EVENT_TIME: str(write.event_time_ms),
-            **(DELETION if write.data is None else {}),
-        }
-        known = self.published(write.key)
-        if known.sequence:
-            headers[envelope.FIRST] = str(known.first_sequence)
-        return ConditionalMessage(subjects.rule(*write.key), write.data or b"", headers, known.sequence)
 
     def _reset(self) -> None:
         self._published.clear()
@@ -317,3 +304,18 @@ def _epoch_of_mark(record: Record) -> int | None:
         return max(0, int(record.headers[envelope.EPOCH]))
     except (KeyError, ValueError):
         return None
+
+
+def _message(write: RuleWrite, known: PublishedRule) -> ConditionalMessage:
+    """Return what stores a document after what is known of its key."""
+    headers = {
+        envelope.EPOCH: str(write.epoch),
+        envelope.REVISION: str(write.version.revision),
+        envelope.REGION_REVISION: str(write.version.region_revision),
+        envelope.CHECKSUM: write.checksum,
+        envelope.EVENT_TIME: str(write.event_time_ms),
+        **(DELETION if write.data is None else {}),
+    }
+    if known.sequence:
+        headers[envelope.FIRST] = str(known.first_sequence)
+    return ConditionalMessage(subjects.rule(*write.key), write.data or b"", headers, known.sequence)
