@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from services.evaluator_publisher import publishable_rules
+from services.evaluator_publisher.checkpoints import Checkpoints
 from services.evaluator_publisher.fan_out import FanOut
 from services.evaluator_publisher.publishable_rules import PublishableRules
 from sluiceway.contracts import subjects
 from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.checkpoint_store import CheckpointStore
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_entry import FeatureEntry
@@ -38,7 +40,8 @@ class Publisher:
             place = subjects.catalogue("region", region.name)
             catalogue._on_record(Record(place, number + 1, 0, region.to_json(), {}))
         publishable = PublishableRules(self.features, log, DeadLetters(connection, "tests"))
-        self.fan_out = FanOut(self.features, catalogue, self.rules, publishable, lambda: NOW)
+        checkpoints = Checkpoints(CheckpointStore(connection), self.features, catalogue, self.rules)
+        self.fan_out = FanOut(self.features, catalogue, self.rules, publishable, lambda: NOW, checkpoints)
 
     async def publish(self) -> None:
         ledger = Ledger()
