@@ -1,6 +1,7 @@
 """The deadlines of all phases: a phase whose bake is over is advanced, by the replica that comes first."""
 
 import logging
+import random
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -34,6 +35,9 @@ HELD_RETRIES_PER_SECOND = 500
 ARRIVAL_RETRY_MS = 100
 #: and is held in the log only if that takes longer.
 ARRIVAL_MS = 2_000
+#: A replica that others were faster than leaves them this time for each phase, in which most of them are
+#: decided; if the others are dead, that is how late one phase is, once.
+GIVE_WAY_MS = 25
 #: A decision that could not be stored is tried again after this time.
 FAILED_RETRY_MS = 200
 #: One that is larger than the broker takes, after this: its limit may have been raised.
@@ -48,6 +52,8 @@ class PhaseDeadline(NamedTuple):
     retry_ms: int = HELD_RETRY_MS
     #: Since when the phase only waits for rules to reach their regions.
     arriving_ms: int | None = None
+    #: Whether another replica has had its time for it.
+    gave_way: bool = False
 
 
 class PhaseDeadlines:
@@ -61,12 +67,16 @@ class PhaseDeadlines:
         clock: Clock,
         workers: int,
         may_run: Callable[[], bool] = lambda: True,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """`may_run`: whether phases may be advanced now; otherwise the deadlines wait."""
         self._processor = processor
         self._features = features
         self._clearance = clearance
         self._clock = clock
+        self._chance = chance
+        #: Whether another replica comes first: its events are awaited before anything is asked for.
+        self._gives_way = False
         self._timers = Timers(self._run_due, clock, workers, may_run, key=lambda deadline: deadline.key)
         metrics.PHASE_OVERDUE_SECONDS.set_function(self._overdue_seconds)
         metrics.HELD_TRIGGERS.set_function(lambda: len(self._held))
@@ -111,6 +121,9 @@ class PhaseDeadlines:
         entry = self._features.get(deadline.key)
         if entry is None or entry.sequence != deadline.sequence:
             return
+        if self._gives_way and not deadline.gave_way:
+            self._try_again(GIVE_WAY_MS, deadline._replace(gave_way=True))
+            return
         try:
             trigger = entry.event.feature.active_trigger
             if trigger:
@@ -141,6 +154,7 @@ class PhaseDeadlines:
             cleared_revision=deadline.sequence,
         )
         reply = await self._processor.process(command)
+        self._note_race(deadline, won=reply.outcome is Outcome.ACCEPTED)
         newest = reply.feature.active_trigger if reply.feature else None
         is_held = bool(newest and newest.held)  # by the clearance, or by a freeze
         if is_held and reply.outcome is Outcome.UNCHANGED:
@@ -154,10 +168,24 @@ class PhaseDeadlines:
         elif reply.refusal and reply.refusal.code is RefusalCode.NOT_DUE:  # the broker's clock was set back
             self._try_again(deadline.retry_ms, deadline)
 
+    def _note_race(self, deadline: PhaseDeadline, *, won: bool) -> None:
+        """Give way to a faster replica from now on, or no longer to one that was slower.
+
+        By chance, since all of several replicas may have lost: one of them must go on as before.
+        """
+        if won:
+            self._gives_way = False
+        elif not self._is_newest(deadline):
+            self._gives_way = self._chance() < 0.5
+
+    def _is_newest(self, deadline: PhaseDeadline) -> bool:
+        """Return whether no newer event is known than the one that set a deadline."""
+        entry = self._features.get(deadline.key)
+        return entry is not None and entry.sequence == deadline.sequence
+
     def _try_again(self, after_ms: int, deadline: PhaseDeadline) -> None:
         """Try a deadline again, unless a newer event has taken its place: that has its own."""
-        entry = self._features.get(deadline.key)
-        if entry and entry.sequence == deadline.sequence:
+        if self._is_newest(deadline):
             self._timers.push(self._clock() + after_ms, deadline)
 
     def _held_retry_ms(self, wanted_ms: int) -> int:

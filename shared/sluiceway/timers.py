@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import random
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -16,11 +17,15 @@ CLOCK_CHECK_SECONDS = 1.0
 #: Times without an item that stay in the heap, if there are not as many with one: to remove them takes time.
 VOID_MAX = 1_000
 
+#: The number of an item: chance decides between those of the same time, a count tells all apart.
+TIE_BITS, COUNT_BITS = 24, 40
+
 
 class Timers(Generic[T]):
     """Calls `handle` with each item at its time or soon after; `workers` bounds the calls under way.
 
-    What has waited longest comes first. While `may_run` returns false, the items wait.
+    What has waited longest comes first; of the same time, each process has an order of its own, so that
+    replicas which race for the same items begin with others. While `may_run` returns false, the items wait.
     """
 
     def __init__(
@@ -61,7 +66,7 @@ class Timers(Generic[T]):
 
     def push(self, at_ms: int, item: T) -> None:
         """Handle an item at this time, in milliseconds since the epoch."""
-        number = next(self._numbers)
+        number = random.getrandbits(TIE_BITS) << COUNT_BITS | next(self._numbers)
         if self._key:
             key = self._key(item)
             self.discard(key)

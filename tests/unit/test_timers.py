@@ -105,3 +105,23 @@ async def test_what_is_forgotten_while_all_places_are_taken_is_not_handled() -> 
     await cancel_and_wait(running)
     assert handled == ["first"]
     assert len(timers) == 1
+
+
+async def order_of_one_process() -> list[str]:
+    """Return in which order a process handles 100 items of the same time, and one that waits longer."""
+    handled, timers = Appointments.at()
+    for number in range(100):
+        timers.push(500, (f"{number}", number))
+    timers.push(400, ("first", 0))
+    running = asyncio.create_task(timers.run())
+    await eventually(lambda: len(handled) == 101, "all are handled")
+    await cancel_and_wait(running)
+    return [name for name, _ in handled]
+
+
+async def test_two_processes_begin_with_different_items_of_the_same_time() -> None:
+    one, other = await order_of_one_process(), await order_of_one_process()
+
+    assert one != other
+    assert sorted(one) == sorted(other)
+    assert (one[0], other[0]) == ("first", "first")

@@ -8,7 +8,12 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from services.scheduler.clearance_client import Holds
-from services.scheduler.phase_deadlines import HELD_RETRIES_PER_SECOND, HELD_RETRY_MS, PhaseDeadlines
+from services.scheduler.phase_deadlines import (
+    GIVE_WAY_MS,
+    HELD_RETRIES_PER_SECOND,
+    HELD_RETRY_MS,
+    PhaseDeadlines,
+)
 from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, trigger_id
@@ -45,28 +50,29 @@ class FakeClearance:
         return Holds(("errors",), ())
 
 
-class UnchangedProcessor:
-    """Says of each command that nothing has changed."""
+class FakeProcessor:
+    """Answers each command in the same way."""
 
     def __init__(self, view: FakeView) -> None:
+        self.outcome = Outcome.UNCHANGED
         self._view = view
 
     async def process(self, command: AdvancePhase) -> Reply:
         entry = self._view.entries[command.key]
-        return Reply(outcome=Outcome.UNCHANGED, feature=entry.event.feature)
+        return Reply(outcome=self.outcome, feature=entry.event.feature)
 
 
 class System:
-    """The deadlines of a scheduler, and all that they use."""
+    """The deadlines of a scheduler, and all that they use; `chance`: what decides whether it gives way."""
 
-    def __init__(self) -> None:
+    def __init__(self, chance: float = 1.0) -> None:
         #: When the bake of a release that has just started is over.
         self.now = NOW + BAKE
         self.view = FakeView()
         self.clearance = FakeClearance()
-        processor, view, clearance = UnchangedProcessor(self.view), self.view, self.clearance
-        ports: tuple[Any, Any, Any] = (processor, view, clearance)
-        self.deadlines = PhaseDeadlines(*ports, lambda: self.now, workers=10)
+        self.processor = FakeProcessor(self.view)
+        ports: tuple[Any, Any, Any] = (self.processor, self.view, self.clearance)
+        self.deadlines = PhaseDeadlines(*ports, lambda: self.now, workers=10, chance=lambda: chance)
 
     def append(self, event: FeatureEvent, sequence: int) -> None:
         key = event.feature.key
@@ -154,6 +160,53 @@ async def test_a_phase_that_stays_held_takes_no_place_of_a_newer_event() -> None
 
     assert {sequence for _, sequence in system.waiting} <= {2}
     assert system.clearance.asked.count(1) == 1
+
+
+def due_events(count: int) -> Iterable[FeatureEvent]:
+    """Give the events of as many features whose phase is due."""
+    held = tuple(held_events(count))
+    return [event.model_copy(update={"type": EventType.BAKE_EXTENDED}) for event in held]
+
+
+async def lose_a_race(system: System, event: FeatureEvent) -> None:
+    """Let another replica decide a phase while this one has asked for its clearance."""
+    system.clearance.let_go.clear()
+    system.append(event, 1)
+    await eventually(lambda: system.clearance.asked == [1], "the monitor is asked")
+    paused = event.feature.trigger
+    assert paused
+    feature = event.feature.changed(trigger=paused.model_copy(update={"due_ms": None}))
+    system.append(event.model_copy(update={"feature": feature}), 2)
+    system.clearance.let_go.set()
+    await eventually(lambda: not system.deadlines._timers._running, "it is over")
+
+
+async def test_a_replica_that_lost_a_race_asks_nothing_about_what_another_decides() -> None:
+    system, (first, second) = System(chance=0.0), due_events(2)
+
+    async with system.running():
+        await lose_a_race(system, first)
+        system.append(second, 3)
+        await eventually(lambda: system.waiting == [(system.now + GIVE_WAY_MS, 3)], "it gives way")
+        system.append(second.model_copy(update={"feature": second.feature.changed(trigger=None)}), 4)
+        system.now += 2 * GIVE_WAY_MS
+
+        assert system.waiting == []
+        assert system.clearance.asked == [1]
+
+
+async def test_a_replica_whose_rival_is_dead_decides_after_a_moment_and_gives_way_no_more() -> None:
+    system, (first, second, third) = System(chance=0.0), due_events(3)
+
+    async with system.running():
+        await lose_a_race(system, first)
+        system.processor.outcome = Outcome.ACCEPTED
+        system.append(second, 3)
+        await eventually(lambda: system.waiting == [(system.now + GIVE_WAY_MS, 3)], "it gives way")
+        system.now += GIVE_WAY_MS
+        await eventually(lambda: system.clearance.asked == [1, 3], "it decides itself")
+        system.append(third, 4)
+        await eventually(lambda: system.clearance.asked == [1, 3, 4], "it decides immediately")
 
 
 async def test_the_longest_overdue_phase_is_measured_without_a_look_at_all_features() -> None:
