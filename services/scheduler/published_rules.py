@@ -5,7 +5,6 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from sluiceway.contracts import envelope, subjects
-from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import FeatureKey
@@ -13,7 +12,8 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.leader_reads import LeaderReads
 from sluiceway.messaging.rule_table import NOTHING
 from sluiceway.pipelines.projection import checksum, project_each
-from sluiceway.pipelines.segments import Extent, Location, coverage
+
+from .covered_regions import CoveredRegions
 
 #: Checksums that are remembered.
 PROJECTIONS_MAX = 10_000
@@ -50,7 +50,7 @@ class RulesReader:
 
     def __init__(self, reads: LeaderReads, catalogue: CatalogueView) -> None:
         self._reads = reads
-        self._catalogue = catalogue
+        self._regions = CoveredRegions(catalogue)
         #: What is expected of a region, since the same phase is asked about again and again.
         self._expected: LRUCache[_Projection, str] = LRUCache(PROJECTIONS_MAX)
 
@@ -74,11 +74,8 @@ class RulesReader:
         trigger = event.feature.trigger
         assert trigger
         wanted = {
-            _Projection(event.feature.key, revision, event.time_ms, stored.document.name, stored.revision): (
-                stored.document
-            )
-            for stored in self._catalogue.all("region")
-            if isinstance(stored.document, Region) and _covers(trigger, stored.document)
+            _Projection(event.feature.key, revision, event.time_ms, region.name, region_revision): region
+            for region, region_revision in self._regions.of_phase(trigger.current_run.phase)
         }
         new = {
             projection: region for projection, region in wanted.items() if projection not in self._expected
@@ -97,11 +94,6 @@ def _hold(region: str, event: FeatureEvent, *, is_readable: bool) -> str:
     if not is_readable:
         return f"region {region}: the published rules cannot be read"
     return f"region {region}: the rules are not published yet{_since(event.feature.trigger)}"
-
-
-def _covers(trigger: Trigger, region: Region) -> bool:
-    """Return whether the current phase covers a part of a region."""
-    return coverage((trigger.current_run.phase,), Location.of(region)).extent is not Extent.NONE
 
 
 def _since(trigger: Trigger | None) -> str:

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from services.scheduler.covered_regions import CoveredRegions
 from services.scheduler.published_rules import PublishedRules, RulesReader
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.leader_reads import StoredHeaders
+from sluiceway.pipelines.decision import Catalogue
 from sluiceway.pipelines.projection import checksum, project_each
-from tests.support.builders import a_region, a_release
+from tests.support.builders import a_catalogue, a_phase, a_region, a_release
 
 REGIONS = [a_region(name) for name in ("a", "b", "c", "d")]
 EVENT = a_release().events[-1]
@@ -23,8 +25,22 @@ class StoredRegion(NamedTuple):
 
 
 class FakeCatalogue:
+    """Holds regions; `looks`: how often all of them were looked at."""
+
+    def __init__(self) -> None:
+        self.regions = [*REGIONS, a_region("far", "production")]
+        self.looks = 0
+        self._catalogue = a_catalogue()
+
+    def catalogue(self) -> Catalogue:
+        return self._catalogue
+
     def all(self, kind: str) -> list[StoredRegion]:
-        return [StoredRegion(region) for region in (*REGIONS, a_region("far", "production"))]
+        self.looks += 1
+        return [StoredRegion(region) for region in self.regions]
+
+    def change(self, *regions: Region) -> None:
+        self.regions, self._catalogue = list(regions), a_catalogue()
 
 
 class FakeReads:
@@ -70,3 +86,30 @@ async def test_all_regions_of_a_phase_are_one_question() -> None:
     await RulesReader(reads, catalogue).of_phase(EVENT, 7)
 
     assert reads.asked == [[subjects.rule(name, KEY) for name in ("a", "b", "c", "d")]]
+
+
+async def test_the_regions_of_a_phase_are_found_once_until_the_catalogue_changes() -> None:
+    catalogue: Any = FakeCatalogue()
+    reads: Any = FakeReads()
+    rules = RulesReader(reads, catalogue)
+
+    for revision in range(10):
+        await rules.of_phase(EVENT, revision)
+    looks = catalogue.looks
+    catalogue.change(REGIONS[1])
+    await rules.of_phase(EVENT, 11)
+
+    assert (looks, catalogue.looks) == (1, 2)
+    assert reads.asked[-1] == [subjects.rule("b", KEY)]
+
+
+def test_phases_that_python_takes_for_equal_are_told_apart() -> None:
+    catalogue: Any = FakeCatalogue()
+    catalogue.change(a_region("number", tier=1), a_region("truth", tier=True))
+    regions = CoveredRegions(catalogue)
+
+    def covered(target: object) -> list[str]:
+        condition = {"type": "custom_field", "field": "tier", "operator": "eq", "targetValue": target}
+        return [found.region.name for found in regions.of_phase(a_phase(conditions=[condition]))]
+
+    assert covered(1) != covered(True)
