@@ -1,5 +1,6 @@
 """Builds the monitor and wires its adapters."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -25,10 +26,11 @@ from sluiceway.messaging.stream_follower import DeliveryInfo
 from sluiceway.pipelines.measurement import QueryResult
 from sluiceway.prometheus import open_prometheus
 from sluiceway.service import Service, background_task
+from sluiceway.tasks import with_pauses
 from sluiceway.telemetry.exposition import prepare_before_scrapes
 
 from . import metrics
-from .active_guardrails import ActiveGuardrails
+from .active_guardrails import LOOKED_AT_MAX, ActiveGuardrails
 from .alert_consumer import AlertConsumer, Receive, watch_alert_consumer
 from .alert_handler import AlertHandler
 from .alert_matcher import AlertMatcher
@@ -86,7 +88,7 @@ class Monitor(Service):
         workers = self._settings.guardrail_workers
         query = await self._open_prometheus(clock, stack)
         timing = (clock, workers, clock.is_trusted)
-        runner = GuardrailRunner(features, measurements, guardrails, store, query, actions, *timing)
+        runner = GuardrailRunner(measurements, guardrails, store, query, actions, *timing)
         due_phases = DuePhases(features, measurements, guardrails, actions, *timing)
         await run_guardrails(features, runner, due_phases, stack, watched.note)
         _export(ReleaseCollector(features, watched, guardrails, measurements, clock), stack)
@@ -143,9 +145,20 @@ async def run_guardrails(
         runner.schedule(entry)
         due_phases.schedule(entry)
 
+    async def run() -> None:
+        await asyncio.gather(_schedule_all(features, runner, due_phases), runner.run())
+
     features.on_change = on_change
-    await stack.enter_async_context(background_task(runner.run(), "guardrails"))
+    await stack.enter_async_context(background_task(run(), "guardrails"))
     await stack.enter_async_context(background_task(due_phases.run(), "due phases"))
+
+
+async def _schedule_all(features: FeatureView, runner: GuardrailRunner, due_phases: DuePhases) -> None:
+    """Schedule what follows from events from before this process started; each is parsed once for it."""
+    async for entry in with_pauses(features, LOOKED_AT_MAX):
+        if features.get(entry.key) is entry:  # a newer one was scheduled meanwhile
+            runner.schedule(entry)
+            due_phases.schedule(entry)
 
 
 def alert_turns() -> FairTurns:

@@ -1,6 +1,5 @@
 """Acts on guardrails at the end of a bake: `onInconclusive` says what to do when a phase becomes due."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,10 +13,9 @@ from sluiceway.messaging.measurement_store import MeasurementView
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
 from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.repeated_logs import RepeatedLogs
-from sluiceway.tasks import with_pauses
 from sluiceway.timers import Timers
 
-from .active_guardrails import LOOKED_AT_MAX, ActiveGuardrails
+from .active_guardrails import ActiveGuardrails
 from .guardrail_actions import GuardrailActions
 
 log = logging.getLogger(__name__)
@@ -70,13 +68,8 @@ class DuePhases:
             self._timers.discard(entry.key)
 
     async def run(self) -> None:
-        """Act on what is due until cancelled; also by events from before this process started."""
-        await asyncio.gather(self._schedule_all(), self._timers.run())
-
-    async def _schedule_all(self) -> None:
-        async for entry in with_pauses(self._features, LOOKED_AT_MAX):
-            if self._features.get(entry.key) is entry:  # a newer one was scheduled meanwhile
-                self.schedule(entry)
+        """Act on what is due until cancelled."""
+        await self._timers.run()
 
     async def _run_due(self, due: DuePhase) -> None:
         if not self._is_newest(due):

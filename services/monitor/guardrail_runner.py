@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from sluiceway.clock import Clock
 from sluiceway.contracts.measurements import Round, Verdict
 from sluiceway.errors import Conflict, MessageTooLarge, RetryLater
-from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
+from sluiceway.messaging.feature_view import FeatureEntry
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
 from sluiceway.pipelines.guardrail_queries import GuardrailQuery
 from sluiceway.pipelines.guardrail_schedule import (
@@ -69,7 +69,6 @@ class GuardrailRunner:
 
     def __init__(
         self,
-        features: FeatureView,
         measurements: MeasurementView,
         guardrails: ActiveGuardrails,
         store: MeasurementStore,
@@ -79,7 +78,6 @@ class GuardrailRunner:
         workers: int,
         may_run: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._features = features
         self._measurements = measurements
         self._guardrails = guardrails
         self._store = store
@@ -96,15 +94,12 @@ class GuardrailRunner:
             self._schedule(active)
 
     async def run(self) -> None:
-        """Measure until cancelled, also what is out since before this process started."""
-        await asyncio.gather(self._schedule_all(), self._timers.run())
+        """Measure until cancelled; forget what was measured of releases that were over before."""
+        await asyncio.gather(self._forget_ended(), self._timers.run())
 
-    async def _schedule_all(self) -> None:
-        """Schedule the guardrails of every active release, and forget the rounds of ended ones."""
+    async def _forget_ended(self) -> None:
         async for trigger in with_pauses(self._measurements.triggers(), LOOKED_AT_MAX):
             self._guardrails.forget_if_over(trigger)
-        async for entry in with_pauses(self._features, LOOKED_AT_MAX):
-            self.schedule(entry)
 
     def _schedule(self, active: ActiveGuardrail) -> None:
         scheduled = ScheduledMeasurement(active.key, active.since_ms)

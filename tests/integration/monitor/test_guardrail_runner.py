@@ -62,7 +62,7 @@ class MonitoredRelease(NamedTuple):
         """Run what measures and acts in a monitor."""
         views = (self.features, self.measurements, self.guardrails)
         actions = GuardrailActions(commands or self.driver.commands, self.store, None)
-        runner = GuardrailRunner(*views, self.store, query, actions, now_ms, workers=1)
+        runner = GuardrailRunner(*views[1:], self.store, query, actions, now_ms, workers=1)
         due = due_phases.DuePhases(*views, actions, now_ms, workers=1)
         async with AsyncExitStack() as stack:
             await run_guardrails(self.features, runner, due, stack)

@@ -1,12 +1,15 @@
 """Of which releases a monitor parses the events: at its start, at each event, and at each scrape."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import pytest
 
 from services.monitor import active_guardrails, metrics
 from services.monitor.active_guardrails import ActiveGuardrails
+from services.monitor.app import run_guardrails
 from services.monitor.collectors import ReleaseCollector
 from services.monitor.due_phases import DuePhases
 from services.monitor.guardrail_runner import GuardrailRunner
@@ -63,9 +66,10 @@ class Looking:
         catalogue.all = lambda kind: []  # type: ignore[method-assign]
         self.guardrails = ActiveGuardrails(self.features, catalogue, measurements, lambda: NOW)
         views, nothing = (self.features, measurements, self.guardrails), cast(Any, None)
-        timing = (lambda: NOW, 1, lambda: False)
-        self.runner = GuardrailRunner(*views, nothing, nothing, nothing, *timing)
-        self.due = DuePhases(*views, nothing, *timing)
+        self.runner = GuardrailRunner(
+            measurements, self.guardrails, nothing, nothing, nothing, lambda: NOW, 1, lambda: False
+        )
+        self.due = DuePhases(*views, nothing, lambda: NOW, 1, lambda: False)
         self.collector = ReleaseCollector(
             self.features, self.watched, self.guardrails, measurements, lambda: NOW
         )
@@ -104,19 +108,20 @@ def a_release_of(name: str, *guardrails: dict[str, Any]) -> Ledger:
     return ledger
 
 
-async def run_for_a_while(looking: Looking) -> None:
-    """Start what measures and acts, as a monitor does, until it has looked at everything."""
-    running = asyncio.gather(looking.runner.run(), looking.due.run())
-    for _ in range(200):
-        await asyncio.sleep(0)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+@asynccontextmanager
+async def running(looking: Looking) -> AsyncIterator[None]:
+    """Run what measures and acts, as a monitor does."""
+    async with AsyncExitStack() as stack:
+        await run_guardrails(looking.features, looking.runner, looking.due, stack, looking.watched.note)
+        yield
 
 
 async def test_a_release_without_guardrails_is_never_parsed(looking: Looking) -> None:
     looking.see(*(event for n in range(20) for event in a_release_of(f"gate{n}").events))
 
-    await run_for_a_while(looking)
+    async with running(looking):
+        for _ in range(20):
+            await asyncio.sleep(0)
 
     assert looking.parsed == []
     assert looking.guardrails.of_trigger("gate.gate1.1") == ()
@@ -135,19 +140,22 @@ async def test_a_release_with_a_guardrail_is_parsed_and_so_is_one_that_an_older_
 
 
 async def test_what_was_out_before_the_monitor_started_is_scheduled_with_turns_for_others(
-    looking: Looking,
+    looking: Looking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(active_guardrails, "PARSED_MAX", 3)
+    looking = Looking(looking.parsed)
     for n in range(120):
         looking.features.see(a_release_of(f"gate{n}", ERRORS).events[-1])
 
-    running = asyncio.create_task(looking.runner.run())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    at_first = len(looking.runner._timers)
-    await eventually(lambda: len(looking.runner._timers) == 120, "all are scheduled")
-    running.cancel()
+    async with running(looking):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        at_first = len(looking.runner._timers)
+        await eventually(lambda: len(looking.runner._timers) == 120, "all are scheduled")
 
     assert at_first <= active_guardrails.LOOKED_AT_MAX
+    assert len(looking.due._timers) == 120
+    assert len(looking.parsed) == 120, "each is parsed once, although few stay parsed"
 
 
 async def test_few_releases_stay_parsed(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
