@@ -25,6 +25,8 @@ repeated = RepeatedLogs(log)
 RETRY_MS = 500
 #: A phase that is still due is checked again after this time.
 RECHECK_MS = 4_000
+#: Phases that are checked again per second: the more are due, the longer each of them waits.
+RECHECKS_PER_SECOND = 500
 
 
 class DuePhase(NamedTuple):
@@ -59,9 +61,12 @@ class DuePhases:
         self._actions = actions
         self._clock = clock
         self._timers = Timers(self._run_due, clock, workers, may_run, key=lambda due: due.key)
+        #: What was due, and has had no newer event since.
+        self._due: set[FeatureKey] = set()
 
     def schedule(self, entry: FeatureEntry) -> None:
         """Act when the phase of a feature's newest event is due: immediately if it already is."""
+        self._due.discard(entry.key)
         if entry.due_ms is not None and self._guardrails.of_feature(entry.key):
             self._timers.push(entry.due_ms, DuePhase(entry.key, entry.sequence))
         else:
@@ -83,7 +88,9 @@ class DuePhases:
         except Exception:  # one feature must not stop the others
             log.exception("%s: internal error while acting on guardrails of a due phase", due.key)
         if self._is_newest(due):
-            self._timers.push(self._clock() + wait_ms, due)
+            self._due.add(due.key)
+            bounded_ms = max(wait_ms, len(self._due) * 1_000 // RECHECKS_PER_SECOND)
+            self._timers.push(self._clock() + bounded_ms, due)
 
     def _is_newest(self, due: DuePhase) -> bool:
         """Return whether no newer event of the feature is known; such an event has its own timer."""
