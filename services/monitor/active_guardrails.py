@@ -86,6 +86,19 @@ class ActiveGuardrails:
             active for active in self.of_feature(feature_of(trigger)) if active.trigger.id == trigger
         )
 
+    def are_known(self, trigger: str) -> bool:
+        """Return whether the guardrails of this release can be read in the newest event of its feature."""
+        entry = self._features.get(feature_of(trigger))
+        if entry is None:
+            return False
+        if entry.is_active and entry.metric_guardrails == 0:
+            return True
+        try:
+            entry.event  # noqa: B018 (parses)
+        except Rejected:
+            return False
+        return True
+
     def find(self, key: GuardrailKey, since_ms: int) -> ActiveGuardrail | None:
         """Return the guardrail whose measurements count from `since_ms`; None if it has ended."""
         return next(

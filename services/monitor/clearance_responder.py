@@ -26,6 +26,7 @@ from .guardrail_actions import in_region
 log = logging.getLogger(__name__)
 
 NOT_CAUGHT_UP = "the monitor has not caught up with the log"
+INVALID_EVENT = "the newest event of the feature in the log is invalid, so its guardrails are unknown"
 FAILED = "the monitor has an internal error with the phase; its log says more"
 #: Bytes of the holds of one reply, which may be at most a message; more questions are left unanswered.
 HOLDS_BYTES_MAX = 64 * 1024
@@ -88,6 +89,8 @@ class ClearanceResponder:
     def _holds(self, question: ClearanceQuestion) -> tuple[str, ...]:
         if not self._has_reached(question):
             return (NOT_CAUGHT_UP,)
+        if not self._guardrails.are_known(question.trigger):
+            return (INVALID_EVENT,)
         guardrails = self._guardrails.of_trigger(question.trigger)
         return bounded_holds([hold for active in guardrails if (hold := self._hold(active))])
 

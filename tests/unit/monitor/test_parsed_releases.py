@@ -10,6 +10,7 @@ import pytest
 from services.monitor import active_guardrails, metrics
 from services.monitor.active_guardrails import ActiveGuardrails
 from services.monitor.app import run_guardrails
+from services.monitor.clearance_responder import INVALID_EVENT, ClearanceResponder
 from services.monitor.collectors import ReleaseCollector
 from services.monitor.due_phases import DuePhases
 from services.monitor.guardrail_runner import GuardrailRunner
@@ -17,7 +18,8 @@ from services.monitor.watched_releases import WatchedReleases
 from sluiceway.contracts import envelope
 from sluiceway.contracts.commands import AbortTrigger, SkipPhase
 from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.contracts.measurements import ClearanceQuestion
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
@@ -207,3 +209,23 @@ async def test_an_invalid_event_hides_its_release_alone(looking: Looking) -> Non
     looking.features._entries[event.feature.key]._data = b"{}"
 
     assert await looking.scrape() == ["gate.good.1"]
+
+
+async def test_a_phase_is_held_while_the_newest_event_of_its_feature_is_invalid(looking: Looking) -> None:
+    for name, guardrails in (("plain", []), ("guarded", [ERRORS]), ("broken", [ERRORS]), ("no-headers", [])):
+        looking.see(a_release_of(name, *guardrails).events[-1])
+    entries = looking.features._entries
+    for name in ("broken", "no-headers"):
+        key = FeatureKey(FeatureKind.GATE, name)
+        headers = headers_of(a_release_of(name, ERRORS).events[-1], "") if name == "broken" else {}
+        entries[key] = FeatureEntry(key, 2, headers, data=b"{}", parsed=ParsedEvents(0))
+    nothing: Any = Rounds()
+    responder = ClearanceResponder(looking.features, nothing, looking.guardrails, lambda: NOW)
+
+    holds = {
+        name: responder._holds(ClearanceQuestion(trigger=f"gate.{name}.1", phase_id="dev", revision=1))
+        for name in ("plain", "broken", "no-headers")
+    }
+
+    assert holds == {"plain": (), "broken": (INVALID_EVENT,), "no-headers": (INVALID_EVENT,)}
+    assert looking.guardrails.are_known("gate.guarded.1")
