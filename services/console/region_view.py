@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +17,8 @@ from sluiceway.messaging.stream_follower import START, Follower, Position, Recor
 from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND, APPLIED_LIFETIME_SECONDS
 from sluiceway.telemetry import metrics
 
+from .held_rules import HeldRules, RulesOfRegion
+
 log = logging.getLogger(__name__)
 
 #: For reading the reports at the start. They are shown, and decide nothing: a page without them is better
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 REPORTS_SECONDS = 5.0
 #: Instances of a region that are remembered; the scheduler holds the phases of a region with more.
 INSTANCES_MAX = 10_000
+NO_RULES = RulesOfRegion()
 
 
 class _Document(msgspec.Struct):
@@ -32,23 +34,6 @@ class _Document(msgspec.Struct):
 
     revision: int = 0
     trigger: str | None = None
-
-
-class HeldRules(NamedTuple):
-    """The rules of one feature in one region."""
-
-    #: Its place in RULES, and when the broker stored it: see `position`.
-    sequence: int
-    time_ms: int
-    #: Sequence of the event in FEATURES.
-    revision: int
-    #: The active trigger whose candidate these rules hold, or that released them.
-    trigger: str | None
-
-    @property
-    def position(self) -> Position:
-        """Its place in RULES: an instance whose report is at least as far has applied it."""
-        return Position("", self.sequence, self.time_ms)
 
 
 class RegionInstance(NamedTuple):
@@ -78,7 +63,7 @@ class RegionsView(StreamView):
 
     def __init__(self, connection: Connection, features: FeatureView) -> None:
         self._features = features
-        self._held: dict[str, dict[FeatureKey, HeldRules]] = defaultdict(dict)
+        self._held: dict[str, RulesOfRegion] = defaultdict(RulesOfRegion)
         #: The newest position in RULES per region, deletions included.
         self._newest: dict[str, Position] = {}
         self._reports: dict[str, dict[str, RegionInstance]] = defaultdict(dict)
@@ -113,9 +98,9 @@ class RegionsView(StreamView):
         except TimeoutError:
             log.warning("the reports of regions cannot be read to their end; showing those that were read")
 
-    def held(self, region: str) -> dict[FeatureKey, HeldRules]:
+    def held(self, region: str) -> Mapping[FeatureKey, HeldRules]:
         """Return the rules that a region was sent."""
-        return self._held.get(region, {})
+        return self._held.get(region, NO_RULES)
 
     def instances(self, region: str, now_ms: int) -> list[RegionInstance]:
         """Return the instances that still report from a region, by name."""
@@ -145,12 +130,12 @@ class RegionsView(StreamView):
         region, key = subjects.parse_rule(record.subject)
         self._newest[region] = position
         if record.is_deletion:
-            self._held[region].pop(key, None)
+            self._held[region].discard(key)
         else:
             document = _DECODER.decode(record.data)
-            trigger = sys.intern(document.trigger) if document.trigger else None  # regions share it
-            rules = HeldRules(record.sequence, record.time_ms, document.revision, trigger)
-            self._held[region][self._shared(key)] = rules
+            self._held[region].set(
+                self._shared(key), record.sequence, record.time_ms, document.revision, document.trigger
+            )
         if self.follower.is_caught_up:
             self.on_change(region, (key,))
 

@@ -1,19 +1,27 @@
 """What a console remembers of the reports of regions, which edges write as they like."""
 
 import asyncio
+import json
+import tracemalloc
 from typing import Any, cast
 
 import pytest
 
 from services.console import region_view
+from services.console.held_rules import HeldRules
 from services.console.region_view import RegionsView
 from sluiceway.contracts import subjects
 from sluiceway.contracts.applied_reports import AppliedReport
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.publishing import DELETION
+from sluiceway.messaging.stream_follower import Position, Record
 from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
 from tests.support.builders import NOW
 
+CHECKOUT = FeatureKey(FeatureKind.GATE, "checkout")
+#: What the rules of a feature take in a region, with a key that no view shares.
+HELD_BYTES_MAX = 450
 LATER = NOW + APPLIED_LIFETIME_SECONDS * 1_000 + 1
 
 
@@ -64,3 +72,33 @@ async def test_a_console_starts_although_reports_do_not_end(
 
     async with asyncio.timeout(5):
         await view.caught_up()
+
+
+def rules(key: FeatureKey, sequence: int, trigger: str | None) -> Record:
+    document = {"revision": 7, "trigger": trigger}
+    return Record(subjects.rule("dev", key), sequence, NOW, json.dumps(document).encode(), {})
+
+
+@pytest.mark.parametrize("trigger", ["gate.checkout.3", None])
+def test_rules_of_a_region_are_as_they_were_sent(view: RegionsView, trigger: str | None) -> None:
+    view._handle_rules(rules(CHECKOUT, 5, trigger))
+
+    held = view.held("dev")
+    assert dict(held) == {CHECKOUT: HeldRules(Position("", 5, NOW), 7, trigger)}
+    assert CHECKOUT in held
+    assert view.held("eu").get(CHECKOUT) is None
+    view._handle_rules(Record(subjects.rule("dev", CHECKOUT), 6, NOW, b"", DELETION))
+    assert len(held) == 0
+
+
+def test_rules_of_a_region_take_little_memory(view: RegionsView) -> None:
+    records = [rules(FeatureKey(FeatureKind.GATE, f"gate{n}"), n, f"gate.gate{n}.1") for n in range(1_000)]
+
+    tracemalloc.start()
+    for record in records:
+        view._handle_rules(record)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+
+    assert len(view.held("dev")) == len(records)
+    assert taken / len(records) < HELD_BYTES_MAX
