@@ -6,7 +6,7 @@ https://github.com/open-feature/protocol (0.3.0). OpenFeature SDKs use it throug
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from time import monotonic
 from typing import Any
@@ -175,15 +175,17 @@ class OfrepRoutes:
         return found[0] if found and all(found) else None
 
 
-def _presented_keys(request: Request) -> Iterator[str]:
-    """Yield what is presented as a key, in the order of the headers."""
+def _presented_keys(request: Request) -> list[str]:
+    """Return what is presented as a key, in the order of the header fields."""
+    presented = []
     for name, value in request.scope["headers"]:
-        if name == b"authorization":
+        if name == b"x-api-key":
+            presented.append(value.decode("latin-1"))
+        elif name == b"authorization":
             scheme, _, bearer = value.decode("latin-1").partition(" ")
             if scheme:
-                yield bearer.strip() if scheme.lower() == "bearer" else scheme
-        elif name == b"x-api-key":
-            yield value.decode("latin-1")
+                presented.append(bearer.strip() if scheme.lower() == "bearer" else scheme)
+    return presented
 
 
 def _is_known(request: Request, etag: EntityTag) -> bool:
@@ -222,4 +224,17 @@ def _counter(outcome: str) -> Counter:
 
 
 def _json(body: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+    response = _EvaluationResponse(msgspec.json.encode(body), status)
+    if headers:
+        response.headers.update(headers)
+    return response
+
+
+class _EvaluationResponse(Response):
+    """JSON; each evaluation has one: its fields are written without a look for those that it lacks."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+        ]

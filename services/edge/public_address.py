@@ -35,6 +35,8 @@ class PublicAddress:
 
         Several slashes at the beginning count as one.
         """
+        if not self.path and path[:1] == "/" != path[1:2]:
+            return path
         path = "/" + path.lstrip("/")
         below = path.removeprefix(self._decoded_path)
         if not self.path or below == path or not below.startswith("/") or is_route(path):

@@ -1,7 +1,7 @@
 """Whom a process believes about the client that is behind a proxy."""
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -23,15 +23,17 @@ class ForwardedHeaders:
         self.is_trusted = trusted_proxies(trusted)
         self._believing = ProxyHeadersMiddleware(self._checked, trusted) if trusted else None
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """Return the answer of the application: a coroutine of one's own would cost each waiting request."""
         if client := scope.get("client"):
             scope["client"] = (client[0].removeprefix(MAPPED_PREFIX), client[1])
-        if self._believing is None:
-            await self._app(scope, receive, send)
-            return
-        scope["state"][PEER] = scope["client"]
-        scope["state"][IS_TRUSTED] = scope["client"] is not None and self.is_trusted(scope["client"][0])
-        await self._believing(scope, receive, send)
+        app = self._app
+        if self._believing:
+            scope["state"][PEER] = scope["client"]
+            scope["state"][IS_TRUSTED] = scope["client"] is not None and self.is_trusted(scope["client"][0])
+            app = self._believing
+        answer: Awaitable[None] = app(scope, receive, send)
+        return answer
 
     async def _checked(self, scope: Any, receive: Any, send: Any) -> None:
         """Keep the address of the connection if what the proxy says of its client is none."""

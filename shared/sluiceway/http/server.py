@@ -84,6 +84,7 @@ async def health_server(
         uvicorn.Config(
             app,
             http=functools.partial(BoundedProtocol, connections),  # type: ignore[arg-type]
+            interface="asgi3",
             ws="none",
             backlog=BACKLOG,
             timeout_keep_alive=settings.http_keep_alive_seconds,
@@ -165,22 +166,28 @@ async def _not_found(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp, public_path: str) -> AsgiApp:
-    unready, metrics = _SharedReadiness(readiness), MetricsPages()
+    unready, pages = _SharedReadiness(readiness), MetricsPages()
 
-    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def metrics(scope: dict[str, Any], send: Any) -> None:
+        page = await pages.page(scope)
+        await send({"type": "http.response.start", "status": page.status, "headers": page.headers})
+        await send({"type": "http.response.body", "body": page.body})
+
+    async def ready(send: Any) -> None:
+        missing = await unready.check()
+        status = "waiting" if missing else "ready"
+        await _answer(send, 503 if missing else 200, {"status": status, "missing": missing})
+
+    def app(scope: dict[str, Any], receive: Any, send: Any) -> Awaitable[None]:
         match scope["path"].removeprefix(public_path):
             case "/metrics" | "/metrics/":
-                page = await metrics.page(scope)
-                await send({"type": "http.response.start", "status": page.status, "headers": page.headers})
-                await send({"type": "http.response.body", "body": page.body})
+                return metrics(scope, send)
             case "/healthz":
-                await _answer(send, 200, {"status": "alive"})
+                return _answer(send, 200, {"status": "alive"})
             case "/readyz":
-                missing = await unready.check()
-                status = "waiting" if missing else "ready"
-                await _answer(send, 503 if missing else 200, {"status": status, "missing": missing})
+                return ready(send)
             case _:
-                await others(scope, receive, send)
+                return others(scope, receive, send)
 
     return app
 
