@@ -27,9 +27,6 @@ class FakeViews:
     def get(self, key: FeatureKey) -> DueEntry | None:
         return self.entries.get(key)
 
-    def __iter__(self) -> Any:
-        return iter(self.entries.values())
-
     async def catch_up(self) -> None:
         self.checks += 1
 
@@ -44,6 +41,8 @@ async def rechecks(count: int) -> list[int]:
     """Return after which time each of so many due phases is checked again."""
     views: Any = FakeViews(count)
     due_phases = DuePhases(views, views, views, views, lambda: NOW, workers=10)
+    for entry in views.entries.values():
+        due_phases.schedule(entry)
     running = asyncio.create_task(due_phases.run())
     timers = due_phases._timers
     await eventually(lambda: views.checks == count and len(timers) == count, "each is checked once")
