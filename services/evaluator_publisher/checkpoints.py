@@ -78,10 +78,9 @@ class Checkpoints:
     async def save(self, unproved: Collection[FeatureKey]) -> None:
         """Store that everything is published as far as both streams were read, except for some features.
 
-        Nothing may be left to publish. Raises `Unavailable`.
+        Nothing may be left to publish, and our own documents must have been read. Raises `Unavailable`.
         """
-        is_behind = self._rules.newest_document > self._rules.position.sequence
-        if is_behind or len(unproved) > UNPROVED_MAX or not self._features.position.sequence:
+        if len(unproved) > UNPROVED_MAX or not self._features.position.sequence:
             return
         state = (self._features.position, self._rules.newest_document)
         if state == self._saved:

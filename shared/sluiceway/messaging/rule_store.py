@@ -104,6 +104,11 @@ class RuleStore(StreamView):
         return len(self._published)
 
     @property
+    def has_read_own_writes(self) -> bool:
+        """Whether every document that was written here was followed, too."""
+        return self.newest_document <= self.position.sequence
+
+    @property
     def position(self) -> Position:
         """How far RULES was followed."""
         return self.follower.position

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+import pytest
+
 from services.evaluator_publisher.checkpoints import Unproved
 from services.evaluator_publisher.fan_out import CHECK_BATCH, FanOut
 from services.evaluator_publisher.publishable_rules import ProjectedRules, PublishableRules
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, Index
@@ -23,6 +26,8 @@ FEATURES = 300
 #: Features that may be projected before anything else has a turn.
 IN_A_ROW_MAX = 5
 TURNS_MAX = 20_000
+#: Turns of the loop in which a checkpoint is written, if it is at all.
+TICK_TURNS = 20
 
 
 def a_key(number: int) -> FeatureKey:
@@ -86,6 +91,7 @@ class Rules:
     def __init__(self) -> None:
         self.epoch = 0
         self.marked: list[str] = []
+        self.has_read_own_writes = True
 
     async def caught_up(self) -> None: ...
 
@@ -131,11 +137,18 @@ class Checkpoints:
 
     def __init__(self) -> None:
         self.of_start: Unproved | None = None
+        self.saved = 0
+        self.error: Unavailable | None = None
 
     def begin(self) -> None: ...
 
     async def unproved(self) -> Unproved | None:
         return self.of_start
+
+    async def save(self, unproved: frozenset[FeatureKey]) -> None:
+        if self.error:
+            raise self.error
+        self.saved += 1
 
 
 class Publisher:
@@ -168,6 +181,17 @@ class Publisher:
             assert len(in_turns) < TURNS_MAX
         await cancel_and_wait(task)
         return in_turns
+
+    async def ticks(self) -> None:
+        """Let it be time for a checkpoint, and run for a while."""
+        tasks = [
+            asyncio.create_task(self.fan_out.save_checkpoints()),
+            asyncio.create_task(self.fan_out.run()),
+        ]
+        for _ in range(TICK_TURNS):
+            await asyncio.sleep(0)
+        for task in tasks:
+            await cancel_and_wait(task)
 
 
 async def test_a_check_of_everything_gives_way_to_the_loop() -> None:
@@ -243,3 +267,29 @@ async def test_a_feature_that_is_to_be_checked_again_while_it_is_checked_is_chec
     await publisher.run()
 
     assert publisher.order == [a_key(0)] * 2
+
+
+async def test_a_checkpoint_is_written_once_what_was_written_is_read() -> None:
+    publisher = Publisher(features=1)
+    publisher.fan_out.check_all()
+    publisher.rules.has_read_own_writes = False
+    await publisher.run()
+    await publisher.ticks()
+    assert publisher.checkpoints.saved == 0
+
+    publisher.rules.has_read_own_writes = True
+    await publisher.ticks()
+    assert publisher.checkpoints.saved == 1
+
+
+async def test_a_broker_that_is_away_costs_a_checkpoint_and_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    publisher = Publisher(features=1)
+    publisher.fan_out.check_all()
+    publisher.checkpoints.error = Unavailable("away")
+    await publisher.run()
+    await publisher.ticks()
+
+    assert publisher.checkpoints.saved == 0
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
