@@ -160,7 +160,7 @@ class OfrepRoutes:
 
     def _versions(self, context: Mapping[str, Any], key: SdkKey) -> tuple[str, EntityTag]:
         """Return the address of the client's event stream, and the tag of its flags with that address."""
-        payload = self._feed.latest()
+        payload = self._feed.latest(is_exact=True)
         client = json.dumps(context, sort_keys=True).encode("utf-8", "surrogatepass")
         request_uri = self._events.request_uri(key, client, payload.checksum if payload else "")
         inputs = b"\n".join((client, str(self._is_stale()).encode(), request_uri.encode()))

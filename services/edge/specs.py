@@ -110,10 +110,11 @@ class SpecFeed:
         self.is_closed = True
         self.wake()
 
-    def latest(self) -> SpecPayload | None:
+    def latest(self, *, is_exact: bool = False) -> SpecPayload | None:
         """Return the payload to serve now; None until there is one.
 
-        It may lack changes of the last moment (`NEXT_PAYLOAD_SECONDS`): those who wait get them then.
+        It may lack changes of the last moment (`NEXT_PAYLOAD_SECONDS`): those who wait get them then. With
+        `is_exact` it lacks none: for those who evaluate the rules themselves, and say which ones.
         """
         rules, published = self._rules, self._published
         if published and rules.position is self._position:
@@ -121,7 +122,7 @@ class SpecFeed:
         place = rules.position._replace(time_ms=rules.time_ms)
         if not rules.is_whole or (published and published.place == place):
             return published
-        if published is None or (self.is_complete() and self._may_assemble()):
+        if published is None or (self.is_complete() and (is_exact or self._may_assemble())):
             published = self._assemble(place)
         return published
 
@@ -199,7 +200,7 @@ class SpecFeed:
         self._next_at = monotonic() + NEXT_PAYLOAD_SECONDS
         for checksum in (published.checksum, None):
             self._places[published.time, checksum] = place
-        if self._waiters:
+        if self._waiters and self._preparing is None:
             self._preparing = asyncio.create_task(self._prepare(published))
         return published
 

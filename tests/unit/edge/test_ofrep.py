@@ -45,10 +45,16 @@ class KnownKeys(KeyStore):
 
 
 @pytest.fixture
-async def http(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    """An edge with twenty flags."""
+def rules() -> RegionRules:
+    """Twenty flags."""
     rules = RegionRules("dev")
     rules.replace(map(document, FLAGS), Position("created", 1, 1), 1)
+    return rules
+
+
+@pytest.fixture
+async def http(tmp_path: Path, rules: RegionRules) -> AsyncIterator[httpx2.AsyncClient]:
+    """An edge with these flags."""
     feed, keys, address = SpecFeed(rules), KnownKeys("dev", RuleCache(tmp_path / "keys")), PublicAddress(None)
     events = OfrepEvents("dev", feed, keys, address, waiting_limit(100, 10))
     routes = OfrepRoutes(rules, feed, keys, lambda: False, events).routes()
@@ -101,3 +107,22 @@ async def test_who_waits_too_long_is_told_when_to_come_back(
 
     assert [answer.status_code for answer in answers] == [200, 429]
     assert answers[1].headers["retry-after"] == "5"
+
+
+async def test_a_tag_stands_for_the_flags_that_were_sent_with_it_also_in_a_burst_of_changes(
+    http: httpx2.AsyncClient, rules: RegionRules
+) -> None:
+    """Otherwise a client that got a candidate for a moment would keep it after it was taken back."""
+    before = await all_flags(http, "key-a", "ada")
+    on = document("flag-00").replace(b'"defaultValue": false', b'"defaultValue": true')
+    rules.replace([on, *map(document, FLAGS[1:])], Position("created", 2, 2), 1)
+    released = await all_flags(http, "key-a", "ada")
+    rules.replace(map(document, FLAGS), Position("created", 3, 3), 1)
+
+    body, headers = {"context": {"targetingKey": "ada"}}, {"x-api-key": "key-a"}
+    known = {**headers, "if-none-match": released.headers["etag"]}
+    after = await http.post(FLAGS_PATH, json=body, headers=known)
+
+    assert [answer.json()["flags"][0]["value"] for answer in (before, released)] == [False, True]
+    assert released.headers["etag"] != before.headers["etag"]
+    assert (after.status_code, after.json()["flags"][0]["value"]) == (200, False)
