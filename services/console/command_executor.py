@@ -165,9 +165,9 @@ class CommandExecutor:
     async def stale_refusal(self, command: Command) -> Refusal | None:
         """Return the refusal of a command that expects another revision than the newest one; else None."""
         expected = command.expected_revision
-        if expected is None or expected == self._revision(command):
+        if expected is None:
             return None
-        await self.catch_up(command)  # its sender may have read a newer revision than this view
+        await self.catch_up(command)  # others may know a newer revision than this view
         if expected == self._revision(command):
             return None
         if isinstance(command, FeatureCommand):
