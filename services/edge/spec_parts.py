@@ -14,7 +14,8 @@ from .text_blocks import TextBlocks
 
 CHECKSUM_LENGTH = 32
 #: The parts of a payload that come from documents, in their order.
-PARTS = ("feature_gates", "dynamic_configs", "condition_map", "override_rules", "overrides")
+OVERRIDES = "overrides"
+PARTS = ("feature_gates", "dynamic_configs", "condition_map", "override_rules", OVERRIDES)
 
 
 class _Specs(msgspec.Struct):
@@ -115,8 +116,15 @@ class SpecParts:
         return self._known[key].members
 
     def _text(self, part: str, name: str) -> bytes | None:
+        """Return a member; None if there is none.
+
+        A gate and a config of one name would share their overrides, which name no kind: one's users would
+        receive the candidate of the other. So both are served as they are outside of their releases.
+        """
         owners = self._owners[part].get(name)
-        return next(reversed(owners.values())) if owners else None
+        if not owners or (part == OVERRIDES and len(owners) > 1):
+            return None
+        return next(reversed(owners.values()))
 
 
 def _read(data: bytes) -> _Document:

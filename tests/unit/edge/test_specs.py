@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from services.edge import gzip_stream, spec_parts, specs
+from services.edge.spec_parts import SpecParts
 from services.edge.specs import NEXT_PAYLOAD_SECONDS, SpecFeed, SpecPayload
 from services.edge.waiters import WOKEN_AT_ONCE, Waiters
 from sluiceway.client.region_rules import RegionRules
+from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.stream_follower import Position
 from tests.support.edges import gate_document, gate_record
 from tests.support.waiting import eventually
@@ -90,6 +92,24 @@ async def test_the_payload_is_always_what_all_documents_hold_together(
         for_clients = json.loads(payload.documents.text)
         assert sorted(map(json.dumps, for_clients["documents"])) == sorted(map(json.dumps, documents))
         assert gzip.decompress(await payload.documents.compressed()) == payload.documents.text
+
+
+def test_a_gate_and_a_config_of_one_name_do_not_receive_each_others_candidate() -> None:
+    """Overrides name no kind, so there are none while both are released to a part of the users."""
+    gate, config = (FeatureKey(kind, "a") for kind in (FeatureKind.GATE, FeatureKind.DYNAMIC_CONFIG))
+    of_gate = gate_document("a", overrides={"a": [{"new_config_name": "a:v2", "rules": []}]})
+    of_config = gate_document("a", overrides={"a": [{"new_config_name": "a:v7", "rules": []}]})
+    parts = SpecParts()
+
+    parts.update({gate: of_gate, config: of_config})
+    both = [block.text for block in parts.blocks["overrides"]]
+    parts.update({gate: of_gate})
+    alone = [block.text for block in parts.blocks["overrides"]]
+
+    assert both == []
+    assert [json.loads(b"{%s}" % text) for text in alone] == [
+        {"a": [{"new_config_name": "a:v2", "rules": []}]}
+    ]
 
 
 async def test_the_checksum_is_the_one_that_replicas_of_the_last_version_have() -> None:
