@@ -15,8 +15,8 @@ from sluiceway.contracts.alerts import Alert, AlertOutcome, AlertStatus, Answere
 from sluiceway.contracts.envelope import rfc3339
 from sluiceway.contracts.guardrails import OnFailure
 from sluiceway.contracts.identifiers import NAME_PATTERN, TriggerId
-from sluiceway.contracts.replies import Outcome, Reply
-from sluiceway.errors import Rejected
+from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
+from sluiceway.errors import Rejected, Unavailable
 from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.alert_matches import MatchedTrigger
@@ -107,26 +107,31 @@ class AlertHandler:
             for release in matches:
                 if release is None:
                     await asyncio.sleep(0)  # a release may be large: others go on in between
-                elif is_complete or release.matched.action is not OnFailure.NOTIFY:
-                    await self._act(release.matched, look.received, deeds)
-                else:
+                elif not is_complete and release.matched.action is OnFailure.NOTIFY:
                     del look.found[release.key]  # nobody decides about it, so it waits for the complete view
+                elif await self._act(release.matched, look.received, deeds):
+                    continue
+                elif is_complete:
+                    raise Unavailable(f"{release.matched.trigger.id}: its phase has changed meanwhile")
+                else:
+                    del look.found[release.key]
 
         await all_done(*(act() for _ in range(min(RELEASES_AT_ONCE, len(look.candidates)))))
 
-    async def _act(self, matched: MatchedTrigger, received: ReceivedAlert, deeds: dict[Deed, None]) -> None:
+    async def _act(self, matched: MatchedTrigger, received: ReceivedAlert, deeds: dict[Deed, None]) -> bool:
         """Send the command, if one follows, and record the verdict of the guardrail, if one matched.
 
-        A command that is refused has done nothing: perhaps the view was behind.
+        A command that is refused has done nothing: perhaps the view was behind. False if it was meant for
+        another phase than the current one: the alert has to be matched with that one.
         """
         deed = Deed(matched.trigger.id, matched.action)
         if deed in deeds:
-            return
+            return True
         if command := command_of(matched, received):
             reply = await send_until_effective(self._commands, command, received.time_ms - CLOCKS_DIFFER_MS)
             _count(reply, matched)
             if reply.refusal:
-                return
+                return reply.refusal.code is not RefusalCode.STALE_PHASE
         else:
             metrics.ALERTS.labels(DONE[matched.action]).inc()
         deeds[deed] = None
@@ -135,6 +140,7 @@ class AlertHandler:
             await self._store.store_verdict(
                 verdict_of_alert(matched, matched.phase, matched.guardrail, received)
             )
+        return True
 
     async def _record(self, answered: AnsweredAlert) -> None:
         metrics.ALERTS.labels(answered.outcome).inc()

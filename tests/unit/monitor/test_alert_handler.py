@@ -13,11 +13,11 @@ from services.monitor.watched_releases import WatchedReleases
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alert_sources import AlertSource
 from sluiceway.contracts.alerts import Alert, AlertOutcome, AnsweredAlert
-from sluiceway.contracts.commands import AbortTrigger, Command, SkipPhase, TriggerCommand
+from sluiceway.contracts.commands import AbortTrigger, Command, PauseTrigger, SkipPhase, TriggerCommand
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.measurements import VerdictChanged
-from sluiceway.contracts.replies import Outcome, Reply
+from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from sluiceway.errors import RetryLater, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.command_client import CommandClient
@@ -148,6 +148,11 @@ class Answering:
         return self.records.answers[-1]
 
 
+def phase_of(command: TriggerCommand) -> str | None:
+    """Return the phase that a command is meant for; None if it is meant for any."""
+    return command.phase_id if isinstance(command, PauseTrigger) else None
+
+
 def a_release_of(name: str = "checkout", *guardrails: dict[str, Any]) -> Ledger:
     """Return the release of a gate through two phases."""
     phases = (a_phase("dev", guardrails=guardrails), a_phase("prod", guardrails=guardrails))
@@ -155,6 +160,11 @@ def a_release_of(name: str = "checkout", *guardrails: dict[str, Any]) -> Ledger:
     ledger.save(a_gate(name=name))
     ledger.save(a_gate(EVERYONE, name=name, releasePipelineID="release"))
     return ledger
+
+
+def a_pausing_release() -> Ledger:
+    """Return a release whose phases are paused by an alert of team a."""
+    return a_release_of("checkout", {**PAGER, "onFailure": "pause"})
 
 
 async def test_the_command_is_sent_before_any_request_and_the_record_after_the_complete_look() -> None:
@@ -253,7 +263,7 @@ async def test_a_refused_command_is_sent_once_if_the_view_lacked_nothing() -> No
 
 async def test_a_pause_is_sent_for_the_phase_that_the_view_lacked_if_the_older_one_was_refused() -> None:
     answering = Answering()
-    ledger = a_release_of("checkout", {**PAGER, "onFailure": "pause"})
+    ledger = a_pausing_release()
     answering.features.see(ledger.events[-1])
     ledger.act(SkipPhase)
     answering.features.unseen = ledger.events[-1:]
@@ -262,7 +272,52 @@ async def test_a_pause_is_sent_for_the_phase_that_the_view_lacked_if_the_older_o
 
     await answering.receive(team="a")
 
-    assert [getattr(command, "phase_id", None) for command in answering.commands.sent] == ["dev", "prod"]
+    assert [phase_of(command) for command in answering.commands.sent] == ["dev", "prod"]
+
+
+def a_stale_phase(ledger: Ledger) -> Reply:
+    """Return the reply to a pause that was meant for the phase before."""
+    refusal = ledger.act(PauseTrigger, phase_id="dev")
+    assert isinstance(refusal, Refusal)
+    assert refusal.code is RefusalCode.STALE_PHASE
+    return Reply(outcome=Outcome.REFUSED, refusal=refusal)
+
+
+async def test_an_alert_is_not_answered_while_its_pause_is_meant_for_an_older_phase() -> None:
+    answering = Answering()
+    ledger = a_pausing_release()
+    answering.features.see(ledger.events[-1])
+    ledger.act(SkipPhase)
+
+    def answer(command: TriggerCommand) -> Reply:
+        is_stale = phase_of(command) == "dev"
+        return a_stale_phase(ledger) if is_stale else Reply(outcome=Outcome.ACCEPTED)
+
+    answering.commands.on_sent = answer
+    with pytest.raises(Unavailable, match="its phase has changed"):
+        await answering.receive(team="a")
+    assert "answer" not in answering.steps
+    answering.features.unseen = ledger.events[-1:]
+    answered = await answering.receive(team="a")
+
+    assert [phase_of(command) for command in answering.commands.sent] == ["dev", "dev", "dev", "prod"]
+    assert len({command.id for command in answering.commands.sent}) == 1
+    assert answered.triggers == ("gate.checkout.1",)
+
+
+async def test_a_stale_pause_ends_with_the_release() -> None:
+    answering = Answering()
+    ledger = a_pausing_release()
+    answering.features.see(ledger.events[-1])
+    ledger.act(SkipPhase)
+    stale = a_stale_phase(ledger)
+    answering.commands.on_sent = lambda command: stale
+    ledger.act(AbortTrigger)
+    answering.features.unseen = ledger.events[-1:]
+
+    answered = await answering.receive(team="a")
+
+    assert answered.outcome is AlertOutcome.UNMATCHED
 
 
 async def test_a_stronger_guardrail_of_a_phase_that_the_view_lacked_acts_as_well() -> None:
