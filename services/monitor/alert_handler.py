@@ -1,7 +1,8 @@
 """Answers alerts: rolls back or pauses each release that is out and that an alert is about.
 
 The command comes first. It follows from the views as they are, since the scheduler decides about it by the
-state of the release; meanwhile the views catch up, and what they lacked is acted on then.
+state of the release; meanwhile the views catch up, and what they lacked is acted on then. Only the monitor
+decides by the scopes of sources: they are read before the command.
 """
 
 import asyncio
@@ -85,8 +86,10 @@ class AlertHandler:
     async def _act_on_all(self, received: ReceivedAlert, deeds: dict[Deed, None]) -> Look:
         """Act on all that the views show, then on what they lacked; return the look at the whole.
 
-        A view that is known to be behind is not acted on: it catches up first.
+        A view that is known to be behind is not acted on: it catches up first. So does the catalogue if it
+        has scopes, since a scope keeps a source from what the scheduler would do.
         """
+        await self._matcher.read_scopes()
         before = None
         if self._matcher.is_current:
             before = self._matcher.look(received)

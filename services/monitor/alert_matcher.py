@@ -84,12 +84,23 @@ class AlertMatcher:
         """Return once the views hold everything stored before this call; raise `Unavailable` otherwise."""
         await asyncio.gather(self._features.catch_up(), self._catalogue_view.catch_up())
 
+    async def read_scopes(self) -> None:
+        """Return once the scopes of sources that are stored before this call count in each look.
+
+        `Unavailable` if they cannot be read. Nothing is read while no source has a scope, or needs one.
+        """
+        if self._requires_sources or self._known_catalogue().alert_sources:
+            await self._catalogue_view.catch_up()
+
     def look(self, received: ReceivedAlert) -> Look:
         """Return a look at the releases as they are in the views, with nothing found yet."""
+        return Look(received, self._watched.concerned_by(received.alert), self._known_catalogue(), {})
+
+    def _known_catalogue(self) -> Catalogue:
         position = self._catalogue_view.follower.position
         if position != self._position:
             self._catalogue, self._position = self._catalogue_view.catalogue(), position
-        return Look(received, self._watched.concerned_by(received.alert), self._catalogue, {})
+        return self._catalogue
 
     def matches(self, look: Look, before: Look | None = None) -> Iterator[MatchedRelease | None]:
         """Yield each release to act on, and None after any other: a caller can let others go on then.

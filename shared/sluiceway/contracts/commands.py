@@ -308,7 +308,10 @@ class DeleteFreeze(Command):
 
 
 class SaveAlertSource(Command):
-    """Create or replace the scope of a source of alerts; it applies to the alerts after it."""
+    """Create or replace the scope of a source of alerts; it applies to the alerts after it.
+
+    The first scope of all, where none is required, applies milliseconds after it was saved.
+    """
 
     verb = "save_alert_source"
     source: AlertSource

@@ -75,6 +75,7 @@ class Documents(CatalogueView):
         self.unseen: Catalogue | None = None
         self.follower: Any = self
         self.position = Position("", 1)
+        self.is_unavailable = False
 
     @property
     def is_current(self) -> bool:
@@ -84,6 +85,9 @@ class Documents(CatalogueView):
         return self.contents
 
     async def catch_up(self) -> None:
+        await asyncio.sleep(0)
+        if self.is_unavailable:
+            raise Unavailable("CATALOG does not answer")
         if self.unseen:
             self.contents, self.unseen, self.position = self.unseen, None, Position("", 2)
 
@@ -129,12 +133,13 @@ class Records(MeasurementStore):
 class Answering:
     """An alert handler on views of the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, requires_sources: bool = False) -> None:
         self.steps: list[str] = []
         watched = WatchedReleases(lambda: NOW)
         self.features, self.catalogue = Features(watched, self.steps), Documents()
         self.commands, self.records = Commands(self.steps), Records(self.steps)
-        matcher = AlertMatcher(self.features, self.catalogue, watched, lambda: NOW)
+        views = self.features, self.catalogue, watched
+        matcher = AlertMatcher(*views, lambda: NOW, requires_sources=requires_sources)
         self.clock_problem: RetryLater | None = None
         self.handler = AlertHandler(matcher, self.commands, self.records, self._check_clock)
 
@@ -376,18 +381,89 @@ async def test_a_view_that_knows_it_is_behind_is_not_acted_on() -> None:
     assert answered.outcome is AlertOutcome.UNMATCHED
 
 
-async def test_a_scope_that_the_catalogue_lacked_counts_for_what_was_not_acted_on() -> None:
+def scopes(**features: str) -> Catalogue:
+    """Return a catalogue in which each of these sources may take back one feature."""
+    return Catalogue(
+        alert_sources={name: AlertSource(name=name, features=(each,)) for name, each in features.items()}
+    )
+
+
+async def test_the_first_scope_of_all_counts_for_what_was_not_acted_on() -> None:
     answering = Answering()
     answering.features.see(a_release_of("checkout").events[-1])
     answering.features.unseen = [a_release_of("search").events[-1]]
-    answering.catalogue.unseen = Catalogue(
-        alert_sources={"tests": AlertSource(name="tests", features=("gate.other",))}
-    )
+    answering.catalogue.unseen = scopes(tests="gate.other")
 
     answered = await answering.receive(pipeline="release")
 
     assert answered.triggers == ("gate.checkout.1",)
     assert answered.triggers_out_of_scope == ("gate.search.1",)
+
+
+@pytest.mark.parametrize(
+    ("known", "newest", "requires_sources"),
+    [
+        (scopes(tests="gate.checkout"), scopes(tests="gate.other"), False),
+        (scopes(others="gate.other"), scopes(others="gate.other", tests="gate.other"), False),
+        (scopes(tests="gate.checkout"), Catalogue(), True),
+    ],
+    ids=["narrowed", "added", "deleted"],
+)
+async def test_a_scope_that_was_saved_before_an_alert_counts_for_its_first_command(
+    known: Catalogue, newest: Catalogue, requires_sources: bool
+) -> None:
+    answering = Answering(requires_sources=requires_sources)
+    answering.features.see(a_release_of().events[-1])
+    answering.catalogue.contents, answering.catalogue.unseen = known, newest
+
+    answered = await answering.receive(gate="checkout")
+
+    assert answering.commands.sent == []
+    assert answered.triggers_out_of_scope == ("gate.checkout.1",)
+
+
+async def test_a_scope_waits_for_the_catalogue_and_not_for_the_log() -> None:
+    answering = Answering()
+    answering.features.see(a_release_of().events[-1])
+    answering.catalogue.contents = scopes(tests="gate.checkout")
+
+    await answering.receive(gate="checkout")
+
+    assert answering.steps[0] == "roll_back"
+
+
+async def test_a_required_scope_that_was_saved_before_an_alert_counts_for_its_first_command() -> None:
+    answering = Answering(requires_sources=True)
+    answering.features.see(a_release_of().events[-1])
+    answering.catalogue.unseen = scopes(tests="gate.checkout")
+
+    await answering.receive(gate="checkout")
+
+    assert answering.steps[0] == "roll_back"
+
+
+async def test_without_the_newest_scopes_no_command_is_sent_and_the_alert_is_not_answered() -> None:
+    answering = Answering()
+    answering.features.see(a_release_of().events[-1])
+    answering.catalogue.contents = scopes(tests="gate.checkout")
+    answering.catalogue.is_unavailable = True
+
+    with pytest.raises(Unavailable):
+        await answering.receive(gate="checkout")
+
+    assert answering.steps == []
+
+
+async def test_where_nobody_has_a_scope_the_command_does_not_need_the_catalogue() -> None:
+    answering = Answering()
+    answering.features.see(a_release_of().events[-1])
+    answering.catalogue.is_unavailable = True
+
+    with pytest.raises(Unavailable):
+        await answering.receive(gate="checkout")
+
+    assert answering.steps[0] == "roll_back"
+    assert "answer" not in answering.steps
 
 
 async def test_a_command_without_an_answer_keeps_the_alert_but_not_the_others() -> None:
