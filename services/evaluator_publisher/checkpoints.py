@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sluiceway.contracts.catalogue import Region
@@ -25,8 +25,14 @@ from .code_digest import code_digest
 
 log = logging.getLogger(__name__)
 
-#: Features that a checkpoint may leave out; with more of them none is written.
-UNPROVED_MAX = 1_000
+#: Bytes of the features that a checkpoint may leave out; with more of them none is written.
+UNPROVED_BYTES_MAX = 32_768
+#: Bytes of the regions that a checkpoint lists; more share one digest, so that it fits into a message.
+REGIONS_BYTES_MAX = 16_384
+#: Instead of a region: the digest is of all of them. No region has such a name.
+ALL_REGIONS = "*"
+#: Bytes around each text in the list that a checkpoint holds.
+QUOTES_BYTES = 3
 #: Features that are looked at in a row.
 SLICE = 5_000
 
@@ -69,7 +75,10 @@ class Checkpoints:
             return None
         checkpoint = stored.checkpoint
         features = await self._changed(checkpoint)
-        regions = {name for name, digest in self._regions().items() if checkpoint.regions.get(name) != digest}
+        regions = {name for name, digest in self._digests().items() if checkpoint.regions.get(name) != digest}
+        if ALL_REGIONS in regions:
+            log.info("checking all features: some of many regions have changed")
+            return None
         log.info(
             "checking %s features, and %s regions, since the last checkpoint", len(features), len(regions)
         )
@@ -78,17 +87,19 @@ class Checkpoints:
     async def save(self, unproved: Collection[FeatureKey]) -> None:
         """Store that everything is published as far as both streams were read, except for some features.
 
-        Nothing may be left to publish, and our own documents must have been read. Raises `Unavailable`.
+        Nothing may be left to publish, and our own documents must have been read. Raises `Unavailable`, and
+        `MessageTooLarge`.
         """
-        if len(unproved) > UNPROVED_MAX or not self._features.position.sequence:
+        names = sorted(map(str, unproved))
+        if _list_bytes(names) > UNPROVED_BYTES_MAX or not self._features.position.sequence:
             return
         state = (self._features.position, self._rules.newest_document)
         if state == self._saved:
             return
-        if await self._store.write(self._checkpoint(unproved)):
+        if await self._store.write(self._checkpoint(names)):
             self._saved = state
 
-    def _checkpoint(self, unproved: Collection[FeatureKey]) -> Checkpoint:
+    def _checkpoint(self, unproved: Sequence[str]) -> Checkpoint:
         log_end, rules_end = self._features.position, self._rules.position
         return Checkpoint(
             epoch=self._rules.epoch,
@@ -99,8 +110,8 @@ class Checkpoints:
             rules_created=rules_end.created,
             rules_sequence=rules_end.sequence,
             documents=self._rules.documents,
-            regions=self._regions(),
-            unproved=tuple(sorted(map(str, unproved))),
+            regions=self._digests(),
+            unproved=tuple(unproved),
         )
 
     async def _objection(self, stored: StoredCheckpoint) -> str | None:
@@ -128,15 +139,23 @@ class Checkpoints:
                 await asyncio.sleep(0)
         return changed
 
-    def _regions(self) -> dict[str, str]:
-        return {
-            stored.document.name: _digest(stored.document)
+    def _digests(self) -> dict[str, str]:
+        """Return a digest of each region, by its name, or a single one of all if the list would be long."""
+        digests = {
+            stored.document.name: _digest([stored.document.environment, stored.document.attributes])
             for stored in self._catalogue.all("region")
             if isinstance(stored.document, Region)
         }
+        if _list_bytes([*digests, *digests.values()]) > REGIONS_BYTES_MAX:
+            return {ALL_REGIONS: _digest(digests)}
+        return digests
 
 
-def _digest(region: Region) -> str:
-    """Return a digest of what a projection reads of a region."""
-    text = json.dumps([region.environment, region.attributes], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _digest(value: object) -> str:
+    """Return a digest of what a projection reads of a region, or of all regions."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _list_bytes(texts: Sequence[str]) -> int:
+    """Return the bytes that these texts, which are ASCII, take in a checkpoint."""
+    return sum(len(text) + QUOTES_BYTES for text in texts)

@@ -19,6 +19,7 @@ from sluiceway.messaging.catalogue_store import CatalogueView, StoredDocument
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import RuleStore, RuleWrite
 from sluiceway.messaging.rule_table import NOTHING, RuleKey, RuleVersion
+from sluiceway.repeated_logs import RepeatedLogs
 
 from . import metrics
 from .checkpoints import Checkpoints
@@ -72,6 +73,7 @@ class FanOut:
         #: Features of which another publisher has written documents since they were checked here.
         self._unproved: set[FeatureKey] = set()
         self._wants_checkpoint = False
+        self._repeated = RepeatedLogs(log)
         #: Regions whose set is still to be marked as complete.
         self._unmarked: set[str] = set()
         #: Whether everything has to be checked, in a new epoch; and if so, whether a checkpoint may prove it.
@@ -183,6 +185,8 @@ class FanOut:
             await self._checkpoints.save(self._unproved.union(self._publishable.substituted))
         except Unavailable as error:
             log.info("no checkpoint is written now: %s", error)
+        except Rejected as error:  # the next start checks more; RULES is right anyway
+            self._repeated.warning("checkpoint", "no checkpoint can be written: %s", error)
 
     async def watch_for_removals(self) -> None:
         """Read RULES again if somebody has removed something from it, until cancelled."""

@@ -30,7 +30,7 @@ class Checkpoint(CompleteSet):
     rules_sequence: int
     #: Keys that RULES held, also those that marked a deletion.
     documents: int
-    #: Region → digest of what a projection reads of its document.
+    #: Region → digest of what a projection reads of its document; with many regions, `*` → digest of all.
     regions: dict[str, str]
     #: Features that must be checked in any case.
     unproved: tuple[FeatureText, ...] = ()

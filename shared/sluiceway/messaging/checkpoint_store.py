@@ -64,7 +64,10 @@ class CheckpointStore:
         return _time_ms(message)
 
     async def write(self, checkpoint: Checkpoint) -> bool:
-        """Store a checkpoint; return False if another one was stored meanwhile. Raises `Unavailable`."""
+        """Store a checkpoint; return False if another one was stored meanwhile.
+
+        Raises `Unavailable`, and `MessageTooLarge` if the broker takes none of this size.
+        """
         message = ConditionalMessage(subjects.checkpoint(), checkpoint.to_json(), {}, self._sequence)
         try:
             self._sequence = await self._publisher.append(message)

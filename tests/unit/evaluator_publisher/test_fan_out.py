@@ -12,7 +12,7 @@ from services.evaluator_publisher.publishable_rules import ProjectedRules, Publi
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.errors import Unavailable
+from sluiceway.errors import MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, Index
@@ -138,7 +138,7 @@ class Checkpoints:
     def __init__(self) -> None:
         self.of_start: Unproved | None = None
         self.saved = 0
-        self.error: Unavailable | None = None
+        self.error: Exception | None = None
 
     def begin(self) -> None: ...
 
@@ -293,3 +293,21 @@ async def test_a_broker_that_is_away_costs_a_checkpoint_and_nothing_else(
 
     assert publisher.checkpoints.saved == 0
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+async def test_a_checkpoint_that_is_too_large_is_said_once_and_ends_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    publisher = Publisher(features=1)
+    publisher.fan_out.check_all()
+    publisher.checkpoints.error = MessageTooLarge("checkpoint", 70_000, 65_536, "max_payload")
+    await publisher.run()
+    await publisher.ticks()
+    await publisher.ticks()
+    publisher.fan_out.feature_changed(publisher.log.entries[a_key(0)])
+    await publisher.run()
+
+    assert len(publisher.order) == 2
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "70000 bytes" in warnings[0]
