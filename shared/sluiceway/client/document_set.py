@@ -7,7 +7,7 @@ from ..clock import now_ms
 from ..contracts import envelope, subjects
 from ..contracts.applied_reports import AppliedChange
 from ..contracts.identifiers import FeatureKey, TriggerId
-from ..contracts.rule_document import RuleDocument
+from ..contracts.rule_document import RuleDocument, is_valid_epoch
 from ..errors import error_text
 from ..evaluation.compiled_conditions import ProcessContext
 from ..evaluation.rule_set import RuleSet
@@ -46,6 +46,8 @@ class DocumentSet:
         _, key = subjects.parse_rule(record.subject)
         document = None if record.is_deletion else _parse_record(record, key)
         version = _version(document, record)
+        if not is_valid_epoch(version.epoch, record.time_ms):
+            raise ValueError(f"invalid epoch {version.epoch}: no publisher can have begun it")
         if version < self.versions.get(key, UNKNOWN):
             log.warning("%s: ignoring %s, which is older than the applied version", key, version)
             return None

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ..contracts import subjects
 from ..contracts.identifiers import FeatureKey
-from ..contracts.rule_document import CompleteSet
+from ..contracts.rule_document import CompleteSet, is_valid_epoch
 from ..messaging.stream_follower import Record
 from .document_set import DocumentSet
 
@@ -58,7 +58,13 @@ def parse_mark(record: Record) -> CompleteSet | None:
     if record.is_deletion:
         return None
     try:
-        return CompleteSet.model_validate_json(record.data, extra="ignore")
+        mark = CompleteSet.model_validate_json(record.data, extra="ignore")
     except ValidationError as error:
         log.warning("%s is not a valid mark: %s", record.subject, error)
         return None
+    if not is_valid_epoch(mark.epoch, record.time_ms):
+        log.warning(
+            "%s is not a valid mark: no publisher can have begun epoch %s", record.subject, mark.epoch
+        )
+        return None
+    return mark

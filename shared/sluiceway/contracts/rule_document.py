@@ -9,6 +9,20 @@ from pydantic import Field, JsonValue
 from .identifiers import FeatureKey, FeatureKind, Name, RegionName, TriggerId
 from .models import WireEnum, WireModel
 
+#: An epoch is a time in ms, or follows one: it may be so far ahead of the time at which the broker stored it.
+#: The times of JetStream, ns of 63 bits, end in 2262, so no wrong clock of a broker comes near it.
+EPOCH_AHEAD_MAX_MS = 10**13
+#: Greater revisions are not of our streams; clients that read numbers as doubles know no greater ones.
+REVISION_MAX = 2**53
+
+
+def is_valid_epoch(epoch: int, stored_ms: int) -> bool:
+    """Return whether a publisher can have begun `epoch` before the broker stored its message.
+
+    The bound moves on with the clock, so there is always a greater epoch to begin.
+    """
+    return 0 <= epoch <= stored_ms + EPOCH_AHEAD_MAX_MS
+
 
 class ListOperator(WireEnum):
     """Operators on a list of ids. No author writes them: they come from the ids of a segment."""

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
-from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
-from ..contracts.rule_document import CompleteSet
+from ..contracts.rule_document import REVISION_MAX, CompleteSet, is_valid_epoch
 from ..errors import Conflict, MessageTooLarge, Unavailable, error_text
 from ..telemetry import metrics
 from .connection import Connection
@@ -61,7 +60,8 @@ class RuleStore(StreamView):
         #: Region → its mark, also one that was deleted.
         self._marks: dict[str, PublishedMark] = {}
         #: Regions whose mark an older version has written: its epoch stands in its body only.
-        self._unread_marks: set[str] = set()
+        #: Region → when the broker stored the mark.
+        self._unread_marks: dict[str, int] = {}
         #: Region → the newest sequence of its keys.
         self._newest: dict[str, int] = {}
         #: The newest sequence of a document.
@@ -203,22 +203,23 @@ class RuleStore(StreamView):
 
     async def read_marks(self) -> None:
         """Read the epochs of the marks of an older version, which stand in their bodies only."""
-        for region in tuple(self._unread_marks):
+        for region, stored_ms in tuple(self._unread_marks.items()):
             known = self._marks[region]
-            epoch = await self._read_epoch(region, known.sequence)
+            epoch = await self._read_epoch(region, known.sequence, stored_ms)
             if self._marks.get(region) == known:  # otherwise a newer mark has come meanwhile
                 self._set_mark(region, PublishedMark(known.sequence, epoch))
                 if epoch == 0:
                     self.on_foreign_mark(region)
 
-    async def _read_epoch(self, region: str, sequence: int) -> int:
+    async def _read_epoch(self, region: str, sequence: int, stored_ms: int) -> int:
         try:
             message = await self._js.get_msg(subjects.RULES_STREAM, seq=sequence, direct=True)
         except (NatsError, TimeoutError) as error:
             raise Unavailable(f"cannot read the mark of the region {region}: {error_text(error)}") from error
         try:
-            return CompleteSet.model_validate_json(message.data or b"", extra="ignore").epoch
-        except ValidationError as error:
+            epoch = CompleteSet.model_validate_json(message.data or b"", extra="ignore").epoch
+            return _checked_epoch(epoch, stored_ms)
+        except ValueError as error:
             metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
             log.warning("the mark of the region %s is invalid: %s", region, error)
             return 0
@@ -276,8 +277,11 @@ class RuleStore(StreamView):
             return  # it is our own, or older than our own
         self.on_other_write(key)
         try:
-            version = RuleVersion(int(headers[envelope.REVISION]), int(headers[envelope.REGION_REVISION]))
-            epoch, checksum = int(headers.get(envelope.EPOCH, 0)), headers[envelope.CHECKSUM]
+            version = RuleVersion(
+                _revision(headers[envelope.REVISION]), _revision(headers[envelope.REGION_REVISION])
+            )
+            epoch = _checked_epoch(int(headers.get(envelope.EPOCH, 0)), record.time_ms)
+            checksum = headers[envelope.CHECKSUM]
             first = min(int(headers.get(envelope.FIRST, record.sequence)), record.sequence)
             self._set(key, PublishedRule(record.sequence, first, epoch, version, checksum))
         except (KeyError, ValueError):
@@ -289,26 +293,47 @@ class RuleStore(StreamView):
         region, epoch = subjects.parse_region(record.subject), _epoch_of_mark(record)
         self._set_mark(region, PublishedMark(record.sequence, epoch or 0))
         if epoch is None:
-            self._unread_marks.add(region)
+            self._unread_marks[region] = record.time_ms
             self.on_unread_mark()
         elif epoch == 0:
             self.on_foreign_mark(region)
 
     def _set_mark(self, region: str, mark: PublishedMark) -> None:
         self._marks[region] = mark
-        self._unread_marks.discard(region)
+        self._unread_marks.pop(region, None)
         self.epoch = max(self.epoch, mark.epoch)
         self._set_newest(region, mark.sequence)
 
 
 def _epoch_of_mark(record: Record) -> int | None:
-    """Return the epoch of a mark, 0 if it is deleted, or None if its headers do not say it."""
+    """Return the epoch of a mark, 0 if it is deleted or invalid, or None if its headers do not say it."""
     if record.is_deletion:
         return 0
     try:
-        return max(0, int(record.headers[envelope.EPOCH]))
+        epoch = int(record.headers[envelope.EPOCH])
     except (KeyError, ValueError):
         return None
+    try:
+        return _checked_epoch(epoch, record.time_ms)
+    except ValueError as error:
+        metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
+        log.warning("%s: the mark is invalid: %s", record.subject, error)
+        return 0
+
+
+def _checked_epoch(epoch: int, stored_ms: int) -> int:
+    """Return an epoch that a publisher can have begun; else raise `ValueError`."""
+    if not is_valid_epoch(epoch, stored_ms):
+        raise ValueError(f"invalid epoch {epoch}: no publisher can have begun it")
+    return epoch
+
+
+def _revision(text: str) -> int:
+    """Return the sequence in a header; raise `ValueError` if no stream of ours can have it."""
+    revision = int(text)
+    if not 0 <= revision <= REVISION_MAX:
+        raise ValueError(f"invalid revision {revision}: no stream has it")
+    return revision
 
 
 def _message(write: RuleWrite, known: PublishedRule) -> ConditionalMessage:
