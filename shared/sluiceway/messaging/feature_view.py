@@ -4,20 +4,33 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Self, TypeVar
 
+from ..backoff import Backoff
 from ..contracts import envelope, subjects
 from ..contracts.events import FeatureEvent
 from ..contracts.identifiers import FeatureKey
-from ..errors import Rejected
+from ..errors import MessageTooLarge, Rejected, Unavailable
+from ..repeated_logs import RepeatedLogs
+from ..tasks import cancel_and_wait
 from .connection import Connection
 from .feature_entry import FeatureEntry
 from .feature_indexes import FeatureIndex
-from .feature_log import TYPE_PREFIX, EncodedEvent, FeatureLog, LoggedEvent, headers_of
+from .feature_log import TYPE_PREFIX, EncodedEvent, FeatureLog, LoggedEvent, LogTail, headers_of
 from .parsed_events import ParsedEvents
-from .stream_follower import Follower, Position, Record, StreamView
+from .stream_follower import (
+    CATCH_UP_SECONDS,
+    RETRY_FIRST_SECONDS,
+    RETRY_JITTER,
+    RETRY_MAX_SECONDS,
+    Follower,
+    Position,
+    Record,
+    StreamView,
+)
 
 log = logging.getLogger(__name__)
+repeated = RepeatedLogs(log)
 
 __all__ = ["FeatureEntry", "FeatureView"]
 
@@ -47,23 +60,79 @@ class FeatureView(StreamView):
         self.on_change: Callable[[FeatureEntry], None] = lambda entry: None
         self.on_invalid: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
         self.on_reset: Callable[[], None] = lambda: None
+        #: Features whose event has to be read from the log, since an invalid message is the newest one.
         self._without_event: set[FeatureKey] = set()
+        self._reading: asyncio.Task[None] | None = None
         self.follower = Follower(
             connection,
             subjects.FEATURES_STREAM,
             [subjects.FEATURES],
             self._on_record,
             on_reset=self._reset,
+            on_caught_up=self._read_missing_soon,
         )
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await super().__aexit__(*details)
+        if self._reading:
+            await cancel_and_wait(self._reading)
+
+    @property
+    def is_current(self) -> bool:
+        return super().is_current and not self._without_event
 
     async def caught_up(self) -> None:
         """Return once every feature has its newest event, even if invalid messages follow it."""
         await super().caught_up()
         while self._without_event:
-            key = self._without_event.pop()
+            await asyncio.shield(self._reading_task())
+
+    async def catch_up(self) -> None:
+        await super().catch_up()
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                await self.caught_up()
+        except TimeoutError as error:
+            raise Unavailable(f"cannot read the newest event of {next(iter(self._without_event))}") from error
+
+    def _read_missing_soon(self) -> None:
+        if self._without_event:
+            self._reading_task()
+
+    def _reading_task(self) -> "asyncio.Task[None]":
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_missing(), name="read features without an event")
+        return self._reading
+
+    async def _read_missing(self) -> None:
+        """Read the events that invalid messages hide; try again while the broker does not answer."""
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, jitter=RETRY_JITTER)
+        while self._without_event:
+            key = next(iter(self._without_event))
+            try:
+                await self._read_event(key)
+                backoff.reset()
+            except Unavailable as error:
+                repeated.warning("read", "cannot read the newest event of %s, trying again: %s", key, error)
+                await asyncio.sleep(backoff.next_seconds())
+
+    async def _read_event(self, key: FeatureKey) -> None:
+        """Let a feature have the newest event before an invalid message, unless a newer one has come."""
+        resets = self.resets
+        try:
             tail = await self._log.tail(key)
-            if tail.logged and key not in self._entries:
-                self._set(self._entry_of(tail.logged, tail.sequence))
+        except MessageTooLarge as error:
+            log.warning("a feature with so long a name has no event: %s", error)
+            tail = LogTail(None, 0)
+        if self.resets != resets or key not in self._without_event:
+            return  # what was read may be of a history that is lost, or older than what has come since
+        self._without_event.discard(key)
+        if tail.logged:
+            self._set(self._entry_of(tail.logged, tail.sequence))
 
     def with_index(self, index: Index) -> Index:
         """Keep an index current from now on, and return it."""
@@ -160,6 +229,7 @@ class FeatureView(StreamView):
     def _set(self, entry: FeatureEntry) -> None:
         before = self._entries.get(entry.key)
         self._entries[entry.key] = entry
+        self._without_event.discard(entry.key)
         for index in self._indexes:
             index.replace(before, entry, self._entries)
         self.on_change(entry)
@@ -180,5 +250,5 @@ class FeatureView(StreamView):
             return
         if known := self._entries.get(key):
             known.tail = record.sequence
-        else:
+        elif not self.follower.is_caught_up:  # afterwards, a feature without an entry has no event
             self._without_event.add(key)

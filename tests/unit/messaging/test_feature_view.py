@@ -1,7 +1,9 @@
 """What is read from the headers of an event, without its body."""
 
+import asyncio
 import sys
 import tracemalloc
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -11,17 +13,21 @@ from sluiceway.contracts.commands import RollOutTrigger
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.errors import MessageTooLarge, Unavailable
 from sluiceway.messaging import feature_entry
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.feature_log import FeatureLog, headers_of, parse_event
+from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.parsed_events import ParsedEvents
 from sluiceway.messaging.stream_follower import Record
 from tests.support.answering_client import AnsweringClient
 from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate, a_phase, a_pipeline
+from tests.support.waiting import eventually
 
 LOG = FeatureLog(Connection(AnsweringClient(lambda _: None)), "/tests")
 OBSERVE_MS = 60_000
+#: Longer subjects cannot be asked for.
+SUBJECT_MAX = 4_000
 #: What an entry takes beside the bytes of its body.
 ENTRY_BYTES_MAX = 700
 ON_SEGMENT = {"name": "beta", "conditions": [{"type": "passes_segment", "targetValue": "beta"}]}
@@ -49,6 +55,30 @@ def a_view(*, is_live: bool = False) -> FeatureView:
     if is_live:
         view.follower._caught_up.set()
     return view
+
+
+class AnsweringLog:
+    """A log that says what the newest event is, after so many failures."""
+
+    def __init__(self, tail: LogTail, failures: int = 0) -> None:
+        self.tail_now = tail
+        self.failures = failures
+        self.before_answer: Callable[[], None] = lambda: None
+
+    async def tail(self, key: FeatureKey) -> LogTail:
+        await asyncio.sleep(0)
+        if len(key.name) >= SUBJECT_MAX:
+            raise MessageTooLarge("$JS.API.DIRECT.GET", len(key.name), SUBJECT_MAX, "the limit of subjects")
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("no answer")
+        tail = self.tail_now
+        self.before_answer()
+        return tail
+
+
+def a_view_that_reads(log: AnsweringLog) -> FeatureView:
+    return FeatureView(Connection(AnsweringClient(lambda _: None)), cast(FeatureLog, log))
 
 
 def a_record(event: FeatureEvent, sequence: int, data: bytes | None = None) -> Record:
@@ -238,6 +268,78 @@ def test_a_newer_event_that_is_read_before_ones_own_is_acknowledged_stays() -> N
     assert entry
     assert (entry.sequence, entry.event) == (8, newer)
     assert not view._appended
+
+
+async def test_a_snapshot_that_ends_with_an_invalid_message_is_complete_with_the_event_before_it() -> None:
+    event, changes = an_event(), list[FeatureEntry]()
+    log = AnsweringLog(LogTail(LoggedEvent(1, event), 2), failures=2)
+    view = a_view_that_reads(log)
+    view.on_change = changes.append
+    garbage = a_record(event, 2, b"{}")._replace(headers={})
+
+    view._on_record(garbage)
+    view.follower._reach_end()
+    await eventually(lambda: changes, "the event is read, although nobody asks for it")
+    view.follower._forget()
+    view._on_record(garbage)
+    view.follower._reach_end()
+    assert not view.is_current
+    await view.caught_up()
+
+    assert [(entry.sequence, entry.tail, entry.event) for entry in changes] == [(1, 2, event)] * 2
+    assert log.failures == 0
+
+
+async def test_an_event_that_was_read_while_the_log_went_back_does_not_count() -> None:
+    old, new = an_event(), an_event().model_copy(update={"actor_id": "eve"})
+    log = AnsweringLog(LogTail(LoggedEvent(1, old), 3))
+    view = a_view_that_reads(log)
+    garbage = a_record(old, 3, b"{}")._replace(headers={})
+
+    def go_back() -> None:
+        log.before_answer = lambda: None
+        log.tail_now = LogTail(LoggedEvent(1, new), 2)
+        view.follower._forget()
+        view._on_record(garbage._replace(sequence=2))
+        view.follower._reach_end()
+
+    log.before_answer = go_back
+    view._on_record(garbage)
+    view.follower._reach_end()
+    await view.caught_up()
+
+    entry = view.get(old.feature.key)
+    assert entry
+    assert (entry.event, entry.tail) == (new, 2)
+
+
+async def test_a_newer_event_that_comes_while_the_one_before_is_read_stays() -> None:
+    old, new = an_event(), an_event().model_copy(update={"actor_id": "eve"})
+    log = AnsweringLog(LogTail(LoggedEvent(1, old), 2))
+    view = a_view_that_reads(log)
+
+    log.before_answer = lambda: view._on_record(a_record(new, 3))
+    view._on_record(a_record(old, 2, b"{}")._replace(headers={}))
+    view.follower._reach_end()
+    await view.caught_up()
+
+    entry = view.get(old.feature.key)
+    assert entry
+    assert (entry.event, entry.sequence) == (new, 3)
+
+
+async def test_an_invalid_message_under_a_name_too_long_to_be_asked_for_keeps_no_event_back() -> None:
+    event = an_event()
+    log = AnsweringLog(LogTail(LoggedEvent(1, event), 2))
+    view = a_view_that_reads(log)
+    garbage = a_record(event, 2, b"{}")._replace(headers={})
+
+    view._on_record(garbage)
+    view._on_record(garbage._replace(subject=f"sluiceway.features.gate.{'a' * SUBJECT_MAX}", sequence=3))
+    view.follower._reach_end()
+    await view.caught_up()
+
+    assert [entry.key for entry in view] == [event.feature.key]
 
 
 def test_a_feature_of_a_pipeline_shares_its_name_with_the_others() -> None:
