@@ -171,8 +171,11 @@ class AuditLog:
 
 def _event_entry(record: Record) -> AuditEntry | None:
     try:
-        event = decode_event(record.data)
-    except msgspec.DecodeError:  # not an event; the consumers have put it among the dead letters
+        event, key = decode_event(record.data), subjects.parse_feature(record.subject)
+    except (
+        msgspec.DecodeError,
+        ValueError,
+    ):  # not an event; the consumers have put it among the dead letters
         return None
     trigger = event.feature.trigger
     return AuditEntry(
@@ -181,7 +184,7 @@ def _event_entry(record: Record) -> AuditEntry | None:
         actor_id=event.actor_id,
         vouched_by=event.vouched_by,
         type=event.type,
-        about=str(subjects.parse_feature(record.subject)),
+        about=str(key),
         trigger_id=trigger.id if trigger else None,
         pipeline_id=trigger.pipeline.id if trigger else None,
         phase_id=event.phase_id,

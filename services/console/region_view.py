@@ -127,7 +127,11 @@ class RegionsView(StreamView):
         if subjects.is_complete_set(record.subject):
             self._newest[subjects.parse_region(record.subject)] = position
             return
-        region, key = subjects.parse_rule(record.subject)
+        try:
+            region, key = subjects.parse_rule(record.subject)
+        except ValueError:  # of no region and feature
+            metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
+            return
         self._newest[region] = position
         if record.is_deletion:
             self._held[region].discard(key)

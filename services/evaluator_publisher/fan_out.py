@@ -108,8 +108,12 @@ class FanOut:
         self.check([key.feature])
 
     def rules_written(self, key: RuleKey) -> None:
-        """Take note that another publisher has written: what it wrote is proved once it is checked here."""
-        self._unproved.add(key.feature)
+        """Take note that another publisher has written: what it wrote is proved once it is checked here.
+
+        A feature that the log does not hold yet is checked when it comes.
+        """
+        if self._features.get(key.feature):
+            self._unproved.add(key.feature)
 
     def check(self, keys: Iterable[FeatureKey]) -> None:
         """Check these features in every region."""

@@ -200,7 +200,11 @@ class ReceiverDeliveries:
         await message.term()
 
     def _parse_event(self, message: Msg) -> Notification:
-        event = parse_event(message.data, subjects.parse_feature(message.subject))
+        try:
+            key = subjects.parse_feature(message.subject)
+        except ValueError as error:
+            raise Rejected(str(error)) from error
+        event = parse_event(message.data, key)
         return notification_of_event(LoggedEvent(message.metadata.sequence.stream, event))
 
     def _parse_verdict(self, message: Msg) -> Notification:

@@ -30,9 +30,13 @@ sluiceway.delivered.<region>.>           what the broker copies into the account
 ```
 """
 
-from .identifiers import FeatureKey, FeatureKind
+import re
+
+from .identifiers import NAME_PATTERN, FeatureKey, FeatureKind
 
 PREFIX = "sluiceway"
+
+_is_name = re.compile(NAME_PATTERN).fullmatch
 
 COMMANDS = f"{PREFIX}.commands.>"
 SCHEDULER_QUEUE = "scheduler"
@@ -121,9 +125,9 @@ def feature(key: FeatureKey) -> str:
 
 
 def parse_feature(subject: str) -> FeatureKey:
-    """Return the feature of a subject of FEATURES; `ValueError` for an unknown kind."""
+    """Return the feature of a subject of FEATURES; `ValueError` for an unknown kind or an invalid name."""
     kind, name = subject.split(".")[2:]
-    return FeatureKey(FeatureKind(kind), name)
+    return FeatureKey(FeatureKind(kind), _checked_name(name))
 
 
 def alert(source: str, part: int | None = None) -> str:
@@ -270,9 +274,16 @@ def parse_region(subject: str) -> str:
 
 
 def parse_rule(subject: str) -> tuple[str, FeatureKey]:
-    """Return region and feature of a subject of RULES; `ValueError` if it has another form."""
+    """Return region and feature of a subject of RULES; `ValueError` if a part of it is invalid."""
     _, _, region, kind, name = subject.split(".")
-    return region, FeatureKey(FeatureKind(kind), name)
+    return _checked_name(region), FeatureKey(FeatureKind(kind), _checked_name(name))
+
+
+def _checked_name(text: str) -> str:
+    """Return a token of a subject that is a name; `ValueError` if nothing of ours can have it."""
+    if not _is_name(text):
+        raise ValueError(f"invalid name {text!r}: use letters, digits, - and _ (max 100)")
+    return text
 
 
 def applied(region: str, instance: str) -> str:

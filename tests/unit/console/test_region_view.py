@@ -6,6 +6,7 @@ import tracemalloc
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.console import region_view
 from services.console.held_rules import HeldRules
@@ -102,3 +103,17 @@ def test_rules_of_a_region_take_little_memory(view: RegionsView) -> None:
 
     assert len(view.held("dev")) == len(records)
     assert taken / len(records) < HELD_BYTES_MAX
+
+
+def test_a_record_under_a_name_that_nothing_can_have_is_counted_and_left_out(view: RegionsView) -> None:
+    before = _invalid_records()
+
+    view._handle_rules(rules(FeatureKey(FeatureKind.GATE, "bad=name"), 1, None))
+
+    assert len(view.held("dev")) == 0
+    assert _invalid_records() == before + 1
+
+
+def _invalid_records() -> float:
+    labels = {"stream": subjects.RULES_STREAM}
+    return REGISTRY.get_sample_value("sluiceway_invalid_records_total", labels) or 0

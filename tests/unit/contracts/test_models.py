@@ -144,6 +144,18 @@ def test_subjects_are_parsed_to_the_names_in_them() -> None:
     assert subjects.parse_catalogue(subjects.catalogue("region", "prod-eu")) == ("region", "prod-eu")
 
 
+@pytest.mark.parametrize("name", ["", "bad=name", "ä", "a$", "a" * 101])
+def test_a_subject_with_a_name_that_nothing_can_have_is_invalid(name: str) -> None:
+    key = FeatureKey(FeatureKind.GATE, name)
+
+    with pytest.raises(ValueError, match="invalid name"):
+        subjects.parse_feature(subjects.feature(key))
+    with pytest.raises(ValueError, match="invalid name"):
+        subjects.parse_rule(subjects.rule("dev", key))
+    with pytest.raises(ValueError, match="invalid name"):
+        subjects.parse_rule(subjects.rule(name, FeatureKey(FeatureKind.GATE, "checkout")))
+
+
 def test_every_command_has_its_own_verb_and_a_docstring() -> None:
     assert len({model.verb for model in PUBLIC_COMMANDS}) == len(PUBLIC_COMMANDS)
     assert all(model.__doc__ for model in PUBLIC_COMMANDS)

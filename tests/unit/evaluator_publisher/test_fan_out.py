@@ -138,6 +138,7 @@ class Checkpoints:
     def __init__(self) -> None:
         self.of_start: Unproved | None = None
         self.saved = 0
+        self.left_out: frozenset[FeatureKey] = frozenset()
         self.error: Exception | None = None
 
     def begin(self) -> None: ...
@@ -149,6 +150,7 @@ class Checkpoints:
         if self.error:
             raise self.error
         self.saved += 1
+        self.left_out = unproved
 
 
 class Publisher:
@@ -311,3 +313,16 @@ async def test_a_checkpoint_that_is_too_large_is_said_once_and_ends_nobody(
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert "70000 bytes" in warnings[0]
+
+
+async def test_what_is_written_of_features_that_the_log_does_not_hold_is_not_remembered() -> None:
+    publisher = Publisher(features=1)
+    for number in range(FEATURES):
+        publisher.fan_out.rules_written(RuleKey("dev", a_key(number)))
+    publisher.fan_out.check_unproved()
+    publisher.checkpoints.of_start = Unproved(frozenset(), frozenset())
+    await publisher.run()
+    await publisher.ticks()
+
+    assert publisher.checkpoints.left_out <= {a_key(0)}
+    assert publisher.checkpoints.saved == 1
