@@ -71,6 +71,8 @@ class FanOut:
         #: Regions in which every feature is still to be put on the list.
         self._regions_to_check: set[str] = set()
         #: Features of which another publisher has written documents since they were checked here.
+        self._written: set[FeatureKey] = set()
+        #: Features of which RULES does not hold what they project to here, or that cannot be projected.
         self._unproved: set[FeatureKey] = set()
         self._wants_checkpoint = False
         self._repeated = RepeatedLogs(log)
@@ -95,6 +97,7 @@ class FanOut:
         """Check every feature in a region that was added or changed; delete the rules of a deleted one."""
         if kind != "region":
             return
+        self._compare_again()
         if stored is None:
             self._deleted_regions.add(id_)
         else:
@@ -113,7 +116,7 @@ class FanOut:
         A feature that the log does not hold yet is checked when it comes.
         """
         if self._features.get(key.feature):
-            self._unproved.add(key.feature)
+            self._written.add(key.feature)
 
     def check(self, keys: Iterable[FeatureKey]) -> None:
         """Check these features in every region."""
@@ -124,6 +127,7 @@ class FanOut:
     def check_all(self) -> None:
         """Check every feature in every region, as after a stream has gone back."""
         self._publishable.forget()
+        self._compare_again()
         self._must_check_all = True
         self._may_be_proved = False
         self._has_work.set()
@@ -133,6 +137,11 @@ class FanOut:
         self._must_check_all = True
         self._may_be_proved = True
         self._has_work.set()
+
+    def _compare_again(self) -> None:
+        """Compare again what differed: another publisher may only have read the change before this one."""
+        self._written |= self._unproved
+        self._unproved.clear()
 
     def mark_again(self, region: str) -> None:
         """Mark a region's set again, whose mark was overwritten or deleted by something else."""
@@ -163,6 +172,7 @@ class FanOut:
             try:
                 await self._read_to_the_end()
                 await self._publish_all()
+                await self._prove_written()
                 await self._save_checkpoint()
                 backoff.reset()
             except Unavailable as error:
@@ -177,6 +187,36 @@ class FanOut:
             self._has_work.set()
             await asyncio.sleep(CHECKPOINT_EVERY_SECONDS)
 
+    async def _prove_written(self) -> None:
+        """Compare what others have written, if it is time for a checkpoint; new events come before it.
+
+        What differs is left as it is: another version of the code may be publishing as well.
+        """
+        while self._wants_checkpoint and self.is_idle and self._written:
+            key = self._written.pop()
+            try:
+                is_proved = await self._is_proved(key)
+            except Unavailable:
+                self._written.add(key)
+                raise
+            if is_proved:
+                self._unproved.discard(key)
+            else:
+                self._unproved.add(key)
+            await asyncio.sleep(0)
+
+    async def _is_proved(self, key: FeatureKey) -> bool:
+        """Return whether RULES holds what a feature writes in all regions; True if there is none."""
+        entry = self._features.get(key)
+        if entry is None:
+            return True
+        if key in self._publishable.substituted:
+            return False
+        try:
+            return not any(map(self._rules.differs, await self._writes(entry, None)))
+        except Rejected:  # which was said when it was to be published
+            return False
+
     async def _save_checkpoint(self) -> None:
         """Write a checkpoint if it is time, and if nothing is left to publish.
 
@@ -186,7 +226,7 @@ class FanOut:
             return
         self._wants_checkpoint = False
         try:
-            await self._checkpoints.save(self._unproved.union(self._publishable.substituted))
+            await self._checkpoints.save(self._unproved.union(self._written, self._publishable.substituted))
         except Unavailable as error:
             log.info("no checkpoint is written now: %s", error)
         except Rejected as error:  # the next start checks more; RULES is right anyway
@@ -320,14 +360,16 @@ class FanOut:
                     metrics.FAN_OUT_SECONDS.observe(max(0, self._clock() - entry.event.time_ms) / 1_000)
             except Outdated:
                 continue
-            if regions is None and key in self._unproved:
+            if regions is None:
                 self._prove(key, writes)
             return
 
     def _prove(self, key: FeatureKey, writes: Iterable[RuleWrite]) -> None:
         """Take note that RULES holds what a feature writes in all regions, also by another publisher."""
-        if not any(self._rules.differs(write) for write in writes):
+        is_listed = key in self._unproved or key in self._written
+        if is_listed and not any(map(self._rules.differs, writes)):
             self._unproved.discard(key)
+            self._written.discard(key)
 
     async def _write(self, writes: Iterable[RuleWrite]) -> bool:
         """Write what differs from RULES; return whether anything did.

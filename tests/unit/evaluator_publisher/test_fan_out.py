@@ -92,6 +92,9 @@ class Rules:
         self.epoch = 0
         self.marked: list[str] = []
         self.has_read_own_writes = True
+        #: Features of which another publisher has written something else.
+        self.differing: set[FeatureKey] = set()
+        self.written: list[FeatureKey] = []
 
     async def caught_up(self) -> None: ...
 
@@ -109,9 +112,10 @@ class Rules:
         return ()
 
     def differs(self, write: RuleWrite) -> bool:
-        return False
+        return write.key.feature in self.differing
 
     async def write(self, writes: Sequence[RuleWrite]) -> list[RuleWrite]:
+        self.written += [write.key.feature for write in writes]
         return []
 
     def is_marked(self, region: str) -> bool:
@@ -326,3 +330,63 @@ async def test_what_is_written_of_features_that_the_log_does_not_hold_is_not_rem
 
     assert publisher.checkpoints.left_out <= {a_key(0)}
     assert publisher.checkpoints.saved == 1
+
+
+async def test_what_another_publisher_has_written_is_compared_before_a_checkpoint() -> None:
+    publisher = await a_started_publisher(features=5)
+    for key in publisher.log.entries:
+        publisher.fan_out.rules_written(RuleKey("dev", key))
+
+    await publisher.ticks()
+
+    assert sorted(publisher.order) == sorted(publisher.log.entries)
+    assert publisher.checkpoints.saved == 1
+    assert publisher.checkpoints.left_out == frozenset()
+
+
+async def test_what_another_publisher_has_written_otherwise_is_left_out_and_left_alone() -> None:
+    publisher = await a_started_publisher(features=3)
+    publisher.rules.differing = {a_key(1)}
+    publisher.fan_out.rules_written(RuleKey("dev", a_key(1)))
+
+    await publisher.ticks()
+    await publisher.ticks()
+
+    assert publisher.checkpoints.left_out == {a_key(1)}
+    assert publisher.order == [a_key(1)]
+    assert publisher.rules.written == []
+
+
+async def test_what_differed_is_compared_again_once_a_region_has_changed() -> None:
+    publisher = await a_started_publisher(features=3)
+    publisher.rules.differing = {a_key(1)}
+    publisher.fan_out.rules_written(RuleKey("dev", a_key(1)))
+    await publisher.ticks()
+
+    publisher.rules.differing = set()
+    publisher.fan_out.catalogue_changed("region", "dev", Catalogue().all("region")[0])
+    await publisher.ticks()
+
+    assert publisher.checkpoints.left_out == frozenset()
+
+
+async def test_a_new_event_comes_before_what_is_compared() -> None:
+    publisher, newest = await a_started_publisher(features=6), a_key(5)
+    for number in range(5):
+        publisher.fan_out.rules_written(RuleKey("dev", a_key(number)))
+    publisher.projections.at = {2: lambda: publisher.fan_out.feature_changed(publisher.log.entries[newest])}
+
+    await publisher.ticks()
+
+    assert publisher.order[2] == newest
+    assert publisher.checkpoints.left_out == frozenset()
+    assert publisher.checkpoints.saved == 1
+
+
+async def a_started_publisher(features: int) -> Publisher:
+    """Return a publisher of which a checkpoint has proved everything at the start."""
+    publisher = Publisher(features)
+    publisher.checkpoints.of_start = Unproved(frozenset(), frozenset())
+    publisher.fan_out.check_unproved()
+    await publisher.run()
+    return publisher
