@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Match
 
 from sluiceway.contracts.replies import Refusal, RefusalCode
 from sluiceway.contracts.validation_errors import ERRORS_MAX, describe_error, describe_errors
-from sluiceway.errors import Unavailable
+from sluiceway.errors import InvalidEvent, Unavailable
 
 from .audit_recorder import audit_recorder
 
@@ -118,6 +118,7 @@ def add_error_handlers(app: FastAPI, error_page: ErrorPage) -> None:
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(ValidationError)(_invalid_document)
     app.exception_handler(Unavailable)(_unavailable)
+    app.exception_handler(InvalidEvent)(_unavailable)  # the view reads the event before it
     app.exception_handler(ClientDisconnect)(_disconnected)
     app.exception_handler(Exception)(_internal_error)
 

@@ -98,6 +98,10 @@ class AlertHandler:
             await self._matcher.catch_up()
         look = self._matcher.look(received)
         await self._act_on(look, before, deeds, is_complete=True)
+        if look.invalid:
+            await self._matcher.catch_up()
+            look, before = self._matcher.look(received), look
+            await self._act_on(look, before, deeds, is_complete=True)
         return look
 
     async def _act_on(

@@ -48,6 +48,8 @@ class Look(NamedTuple):
     candidates: list[FeatureKey]
     catalogue: Catalogue
     found: dict[FeatureKey, FoundRelease]
+    #: Candidates whose newest event turned out invalid: the one before it counts, once it is read.
+    invalid: set[FeatureKey]
 
     def known(self, key: FeatureKey, sequence: int, catalogue: Catalogue) -> FoundRelease | None:
         """Return what was found, if the feature has had no event since, and the catalogue is the same."""
@@ -94,7 +96,7 @@ class AlertMatcher:
 
     def look(self, received: ReceivedAlert) -> Look:
         """Return a look at the releases as they are in the views, with nothing found yet."""
-        return Look(received, self._watched.concerned_by(received.alert), self._known_catalogue(), {})
+        return Look(received, self._watched.concerned_by(received.alert), self._known_catalogue(), {}, set())
 
     def _known_catalogue(self) -> Catalogue:
         position = self._catalogue_view.follower.position
@@ -115,20 +117,20 @@ class AlertMatcher:
             if before and (known := before.known(key, entry.sequence, look.catalogue)):
                 look.found[key] = known
                 continue
-            matched = self._match(entry, look.received, regions)
+            matched = self._match(entry, look, regions)
             outcome = self._outcome(matched, look, regions)
             look.found[key] = FoundRelease(entry.sequence, outcome, matched.trigger.id if matched else None)
             is_match = outcome is AlertOutcome.MATCHED
             yield MatchedRelease(key, matched) if matched and is_match else None
 
-    def _match(
-        self, entry: FeatureEntry, received: ReceivedAlert, regions: Mapping[str, Region]
-    ) -> MatchedTrigger | None:
+    def _match(self, entry: FeatureEntry, look: Look, regions: Mapping[str, Region]) -> MatchedTrigger | None:
         try:
-            return match_alert(received.alert, entry.event.feature, regions, self._clock(), received.time_ms)
+            received, feature = look.received, entry.event.feature
+            return match_alert(received.alert, feature, regions, self._clock(), received.time_ms)
         except Rejected as error:  # one invalid event must not keep the alert from the others
+            look.invalid.add(entry.key)
             repeated.error(
-                entry.key, "%s: its newest event is invalid: no alert takes it back: %s", entry.key, error
+                entry.key, "%s: its newest event is invalid, the one before it counts: %s", entry.key, error
             )
             return None
 

@@ -18,7 +18,7 @@ from sluiceway.contracts.commands import (
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
 from sluiceway.contracts.revisions import NOTHING_STORED
-from sluiceway.errors import Conflict, MessageTooLarge, Unavailable
+from sluiceway.errors import Conflict, InvalidEvent, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail
@@ -91,7 +91,10 @@ class CommandProcessor:
     def _remembered(self, command: FeatureCommand) -> LogTail | None:
         """Return the state that was followed. It may be old: only an append proves that it is not."""
         entry = self._features.get(command.key)
-        return entry.logged if entry else None
+        try:
+            return entry.logged if entry else None
+        except InvalidEvent:  # the tail of the log skips it
+            return None
 
     async def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:
         """Return the decision; to save is to validate and to project a whole document, beside the loop."""

@@ -13,6 +13,10 @@ class Rejected(SluicewayError):
     """It will never work: the message becomes a dead letter, with this reason."""
 
 
+class InvalidEvent(Rejected):
+    """A message in the log is not a valid event: the one before it counts."""
+
+
 class MessageTooLarge(Rejected):
     """A message is larger than a broker takes; it was not published, and would be refused every time."""
 

@@ -29,6 +29,8 @@ from tests.support.system import EVERYONE, Driver, driving, services
 from tests.support.waiting import eventually
 
 LONG_MS = 3_600_000
+#: Over when the services run again.
+BAKE_MS = 3_000
 
 
 async def test_of_many_conflicting_commands_exactly_one_is_applied(broker: Broker) -> None:
@@ -212,6 +214,23 @@ async def test_garbage_in_a_features_log_is_passed_over_and_kept(broker: Broker)
             return (await driver.connection.js.stream_info("DEAD_LETTERS")).state.messages >= 4
 
         await eventually(kept, "all garbage is kept")
+
+
+async def test_an_invalid_body_with_valid_headers_hides_nothing_after_a_restart(broker: Broker) -> None:
+    async with driving(broker.url) as driver:
+        async with services(broker.url):
+            await apply_catalogue(driver, phase("dev", bake_ms=BAKE_MS), phase("staging", bake_ms=LONG_MS))
+            aborted, alerted, due = [await _release(driver, name) for name in ("aborted", "alerted", "due")]
+        for name in ("aborted", "alerted", "due"):
+            await driver.store_invalid_body(name)
+
+        async with services(broker.url):
+            await driver.act(AbortTrigger, aborted)
+            await driver.alert("Bad", gate="alerted")
+
+            await driver.reaches(aborted, TriggerStatus.ABORTED)
+            await driver.reaches(alerted, TriggerStatus.ROLLED_BACK)
+            await driver.reaches(due, TriggerStatus.IN_PROGRESS, "staging")
 
 
 async def test_an_archived_feature_leaves_every_region_and_can_come_back(broker: Broker) -> None:

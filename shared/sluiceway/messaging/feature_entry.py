@@ -10,7 +10,7 @@ from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import TriggerStatus
 from ..contracts.identifiers import FeatureKey
 from ..contracts.revisions import RevisionTag
-from ..errors import Rejected
+from ..errors import InvalidEvent, Rejected
 from ..pipelines.references import references_of
 from .feature_log import TYPE_PREFIX, LoggedEvent, LogTail, parse_event
 from .parsed_events import ParsedEvents
@@ -94,10 +94,14 @@ class FeatureEntry:
 
     @property
     def event(self) -> FeatureEvent:
-        """The event; raises `Rejected` if the body is invalid."""
+        """The event; raises `InvalidEvent` if the body is invalid, and then the event before it is read."""
         event = self._parsed.get(self)
         if event is None:
-            event = parse_event(self._data, self.key)
+            try:
+                event = parse_event(self._data, self.key)
+            except InvalidEvent as error:
+                self._parsed.on_invalid(self.key, self.sequence, str(error))
+                raise
             self.keep_parsed(event)
         return event
 

@@ -16,7 +16,7 @@ from ..contracts.feature import Spec
 from ..contracts.identifiers import FeatureKey
 from ..contracts.revisions import NOTHING_STORED, RevisionTag, revision_tag
 from ..contracts.validation_errors import describe_errors
-from ..errors import Rejected, Unavailable, error_text
+from ..errors import InvalidEvent, Rejected, Unavailable, error_text
 from ..pipelines.alert_keys import header_of_keys, release_keys
 from ..pipelines.guardrail_schedule import count_metric_guardrails
 from ..pipelines.references import evaluated_references, feature_references, references_of
@@ -244,7 +244,7 @@ def _event_id(event: FeatureEvent) -> str:
 
 
 def parse_event(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
-    """Return the event in `data`; raise `Rejected` if it is invalid, or about another feature than `key`.
+    """Return the event in `data`; raise `InvalidEvent` if it is invalid, or about another feature than `key`.
 
     Fields that this version does not know are ignored, so that versions can run side by side.
     """
@@ -252,9 +252,9 @@ def parse_event(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
         event = FeatureEvent.model_validate_json(data, extra="ignore")
     except ValidationError as error:
         of_feature = f" of {key}" if key else ""
-        raise Rejected(f"invalid event{of_feature}: {describe_errors(error)}") from error
+        raise InvalidEvent(f"invalid event{of_feature}: {describe_errors(error)}") from error
     if key and event.feature.key != key:
-        raise Rejected(f"the event is about {event.feature.key}, its subject about {key}")
+        raise InvalidEvent(f"the event is about {event.feature.key}, its subject about {key}")
     return event
 
 

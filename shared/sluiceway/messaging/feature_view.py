@@ -35,6 +35,8 @@ repeated = RepeatedLogs(log)
 __all__ = ["FeatureEntry", "FeatureView"]
 
 Index = TypeVar("Index", bound=FeatureIndex)
+#: The headers that an archived feature has, to which nothing refers.
+NO_EVENT = {envelope.ARCHIVED: "true"}
 
 
 class FeatureView(StreamView):
@@ -52,6 +54,7 @@ class FeatureView(StreamView):
         self._entries: dict[FeatureKey, FeatureEntry] = {}
         self._indexes: list[FeatureIndex] = []
         self._parsed = ParsedEvents()
+        self._parsed.on_invalid = self._replace_soon
         #: What this process is appending, by its bytes: as many as commands are in work.
         self._appending: dict[bytes, FeatureEvent] = {}
         #: What this process has appended and not read yet: sequence → `ce-id`; as many again.
@@ -61,8 +64,11 @@ class FeatureView(StreamView):
         self.on_invalid: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
         self.on_reset: Callable[[], None] = lambda: None
         #: Features whose event has to be read from the log, since an invalid message is the newest one.
+        #: Those of which only the body is invalid have an entry until then.
         self._without_event: set[FeatureKey] = set()
         self._reading: asyncio.Task[None] | None = None
+        #: What indexes have of features none of whose messages is a valid event.
+        self._no_event: dict[FeatureKey, FeatureEntry] = {}
         self.follower = Follower(
             connection,
             subjects.FEATURES_STREAM,
@@ -133,6 +139,9 @@ class FeatureView(StreamView):
         self._without_event.discard(key)
         if tail.logged:
             self._set(self._entry_of(tail.logged, tail.sequence))
+        elif before := self._entries.pop(key, None):
+            self._no_event[key] = nothing = FeatureEntry(key, 0, NO_EVENT, data=b"")
+            self._announce(before, nothing)
 
     def with_index(self, index: Index) -> Index:
         """Keep an index current from now on, and return it."""
@@ -184,6 +193,7 @@ class FeatureView(StreamView):
     def _reset(self) -> None:
         self._entries.clear()
         self._without_event.clear()
+        self._no_event.clear()
         self._appended.clear()
         self._parsed.clear()
         for index in self._indexes:
@@ -227,9 +237,12 @@ class FeatureView(StreamView):
         return entry
 
     def _set(self, entry: FeatureEntry) -> None:
-        before = self._entries.get(entry.key)
+        before = self._entries.get(entry.key) or self._no_event.pop(entry.key, None)
         self._entries[entry.key] = entry
         self._without_event.discard(entry.key)
+        self._announce(before, entry)
+
+    def _announce(self, before: FeatureEntry | None, entry: FeatureEntry) -> None:
         for index in self._indexes:
             index.replace(before, entry, self._entries)
         self.on_change(entry)
@@ -240,6 +253,16 @@ class FeatureView(StreamView):
         entry = FeatureEntry(event.feature.key, sequence, headers, data=data, parsed=self._parsed)
         entry.tail = tail
         return entry
+
+    def _replace_soon(self, key: FeatureKey, sequence: int, reason: str) -> None:
+        """Read the event before an entry whose body turned out invalid: a snapshot parses no bodies."""
+        entry = self._entries.get(key)
+        if entry is None or entry.sequence != sequence or key in self._without_event:
+            return
+        log.warning("%s: message %s is not a valid event: %s", key, sequence, reason)
+        self.on_invalid(subjects.feature(key), entry.body, reason)
+        self._without_event.add(key)
+        self._reading_task()
 
     def _reject(self, record: Record, reason: str) -> None:
         log.warning("%s: message %s is not a valid event: %s", record.subject, record.sequence, reason)

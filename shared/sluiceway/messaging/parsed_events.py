@@ -1,11 +1,12 @@
 """The events that were parsed last: a parsed event takes some nine times the memory of its bytes."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from cachetools import LRUCache
 
 from ..contracts.events import FeatureEvent
+from ..contracts.identifiers import FeatureKey
 
 #: Bytes of the events that stay parsed: about a thousand of usual size. A larger one is parsed at each use.
 PARSED_BYTES_MAX = 2 * 1024 * 1024
@@ -22,6 +23,8 @@ class ParsedEvents:
 
     def __init__(self, bytes_max: int = PARSED_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
+        #: Called with the feature, the sequence and the reason if a body cannot be parsed.
+        self.on_invalid: Callable[[FeatureKey, int, str], None] = lambda key, sequence, reason: None
         self._events: LRUCache[Hashable, _Parsed] = LRUCache(bytes_max, getsizeof=lambda parsed: parsed.size)
 
     def get(self, key: Hashable) -> FeatureEvent | None:

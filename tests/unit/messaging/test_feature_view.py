@@ -8,14 +8,16 @@ from typing import Any, cast
 
 import pytest
 
+from services.console.feature_lists import FeatureNames
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.commands import RollOutTrigger
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.errors import MessageTooLarge, Unavailable
+from sluiceway.errors import InvalidEvent, MessageTooLarge, Unavailable
 from sluiceway.messaging import feature_entry
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.feature_indexes import StatusCounts
 from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.parsed_events import ParsedEvents
@@ -340,6 +342,46 @@ async def test_an_invalid_message_under_a_name_too_long_to_be_asked_for_keeps_no
     await view.caught_up()
 
     assert [entry.key for entry in view] == [event.feature.key]
+
+
+async def test_a_body_that_turns_out_invalid_is_replaced_by_the_event_before_it() -> None:
+    event, changes, rejected = an_event(), list[FeatureEntry](), list[str]()
+    view = a_view_that_reads(AnsweringLog(LogTail(LoggedEvent(1, event), 2)))
+    view._on_record(a_record(event, 2, b"{}"))
+    view.follower._reach_end()
+    view.on_change, view.on_invalid = changes.append, lambda subject, data, reason: rejected.append(subject)
+    entry = view.get(event.feature.key)
+    assert entry
+
+    for _ in range(2):
+        with pytest.raises(InvalidEvent):
+            entry.event  # noqa: B018 (parses)
+    assert not view.is_current
+    await view.caught_up()
+
+    assert [(entry.sequence, entry.tail, entry.event) for entry in changes] == [(1, 2, event)]
+    assert list(view) == changes
+    assert rejected == [subjects.feature(event.feature.key)]
+
+
+async def test_a_feature_without_any_valid_event_is_none_until_there_is_one() -> None:
+    event, changes = an_event(), list[FeatureEntry]()
+    view = a_view_that_reads(AnsweringLog(LogTail(None, 1)))
+    statuses, names = view.with_index(StatusCounts()), view.with_index(FeatureNames())
+    view._on_record(a_record(event, 1, b"{}"))
+    view.follower._reach_end()
+    view.on_change = changes.append
+    (entry,) = view
+
+    with pytest.raises(InvalidEvent):
+        entry.event  # noqa: B018 (parses)
+    await view.caught_up()
+
+    assert (len(view), statuses[TriggerStatus.IN_PROGRESS]) == (0, 0)
+    assert [(entry.key, entry.due_ms, entry.status) for entry in changes] == [(event.feature.key, None, None)]
+    view._on_record(a_record(event, 2))
+    assert statuses[TriggerStatus.IN_PROGRESS] == 1
+    assert list(names.sorted()) == [event.feature.key]
 
 
 def test_a_feature_of_a_pipeline_shares_its_name_with_the_others() -> None:
