@@ -10,13 +10,13 @@ from ..backoff import Backoff
 from ..contracts import envelope, subjects
 from ..contracts.events import FeatureEvent
 from ..contracts.identifiers import FeatureKey
-from ..errors import MessageTooLarge, Rejected, Unavailable
+from ..errors import Rejected, Unavailable
 from ..repeated_logs import RepeatedLogs
 from ..tasks import cancel_and_wait
 from .connection import Connection
 from .feature_entry import FeatureEntry
 from .feature_indexes import FeatureIndex
-from .feature_log import TYPE_PREFIX, EncodedEvent, FeatureLog, LoggedEvent, LogTail, headers_of
+from .feature_log import TYPE_PREFIX, EncodedEvent, FeatureLog, LoggedEvent, headers_of
 from .parsed_events import ParsedEvents
 from .stream_follower import (
     CATCH_UP_SECONDS,
@@ -129,11 +129,7 @@ class FeatureView(StreamView):
     async def _read_event(self, key: FeatureKey) -> None:
         """Let a feature have the newest event before an invalid message, unless a newer one has come."""
         resets = self.resets
-        try:
-            tail = await self._log.tail(key)
-        except MessageTooLarge as error:
-            log.warning("a feature with so long a name has no event: %s", error)
-            tail = LogTail(None, 0)
+        tail = await self._log.tail(key)
         if self.resets != resets or key not in self._without_event:
             return  # what was read may be of a history that is lost, or older than what has come since
         self._without_event.discard(key)

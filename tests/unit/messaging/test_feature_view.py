@@ -14,7 +14,7 @@ from sluiceway.contracts.commands import RollOutTrigger
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.errors import InvalidEvent, MessageTooLarge, Unavailable
+from sluiceway.errors import InvalidEvent, Unavailable
 from sluiceway.messaging import feature_entry
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_indexes import StatusCounts
@@ -28,8 +28,6 @@ from tests.support.waiting import eventually
 
 LOG = FeatureLog(Connection(AnsweringClient(lambda _: None)), "/tests")
 OBSERVE_MS = 60_000
-#: Longer subjects cannot be asked for.
-SUBJECT_MAX = 4_000
 #: What an entry takes beside the bytes of its body.
 ENTRY_BYTES_MAX = 700
 ON_SEGMENT = {"name": "beta", "conditions": [{"type": "passes_segment", "targetValue": "beta"}]}
@@ -69,8 +67,6 @@ class AnsweringLog:
 
     async def tail(self, key: FeatureKey) -> LogTail:
         await asyncio.sleep(0)
-        if len(key.name) >= SUBJECT_MAX:
-            raise MessageTooLarge("$JS.API.DIRECT.GET", len(key.name), SUBJECT_MAX, "the limit of subjects")
         if self.failures:
             self.failures -= 1
             raise Unavailable("no answer")
@@ -328,20 +324,6 @@ async def test_a_newer_event_that_comes_while_the_one_before_is_read_stays() -> 
     entry = view.get(old.feature.key)
     assert entry
     assert (entry.event, entry.sequence) == (new, 3)
-
-
-async def test_an_invalid_message_under_a_name_too_long_to_be_asked_for_keeps_no_event_back() -> None:
-    event = an_event()
-    log = AnsweringLog(LogTail(LoggedEvent(1, event), 2))
-    view = a_view_that_reads(log)
-    garbage = a_record(event, 2, b"{}")._replace(headers={})
-
-    view._on_record(garbage)
-    view._on_record(garbage._replace(subject=f"sluiceway.features.gate.{'a' * SUBJECT_MAX}", sequence=3))
-    view.follower._reach_end()
-    await view.caught_up()
-
-    assert [entry.key for entry in view] == [event.feature.key]
 
 
 async def test_a_body_that_turns_out_invalid_is_replaced_by_the_event_before_it() -> None:
