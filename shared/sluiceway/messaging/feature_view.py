@@ -76,6 +76,7 @@ class FeatureView(StreamView):
             self._on_record,
             on_reset=self._reset,
             on_caught_up=self._read_missing_soon,
+            stored_until=lambda: max(self._appended, default=0),
         )
 
     async def __aenter__(self) -> Self:

@@ -82,6 +82,7 @@ class RuleStore(StreamView):
             self._on_record,
             on_reset=self._reset,
             headers_only=True,
+            stored_until=lambda: self.newest_document,
         )
 
     def published(self, key: RuleKey) -> PublishedRule:

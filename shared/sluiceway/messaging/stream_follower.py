@@ -106,10 +106,12 @@ class Follower:
         after: Position = START,
         bits_per_second: int | None = None,
         headers_only: bool = False,
+        stored_until: Callable[[], int] = lambda: 0,
     ) -> None:
         """`bits_per_second`: how fast the broker may deliver, if others than services write to the stream.
 
-        `headers_only`: records come without their bodies.
+        `headers_only`: records come without their bodies. `stored_until`: the greatest sequence that the
+        broker has acknowledged to this process, followed or not.
         """
         self.position = after
         #: How often everything was read from the start again, since what was read before may be void.
@@ -122,6 +124,7 @@ class Follower:
         self._on_caught_up = on_caught_up
         self._bits_per_second = bits_per_second
         self._headers_only = headers_only
+        self._stored_until = stored_until
         self._caught_up = asyncio.Event()
         self._advanced = asyncio.Event()
         self._broken = asyncio.Event()
@@ -275,27 +278,34 @@ class Follower:
 
     async def _check_history(self) -> None:
         """Start over if the stream cannot be the one that was followed."""
+        stored = self._stored_until()  # before the request: more may be stored meanwhile
         info = await self._connection.js.stream_info(self._stream)
         created, last = str(info.created), info.state.last_seq
         self._last_at_start = last
+        known = max(self.position.sequence, stored)
         if self.position.sequence and self.position.created != created:
             self._start_over("it was recreated")
-        elif last < self.position.sequence:
-            self._start_over(f"it ends at message {last}", self.position.sequence - last)
+        elif last < known:
+            self._start_over(f"it ends at message {last}", known)
         elif self.position.sequence and not self.position.time_ms:
             self._read_again("an older version did not store what tells histories apart")
         self.position = self.position._replace(created=created)
         self._is_resuming = self.position.sequence > 0
 
-    def _start_over(self, what: str, lost: int | None = None) -> None:
-        """Take the stream for a new history; `lost`: how many messages it is behind, if that is known."""
+    def _start_over(self, what: str, known: int | None = None) -> None:
+        """Take the stream for a new history.
+
+        `known`: the last message of the old one, if the new one ends before that.
+        """
+        lost = None if known is None else known - self._last_at_start
         metrics.HISTORY_BREAKS.labels(self._stream).inc()
         metrics.HISTORY_LOST.labels(self._stream).set(lost or 0)
         log.error(
-            "the stream %s went back: %s; this process had read message %s%s; reading it from the start",
+            "the stream %s went back: %s; this process had read or stored message %s%s; "
+            "reading it from the start",
             self._stream,
             what,
-            self.position.sequence,
+            known or self.position.sequence,
             "" if lost is None else f", {lost} messages later",
         )
         self._forget()

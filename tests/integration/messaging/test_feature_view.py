@@ -1,5 +1,7 @@
 """A view of the log beside a process that appends to it."""
 
+from pathlib import Path
+
 import pytest
 
 from sluiceway.contracts.events import FeatureEvent
@@ -10,6 +12,7 @@ from sluiceway.messaging.streams import declare
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate
+from tests.support.history import SavedStore
 from tests.support.waiting import eventually
 
 COUNT = 20
@@ -41,6 +44,31 @@ async def test_an_appended_event_that_the_broker_lost_does_not_stay(broker: Brok
             await eventually(lambda: view.get(lost.feature.key) is None, "the lost event is gone")
             await eventually(lambda: len(view) == 3, "the log is read again")
             assert view.follower.resets == 1
+
+
+async def test_an_appended_event_that_a_restore_took_back_does_not_stay(
+    broker: Broker, tmp_path: Path
+) -> None:
+    if not (tmp_path / "broker" / "jetstream").exists():
+        pytest.skip("the store of a broker in a container cannot be replaced")
+    store = SavedStore(broker, tmp_path / "broker")
+    first, lost = map(an_event, ("first", "lost"))
+    async with connected(BrokerSettings(nats_url=broker.url), "test") as connection:
+        await declare(connection.js, 1)
+        log = FeatureLog(connection, "/tests")
+        await log.append(log.encode(first), 0)
+        store.save()
+        await eventually(lambda: connection.client.is_connected, "the broker is back")
+        async with FeatureView(connection, log) as view:
+            await view.caught_up()
+            view.follower._broken.set()  # the echo of the next event does not arrive
+            view.add(log.encode(lost), await log.append(log.encode(lost), 0))
+
+            store.restore()
+
+            await eventually(lambda: view.follower.resets == 1, "the log is read again")
+            await view.catch_up()
+            assert [entry.key for entry in view] == [first.feature.key]
 
 
 async def test_events_of_ones_own_do_not_make_a_view_read_the_log_again(broker: Broker) -> None:

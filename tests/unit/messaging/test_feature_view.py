@@ -4,6 +4,7 @@ import asyncio
 import sys
 import tracemalloc
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -324,6 +325,23 @@ async def test_a_newer_event_that_comes_while_the_one_before_is_read_stays() -> 
     entry = view.get(old.feature.key)
     assert entry
     assert (entry.event, entry.sequence) == (new, 3)
+
+
+async def test_what_is_stored_while_the_end_of_the_log_is_asked_for_is_not_taken_for_lost() -> None:
+    event, nothing = an_event(), cast(Any, None)
+
+    class Streams:
+        async def stream_info(self, stream: str) -> Any:
+            view.add(LOG.encode(event), 1)
+            return SimpleNamespace(created=None, state=SimpleNamespace(last_seq=0))
+
+    view = FeatureView(cast(Any, SimpleNamespace(js=Streams(), replies=nothing)), nothing)
+
+    await view.follower._check_history()
+    resets = view.resets
+    await view.follower._check_history()
+
+    assert (resets, view.resets) == (0, 1)
 
 
 async def test_a_body_that_turns_out_invalid_is_replaced_by_the_event_before_it() -> None:
