@@ -18,7 +18,7 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.history import read_records
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 
 from .event_models import decode_event
 

@@ -11,7 +11,9 @@ from sluiceway.contracts.session_ends import SessionEnd
 from sluiceway.errors import Conflict
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.publishing import TIME_TO_LIVE, ConditionalMessage, StreamPublisher
-from sluiceway.messaging.stream_follower import Follower, Record, StreamView
+from sluiceway.messaging.stream_follower import Follower
+from sluiceway.messaging.stream_records import Record
+from sluiceway.messaging.stream_view import StreamView
 from sluiceway.messaging.streams import SESSION_SECONDS_MAX
 
 from .sessions import Session, digest

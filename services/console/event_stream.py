@@ -20,7 +20,8 @@ from sluiceway.http.server_sent_events import encode_comment, encode_event
 from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_view import FeatureEntry
-from sluiceway.messaging.stream_follower import Follower, Record
+from sluiceway.messaging.stream_follower import Follower
+from sluiceway.messaging.stream_records import Record
 
 from . import metrics
 

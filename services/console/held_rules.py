@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from sluiceway.contracts.identifiers import FeatureKey, feature_of, trigger_id
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 
 #: Sequence in RULES, when it was stored, sequence in FEATURES, run of the trigger (0: none).
 _PACKED = struct.Struct("<QQQI")

@@ -13,7 +13,9 @@ from sluiceway.contracts.applied_reports import parse_report
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.stream_follower import START, Follower, Position, Record, StreamView
+from sluiceway.messaging.stream_follower import Follower
+from sluiceway.messaging.stream_records import START, Position, Record
+from sluiceway.messaging.stream_view import StreamView
 from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND, APPLIED_LIFETIME_SECONDS
 from sluiceway.telemetry import metrics
 

@@ -19,7 +19,7 @@ from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.history import read_records
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 
 from .event_models import decode_event
 from .feature_lists import NewestReleases

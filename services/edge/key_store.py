@@ -14,7 +14,8 @@ from sluiceway.client.rule_cache import Place, RuleCache
 from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region, SdkKey
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.stream_follower import START, Follower, Record
+from sluiceway.messaging.stream_follower import Follower
+from sluiceway.messaging.stream_records import START, Record
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from sluiceway.contracts.identifiers import slug
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.publishing import StreamPublisher
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 
 log = logging.getLogger(__name__)
 

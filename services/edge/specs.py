@@ -10,7 +10,7 @@ from time import monotonic
 from cachetools import LRUCache
 
 from sluiceway.client.region_rules import RegionRules
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 
 from .gzip_stream import Piece, gzip_stream
 from .spec_parts import CHECKSUM_LENGTH, SpecParts

@@ -19,7 +19,7 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.checkpoint_store import CheckpointStore, StoredCheckpoint
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 
 from .code_digest import code_digest
 

@@ -9,7 +9,7 @@ from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.feature_entry import FeatureEntry
 from sluiceway.messaging.feature_indexes import Entries
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 from sluiceway.pipelines.reference_graph import FeatureReferences, ReferenceGraph, References
 from sluiceway.pipelines.references import related
 from sluiceway.pipelines.substitutes import LiveVersions

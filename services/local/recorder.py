@@ -10,7 +10,8 @@ from sluiceway.contracts.identifiers import FeatureKey, feature_of
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
-from sluiceway.messaging.stream_follower import Follower, Record
+from sluiceway.messaging.stream_follower import Follower
+from sluiceway.messaging.stream_records import Record
 
 from .demo_record import RecordedAlert, RecordedEvent, RecordedRelease
 

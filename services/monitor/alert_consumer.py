@@ -23,7 +23,7 @@ from sluiceway.errors import Unavailable, error_text
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import InvalidMessage, decode_json, settle, subscribed
 from sluiceway.messaging.jetstream_api import API
-from sluiceway.messaging.stream_follower import DeliveryInfo
+from sluiceway.messaging.stream_records import DeliveryInfo
 from sluiceway.pipelines import refusals
 
 from . import metrics

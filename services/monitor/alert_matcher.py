@@ -12,7 +12,7 @@ from sluiceway.contracts.identifiers import FeatureKey, TriggerId
 from sluiceway.errors import Rejected
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
-from sluiceway.messaging.stream_follower import START
+from sluiceway.messaging.stream_records import START
 from sluiceway.pipelines.alert_matches import REGION, MatchedTrigger, match_alert, matching_regions
 from sluiceway.pipelines.alert_scopes import is_in_scope, unlimited
 from sluiceway.pipelines.decision import Catalogue

@@ -22,7 +22,7 @@ from sluiceway.messaging.faststream_broker import ConfiguredBroker
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore, MeasurementView
-from sluiceway.messaging.stream_follower import DeliveryInfo
+from sluiceway.messaging.stream_records import DeliveryInfo
 from sluiceway.pipelines.measurement import QueryResult
 from sluiceway.prometheus import open_prometheus
 from sluiceway.service import Service, background_task

@@ -19,7 +19,7 @@ from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.jetstream_api import API, request_jetstream
 from sluiceway.messaging.last_records import ReadBounds, TooManyRecords, read_last_records
 from sluiceway.messaging.shared_request import SharedRequest
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from sluiceway.messaging.streams import APPLIED_BITS_PER_SECOND
 from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.tasks import cancel_and_wait

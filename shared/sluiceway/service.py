@@ -17,7 +17,7 @@ from .errors import Misconfigured, Unavailable, error_text
 from .http.server import AsgiApp, run_service
 from .messaging.broker_clock import BrokerClock
 from .messaging.connection import Connection, answers_now, connected, until_given_up
-from .messaging.stream_follower import StreamView
+from .messaging.stream_view import StreamView
 from .pipelines.message_limits import MESSAGE_BYTES_MAX, catalogue_document_bytes_max, state_bytes_max
 from .settings import ServiceSettings, read_settings
 from .tasks import cancel_and_wait

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.evaluation.results import Config
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from tests.benchmarks.peers.peer import MODULES, OURS, Peer, prepare
 from tests.benchmarks.peers.people import PEOPLE, STRANGER, VALUES, Workload
 from tests.benchmarks.peers.sluiceway import record, take

@@ -26,7 +26,7 @@ from rich.table import Table
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import SaveFeature
 from sluiceway.messaging.stream_follower import Follower as StreamFollower
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, REGIONS, apply_catalogue
 from tests.support.system import EVERYONE, Driver, Follower, driving, following

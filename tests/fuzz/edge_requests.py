@@ -12,7 +12,7 @@ from sluiceway.client.rule_cache import Place, RuleCache
 from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region, SdkKey
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 
 REGION = "dev"
 PLACE = Place(Position("2026-01-01T00:00:00Z", 7, 1_764_000_000_000), 1)

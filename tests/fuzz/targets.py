@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 
 from .edge_requests import REGION, EdgeRequests, a_document
 

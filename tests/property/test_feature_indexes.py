@@ -16,7 +16,7 @@ from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.feature_entry import FeatureEntry
 from sluiceway.messaging.feature_indexes import StatusCounts
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from sluiceway.pipelines.references import evaluation_error, related
 
 NAMES = ("a", "b", "c")

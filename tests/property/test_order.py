@@ -12,7 +12,7 @@ from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from sluiceway.pipelines.projection import project
 from sluiceway.pipelines.segments import Location
 from tests.support.builders import NOW, Ledger, a_gate

@@ -19,7 +19,7 @@ from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.http.server import health_server
-from sluiceway.messaging.stream_follower import Position, Record
+from sluiceway.messaging.stream_records import Position, Record
 from sluiceway.tasks import cancel_and_wait
 
 from .system import Driver

@@ -19,7 +19,7 @@ from ..contracts.envelope import rfc3339
 from ..contracts.persons import canonical_name
 from ..errors import Unavailable
 from ..messaging.history import read_records
-from ..messaging.stream_follower import Record
+from ..messaging.stream_records import Record
 from .current_state import NO_STREAMS
 from .get import table
 from .session import CliSession, CommandFailed, FailedAfterOutput, command

@@ -19,7 +19,8 @@ from ..messaging.decision_view import DecisionView
 from ..messaging.feature_edits import FeatureReading
 from ..messaging.feature_log import FeatureLog, LoggedEvent
 from ..messaging.feature_view import FeatureEntry
-from ..messaging.stream_follower import Follower, Record
+from ..messaging.stream_follower import Follower
+from ..messaging.stream_records import Record
 from ..pipelines.approvals import without_lapsed_approvals
 from ..pipelines.catalogue_decisions import Usage
 from ..pipelines.decision import Catalogue

@@ -22,7 +22,8 @@ from ..errors import Rejected, Unavailable
 from ..messaging.catalogue_store import CatalogueView
 from ..messaging.feature_view import FeatureEntry
 from ..messaging.measurement_store import MeasurementView, StoredRound
-from ..messaging.stream_follower import Follower, Record
+from ..messaging.stream_follower import Follower
+from ..messaging.stream_records import Record
 from ..pipelines.approvals import counted_trigger
 from ..pipelines.guardrail_schedule import GuardrailKey
 from ..trigger_view import describe_override, phase_status

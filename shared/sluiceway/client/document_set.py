@@ -11,7 +11,7 @@ from ..contracts.rule_document import RuleDocument, is_valid_epoch
 from ..errors import error_text
 from ..evaluation.compiled_conditions import ProcessContext
 from ..evaluation.rule_set import RuleSet
-from ..messaging.stream_follower import Record
+from ..messaging.stream_records import Record
 
 log = logging.getLogger(__name__)
 

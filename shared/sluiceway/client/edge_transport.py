@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ..backoff import Backoff
 from ..errors import Misconfigured
-from ..messaging.stream_follower import Position
+from ..messaging.stream_records import Position
 from ..redaction import hide_userinfo
 from .region_rules import RegionRules
 from .transport import PAUSE_SECONDS

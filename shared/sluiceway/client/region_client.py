@@ -18,7 +18,8 @@ from ..contracts.applied_reports import CHANGES_MAX, AppliedChange, AppliedRepor
 from ..errors import MessageTooLarge, Unavailable
 from ..messaging.connection import Connection
 from ..messaging.publishing import StreamPublisher
-from ..messaging.stream_follower import START, Follower, Record
+from ..messaging.stream_follower import Follower
+from ..messaging.stream_records import START, Record
 from ..tasks import cancel_and_wait
 from .region_rules import RegionRules
 from .staged_set import StagedSet, parse_mark

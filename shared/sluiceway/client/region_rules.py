@@ -12,7 +12,7 @@ from ..contracts.identifiers import FeatureKey, FeatureKind, TriggerId
 from ..contracts.rule_document import CompleteSet
 from ..evaluation.results import Config, Evaluation
 from ..evaluation.users import AnyUser
-from ..messaging.stream_follower import START, Position, Record
+from ..messaging.stream_records import START, Position, Record
 from .document_set import DocumentSet, parse_document
 from .rule_cache import Place, RuleCache
 from .staged_set import StagedSet

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..messaging.stream_follower import Position
+from ..messaging.stream_records import Position
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..contracts import subjects
 from ..contracts.identifiers import FeatureKey
 from ..contracts.rule_document import CompleteSet, is_valid_epoch
-from ..messaging.stream_follower import Record
+from ..messaging.stream_records import Record
 from .document_set import DocumentSet
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..evaluation.results import Config, Evaluation, Reason
 from ..evaluation.users import AnyUser
-from ..messaging.stream_follower import START
+from ..messaging.stream_records import START
 from .client import Client
 from .flags import evaluate_flag
 from .region_rules import RegionRules

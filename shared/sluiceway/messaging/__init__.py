@@ -3,7 +3,8 @@
 - `connection`: connect, and notify listeners of reconnects
 - `streams`: declare every stream and bucket
 - `publishing`: append and publish to streams; the names of NATS headers
-- `stream_follower`: the last message of every subject, then each new one, across any outage
+- `stream_follower`: the last message of every subject, then each new one, across any outage; as
+  `stream_records`, kept in memory by a `stream_view`
 - `history`: every message of a subject
 - `feature_log`: append and read the events of features; `feature_view`: the newest ones, in memory;
   `feature_indexes`: what is known of all of them without a walk; `decision_view`: what decisions need of it

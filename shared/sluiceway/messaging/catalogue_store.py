@@ -22,7 +22,9 @@ from ..pipelines.decision import Catalogue
 from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
-from .stream_follower import Follower, Record, StreamView
+from .stream_follower import Follower
+from .stream_records import Record
+from .stream_view import StreamView
 
 log = logging.getLogger(__name__)
 

@@ -18,16 +18,9 @@ from .feature_entry import FeatureEntry
 from .feature_indexes import FeatureIndex
 from .feature_log import TYPE_PREFIX, EncodedEvent, FeatureLog, LoggedEvent, headers_of
 from .parsed_events import ParsedEvents
-from .stream_follower import (
-    CATCH_UP_SECONDS,
-    RETRY_FIRST_SECONDS,
-    RETRY_JITTER,
-    RETRY_MAX_SECONDS,
-    Follower,
-    Position,
-    Record,
-    StreamView,
-)
+from .stream_follower import RETRY_FIRST_SECONDS, RETRY_JITTER, RETRY_MAX_SECONDS, Follower
+from .stream_records import Position, Record
+from .stream_view import CATCH_UP_SECONDS, StreamView
 
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)

@@ -16,7 +16,7 @@ from ..errors import Unavailable, error_text
 from .connection import REQUEST_TIMEOUT_SECONDS
 from .message_size import CONTROL_LINE_BYTES_MAX
 from .read_slots import PULLS
-from .stream_follower import Record
+from .stream_records import Record
 
 #: Messages asked for at a time.
 BATCH = 500

@@ -17,7 +17,7 @@ from nats.nuid import NUID
 
 from ..errors import Unavailable, error_text
 from .connection import Connection
-from .stream_follower import DeliveryInfo, Record
+from .stream_records import DeliveryInfo, Record
 
 #: A consumer says so often how far it is, if it has nothing to deliver.
 HEARTBEAT_SECONDS = 0.2

@@ -16,7 +16,9 @@ from .connection import Connection
 from .history import read_history
 from .message_size import header_bytes
 from .publishing import ConditionalMessage, StreamPublisher
-from .stream_follower import Follower, Record, StreamView
+from .stream_follower import Follower
+from .stream_records import Record
+from .stream_view import StreamView
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,9 @@ from ..contracts import subjects
 from ..pipelines.decision import Catalogue
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
-from .stream_follower import Follower, Record, StreamView
+from .stream_follower import Follower
+from .stream_records import Record
+from .stream_view import StreamView
 
 
 def region_documents(catalogue: Catalogue) -> dict[str, bytes]:

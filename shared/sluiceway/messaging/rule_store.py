@@ -15,7 +15,9 @@ from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .rule_table import PublishedRule, RuleKey, RuleTable, RuleVersion
-from .stream_follower import Follower, Position, Record, StreamView
+from .stream_follower import Follower
+from .stream_records import Position, Record
+from .stream_view import StreamView
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ message there.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Self
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -27,8 +27,8 @@ from ..tasks import cancel_and_wait
 from ..telemetry import metrics
 from .connection import Connection
 from .jetstream_api import CONSUMERS_LIMIT, last_sequence
-from .publishing import DELETIONS, KV_OPERATION
 from .shared_request import SharedRequest
+from .stream_records import START, DeliveryInfo, Position, Record
 
 log = logging.getLogger(__name__)
 
@@ -48,42 +48,10 @@ INACTIVE_SECONDS = 30.0
 #: After this time without a record, the end of a stream that is waited for may have been removed, unless
 #: records wait in this process.
 NOTHING_ARRIVES_SECONDS = 1.0
-#: For catching up, before an answer that must be exact.
-CATCH_UP_SECONDS = 5.0
 RETRY_FIRST_SECONDS = 0.02
 RETRY_MAX_SECONDS = 1.0
 #: All followers lose a broker at the same moment.
 RETRY_JITTER = 0.5
-
-
-class Record(NamedTuple):
-    """One message of a stream."""
-
-    subject: str
-    sequence: int
-    time_ms: int
-    data: bytes
-    headers: Mapping[str, str]
-
-    @property
-    def is_deletion(self) -> bool:
-        """Whether it marks a key of a bucket as deleted."""
-        return self.headers.get(KV_OPERATION) in DELETIONS
-
-
-class Position(NamedTuple):
-    """How far a stream was followed.
-
-    `created` tells a recreated stream from the one before. `time_ms`, when the broker stored the message
-    at `sequence`, tells it from another message at the same sequence; 0 if unknown.
-    """
-
-    created: str
-    sequence: int
-    time_ms: int = 0
-
-
-START = Position("", 0)
 
 
 class Follower:
@@ -458,52 +426,3 @@ class Follower:
     def _restart(self, reason: str) -> None:
         log.warning("following %s with a new consumer: %s", self._stream, reason)
         self._broken.set()
-
-
-class StreamView:
-    """What was read from a stream, kept current while the block runs."""
-
-    follower: Follower
-
-    async def __aenter__(self) -> Self:
-        await self.follower.__aenter__()
-        return self
-
-    async def __aexit__(self, *details: object) -> None:
-        await self.follower.__aexit__(*details)
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the view has everything, as far as a broker that is still heard has said."""
-        return self.follower.is_current
-
-    async def caught_up(self) -> None:
-        """Return once everything that the stream held at the start is in the view."""
-        await self.follower.caught_up()
-
-    async def catch_up(self) -> None:
-        """Return once everything stored before this call is in the view; raise `Unavailable` otherwise."""
-        await self.follower.catch_up(CATCH_UP_SECONDS)
-
-    async def has_changed(self) -> bool:
-        """Catch up with the stream; return whether it held something that the view did not know."""
-        known = self.follower.position
-        await self.catch_up()
-        return self.follower.position != known
-
-
-class DeliveryInfo(NamedTuple):
-    """What the broker says of a message that a consumer delivers."""
-
-    stream_sequence: int
-    consumer_sequence: int
-    time_ms: int
-    pending: int
-
-    @classmethod
-    def of(cls, reply: str) -> "DeliveryInfo":
-        """Read `$JS.ACK.[<domain>.<hash>.]<stream>.<consumer>.<n>.<sseq>.<cseq>.<ns>.<pending>[.<token>]`."""
-        tokens = reply.split(".")
-        at = 5 if len(tokens) == 9 else 7
-        stream, consumer, nanoseconds = int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 2])
-        return cls(stream, consumer, nanoseconds // 1_000_000, int(tokens[at + 3]))

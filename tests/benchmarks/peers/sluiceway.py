@@ -8,7 +8,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.rule_document import RuleDocument
 from sluiceway.evaluation.results import Config
 from sluiceway.evaluation.users import User
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from tests.benchmarks.peers.people import PEOPLE
 from tests.benchmarks.peers.specs import documents
 

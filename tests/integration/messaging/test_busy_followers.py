@@ -16,7 +16,8 @@ from nats.js.api import StreamConfig
 from services.local.broker import EmbeddedBroker
 from sluiceway.messaging import stream_follower
 from sluiceway.messaging.connection import Connection, connected
-from sluiceway.messaging.stream_follower import Follower, Record
+from sluiceway.messaging.stream_follower import Follower
+from sluiceway.messaging.stream_records import Record
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 from tests.support.waiting import eventually

@@ -13,7 +13,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.evaluation.results import Reason
-from sluiceway.messaging.stream_follower import Position, Record
+from sluiceway.messaging.stream_records import Position, Record
 
 KEY = FeatureKey(FeatureKind.GATE, "checkout")
 SUBJECT = "$KV.RULES.dev.gate.checkout"

@@ -16,7 +16,7 @@ from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.publishing import DELETION
-from sluiceway.messaging.stream_follower import Position, Record
+from sluiceway.messaging.stream_records import Position, Record
 from sluiceway.messaging.streams import APPLIED_LIFETIME_SECONDS
 from tests.support.builders import NOW
 

@@ -9,7 +9,7 @@ from sluiceway.client import document_set, region_rules
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts.applied_reports import AppliedChange
 from sluiceway.contracts.identifiers import FeatureKind
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 
 NAMES = ("a", "b", "c")
 

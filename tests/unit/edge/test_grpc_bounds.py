@@ -16,7 +16,7 @@ from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.http.connections import Connections
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 from tests.support.edges import gate_document, gate_record
 from tests.support.sockets import connected_from, silent_connections
 

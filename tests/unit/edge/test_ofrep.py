@@ -24,7 +24,7 @@ from sluiceway.client.region_rules import RegionRules
 from sluiceway.client.rule_cache import RuleCache
 from sluiceway.contracts.catalogue import SdkKey
 from sluiceway.contracts.identifiers import FeatureKind
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 
 FLAGS_PATH = "/ofrep/v1/evaluate/flags"
 FLAGS = [f"flag-{n:02}" for n in range(20)]

@@ -8,7 +8,7 @@ import pytest
 from services.edge import poll_reports
 from services.edge.poll_reports import PollReports
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 from sluiceway.tasks import cancel_and_wait
 from tests.support.answering_client import AnsweringClient, stored
 from tests.support.waiting import eventually

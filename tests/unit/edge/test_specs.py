@@ -15,7 +15,7 @@ from services.edge.specs import NEXT_PAYLOAD_SECONDS, SpecFeed, SpecPayload
 from services.edge.waiters import WOKEN_AT_ONCE, Waiters
 from sluiceway.client.region_rules import RegionRules
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 from tests.support.edges import gate_document, gate_record
 from tests.support.waiting import eventually
 

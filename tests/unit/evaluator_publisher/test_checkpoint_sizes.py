@@ -8,7 +8,7 @@ from sluiceway.contracts.checkpoint import Checkpoint
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.checkpoint_store import StoredCheckpoint
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 from tests.support.builders import NOW, a_region
 
 LIMIT = 65_536

@@ -18,7 +18,7 @@ from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, Index
 from sluiceway.messaging.rule_store import RuleWrite
 from sluiceway.messaging.rule_table import NOTHING, RuleKey
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 from sluiceway.tasks import cancel_and_wait
 from tests.support.builders import EVERYONE, NOW, Ledger, a_catalogue, a_gate, a_region
 

@@ -18,7 +18,7 @@ from sluiceway.messaging.feature_entry import FeatureEntry
 from sluiceway.messaging.feature_log import FeatureLog, headers_of
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from sluiceway.pipelines.projection import project
 from tests.support.answering_client import AnsweringClient, stored
 from tests.support.builders import EVERYONE, NOW, Ledger, a_gate, a_region

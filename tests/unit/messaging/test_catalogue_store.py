@@ -5,7 +5,7 @@ from typing import Any, cast
 from sluiceway.contracts import subjects
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.publishing import DELETION
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from tests.support.builders import a_region
 
 

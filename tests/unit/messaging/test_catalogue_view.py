@@ -9,7 +9,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Environment
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.publishing import DELETION
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from tests.support.builders import a_freeze, a_region
 
 NAMES = ("a", "b", "c")

@@ -22,7 +22,7 @@ from sluiceway.messaging.feature_indexes import StatusCounts
 from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.parsed_events import ParsedEvents
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from tests.support.answering_client import AnsweringClient
 from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate, a_phase, a_pipeline
 from tests.support.waiting import eventually

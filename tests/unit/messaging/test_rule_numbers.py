@@ -14,7 +14,7 @@ from sluiceway.contracts.rule_document import EPOCH_AHEAD_MAX_MS, REVISION_MAX
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.rule_store import RuleStore, RuleWrite
 from sluiceway.messaging.rule_table import RuleKey, RuleVersion
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from tests.support.answering_client import AnsweringClient, stored
 from tests.support.builders import NOW
 

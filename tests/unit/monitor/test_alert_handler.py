@@ -24,7 +24,7 @@ from sluiceway.messaging.command_client import CommandClient
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.measurement_store import MeasurementStore
-from sluiceway.messaging.stream_follower import Position
+from sluiceway.messaging.stream_records import Position
 from sluiceway.pipelines import refusals
 from sluiceway.pipelines.decision import Catalogue
 from tests.support.builders import EVERYONE, NOW, Ledger, a_catalogue, a_gate, a_phase, a_pipeline

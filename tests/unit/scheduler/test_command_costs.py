@@ -17,7 +17,7 @@ from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.feature_log import FeatureLog, headers_of
 from sluiceway.messaging.message_size import OutgoingMessage
-from sluiceway.messaging.stream_follower import Record
+from sluiceway.messaging.stream_records import Record
 from tests.support.answering_client import AnsweringClient, stored
 from tests.support.builders import EVERYONE, Ledger, a_gate, a_release
 
