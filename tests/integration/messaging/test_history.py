@@ -10,7 +10,7 @@ from nats.js.api import StreamConfig
 from services.local.broker import EmbeddedBroker
 from sluiceway.contracts import subjects
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.errors import Rejected, Unavailable
+from sluiceway.errors import InvalidEvent, Unavailable
 from sluiceway.messaging import history, read_slots
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.feature_log import FeatureLog
@@ -93,7 +93,7 @@ async def test_many_single_events_are_read_at_the_same_time(connection: Connecti
 
     found = await asyncio.gather(*(log.at(n + 1) for n in range(COUNT)), return_exceptions=True)
 
-    assert {type(error) for error in found} == {Rejected}  # read, and not an event
+    assert {type(error) for error in found} == {InvalidEvent}  # read, and not an event
     assert reconnects(connection) == 0
 
 
