@@ -132,7 +132,7 @@ class Driver:
         return await eventually(look, f"{trigger_id} is {status} {phase or ''}")
 
     async def store_invalid_body(self, gate: str) -> None:
-        """Append a message with the headers of a gate's newest event, and a body that is no event."""
+        """Append a message with the headers of a gate's newest event, and a body that is not an event."""
         subject = subjects.feature(FeatureKey(FeatureKind.GATE, gate))
         event = await self.connection.js.get_last_msg(subjects.FEATURES_STREAM, subject)
         headers = {name: text for name, text in (event.headers or {}).items() if not name.startswith("Nats-")}
