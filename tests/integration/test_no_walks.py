@@ -13,15 +13,13 @@ from sluiceway.contracts.commands import (
     SavePipeline,
     UnpauseTrigger,
 )
-from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.messaging import feature_entry
-from sluiceway.messaging.feature_log import parse_event
+from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from tests.support.brokers import Broker
 from tests.support.browsers import browsing
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase, pipeline
 from tests.support.consoles import running_console
+from tests.support.parsed_bodies import parsed_bodies
 from tests.support.system import EVERYONE, driving, services
 
 ON_OTHER = {"name": "other", "conditions": [{"type": "passes_gate", "targetValue": "other"}]}
@@ -47,18 +45,6 @@ LISTS = {
     "/api/v1/regions": 0,
     "/api/v1/regions/dev": 0,
 }
-
-
-def parsed_bodies(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Collect the bodies that are parsed from now on."""
-    bodies = list[bytes]()
-
-    def parse(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
-        bodies.append(data)
-        return parse_event(data, key)
-
-    monkeypatch.setattr(feature_entry, "parse_event", parse)
-    return bodies
 
 
 def no_walk(view: FeatureView) -> Iterator[FeatureEntry]:

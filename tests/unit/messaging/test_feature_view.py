@@ -16,15 +16,15 @@ from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.errors import InvalidEvent, Unavailable
-from sluiceway.messaging import feature_entry
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_indexes import StatusCounts
-from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail, headers_of, parse_event
+from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail, headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.parsed_events import ParsedEvents
 from sluiceway.messaging.stream_records import Record
 from tests.support.answering_client import AnsweringClient
 from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate, a_phase, a_pipeline
+from tests.support.parsed_bodies import parsed_bodies
 from tests.support.waiting import eventually
 
 LOG = FeatureLog(Connection(AnsweringClient(lambda _: None)), "/tests")
@@ -202,14 +202,7 @@ def test_the_type_of_a_later_version_is_unknown_and_nothing_else() -> None:
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Collect what views parse."""
-    bodies = list[bytes]()
-
-    def parse(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
-        bodies.append(data)
-        return parse_event(data, key)
-
-    monkeypatch.setattr(feature_entry, "parse_event", parse)
-    return bodies
+    return parsed_bodies(monkeypatch)
 
 
 @pytest.mark.parametrize("is_read_first", [False, True])
