@@ -21,7 +21,8 @@ sluiceway.probe_reservation            stream PROBES_RESERVATION: nothing; it sh
 $KV.CATALOG.<environment|region|pipeline|freeze|alert_source|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.RULES.<region>.complete            the publisher has written all that the region holds
-$KV.RULES.=checkpoint.complete         what a publisher has proved of all documents
+$KV.RULES.=checkpoint.complete         what a publisher has proved of all documents of a stream
+$KV.RULES.=checkpoint-<n>.complete     the same, in the stream of another group of regions
 $KV.APPLIED.<region>.<instance>
 $KV.REGIONS.<region>.<region|key>.<id> what of CATALOG concerns one region; only for regions with own accounts
 sluiceway.region_api.<region>.<request>  requests to JetStream in the account of a region
@@ -255,12 +256,17 @@ def complete_set(region: str) -> str:
     return f"$KV.{RULES_BUCKET}.{region}.{COMPLETE}"
 
 
-def checkpoint() -> str:
-    """Return the subject of what a publisher has proved.
+def rules_stream(group: int) -> str:
+    """Return the stream that holds the rules of a group of regions; the first group is 0."""
+    return f"{RULES_STREAM}_{group}" if group else RULES_STREAM
+
+
+def checkpoint(group: int = 0) -> str:
+    """Return the subject of what a publisher has proved of the stream of a group of regions.
 
     Older versions take it for the mark of a region; no region has such a name.
     """
-    return complete_set("=checkpoint")
+    return complete_set(f"=checkpoint-{group}" if group else "=checkpoint")
 
 
 def is_complete_set(subject: str) -> bool:
