@@ -1,0 +1,111 @@
+"""Writes the documents of features to RULES with compare-and-set, never over a newer one."""
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from sluiceway.clock import Clock
+from sluiceway.contracts.catalogue import Region
+from sluiceway.messaging.catalogue_store import CatalogueView
+from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
+from sluiceway.messaging.rule_store import RuleStore, RuleWrite
+from sluiceway.messaging.rule_table import NOTHING, RuleKey, RuleVersion
+
+from . import metrics
+from .publishable_rules import PublishableRules
+
+log = logging.getLogger(__name__)
+
+
+class Outdated(Exception):
+    """The log, the catalogue or RULES has changed since the rules were projected: project them again."""
+
+
+class RuleWriter:
+    """Makes writes of what features project to, and does them."""
+
+    def __init__(
+        self,
+        features: FeatureView,
+        catalogue: CatalogueView,
+        rules: RuleStore,
+        publishable: PublishableRules,
+        clock: Clock,
+    ) -> None:
+        self._features = features
+        self._catalogue = catalogue
+        self._rules = rules
+        self._publishable = publishable
+        self._clock = clock
+
+    async def write(self, writes: Iterable[RuleWrite]) -> bool:
+        """Write what differs from RULES; return whether anything did.
+
+        Raises `Outdated` if the rules have to be projected again.
+        """
+        needed = [write for write in writes if self._rules.differs(write)]
+        if newer := [write for write in needed if self._rules.is_newer(write)]:
+            await self._prove_lost(newer)
+        conflicts = await self._rules.write(needed)
+        for write in _without(needed, conflicts):
+            action = "deleted" if write.data is None else "published"
+            metrics.rule_document_counter(write.key.region, action).inc()
+        if any(self._rules.differs(write) for write in conflicts):
+            raise Outdated
+        return bool(needed)
+
+    async def _prove_lost(self, newer: Iterable[RuleWrite]) -> None:
+        """Return if what RULES holds comes from a history that is lost, although its version is newer.
+
+        A version that the log or the catalogue still does not hold, when they are read to their end
+        afterwards, is lost. Otherwise another replica was faster: raises `Outdated`.
+        """
+        await self._features.catch_up()
+        await self._catalogue.catch_up()
+        for write in newer:
+            entry = self._features.get(write.key.feature)
+            region = self._catalogue.get("region", write.key.region)
+            newest = RuleVersion(entry.sequence if entry else 0, region.revision if region else 0)
+            if newest != write.version:
+                raise Outdated
+            published = self._rules.published(write.key)
+            log.warning("%s: replacing rules of a lost history: %s", write.key, published.version)
+            if published.epoch >= write.epoch:
+                self._rules.begin_epoch(self._clock())
+                raise Outdated
+
+    async def writes(self, entry: FeatureEntry, regions: frozenset[str] | None) -> list[RuleWrite]:
+        """Return what a feature's event writes in these regions; None means all of them."""
+        chosen = [
+            (region, revision)
+            for region, revision in self.regions()
+            if regions is None or region.name in regions
+        ]
+        epoch, receivers = self._rules.epoch, [region for region, _ in chosen]
+        rules = await self._publishable.of(entry, receivers, epoch, are_all=regions is None)
+        event_time_ms = entry.event.time_ms
+        return [
+            RuleWrite(
+                RuleKey(region.name, entry.key),
+                epoch,
+                RuleVersion(entry.sequence, region_revision),
+                rules[region.name].checksum,
+                event_time_ms,
+                rules[region.name].data,
+            )
+            for region, region_revision in chosen
+        ]
+
+    def deletion(self, key: RuleKey, version: RuleVersion) -> RuleWrite:
+        """Return what deletes the rules of a key."""
+        return RuleWrite(key, self._rules.epoch, version, NOTHING, self._clock(), None)
+
+    def regions(self) -> Iterator[tuple[Region, int]]:
+        """Yield every region, and the revision of its document."""
+        for stored in self._catalogue.all("region"):
+            assert isinstance(stored.document, Region)
+            yield stored.document, stored.revision
+
+
+def _without(writes: list[RuleWrite], left_out: list[RuleWrite]) -> Iterable[RuleWrite]:
+    """Return the other writes; to compare them is to hash whole documents."""
+    return set(writes).difference(left_out) if left_out else writes
