@@ -3,7 +3,8 @@
 - `connection`: connect, and notify listeners of reconnects
 - `streams`: declare every stream and bucket
 - `publishing`: append and publish to streams; the names of NATS headers
-- `stream_follower`: the last message of every subject, then each new one, across any outage; as
+- `stream_follower`: the last message of every subject, then each new one, across any outage: by one
+  `stream_consumer` after the other, while `stream_history` says that it is the same stream; as
   `stream_records`, kept in memory by a `stream_view`
 - `reply_inbox`, `shared_request`, `batched_requests`, `leader_reads`: what is asked of the broker, for many
   at the same time

@@ -1,50 +1,38 @@
 """Follow a stream: the last message of every subject, then each new one, in order, across any outage.
 
-nats-py's ordered consumer receives nothing for seconds after a restart of the broker, and never gets back
-what its queue dropped. Here a new consumer follows each gap and each reconnect, and a consumer that says
-nothing while the broker answers. It starts at the last record that was delivered, which tells whether the
-history is still the same: a stream that was restored from an older copy ends before it, or holds another
-message there.
+A new consumer follows each gap and each reconnect, and a consumer that says nothing while the broker
+answers. It starts at the last record that was delivered, which tells whether the history is still the same.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
+from nats.js.api import ConsumerInfo
 from nats.js.errors import APIError
-from nats.nuid import NUID
 
 from ..backoff import Backoff
 from ..errors import Unavailable, error_text
 from ..repeated_logs import RepeatedLogs
 from ..tasks import cancel_and_wait
-from ..telemetry import metrics
 from .connection import Connection
 from .jetstream_api import CONSUMERS_LIMIT, last_sequence
 from .shared_request import SharedRequest
-from .stream_records import START, DeliveryInfo, Position, Record
+from .stream_consumer import Delivery, StreamConsumer
+from .stream_history import (
+    LostPlace,
+    StreamState,
+    lost_at_record,
+    lost_in_stream,
+    lost_record,
+    report_lost_place,
+)
+from .stream_records import START, Position, Record
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 1.0
-#: After this silence a follower is not current, and looks whether its consumer is lost.
-SILENCE_MAX_SECONDS = 3 * HEARTBEAT_SECONDS
-#: How often a follower notes that nothing was heard. A process that is busy for longer than that notes it
-#: once: what was sent meanwhile waits in its socket, and counts as heard.
-LISTEN_SECONDS = HEARTBEAT_SECONDS / 2
-SILENT_NOTES_MAX = round(SILENCE_MAX_SECONDS / LISTEN_SECONDS)
-#: For the answer to a ping, which comes after everything that the broker sent before.
-PONG_SECONDS = 1.0
-#: After so much work on records, others have their turn.
-TURN_SECONDS = 0.01
-#: The broker removes a consumer without a listener after this time.
-INACTIVE_SECONDS = 30.0
 #: After this time without a record, the end of a stream that is waited for may have been removed, unless
 #: records wait in this process.
 NOTHING_ARRIVES_SECONDS = 1.0
@@ -86,23 +74,16 @@ class Follower:
         self.resets = 0
         self._connection = connection
         self._stream = stream
-        self._subjects = list(subjects)
+        self._delivery = Delivery(list(subjects), bits_per_second, headers_only)
         self._on_record = on_record
         self._on_reset = on_reset
         self._on_caught_up = on_caught_up
-        self._bits_per_second = bits_per_second
-        self._headers_only = headers_only
         self._stored_until = stored_until
         self._caught_up = asyncio.Event()
         self._advanced = asyncio.Event()
         self._broken = asyncio.Event()
         self._is_behind = True
-        self._expected = 1
-        #: How often it was noted that nothing was heard since the last message.
-        self._silent_notes = 0
-        self._worked_seconds = 0.0
-        self._subscription: Subscription | None = None
-        self._generation = 0
+        self._consumer: StreamConsumer | None = None
         self._closing = False
         self._repeated = RepeatedLogs(log)
         #: Whether the next record must be the one at `position`.
@@ -133,7 +114,7 @@ class Follower:
     @property
     def is_current(self) -> bool:
         """Whether everything was delivered, as far as a broker that is still heard has said."""
-        is_heard = self._connection.client.is_connected and not self._is_silent
+        is_heard = self._connection.client.is_connected and not (self._consumer and self._consumer.is_silent)
         return self.is_caught_up and is_heard and not (self._is_behind or self._broken.is_set())
 
     async def caught_up(self) -> None:
@@ -160,7 +141,9 @@ class Follower:
                 last = await self._end.answer()
                 if last < known:
                     self._caught_up.clear()
-                    self._restart(f"the stream {self._stream} ends at {last}, and message {known} was read")
+                    ends = f"it ends at {last}, and message {known} was read"
+                    log.warning("following %s with a new consumer: %s", self._stream, ends)
+                    self._broken.set()
                     await self.caught_up()
                 while max(self.position.sequence, self._read_until) < last:
                     await self._advance()
@@ -177,7 +160,7 @@ class Follower:
             async with asyncio.timeout(NOTHING_ARRIVES_SECONDS):
                 await self._advanced.wait()
         except TimeoutError:
-            if await self._nothing_waits() and self.position == known:
+            if self._consumer and await self._consumer.nothing_waits() and self.position == known:
                 self._broken.set()
                 await self._advanced.wait()
 
@@ -190,7 +173,7 @@ class Follower:
 
     def read_again(self, why: str) -> None:
         """Read the stream from the start: what was read is void, although the stream did not go back."""
-        self._read_again(why)
+        self._start_over(LostPlace(why))
         self._broken.set()
 
     async def _follow(self) -> None:
@@ -199,9 +182,8 @@ class Follower:
             self._broken.clear()
             self._is_behind = True
             try:
-                async with self._consumer():
-                    backoff.reset()
-                    await self._broken.wait()
+                await self._check_history()
+                await self._consume(backoff)
             except (NatsError, TimeoutError, OSError) as error:
                 self._log_failure(error)
                 await asyncio.sleep(backoff.next_seconds())
@@ -219,67 +201,33 @@ class Follower:
             text = error_text(error)
             self._repeated.info(text, "cannot follow the stream %s, trying again: %s", self._stream, text)
 
-    @contextlib.asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[None]:
-        await self._check_history()
-        self._expected, self._generation = 1, self._generation + 1
-        client = self._connection.client
-        inbox = client.new_inbox()
-        self._subscription = subscription = await client.subscribe(
-            inbox, cb=self._receiver(self._generation), pending_msgs_limit=0, pending_bytes_limit=0
+    async def _consume(self, backoff: Backoff) -> None:
+        """Follow with one consumer until something is missing."""
+        self._consumer = consumer = StreamConsumer(
+            self._connection, self._stream, self._delivery, self._receive_record, self._broken
         )
-        name = NUID().next().decode()
         try:
-            info = await self._connection.js.add_consumer(self._stream, self._config(name, inbox))
-            if not info.num_pending:
-                self._is_behind = False
-            if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
-                self._receive_nothing()
-            self._silent_notes = 0
-            listening = asyncio.create_task(self._listen(), name=f"listen for {self._stream}")
-            try:
-                yield
-            finally:
-                await cancel_and_wait(listening)
+            async with consumer.opened(self.position.sequence) as info:
+                self._receive_start(info)
+                backoff.reset()
+                await self._broken.wait()
         finally:
-            await self._remove_consumer(subscription, name)
+            if self._closing and self._connection.client.is_connected:
+                await consumer.delete()
 
     async def _check_history(self) -> None:
         """Start over if the stream cannot be the one that was followed."""
         stored = self._stored_until()  # before the request: more may be stored meanwhile
         info = await self._connection.js.stream_info(self._stream)
-        created, last = str(info.created), info.state.last_seq
-        self._last_at_start = last
-        known = max(self.position.sequence, stored)
-        if self.position.sequence and self.position.created != created:
-            self._start_over("it was recreated")
-        elif last < known:
-            self._start_over(f"it ends at message {last}", known)
-        elif self.position.sequence and not self.position.time_ms:
-            self._read_again("an older version did not store what tells histories apart")
-        self.position = self.position._replace(created=created)
+        state = StreamState(str(info.created), info.state.last_seq)
+        self._last_at_start = state.last
+        if lost := lost_in_stream(self.position, stored, state):
+            self._start_over(lost)
+        self.position = self.position._replace(created=state.created)
         self._is_resuming = self.position.sequence > 0
 
-    def _start_over(self, what: str, known: int | None = None) -> None:
-        """Take the stream for a new history.
-
-        `known`: the last message of the old one, if the new one ends before that.
-        """
-        lost = None if known is None else known - self._last_at_start
-        metrics.HISTORY_BREAKS.labels(self._stream).inc()
-        metrics.HISTORY_LOST.labels(self._stream).set(lost or 0)
-        log.error(
-            "the stream %s went back: %s; this process had read or stored message %s%s; "
-            "reading it from the start",
-            self._stream,
-            what,
-            known or self.position.sequence,
-            "" if lost is None else f", {lost} messages later",
-        )
-        self._forget()
-
-    def _read_again(self, why: str) -> None:
-        log.info("reading the stream %s from the start: %s", self._stream, why)
+    def _start_over(self, lost: LostPlace) -> None:
+        report_lost_place(self._stream, lost)
         self._forget()
 
     def _forget(self) -> None:
@@ -289,107 +237,26 @@ class Follower:
         self._on_reset()
         self.position = Position(self.position.created, 0)
 
-    def _config(self, name: str, inbox: str) -> ConsumerConfig:
-        resumed = self.position.sequence > 0
-        return ConsumerConfig(
-            name=name,
-            deliver_subject=inbox,
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE if resumed else DeliverPolicy.LAST_PER_SUBJECT,
-            opt_start_seq=self.position.sequence if resumed else None,
-            filter_subject=self._subjects[0] if len(self._subjects) == 1 else None,
-            filter_subjects=self._subjects if len(self._subjects) > 1 else None,
-            ack_policy=AckPolicy.NONE,
-            max_deliver=1,
-            flow_control=True,
-            rate_limit_bps=self._bits_per_second,
-            headers_only=self._headers_only or None,
-            idle_heartbeat=HEARTBEAT_SECONDS,
-            inactive_threshold=INACTIVE_SECONDS,
-            mem_storage=True,
-            num_replicas=1,
-        )
-
-    @property
-    def _is_silent(self) -> bool:
-        return self._silent_notes >= SILENT_NOTES_MAX
-
-    async def _listen(self) -> None:
-        """Follow with a new consumer if the broker answers, and says nothing of this one.
-
-        If it does not answer, no consumer could be created: its next word, or a reconnect, is waited for.
-        """
-        while True:
-            await asyncio.sleep(LISTEN_SECONDS)
-            self._silent_notes += 1
-            if self._silent_notes == SILENT_NOTES_MAX:
-                log.warning("no message or heartbeat of %s for %g s", self._stream, SILENCE_MAX_SECONDS)
-            if self._is_silent and await self._nothing_waits() and self._is_silent:
-                self._restart("its consumer says nothing, although the broker answers")
-
-    async def _nothing_waits(self) -> bool:
-        """Return whether everything that the broker has sent by now was received.
-
-        Its answer to a ping comes after what it has sent before. False if it does not answer in time.
-        """
-        if not self._connection.client.is_connected:
-            return False
-        try:
-            await self._connection.client.flush(timeout=PONG_SECONDS)  # type: ignore[arg-type]
-        except (NatsError, TimeoutError, OSError):
-            return False
-        return self._subscription is not None and not self._subscription.pending_msgs
-
-    async def _remove_consumer(self, subscription: Subscription, consumer: str) -> None:
-        with contextlib.suppress(NatsError, TimeoutError, OSError):
-            await subscription.unsubscribe()
-        if self._closing and self._connection.client.is_connected:
-            with contextlib.suppress(NatsError, TimeoutError, OSError):
-                await self._connection.js.delete_consumer(self._stream, consumer)
-
-    def _receiver(self, generation: int) -> Callable[[Msg], Awaitable[None]]:
-        clock = asyncio.get_running_loop().time
-
-        async def receive(message: Msg) -> None:
-            if generation != self._generation or self._broken.is_set():
-                return
-            self._silent_notes = 0
-            if message.headers and Header.STATUS.value in message.headers:
-                await self._receive_status(message)
-                return
-            began = clock()
-            self._receive_record(message)
-            self._worked_seconds += clock() - began
-            if self._worked_seconds > TURN_SECONDS:
-                # nats-py takes message after message from its queue without a pause.
-                self._worked_seconds = 0.0
-                await asyncio.sleep(0)
-
-        return receive
-
-    async def _receive_status(self, message: Msg) -> None:
-        headers = message.headers or {}
-        if message.reply:
-            await message.respond(b"")
-        elif stalled := headers.get(Header.CONSUMER_STALLED.value):
-            await self._connection.client.publish(stalled)
-        last = headers.get(Header.LAST_CONSUMER.value)
-        if last is not None and int(last) >= self._expected:
-            self._restart(f"{int(last) - self._expected + 1} records did not arrive")
-
-    def _receive_record(self, message: Msg) -> None:
-        delivery = DeliveryInfo.of(message.reply)
-        if delivery.consumer_sequence != self._expected:
-            self._restart(f"expected record {self._expected}, got {delivery.consumer_sequence}")
+    def _receive_start(self, info: ConsumerInfo) -> None:
+        """Handle that the stream holds nothing at or after `position`, if so."""
+        if info.num_pending:
             return
-        self._expected += 1
-        record = Record(
-            message.subject, delivery.stream_sequence, delivery.time_ms, message.data, message.headers or {}
-        )
+        self._is_behind = False
+        if info.delivered and info.delivered.consumer_seq:
+            return
+        if self._is_resuming:
+            self._is_resuming = False
+            self._start_over(lost_record(self.position))
+            self._broken.set()
+        else:
+            self._reach_end()
+
+    def _receive_record(self, record: Record, pending: int) -> None:
         if not self._is_resuming:
             self._deliver(record)
         elif not self._resume_at(record):
             return
-        if not delivery.pending:
+        if not pending:
             self._is_behind = False
             self._reach_end()
         self._advanced.set()
@@ -404,25 +271,8 @@ class Follower:
     def _resume_at(self, record: Record) -> bool:
         """Return whether the first record is the one at `position`; otherwise start over."""
         self._is_resuming = False
-        known = self.position
-        if record.sequence == known.sequence and record.time_ms == known.time_ms:
-            return True
-        if record.sequence == known.sequence:
-            self._start_over("it holds another message there")
-        else:
-            self._read_again(f"message {known.sequence} is not there any more")
-        self._broken.set()
-        return False
-
-    def _receive_nothing(self) -> None:
-        """Handle that the stream holds nothing at or after `position`."""
-        if self._is_resuming:
-            self._is_resuming = False
-            self._read_again(f"message {self.position.sequence} is not there any more")
+        lost = lost_at_record(self.position, record)
+        if lost:
+            self._start_over(lost)
             self._broken.set()
-        else:
-            self._reach_end()
-
-    def _restart(self, reason: str) -> None:
-        log.warning("following %s with a new consumer: %s", self._stream, reason)
-        self._broken.set()
+        return lost is None

@@ -14,7 +14,7 @@ import pytest
 from nats.js.api import StreamConfig
 
 from services.local.broker import EmbeddedBroker
-from sluiceway.messaging import stream_follower
+from sluiceway.messaging import stream_consumer, stream_follower
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.stream_follower import Follower
 from sluiceway.messaging.stream_records import Record
@@ -30,14 +30,14 @@ FREEZES_SECONDS_MAX = 30 * HEARTBEAT_SECONDS
 RECORDS = 300
 WORK_SECONDS = 0.001
 #: Ten times what should be done in a turn.
-RECORDS_IN_A_TURN_MAX = round(10 * stream_follower.TURN_SECONDS / WORK_SECONDS)
+RECORDS_IN_A_TURN_MAX = round(10 * stream_consumer.TURN_SECONDS / WORK_SECONDS)
 
 
 @pytest.fixture(autouse=True)
 def fast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_follower, "HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)
-    monkeypatch.setattr(stream_follower, "SILENCE_MAX_SECONDS", 3 * HEARTBEAT_SECONDS)
-    monkeypatch.setattr(stream_follower, "LISTEN_SECONDS", HEARTBEAT_SECONDS / 2)
+    monkeypatch.setattr(stream_consumer, "HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)
+    monkeypatch.setattr(stream_consumer, "SILENCE_MAX_SECONDS", 3 * HEARTBEAT_SECONDS)
+    monkeypatch.setattr(stream_consumer, "LISTEN_SECONDS", HEARTBEAT_SECONDS / 2)
 
 
 class Letters:
