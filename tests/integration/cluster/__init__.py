@@ -1,0 +1,1 @@
+"""Everything that a cluster of three brokers does differently from one broker."""
