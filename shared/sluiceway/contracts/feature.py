@@ -1,6 +1,7 @@
 """Feature, spec, trigger: the state that every event carries."""
 
 import json
+import operator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validator
@@ -10,7 +11,8 @@ from .conditions import Condition
 from .identifiers import FeatureKey, FeatureKind, Label, Name, TriggerId
 from .models import AuthoredModel, WireEnum, WireModel, is_absent
 from .persons import Account, Person
-from .pipeline import RULES_MAX, Phase, Pipeline
+from .pipeline import RULES_MAX, Phase
+from .plans import PlannedPhase, PlannedPipeline
 
 #: How many commands a feature remembers, so that one sent twice is applied once.
 RECENT_COMMANDS_MAX = 32
@@ -207,7 +209,7 @@ class Approval(WireModel):
 class PhaseRun(WireModel):
     """A phase of a running trigger."""
 
-    phase: Phase
+    phase: PlannedPhase
     #: Given since the phase began to wait for them, oldest first, one per person.
     approvals: tuple[Approval, ...] = ()
     #: When the phase started; absent: its segment never received the candidate.
@@ -224,7 +226,7 @@ class Trigger(WireModel):
     """
 
     id: TriggerId
-    pipeline: Pipeline
+    pipeline: PlannedPipeline
     status: TriggerStatus
     phases: tuple[PhaseRun, ...]
     #: Index of the phase that bakes or waits; once the trigger has ended, of the last phase reached.
@@ -249,6 +251,8 @@ class Trigger(WireModel):
     def _share_phases(self) -> Self:
         """Let the pipeline have the phases of the runs, in memory once."""
         phases = tuple(run.phase for run in self.phases)
+        if all(map(operator.is_, phases, self.pipeline.phases)):
+            return self
         if [phase.id for phase in phases] == [phase.id for phase in self.pipeline.phases]:
             self.__dict__["pipeline"] = self.pipeline.model_copy(update={"phases": phases})
         return self

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ..contracts import envelope, subjects
 from ..contracts.commands import derived_id
+from ..contracts.event_reader import EventReader
 from ..contracts.events import FeatureEvent
 from ..contracts.feature import Spec
 from ..contracts.identifiers import FeatureKey
@@ -29,6 +30,7 @@ from .read_slots import SINGLE_MESSAGES
 log = logging.getLogger(__name__)
 
 TYPE_PREFIX = "sluiceway."
+_READER = EventReader()
 #: Versions of a feature that are looked through for one that can be published.
 LIVE_VERSIONS_MAX = 20
 
@@ -249,7 +251,7 @@ def parse_event(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
     Fields that this version does not know are ignored, so that versions can run side by side.
     """
     try:
-        event = FeatureEvent.model_validate_json(data, extra="ignore")
+        event = _READER.read(data)
     except ValidationError as error:
         of_feature = f" of {key}" if key else ""
         raise InvalidEvent(f"invalid event{of_feature}: {describe_errors(error)}") from error
