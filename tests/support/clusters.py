@@ -64,8 +64,12 @@ class ClusterServer(EmbeddedBroker):
         self.name = name
 
     def pause(self) -> None:
-        """Stop the process as SIGSTOP does: it keeps its connections and answers nothing."""
+        """Stop the process as SIGSTOP does: it keeps its connections and answers nothing.
+
+        Its threads stop one after the other, so this waits for all of them.
+        """
         self._signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused process go on."""
