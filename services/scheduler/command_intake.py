@@ -7,12 +7,10 @@ into the body.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import NamedTuple
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from sluiceway.contracts import subjects
@@ -22,6 +20,8 @@ from sluiceway.errors import MessageTooLarge
 from sluiceway.fair_queue import FairQueue
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.delivery import InvalidMessage, answer, decode_json, refusal_reply
+from sluiceway.messaging.message_size import OutgoingMessage, SizeCheckedClient
+from sluiceway.messaging.nats_client import RawMessage
 from sluiceway.pipelines import refusals
 from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.service import background_task
@@ -62,7 +62,7 @@ class CommandIntake:
 
     def __init__(
         self,
-        client: Client,
+        client: SizeCheckedClient,
         authenticator: Authenticator,
         handle: Handle,
         dead_letters: DeadLetters,
@@ -85,7 +85,7 @@ class CommandIntake:
         self._taking_back: FairQueue[ReceivedCommand] = FairQueue(self._answer, workers)
         self._others: FairQueue[ReceivedCommand] = FairQueue(self._answer, workers)
 
-    async def receive(self, message: Msg) -> None:
+    def receive(self, message: RawMessage) -> None:
         """Let a command wait for its turn, or tell its sender when to send it again."""
         verb, principal = subjects.parse_command(message.subject)
         if self._subscriptions.is_shut_out(principal, verb):
@@ -105,7 +105,7 @@ class CommandIntake:
             self._subscriptions.record_refusal(principal, verb, received.size)
             refusal = refusals.rate_limited(sender, seconds)
             self._count(received, refusal)
-            await self._reply(received, refusal_reply(refusal))
+            self._reply_now(received, refusal_reply(refusal))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -145,35 +145,53 @@ class CommandIntake:
         return await self._handle(self._authenticator.identified(command, received.principal, identity))
 
     async def _reply(self, received: ReceivedCommand, reply: Reply) -> None:
-        """Send a reply, to inboxes only: a sender could name a stream's subject to have it stored there."""
-        if not received.reply_to:
-            return
-        if not subjects.is_inbox(received.reply_to):
+        if self._may_reply(received):
+            with _logged(received):
+                await self._publish(received.reply_to, reply)
+
+    def _reply_now(self, received: ReceivedCommand, reply: Reply) -> None:
+        """Send a short reply while messages are read: it is left out if too much waits to be sent."""
+        if self._may_reply(received):
+            with _logged(received):
+                self._client.publish_now(OutgoingMessage(received.reply_to, reply.to_json()))
+
+    def _may_reply(self, received: ReceivedCommand) -> bool:
+        """Return whether a reply goes to an inbox: a stream would store it on one of its subjects."""
+        if received.reply_to and not subjects.is_inbox(received.reply_to):
             repeated.warning(
                 received.principal,
                 "not replying on %s: %s is not an inbox",
                 received.subject,
                 received.reply_to,
             )
-            return
-        try:
-            await self._publish(received.reply_to, reply)
-        except NatsError as error:
-            repeated.warning("reply", "cannot reply to %s: %s", received.subject, error)
+            return False
+        return bool(received.reply_to)
 
     async def _publish(self, inbox: str, reply: Reply) -> None:
         """Send a reply; one that is too large without default values, or else without the state."""
         try:
-            await self._client.publish(inbox, reply.to_json())
+            await self._send(inbox, reply.to_json())
             return
         except MessageTooLarge as error:
             log.warning("sending a smaller reply: %s", error)
             why = str(error)
         with suppress(MessageTooLarge):
-            await self._client.publish(inbox, reply.to_compact_json())
+            await self._send(inbox, reply.to_compact_json())
             return
-        await self._client.publish(inbox, reply.without_state(why).to_json())
+        await self._send(inbox, reply.without_state(why).to_json())
+
+    async def _send(self, inbox: str, data: bytes) -> None:
+        await self._client.publish_all([OutgoingMessage(inbox, data)])
 
     def _count(self, received: ReceivedCommand, refusal: Refusal) -> None:
         verb = received.verb if received.verb in MODELS else "unknown"
         metrics.command_counter(verb, refusal.code).inc()
+
+
+@contextmanager
+def _logged(received: ReceivedCommand) -> Iterator[None]:
+    """Log that a reply cannot be sent: its sender sends the command again."""
+    try:
+        yield
+    except NatsError as error:
+        repeated.warning("reply", "cannot reply to %s: %s", received.subject, error)

@@ -6,13 +6,11 @@ What the broker does not deliver costs nothing, and nothing waits behind it.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
 from cachetools import LRUCache
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
@@ -20,6 +18,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import TAKING_BACK_VERBS
 from sluiceway.contracts.identity import CONSOLE, MONITOR
 from sluiceway.errors import error_text
+from sluiceway.messaging.nats_client import Receive, StreamClient
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +83,8 @@ class CommandSubscriptions:
 
     def __init__(
         self,
-        client: Client,
-        receive: Callable[[Msg], Awaitable[None]],
+        client: StreamClient,
+        receive: Receive,
         key_ids: Callable[[], Iterable[str]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -180,8 +179,8 @@ class CommandSubscriptions:
         """
         try:
             for subject in wanted - self._subscriptions.keys():
-                self._subscriptions[subject] = await self._client.subscribe(
-                    subject, queue=subjects.SCHEDULER_QUEUE, cb=self._receive
+                self._subscriptions[subject] = await self._client.receive_now(
+                    subject, self._receive, queue=subjects.SCHEDULER_QUEUE
                 )
             for subject in self._subscriptions.keys() - wanted:
                 ending = asyncio.create_task(_end(self._subscriptions.pop(subject)))

@@ -1,10 +1,9 @@
 """Whom a command counts for, known before it is decoded, and how much each may send."""
 
-from nats.aio.msg import Msg
-
 from sluiceway.contracts import envelope
 from sluiceway.contracts.identity import CONSOLE, MONITOR
 from sluiceway.fair_queue import SenderLimits
+from sluiceway.messaging.nats_client import RawMessage
 
 #: A person or a machine: generous for `sluiceway apply` and CI, which wait for each answer.
 PERSON_LIMITS = SenderLimits(per_second=50.0, burst=200, waiting=50, working=2)
@@ -14,7 +13,7 @@ MONITOR_LIMITS = SenderLimits(per_second=None, burst=0, waiting=10_000, working=
 UNNAMED_LIMITS = SenderLimits(per_second=None, burst=0, waiting=10_000, working=64)
 
 
-def sender_of(principal: str | None, message: Msg) -> str:
+def sender_of(principal: str | None, message: RawMessage) -> str:
     """Return whom a message counts for: a key, or the person for whom the console sends it."""
     if principal == CONSOLE:
         person = (message.headers or {}).get(envelope.ON_BEHALF_OF, "")

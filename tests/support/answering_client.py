@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from nats.aio.subscription import Subscription
+
 from sluiceway.messaging.message_size import OutgoingMessage, SizeCheckedClient
-from sluiceway.messaging.nats_client import Receive
+from sluiceway.messaging.nats_client import RawMessage, Receive
 
 #: Returns the data of the reply to a message; None: there is none.
 Answer = Callable[[OutgoingMessage], bytes | None]
@@ -20,10 +22,11 @@ class AnsweringClient(SizeCheckedClient):
         self._answer = answer
         self._max_payload = 2**20
 
-    async def receive_now(self, subject: str, receive: Receive) -> None:
+    async def receive_now(self, subject: str, receive: Receive, *, queue: str = "") -> Subscription:
         self.subscribed.append(subject)
         await asyncio.sleep(0)
         self._receive = receive
+        return Subscription(self, subject=subject, queue=queue)
 
     async def publish_all(self, messages: Sequence[OutgoingMessage]) -> None:
         self.writes.append(list(messages))
@@ -34,7 +37,7 @@ class AnsweringClient(SizeCheckedClient):
 
     def reply(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Let a reply come, as the broker sends it."""
-        self._receive(subject, data, headers)
+        self._receive(RawMessage(subject, data, headers=headers))
 
 
 def stored(sequence: int) -> bytes:

@@ -4,6 +4,7 @@ A broker closes the connection of a client that publishes more than its `max_pay
 nats-py does not come back from that. Its own check leaves the headers out.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -82,11 +83,7 @@ class SizeCheckedClient(StreamClient):
 
         What several callers publish before the loop goes on is one write, too. Raises what `publish` does.
         """
-        for message in messages:
-            message.check(self.max_payload)
-            if not message.subject or _NO_SUBJECT.search(message.subject):
-                raise BadSubjectError
-        frames = [message.frame() for message in messages]
+        frames = [self._checked_frame(message) for message in messages]
         self._check_state(sum(map(len, frames)))
         for frame in frames:
             await self._send_command(frame)
@@ -94,6 +91,28 @@ class SizeCheckedClient(StreamClient):
             self.stats["out_bytes"] += len(frame)
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
+
+    def publish_now(self, message: OutgoingMessage) -> None:
+        """Publish a message with the next write, without waiting for room.
+
+        Raises what `publish` does, and nats-py's `OutboundBufferLimitError` if as much as may waits already.
+        """
+        frame = self._checked_frame(message)
+        self._check_state(len(frame))
+        if self._flush_queue is None or len(frame) + self._pending_data_size > self._max_pending_size:
+            raise OutboundBufferLimitError
+        self._pending.append(frame)
+        self._pending_data_size += len(frame)
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += len(frame)
+        if self._flush_queue.empty():
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    def _checked_frame(self, message: OutgoingMessage) -> bytes:
+        message.check(self.max_payload)
+        if not message.subject or _NO_SUBJECT.search(message.subject):
+            raise BadSubjectError
+        return message.frame()
 
     def _check_state(self, size: int) -> None:
         """Raise nats-py's error if nothing can be published now: while it reconnects, little may wait."""

@@ -14,6 +14,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import Header
 
 from .message_size import OutgoingMessage, SizeCheckedClient, encode_headers
+from .nats_client import RawMessage
 
 #: Nobody can guess the inbox of a connection, so that a reply may have a mere number.
 INBOX_BYTES = 16
@@ -103,8 +104,9 @@ class ReplyInbox:
                 self._prefix = prefix
         return self._prefix
 
-    def _receive(self, subject: str, data: bytes, headers: Mapping[str, str] | None) -> None:
+    def _receive(self, message: RawMessage) -> None:
         """Take a reply; one that nobody waits for, or not any more, or a second one, is left out."""
-        if waiting := self._waiting.pop(subject, None):
+        if waiting := self._waiting.pop(message.subject, None):
             exchange, place = waiting
-            exchange.receive(place, RawReply(data, headers is not None and Header.STATUS.value in headers))
+            is_unheard = message.headers is not None and Header.STATUS.value in message.headers
+            exchange.receive(place, RawReply(message.data, is_unheard))

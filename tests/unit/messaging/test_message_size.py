@@ -1,6 +1,7 @@
 """The size of a message is that of its bytes on the wire, and nothing is published without a look at it."""
 
 import ast
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
-from nats.errors import BadHeaderError
+from nats.errors import BadHeaderError, OutboundBufferLimitError
 
 from sluiceway.errors import MessageTooLarge, Rejected
 from sluiceway.messaging.message_size import (
@@ -31,7 +32,7 @@ CONNECTS = {
     "TlsClient": {"shared/sluiceway/messaging/tls.py"},
 }
 #: Methods of nats-py that write a message, and the names that its clients have here.
-PUBLISHES = {"publish", "publish_all", "publish_async", "request", "request_all", "respond"}
+PUBLISHES = {"publish", "publish_all", "publish_now", "publish_async", "request", "request_all", "respond"}
 CLIENTS = {"client", "_client", "js", "_js", "message", "replies", "_replies"}
 #: The only files outside of `messaging` that may use them: for a question to the monitor and its answer, an
 #: error reply, and a request for alerts.
@@ -153,3 +154,29 @@ def _name(node: Any) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+async def test_what_is_published_while_messages_are_read_is_sent_with_the_rest_or_left_out() -> None:
+    client = a_connected_client()
+    await client.publish_all([OutgoingMessage("a", b"1")])
+    client.publish_now(OutgoingMessage("a", b"2"))
+
+    assert client._pending == [b"PUB a  1\r\n1\r\n", b"PUB a  1\r\n2\r\n"]
+    assert client._flush_queue is not None
+    assert client._flush_queue.qsize() == 1
+
+    client._max_pending_size = client._pending_data_size
+
+    with pytest.raises(OutboundBufferLimitError):
+        client.publish_now(OutgoingMessage("a", b"3"))
+    with pytest.raises(MessageTooLarge):
+        client.publish_now(OutgoingMessage("a", bytes(client.max_payload + 1)))
+    assert len(client._pending) == 2
+
+
+def a_connected_client() -> SizeCheckedClient:
+    """Return a client that takes itself for connected; what it sends stays in its buffer."""
+    client = SizeCheckedClient()
+    client._status, client._max_payload, client._max_pending_size = Client.CONNECTED, 1_000, 100_000
+    client._flush_queue, client._flusher_task = asyncio.Queue(), asyncio.current_task()
+    return client

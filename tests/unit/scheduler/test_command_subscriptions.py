@@ -1,11 +1,10 @@
 """A key that floods is not listened to for a while, and everybody else is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
-from nats.aio.client import Client
 
 from services.scheduler import command_subscriptions
 from services.scheduler.command_subscriptions import (
@@ -20,6 +19,7 @@ from services.scheduler.command_subscriptions import (
 )
 from sluiceway.contracts.commands import TAKING_BACK_VERBS
 from sluiceway.contracts.subjects import COMMANDS, command
+from sluiceway.messaging.nats_client import RawMessage, Receive, StreamClient
 from sluiceway.service import background_task
 from tests.support.waiting import eventually
 
@@ -30,7 +30,7 @@ class FakeClient:
     def __init__(self) -> None:
         self.subjects: list[str] = []
 
-    async def subscribe(self, subject: str, queue: str, cb: Callable[..., Awaitable[None]]) -> Any:
+    async def receive_now(self, subject: str, receive: Receive, *, queue: str) -> Any:
         assert queue == "scheduler"
         self.subjects.append(subject)
         return _Subscription(self, subject)
@@ -57,10 +57,10 @@ class Running:
         self.client = FakeClient()
         self.keys = ["ada", "mallory"]
         self.subscriptions = CommandSubscriptions(
-            cast(Client, self.client), self._receive, lambda: self.keys, lambda: self.now
+            cast(StreamClient, self.client), self._receive, lambda: self.keys, lambda: self.now
         )
 
-    async def _receive(self, message: object) -> None: ...
+    def _receive(self, message: RawMessage) -> None: ...
 
     def flood(
         self,
