@@ -25,7 +25,14 @@ from sluiceway.messaging.feature_indexes import StatusCounts
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.leader_reads import LeaderReads
 from sluiceway.messaging.region_documents import RegionDocuments
-from sluiceway.messaging.streams import DAY_SECONDS, AuditRetention, declare, recreate_probes
+from sluiceway.messaging.rules_declaration import RulesDeclaration
+from sluiceway.messaging.streams import (
+    DAY_SECONDS,
+    AuditRetention,
+    declare,
+    recreate_probes,
+    rules_config,
+)
 from sluiceway.service import Service, background_task
 
 from . import metrics
@@ -40,6 +47,7 @@ from .phase_deadlines import PhaseDeadlines
 from .published_rules import RulesReader
 from .region_accounts import RegionAccounts
 from .region_reports import RegionReports
+from .rules_regions import RulesRegions
 from .settings import Settings
 from .side_thread import SideThread
 from .storage_budget import StorageBudget, within_budget
@@ -63,7 +71,8 @@ class Scheduler(Service):
         self.missing = {"streams": "not declared yet"}
         replicas = self._settings.stream_replicas
         audit = AuditRetention(self._settings.audit_days * DAY_SECONDS, self._settings.audit_bytes)
-        await declare(connection.js, replicas, self._record_undeclared, audit)
+        wanted = self._settings.rules_streams
+        await declare(connection.js, replicas, self._record_undeclared, audit, wanted)
         connection.writes.recreate_probes = partial(recreate_probes, connection.js, replicas)
         clock = await self.broker_clock(connection, stack)
         trail = await stack.enter_async_context(AuditTrail(connection, self.name, clock))
@@ -87,8 +96,7 @@ class Scheduler(Service):
         for name, view in (("log", features), ("catalogue", catalogue)):
             await self.follow(name, view, stack)
         await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))
-        if self._settings.region_accounts:
-            await self._keep_region_accounts(connection, catalogue, stack)
+        await self._keep_regions(connection, catalogue, stack)
         store = CatalogueStore(connection, SOURCE)
         handlers = CommandHandlers(
             processor, features, catalogue, store, connection.js, clock, side_thread, budget.charge
@@ -110,13 +118,26 @@ class Scheduler(Service):
         )
         await stack.enter_async_context(intake.running())
 
-    async def _keep_region_accounts(
+    async def _keep_regions(
         self, connection: Connection, catalogue: CatalogueView, stack: AsyncExitStack
     ) -> None:
-        documents = RegionDocuments(connection)
-        await self.follow("regions", documents, stack)
-        accounts = RegionAccounts(connection, catalogue, documents, self._settings.stream_replicas)
-        await stack.enter_async_context(background_task(accounts.run(), "accounts of regions"))
+        """Keep what a region needs at the broker: its place in the streams of rules, and its copies."""
+        replicas = self._settings.stream_replicas
+        keepers: list[RulesRegions | RegionAccounts] = [
+            RulesRegions(RulesDeclaration(connection.js, rules_config(replicas)))
+        ]
+        if self._settings.region_accounts:
+            documents = RegionDocuments(connection)
+            await self.follow("regions", documents, stack)
+            keepers.append(RegionAccounts(connection, catalogue, documents, replicas))
+
+        def wake(kind: str = "region", *_document: object) -> None:
+            for keeper in keepers:
+                keeper.wake(kind)
+
+        catalogue.on_change = catalogue.on_reset = wake
+        for keeper in keepers:
+            await stack.enter_async_context(background_task(keeper.run(), keeper.name))
 
     def _record_undeclared(self, reason: str) -> None:
         self.missing = {"streams": f"not declared yet: {reason}"}

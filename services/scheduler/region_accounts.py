@@ -38,6 +38,8 @@ class _Seen(NamedTuple):
 class RegionAccounts:
     """Creates the copies of each region, fills REGIONS, and replaces copies whose original went back."""
 
+    name = "accounts of regions"
+
     def __init__(
         self, connection: Connection, catalogue: CatalogueView, documents: RegionDocuments, replicas: int
     ) -> None:
@@ -51,8 +53,10 @@ class RegionAccounts:
         #: What was known when the copies were looked at, and when that was, by the loop's clock.
         self._seen: _Seen | None = None
         self._checked_at = 0.0
-        catalogue.on_change = lambda kind, id_, stored: self._changed.set()
-        catalogue.on_reset = self._changed.set
+
+    def wake(self, kind: str) -> None:
+        """Look now: the catalogue has changed, whatever kind of document."""
+        self._changed.set()
 
     async def run(self) -> None:
         """Keep everything as it should be until cancelled."""

@@ -158,11 +158,14 @@ async def services(
     publishers: int = 1,
     monitors: int = 1,
     prometheus_url: str | None = None,
+    rules_streams: int | None = None,
 ) -> AsyncIterator[None]:
-    """Run so many replicas of each service."""
+    """Run so many replicas of each service; `rules_streams`: the setting of the schedulers."""
     async with AsyncExitStack() as stack:
         for _ in range(schedulers):
-            await stack.enter_async_context(Scheduler(SchedulerSettings(nats_url=url)))
+            await stack.enter_async_context(
+                Scheduler(SchedulerSettings(nats_url=url, rules_streams=rules_streams))
+            )
         for _ in range(publishers):
             await stack.enter_async_context(EvaluatorPublisher(ServiceSettings(nats_url=url)))
         for _ in range(monitors):

@@ -17,6 +17,7 @@ from pydantic import JsonValue, TypeAdapter
 from ..contracts import subjects
 from ..errors import error_text
 from .jetstream_api import API, CONSUMERS_LIMIT, request_jetstream
+from .stream_creation import warn_of_consumers
 
 log = logging.getLogger(__name__)
 
@@ -83,16 +84,6 @@ async def _change(
         if changes:
             await request_jetstream(js._nc, f"{API}.STREAM.UPDATE.{name}", {**stored, **changes})
     return changes
-
-
-def warn_of_consumers(name: str, wanted: JsonValue) -> None:
-    """Log that the account's limit is too low for what follows a stream."""
-    log.warning(
-        "the account takes fewer than %s consumers, so the stream %s takes as many as it does: raise "
-        "max_consumers of the account if more processes follow the stream",
-        wanted,
-        name,
-    )
 
 
 def _changes(name: str, stored: Mapping[str, JsonValue], declared: StreamConfig) -> dict[str, JsonValue]:

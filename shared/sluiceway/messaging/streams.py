@@ -19,9 +19,10 @@ from ..contracts import subjects
 from ..contracts.alerts import ALERT_BYTES_MAX
 from ..errors import error_text
 from ..repeated_logs import RepeatedLogs
-from .jetstream_api import CONSUMERS_LIMIT
+from .rules_declaration import RulesDeclaration
+from .stream_creation import create_stream
 from .stream_sizes import LARGEST, NoSpace, fitting_sizes
-from .stream_upgrades import upgrade, warn_of_consumers
+from .stream_upgrades import upgrade
 
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
@@ -167,7 +168,7 @@ def streams(
         ),
         _probes(replicas),
         _bucket(subjects.CATALOG_STREAM, subjects.CATALOG, replicas, history=CATALOG_HISTORY),
-        _bucket(subjects.RULES_STREAM, subjects.RULES, replicas, history=1),
+        rules_config(replicas),
         _bucket(
             subjects.APPLIED_STREAM,
             subjects.APPLIED,
@@ -179,6 +180,11 @@ def streams(
         ),
         _bucket(subjects.REGIONS_STREAM, subjects.REGIONS, replicas, history=1),
     )
+
+
+def rules_config(replicas: int) -> StreamConfig:
+    """Return the configuration of the stream of rules, if it is the only one."""
+    return _bucket(subjects.RULES_STREAM, subjects.RULES, replicas, history=1)
 
 
 def _per_subject(share_bytes: int, message_bytes: int, largest: int) -> int:
@@ -228,16 +234,18 @@ async def declare(
     replicas: int,
     on_wait: Callable[[str], None] = lambda reason: None,
     audit: AuditRetention = DEFAULT_AUDIT_RETENTION,
+    rules_streams: int | None = None,
 ) -> None:
     """Create the missing streams, as large as JetStream allows; existing ones keep their settings.
 
-    Those settings belong to the operator, except for what an older version of ours has set and this one must
+    With another number of `rules_streams` than there are, all rules are deleted; None: leave what exists.
+    Settings belong to the operator, except for what an older version of ours has set and this one must
     change (`stream_upgrades`). Waits until JetStream is ready, and calls `on_wait` with the reason.
     """
     backoff = Backoff(*RETRY_SECONDS)
     while True:
         try:
-            return await _declare(js, replicas, audit)
+            return await _declare(js, replicas, audit, rules_streams)
         except NoSpace as error:
             reason = f"cannot create the streams: {error}"
         except (NatsError, TimeoutError) as error:
@@ -248,26 +256,19 @@ async def declare(
         await asyncio.sleep(backoff.next_seconds())
 
 
-async def _declare(js: JetStreamContext, replicas: int, audit: AuditRetention) -> None:
+async def _declare(
+    js: JetStreamContext, replicas: int, audit: AuditRetention, rules_streams: int | None
+) -> None:
     existing = await _existing_sizes(js, [str(config.name) for config in streams(replicas)])
     missing = [str(config.name) for config in streams(replicas) if config.name not in existing]
     sizes = await fitting_sizes(js, missing, replicas)
     for config in streams(replicas, {**existing, **sizes}, audit):
-        if config.name in existing:
+        if config.name == subjects.RULES_STREAM:
+            await RulesDeclaration(js, config).declare(rules_streams)
+        elif config.name in existing:
             await upgrade(js, config)
         else:
-            log.info("creating the stream %s", config.name)
-            await _create(js, config)
-
-
-async def _create(js: JetStreamContext, config: StreamConfig) -> None:
-    try:
-        await js.add_stream(config)
-    except APIError as error:
-        if error.err_code != CONSUMERS_LIMIT:
-            raise
-        warn_of_consumers(str(config.name), FOLLOWERS_MAX)
-        await js.add_stream(config.evolve(max_consumers=None))
+            await create_stream(js, config)
 
 
 async def _existing_sizes(js: JetStreamContext, names: Sequence[str]) -> dict[str, int]:

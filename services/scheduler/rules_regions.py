@@ -1,0 +1,51 @@
+"""Gives new regions a place in the streams of rules, if several streams hold them."""
+
+import asyncio
+import logging
+
+from nats.errors import Error as NatsError
+
+from sluiceway.errors import error_text
+from sluiceway.messaging.rules_declaration import RulesDeclaration
+
+log = logging.getLogger(__name__)
+
+#: The streams are looked at this often, and immediately after each change of the catalogue.
+CHECK_EVERY_SECONDS = 10.0
+#: The same after a change of a stream, which another scheduler may have undone.
+CHECK_AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+
+
+class RulesRegions:
+    """Lists each region in its stream. Until then nobody can publish there."""
+
+    name = "regions of the streams of rules"
+
+    def __init__(self, declaration: RulesDeclaration) -> None:
+        self._declaration = declaration
+        self._changed = asyncio.Event()
+
+    def wake(self, kind: str) -> None:
+        """Look now if a document of this kind in the catalogue may be a new region."""
+        if kind == "region":
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Keep the streams complete until cancelled."""
+        while True:
+            self._changed.clear()
+            wait = await self._seconds_to_next()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _seconds_to_next(self) -> float:
+        """Complete the streams once; return when to look again."""
+        try:
+            return CHECK_AGAIN_SECONDS if await self._declaration.complete() else CHECK_EVERY_SECONDS
+        except (NatsError, TimeoutError) as error:
+            log.warning("cannot add regions to the streams of rules, trying again: %s", error_text(error))
+            return RETRY_SECONDS

@@ -1,0 +1,71 @@
+"""A scheduler that spreads the rules of regions over several streams."""
+
+from nats.js.errors import NoStreamResponseError
+
+from services.scheduler import rules_regions
+from services.scheduler.app import Scheduler
+from services.scheduler.settings import Settings
+from sluiceway.contracts import subjects
+from sluiceway.contracts.commands import SaveEnvironment, SaveRegion
+from sluiceway.messaging.rules_streams import RulesStreams, read_rules_streams
+from tests.support.brokers import Broker
+from tests.support.system import Driver, driving
+from tests.support.waiting import eventually
+
+STREAMS = RulesStreams(3)
+REGIONS = [f"region-{number}" for number in range(6)]
+
+
+def scheduler(broker: Broker, rules_streams: int | None = None) -> Scheduler:
+    return Scheduler(Settings(nats_url=broker.url, rules_streams=rules_streams))
+
+
+async def test_a_new_region_has_a_place_for_its_rules_soon(broker: Broker) -> None:
+    async with scheduler(broker, 3), driving(broker.url) as driver:
+        await save(driver, *REGIONS)
+
+        for region in REGIONS:
+            await stores(driver, region, STREAMS.of(region))
+
+
+async def test_the_number_stays_where_the_setting_is_missing(broker: Broker) -> None:
+    async with scheduler(broker, 3), driving(broker.url) as driver:
+        await save(driver, "dev")
+        await stores(driver, "dev", STREAMS.of("dev"))
+
+    async with scheduler(broker), driving(broker.url) as driver:
+        assert await read_rules_streams(driver.connection.replies) == STREAMS
+        assert (await driver.connection.js.stream_info(STREAMS.of("dev"))).state.messages == 1
+
+
+async def test_a_place_that_another_scheduler_takes_away_is_given_back(broker: Broker) -> None:
+    """Nothing tells of it, since an update of a stream has no condition."""
+    async with scheduler(broker, 3), driving(broker.url) as driver:
+        js = driver.connection.js
+        before = (await js.stream_info(STREAMS.of("dev"))).config
+        await save(driver, "dev")
+        await stores(driver, "dev", STREAMS.of("dev"))
+
+        await js.update_stream(before)
+
+        await stores(driver, "dev", STREAMS.of("dev"), bound=3 * rules_regions.CHECK_EVERY_SECONDS)
+
+
+async def save(driver: Driver, *regions: str) -> None:
+    await driver.saved(SaveEnvironment, environment={"name": "development"})
+    for region in regions:
+        await driver.saved(SaveRegion, region={"name": region, "environment": "development"})
+
+
+async def stores(driver: Driver, region: str, stream: str, bound: float = 10.0) -> None:
+    """Wait until what is published for a region is stored in its stream."""
+
+    async def look() -> bool:
+        try:
+            ack = await driver.connection.js.publish(subjects.complete_set(region), b"{}")
+        except NoStreamResponseError:
+            return False
+        assert ack.stream == stream
+        return True
+
+    await eventually(look, f"{stream} stores the rules of {region}", bound)
