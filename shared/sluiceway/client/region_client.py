@@ -10,6 +10,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Self
 
 from ..clock import now_ms
@@ -18,6 +19,7 @@ from ..contracts.applied_reports import CHANGES_MAX, AppliedChange, AppliedRepor
 from ..errors import MessageTooLarge, Unavailable
 from ..messaging.connection import Connection
 from ..messaging.publishing import StreamPublisher
+from ..messaging.rules_places import find_region
 from ..messaging.stream_follower import Follower
 from ..messaging.stream_records import START, Record
 from ..tasks import cancel_and_wait
@@ -64,6 +66,7 @@ class RegionClient:
             on_reset=self._stage,
             on_caught_up=self._on_caught_up,
             after=rules.position if rules.is_whole else START,
+            find=partial(find_region, connection.replies, rules.region),
         )
 
     async def __aenter__(self) -> Self:

@@ -13,7 +13,7 @@
   `feature_indexes`: what is known of all of them without a walk; `decision_view`: what decisions need of it
 - `catalogue_store`: environments, regions, pipelines, freezes and keys
 - `rule_store`: rule documents, written with compare-and-set, as `rule_table` remembers them;
-  `checkpoint_store`: what is proved of them
+  `checkpoint_store`: what is proved of them; `rules_streams`, `rules_places`: which streams hold them
 - `measurement_store`: rounds and verdicts of guardrails
 - `command_client`: send a command and wait for its reply
 - `feature_edits`: change a feature that others change too; `stale_readings`: what they have changed

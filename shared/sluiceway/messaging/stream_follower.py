@@ -2,11 +2,12 @@
 
 A new consumer follows each gap and each reconnect, and a consumer that says nothing while the broker
 answers. It starts at the last record that was delivered, which tells whether the history is still the same.
+What is followed may be moved to another stream: then that is read from the start.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from nats.errors import Error as NatsError
@@ -23,6 +24,7 @@ from .shared_request import SharedRequest
 from .stream_consumer import Delivery, StreamConsumer
 from .stream_history import (
     LostPlace,
+    StreamPlace,
     StreamState,
     lost_at_record,
     lost_in_stream,
@@ -63,17 +65,20 @@ class Follower:
         bits_per_second: int | None = None,
         headers_only: bool = False,
         stored_until: Callable[[], int] = lambda: 0,
+        find: Callable[[], Awaitable[StreamPlace]] | None = None,
     ) -> None:
         """`bits_per_second`: how fast the broker may deliver, if others than services write to the stream.
 
         `headers_only`: records come without their bodies. `stored_until`: the greatest sequence that the
-        broker has acknowledged to this process, followed or not.
+        broker has acknowledged to this process, followed or not. `find` returns where to follow now; it
+        raises errors of nats-py. Without it, that is always `stream`.
         """
         self.position = after
         #: How often everything was read from the start again, since what was read before may be void.
         self.resets = 0
         self._connection = connection
         self._stream = stream
+        self._find = find
         self._delivery = Delivery(list(subjects), bits_per_second, headers_only)
         self._on_record = on_record
         self._on_reset = on_reset
@@ -91,7 +96,7 @@ class Follower:
         #: The end of the stream when it was last read to its end: messages before it may have been removed.
         self._read_until = 0
         self._last_at_start = 0
-        self._end = SharedRequest(lambda: last_sequence(connection.replies, stream))
+        self._end = SharedRequest(lambda: last_sequence(connection.replies, self._stream))
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -182,8 +187,9 @@ class Follower:
             self._broken.clear()
             self._is_behind = True
             try:
-                await self._check_history()
-                await self._consume(backoff)
+                place = await self._find_place()
+                await self._check_history(place)
+                await self._consume(place, backoff)
             except (NatsError, TimeoutError, OSError) as error:
                 self._log_failure(error)
                 await asyncio.sleep(backoff.next_seconds())
@@ -201,13 +207,22 @@ class Follower:
             text = error_text(error)
             self._repeated.info(text, "cannot follow the stream %s, trying again: %s", self._stream, text)
 
-    async def _consume(self, backoff: Backoff) -> None:
-        """Follow with one consumer until something is missing."""
+    async def _find_place(self) -> StreamPlace:
+        return await self._find() if self._find else StreamPlace(self._stream)
+
+    async def _consume(self, place: StreamPlace, backoff: Backoff) -> None:
+        """Follow with one consumer until something is missing.
+
+        The broker makes consumers also for subjects that a stream does not hold. So the place is
+        looked up again when the consumer exists: from then on it falls silent if its stream is deleted.
+        """
         self._consumer = consumer = StreamConsumer(
             self._connection, self._stream, self._delivery, self._receive_record, self._broken
         )
         try:
             async with consumer.opened(self.position.sequence) as info:
+                if await self._find_place() != place:
+                    return
                 self._receive_start(info)
                 backoff.reset()
                 await self._broken.wait()
@@ -215,11 +230,12 @@ class Follower:
             if self._closing and self._connection.client.is_connected:
                 await consumer.delete()
 
-    async def _check_history(self) -> None:
+    async def _check_history(self, place: StreamPlace) -> None:
         """Start over if the stream cannot be the one that was followed."""
+        self._stream = place.stream
         stored = self._stored_until()  # before the request: more may be stored meanwhile
         info = await self._connection.js.stream_info(self._stream)
-        state = StreamState(str(info.created), info.state.last_seq)
+        state = StreamState.of(place, info)
         self._last_at_start = state.last
         if lost := lost_in_stream(self.position, stored, state):
             self._start_over(lost)

@@ -1,16 +1,29 @@
 """What proves that a stream is still the one that was followed.
 
 A stream that was restored from an older copy ends before the last record that was delivered, or holds another
-message there.
+message there. What is followed may also have been moved to another stream.
 """
 
 import logging
 from typing import NamedTuple
 
+from nats.js.api import StreamInfo
+
 from ..telemetry import metrics
 from .stream_records import Position, Record
 
 log = logging.getLogger(__name__)
+
+#: In `Position.created`, before the share of a stream.
+SHARE = "@"
+
+
+class StreamPlace(NamedTuple):
+    """The stream that holds what is followed."""
+
+    stream: str
+    #: Its share, if what is followed is spread over several streams: `<number>/<of how many>`.
+    share: str = ""
 
 
 class StreamState(NamedTuple):
@@ -18,6 +31,12 @@ class StreamState(NamedTuple):
 
     created: str
     last: int
+
+    @classmethod
+    def of(cls, place: StreamPlace, info: StreamInfo) -> "StreamState":
+        """Read what the broker says of a stream. A share is part of `created`, so that positions tell it."""
+        created = str(info.created)
+        return cls(f"{created}{SHARE}{place.share}" if place.share else created, info.state.last_seq)
 
 
 class LostPlace(NamedTuple):
@@ -38,8 +57,12 @@ def lost_in_stream(position: Position, stored: int, state: StreamState) -> LostP
     `stored`: the last sequence that the broker has acknowledged to this process.
     """
     known = max(position.sequence, stored)
+    if position.created and _share(position.created) != _share(state.created):
+        return LostPlace("what is followed was moved there")
     if position.sequence and position.created != state.created:
         return LostPlace("it was recreated", went_back=True, known=position.sequence)
+    if position.created and position.created != state.created:
+        return LostPlace("it was recreated, and nothing of it had been read")
     if state.last < known:
         return LostPlace(
             f"it ends at message {state.last}", went_back=True, known=known, lost=known - state.last
@@ -47,6 +70,10 @@ def lost_in_stream(position: Position, stored: int, state: StreamState) -> LostP
     if position.sequence and not position.time_ms:
         return LostPlace("an older version did not store what tells histories apart")
     return None
+
+
+def _share(created: str) -> str:
+    return created.partition(SHARE)[2]
 
 
 def lost_at_record(position: Position, record: Record) -> LostPlace | None:

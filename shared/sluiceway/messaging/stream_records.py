@@ -24,7 +24,8 @@ class Record(NamedTuple):
 class Position(NamedTuple):
     """How far a stream was followed.
 
-    `created` tells a recreated stream from the one before. `time_ms`, when the broker stored the message
+    `created` tells a recreated stream from the one before, and a share of what several streams hold from
+    another. `time_ms`, when the broker stored the message
     at `sequence`, tells it from another message at the same sequence; 0 if unknown.
     """
 

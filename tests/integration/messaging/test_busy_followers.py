@@ -19,11 +19,12 @@ from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.stream_follower import Follower
 from sluiceway.messaging.stream_records import Record
 from sluiceway.settings import BrokerSettings
+from tests.support import heartbeats
 from tests.support.brokers import Broker
+from tests.support.heartbeats import HEARTBEAT_SECONDS
 from tests.support.waiting import eventually
 
 STREAM = "LETTERS"
-HEARTBEAT_SECONDS = 0.1
 #: As many heartbeats as a follower waits for, and one more.
 BUSY_SECONDS = 0.5
 FREEZES_SECONDS_MAX = 30 * HEARTBEAT_SECONDS
@@ -35,9 +36,7 @@ RECORDS_IN_A_TURN_MAX = round(10 * stream_consumer.TURN_SECONDS / WORK_SECONDS)
 
 @pytest.fixture(autouse=True)
 def fast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_consumer, "HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)
-    monkeypatch.setattr(stream_consumer, "SILENCE_MAX_SECONDS", 3 * HEARTBEAT_SECONDS)
-    monkeypatch.setattr(stream_consumer, "LISTEN_SECONDS", HEARTBEAT_SECONDS / 2)
+    heartbeats.make_fast(monkeypatch)
 
 
 class Letters:

@@ -21,6 +21,7 @@ from sluiceway.messaging.feature_indexes import StatusCounts
 from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail, headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.parsed_events import ParsedEvents
+from sluiceway.messaging.stream_history import StreamPlace
 from sluiceway.messaging.stream_records import Record
 from tests.support.answering_client import AnsweringClient
 from tests.support.builders import EVERYONE, Ledger, a_catalogue, a_gate, a_phase, a_pipeline
@@ -330,9 +331,9 @@ async def test_what_is_stored_while_the_end_of_the_log_is_asked_for_is_not_taken
 
     view = FeatureView(cast(Any, SimpleNamespace(js=Streams(), replies=nothing)), nothing)
 
-    await view.follower._check_history()
+    await view.follower._check_history(StreamPlace(subjects.FEATURES_STREAM))
     resets = view.resets
-    await view.follower._check_history()
+    await view.follower._check_history(StreamPlace(subjects.FEATURES_STREAM))
 
     assert (resets, view.resets) == (0, 1)
 

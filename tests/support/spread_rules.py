@@ -1,0 +1,61 @@
+"""Rules that are spread over several streams, with documents and marks as a publisher writes them."""
+
+from collections.abc import Iterable
+
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
+from nats.js.errors import NotFoundError
+
+from sluiceway.contracts import envelope, subjects
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.contracts.rule_document import CompleteSet, ConfigSpec, RuleDocument, SpecSet
+from sluiceway.messaging.rules_streams import STREAMS_MAX, RulesStreams
+
+
+async def spread_rules(js: JetStreamContext, groups: int, regions: Iterable[str]) -> RulesStreams:
+    """Let so many streams hold the rules of these regions; what was there before is deleted."""
+    await delete_rules(js)
+    streams, names = RulesStreams(groups), tuple(regions)
+    for group in reversed(range(groups)):
+        await js.add_stream(
+            StreamConfig(
+                name=subjects.rules_stream(group),
+                subjects=streams.subjects(group, names),
+                max_msgs_per_subject=1,
+                allow_direct=True,
+                metadata=streams.metadata if group == 0 else None,
+            )
+        )
+    return streams
+
+
+async def delete_rules(js: JetStreamContext) -> None:
+    """Delete all streams of rules, the first one first."""
+    for group in range(STREAMS_MAX):
+        try:
+            await js.delete_stream(subjects.rules_stream(group))
+        except NotFoundError:
+            if group:
+                return
+
+
+async def publish_rules(js: JetStreamContext, region: str, key: FeatureKey, revision: int) -> None:
+    """Publish the rules of a feature in a region."""
+    spec = ConfigSpec(
+        type="feature_gate", entity="feature_gate", salt="s", enabled=True, default_value=True, rules=()
+    )
+    document = RuleDocument(
+        kind=key.kind,
+        name=key.name,
+        revision=revision,
+        event_time_ms=0,
+        specs=SpecSet(feature_gates={key.name: spec}),
+    )
+    headers = {envelope.REVISION: str(revision)}
+    await js.publish(subjects.rule(region, key), document.to_json(), headers=headers)
+
+
+async def mark_complete(js: JetStreamContext, region: str, epoch: int) -> None:
+    """Mark the rules of a region as complete."""
+    mark = CompleteSet(region=region, epoch=epoch, log_sequence=1)
+    await js.publish(subjects.complete_set(region), mark.to_json())
