@@ -68,8 +68,7 @@ class ClusterServer(EmbeddedBroker):
 
         Its threads stop one after the other, so this waits for all of them.
         """
-        self._signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+        os.waitid(os.P_PID, self._signal(signal.SIGSTOP), os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused process go on."""
@@ -79,9 +78,11 @@ class ClusterServer(EmbeddedBroker):
         """Have the server give its leaders away and its clients notice, then end."""
         self._signal(signal.SIGUSR2)
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: int) -> int:
+        """Send a signal; return the id of the process."""
         assert self.pid is not None, f"{self.name} does not run"
         os.kill(self.pid, number)
+        return self.pid
 
 
 class Cluster:
