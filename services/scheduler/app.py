@@ -4,7 +4,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from sluiceway.clock import Clock, now_ms
-from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import (
     AbortTrigger,
     Command,
@@ -23,9 +22,9 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.feature_indexes import StatusCounts
 from sluiceway.messaging.feature_log import FeatureLog
-from sluiceway.messaging.leader_reads import LeaderReads
 from sluiceway.messaging.region_documents import RegionDocuments
 from sluiceway.messaging.rules_declaration import RulesDeclaration
+from sluiceway.messaging.rules_reads import RulesReads
 from sluiceway.messaging.streams import (
     DAY_SECONDS,
     AuditRetention,
@@ -84,7 +83,7 @@ class Scheduler(Service):
         _count_active(features.with_index(StatusCounts()))
         reports = await stack.enter_async_context(RegionReports(connection))
         confirmations = Confirmations(reports, clock)
-        rules = RulesReader(LeaderReads(connection, subjects.RULES_STREAM), catalogue)
+        rules = RulesReader(RulesReads(connection), catalogue)
         clearance = ClearanceClient(connection, rules, confirmations)
         side_thread = SideThread()
         stack.callback(side_thread.close)

@@ -9,8 +9,8 @@ from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import Trigger
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.messaging.catalogue_store import CatalogueView
-from sluiceway.messaging.leader_reads import LeaderReads
 from sluiceway.messaging.rule_table import NOTHING
+from sluiceway.messaging.rules_reads import RulesReads
 from sluiceway.pipelines.projection import checksum, project_each
 
 from .covered_regions import CoveredRegions
@@ -46,9 +46,9 @@ class PhaseRules(NamedTuple):
 
 
 class RulesReader:
-    """Reads RULES at the leader of the stream: a replica that answers direct reads may be behind."""
+    """Reads RULES at the leaders of its streams: a replica that answers direct reads may be behind."""
 
-    def __init__(self, reads: LeaderReads, catalogue: CatalogueView) -> None:
+    def __init__(self, reads: RulesReads, catalogue: CatalogueView) -> None:
         self._reads = reads
         self._regions = CoveredRegions(catalogue)
         #: What is expected of a region, since the same phase is asked about again and again.

@@ -6,7 +6,7 @@ The leader answers about one subject at a time, so many requests are written tog
 import binascii
 import logging
 from calendar import timegm
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -55,11 +55,12 @@ _ANSWERS = msgspec.json.Decoder(_Answer)
 
 
 class LeaderReads:
-    """Reads one stream. What is asked at the same moment is read together."""
+    """Reads one stream or several. What is asked at the same moment is read together."""
 
-    def __init__(self, connection: Connection, stream: str) -> None:
+    def __init__(self, connection: Connection, stream_of: Callable[[str], str]) -> None:
+        """`stream_of`: returns the stream that stores a subject."""
         self._replies = connection.replies
-        self._stream = stream
+        self._stream_of = stream_of
         self._reads: BatchedRequests[str, StoredHeaders | None] = BatchedRequests(
             self._read, questions_max=READS_MAX, requests_max=WRITES_MAX
         )
@@ -72,14 +73,19 @@ class LeaderReads:
         return await self._reads.answers(subjects)
 
     async def _read(self, subjects: Sequence[str]) -> dict[str, StoredHeaders | None]:
-        place = f"{API}.STREAM.MSG.GET.{self._stream}"
         requests = [
-            OutgoingMessage(place, msgspec.json.encode({"last_by_subj": subject})) for subject in subjects
+            OutgoingMessage(
+                f"{API}.STREAM.MSG.GET.{self._stream_of(subject)}",
+                msgspec.json.encode({"last_by_subj": subject}),
+            )
+            for subject in subjects
         ]
         try:
             replies = await self._replies.request_all(requests, ANSWER_SECONDS)
         except (NatsError, TimeoutError, MessageTooLarge) as error:
-            log.warning("cannot read %s of %s now: %s", len(subjects), self._stream, error_text(error))
+            log.warning(
+                "cannot read %s and %s more now: %s", subjects[0], len(subjects) - 1, error_text(error)
+            )
             return {}
         found: dict[str, StoredHeaders | None] = {}
         for subject, reply in zip(subjects, replies, strict=True):

@@ -38,7 +38,7 @@ def asked_for(request: OutgoingMessage) -> str:
 def reads(**answers: bytes) -> tuple[LeaderReads, AnsweringClient]:
     """Return reads of a stream whose leader gives these answers, by subject, and else says: nothing."""
     client = AnsweringClient(lambda request: answers.get(asked_for(request), NOTHING))
-    return LeaderReads(Connection(client), "LETTERS"), client
+    return LeaderReads(Connection(client), lambda subject: "LETTERS"), client
 
 
 async def test_a_message_is_read_with_its_headers_and_the_time_that_followers_have() -> None:
@@ -80,6 +80,16 @@ async def test_many_reads_are_bounded_writes() -> None:
     assert [len(write) for write in client.writes] == [READS_MAX] * (WRITES_MAX + 2) + [1]
 
 
+async def test_the_streams_of_several_subjects_are_one_write() -> None:
+    client = AnsweringClient(lambda request: NOTHING)
+
+    await LeaderReads(Connection(client), str.upper).newest(["a", "b"])
+
+    assert [[request.subject for request in write] for write in client.writes] == [
+        ["$JS.API.STREAM.MSG.GET.A", "$JS.API.STREAM.MSG.GET.B"]
+    ]
+
+
 @pytest.mark.parametrize(
     "answer", [b"", b"{", b"{}", found(7, time="then"), b'{"error":{"code":503}}', b'{"message":{"seq":"7"}}']
 )
@@ -96,4 +106,4 @@ async def test_without_an_answer_in_time_nothing_is_known(monkeypatch: pytest.Mo
     monkeypatch.setattr("sluiceway.messaging.leader_reads.ANSWER_SECONDS", 0.01)
     client = AnsweringClient(lambda request: None)
 
-    assert await LeaderReads(Connection(client), "LETTERS").newest(["a"]) == {}
+    assert await LeaderReads(Connection(client), lambda subject: "LETTERS").newest(["a"]) == {}
