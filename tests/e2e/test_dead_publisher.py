@@ -5,7 +5,7 @@ from pathlib import Path
 from sluiceway.contracts.commands import AbortTrigger
 from sluiceway.contracts.feature import Trigger, TriggerStatus
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
-from tests.support.local import local_system
+from tests.support.local import edges_of, local_system
 from tests.support.system import EVERYONE, Driver, driving, following, services
 from tests.support.waiting import eventually
 
@@ -14,7 +14,7 @@ BOUND_SECONDS = 60.0
 
 async def test_a_release_is_held_until_there_is_a_publisher_again(tmp_path: Path) -> None:
     async with (
-        local_system(tmp_path, "--no-catalogue", "--no-restart") as system,
+        local_system(tmp_path, "--no-catalogue", "--no-restart", *edges_of()) as system,
         driving(system.nats_url) as driver,
     ):
         phases = (phase("dev"), phase("staging"), phase("prod-eu", review=True))

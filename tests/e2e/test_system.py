@@ -11,8 +11,9 @@ from pathlib import Path
 from sluiceway.contracts.commands import SaveRegion
 from sluiceway.contracts.feature import TriggerStatus
 from tests.support.catalogues import region
+from tests.support.cli.calls import Cli
 from tests.support.expressions import expressions, selectors
-from tests.support.local import ROOT, is_running, local_system, sluiceway
+from tests.support.local import ROOT, LocalSystem, edges_of, is_running, local_system
 from tests.support.system import driving
 from tests.support.waiting import eventually
 
@@ -24,46 +25,36 @@ async def test_a_release_through_the_command_line_reaches_every_region_and_an_al
     tmp_path: Path,
 ) -> None:
     async with local_system(tmp_path, "--scale", "scheduler=2") as system:
-        url = system.nats_url
+        cli = Cli(system.nats_url)
         assert set(system.processes()) == {
             "broker", "scheduler", "scheduler-2", "evaluator_publisher", "monitor", "console", *EDGES,
         }  # fmt: skip
 
-        dry = await sluiceway(url, "apply", "-f", CHANGE, "--dry-run")
-        applied = await sluiceway(url, "apply", "-f", CHANGE, "--json")
+        dry = await cli.succeeds("apply", "-f", CHANGE, "--dry-run")
+        applied = await cli.succeeds("apply", "-f", CHANGE, "--json")
 
-        assert (dry[0], applied[0]) == (0, 0)
-        assert "would start" in dry[1]
-        trigger = json.loads(applied[1])[0]["trigger"]
+        assert "would start" in dry.out
+        trigger = applied.json[0]["trigger"]
         assert trigger == "gate.new_checkout.1"
-        async with driving(url) as driver:
+        async with driving(system.nats_url) as driver:
             await driver.reaches(trigger, TriggerStatus.WAITING_FOR_REVIEW, "prod-us-west")
-            held = [
-                await sluiceway(url, "check", "new_checkout", "--region", name)
-                for name in ("staging", "prod-eu")
-            ]
-            assert [out.split()[0] for _, out, _ in held] == ["true", "false"]
-            refused = await sluiceway(url, "trigger", "pause", trigger)
-            assert refused[0] == 1
-            assert "possible now: approve" in refused[2]
-            assert refused[2].count("\n") == 1
-            approved = await sluiceway(url, "trigger", "approve", trigger, "--reason", "looks good")
-            assert approved[0] == 0
-            rolled_out = await sluiceway(url, "trigger", "rollout", trigger)
-            assert rolled_out[0] == 0
-            await eventually(lambda: _passes(url, "prod-eu"), "prod-eu has it")
+            assert await _passes(cli, "staging")
+            assert not await _passes(cli, "prod-eu")
+            refused = await cli.refused("trigger", "pause", trigger)
+            assert "possible now: approve" in refused.line
+            await cli.succeeds("trigger", "approve", trigger, "--reason", "looks good")
+            await cli.succeeds("trigger", "rollout", trigger)
+            await eventually(lambda: _passes(cli, "prod-eu"), "prod-eu has it")
 
-            again = await sluiceway(url, "apply", "-f", CHANGE)
-            assert "unchanged" in again[1]
-            limits = await sluiceway(
-                url, "apply", "-f", "deploy/examples/changes/checkout_limits.yaml", "--json"
+            again = await cli.succeeds("apply", "-f", CHANGE)
+            assert "unchanged" in again.out
+            limits = await cli.succeeds(
+                "apply", "-f", "deploy/examples/changes/checkout_limits.yaml", "--json"
             )
-            second = json.loads(limits[1])[0]["trigger"]
-            fired = await sluiceway(url, "alert", "fire", "Boom", "--label", "dynamic_config=checkout_limits")
-            assert fired[0] == 0
+            second = limits.json[0]["trigger"]
+            await cli.succeeds("alert", "fire", "Boom", "--label", "dynamic_config=checkout_limits")
             await driver.reaches(second, TriggerStatus.ROLLED_BACK)
-            _, log, _ = await sluiceway(url, "trigger", "log", second, "--json")
-            last = json.loads(log)[-1]
+            last = (await cli.succeeds("trigger", "log", second, "--json")).json[-1]
             assert (last["type"], last["actorID"]) == ("trigger_rolled_back", "monitor")
             assert "Boom" in last["reason"]
         exported = "".join([await _pages(str(p["http"])) for p in system.processes().values() if p["http"]])
@@ -73,48 +64,26 @@ async def test_a_release_through_the_command_line_reaches_every_region_and_an_al
     assert await system.stop() == 0
 
 
-async def test_what_was_saved_survives_a_restart_and_edges_come_with_their_regions(tmp_path: Path) -> None:
-    async with local_system(tmp_path) as system:
-        async with driving(system.nats_url) as driver:
-            await driver.accepted(SaveRegion, region=region("prod-asia", "production"))
-        await eventually(lambda: "edge-prod-asia" in system.processes(), "the new region has an edge")
-        pids = [process["pid"] for process in system.processes().values() if process["pid"]]
+async def test_what_was_saved_and_what_is_killed_comes_back_and_without_restart_stays_down(
+    tmp_path: Path,
+) -> None:
+    async with local_system(tmp_path, *edges_of("dev")) as system:
+        await _an_edge_comes_with_its_region(system)
+        await _is_started_again(system, "monitor")
+        pids = _pids(system)
     assert await system.stop() == 0
-    assert not [pid for pid in pids if is_running(pid)]
+    assert not any(map(is_running, pids))
 
-    async with local_system(tmp_path) as system:
+    async with local_system(tmp_path, "--no-restart", *edges_of("dev")) as system:
         assert "edge-prod-asia" in system.processes()
-        code, out, _ = await sluiceway(system.nats_url, "get", "gates", "--json")
-        assert code == 0
-        assert [gate["name"] for gate in json.loads(out)] == ["dark_mode", "new_checkout"]
-
-
-async def test_a_killed_process_is_started_again_and_without_restart_it_stays_down(tmp_path: Path) -> None:
-    async with local_system(tmp_path / "a") as system:
-        before = system.processes()["monitor"]
-
-        system.kill("monitor")
-
-        await eventually(
-            lambda: system.processes()["monitor"]["pid"] not in (None, before["pid"]), "it runs again"
-        )
-        await eventually(lambda: system.processes()["monitor"]["http"] == before["http"], "where it was")
-    async with local_system(tmp_path / "b", "--no-restart") as system:
-        system.kill("monitor")
-
-        await eventually(lambda: system.processes()["monitor"]["pid"] is None, "its death is told")
-        await eventually(
-            lambda: any("is not restarted" in line for line in system.output), "the user is told"
-        )
-
-
-async def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
-    async with local_system(tmp_path) as system:
-        pids = [process["pid"] for process in system.processes().values()]
+        gates = await Cli(system.nats_url).succeeds("get", "gates", "--json")
+        assert [gate["name"] for gate in gates.json] == ["dark_mode", "new_checkout"]
+        await _stays_down(system, "monitor")
+        pids = _pids(system)
 
         await system.stop(signal.SIGKILL)
 
-        await eventually(lambda: not any(map(is_running, pids)), "all its processes have ended")
+        await eventually(lambda: not any(map(is_running, pids)), "nothing survives a killed supervisor")
 
 
 async def test_wrong_usage_is_an_error_on_one_line(tmp_path: Path) -> None:
@@ -171,9 +140,35 @@ async def test_the_demo_completes_one_release_rolls_another_back_and_draws_both(
     assert f"drawn: {picture}" in error.decode().replace("\n", " ")
 
 
-async def _passes(url: str, where: str) -> bool:
-    _, out, _ = await sluiceway(url, "check", "new_checkout", "--region", where, "--json")
-    return bool(json.loads(out)["value"])
+async def _an_edge_comes_with_its_region(system: LocalSystem) -> None:
+    async with driving(system.nats_url) as driver:
+        await driver.accepted(SaveRegion, region=region("prod-asia", "production"))
+    await eventually(lambda: "edge-prod-asia" in system.processes(), "the new region has an edge")
+
+
+async def _is_started_again(system: LocalSystem, name: str) -> None:
+    before = system.processes()[name]
+
+    system.kill(name)
+
+    await eventually(lambda: system.processes()[name]["pid"] not in (None, before["pid"]), "it runs again")
+    await eventually(lambda: system.processes()[name]["http"] == before["http"], "where it was")
+
+
+async def _stays_down(system: LocalSystem, name: str) -> None:
+    system.kill(name)
+
+    await eventually(lambda: system.processes()[name]["pid"] is None, "its death is told")
+    await eventually(lambda: any("is not restarted" in line for line in system.output), "the user is told")
+
+
+def _pids(system: LocalSystem) -> list[int]:
+    return [process["pid"] for process in system.processes().values() if process["pid"]]
+
+
+async def _passes(cli: Cli, where: str) -> bool:
+    found = await cli.succeeds("check", "new_checkout", "--region", where, "--json")
+    return bool(found.json["value"])
 
 
 async def _pages(http: str) -> str:

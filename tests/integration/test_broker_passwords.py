@@ -16,8 +16,8 @@ from services.monitor.settings import Settings as MonitorSettings
 from sluiceway.client import Client
 from sluiceway.contracts.measurements import Clearance
 from sluiceway.messaging.connection import connected
-from tests.integration.cli.calls import Cli
 from tests.support.certificates import Authority
+from tests.support.cli.calls import Cli
 
 PASSWORD = "p@ss/w:rd%,#é?"
 USER = "user@example.com"

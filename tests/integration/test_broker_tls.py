@@ -19,8 +19,8 @@ from sluiceway.contracts.measurements import Clearance
 from sluiceway.errors import Misconfigured, Unavailable
 from sluiceway.messaging.connection import connected
 from sluiceway.settings import BrokerSettings
-from tests.integration.cli.calls import Cli
 from tests.support.certificates import Authority
+from tests.support.cli.calls import Cli
 from tests.support.listeners import Listener, listening
 from tests.support.waiting import eventually
 

@@ -6,8 +6,8 @@ import json
 from sluiceway.contracts import subjects
 from sluiceway.contracts.identity import Role
 from sluiceway.messaging.dead_letters import BURST, STORED_BYTES_MAX
-from tests.integration.cli.calls import Cli
 from tests.support.brokers import Broker
+from tests.support.cli.calls import Cli
 from tests.support.consoles import create_api_key
 from tests.support.system import driving, services
 from tests.support.waiting import eventually

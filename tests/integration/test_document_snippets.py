@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from services.local.up import CATALOGUE, apply_to
 from sluiceway.cli.main import app
 from sluiceway.contracts.feature import TriggerStatus
-from tests.integration.cli.calls import Cli
 from tests.support.brokers import Broker
+from tests.support.cli.calls import Cli
 from tests.support.consoles import running_console
 from tests.support.documents import PAGES, README, ROOT, CodeBlock, blocks
 from tests.support.edges import create_key, running_edge

@@ -24,9 +24,9 @@ from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.streams import declare, streams
 from sluiceway.settings import BrokerSettings, ServiceSettings
 from sluiceway.telemetry.metrics import DEAD_LETTERS
-from tests.integration.cli.calls import Cli
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue, phase
+from tests.support.cli.calls import Cli
 from tests.support.edges import create_key, running_edge
 from tests.support.system import EVERYONE, Driver
 from tests.support.waiting import eventually

@@ -22,8 +22,8 @@ from sluiceway.contracts.commands import (
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.replies import RefusalCode
-from tests.integration.cli.calls import Cli
 from tests.support.catalogues import phase, pipeline
+from tests.support.cli.calls import Cli
 from tests.support.secured import HOUR, PERSON, ROOT, Secured, raw, secured_system
 from tests.support.system import EVERYONE, Driver, following
 from tests.support.waiting import eventually

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from .catalogues import REGIONS
 from .waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -82,19 +83,9 @@ async def local_system(data_dir: Path, *arguments: str, **environment: str) -> A
         await reading
 
 
-async def sluiceway(nats_url: str, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
-    """Run the command line; return exit code, standard output and standard error."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sluiceway.cli.main", *arguments),
-        cwd=ROOT,
-        env={**os.environ, "SLUICEWAY_NATS_URL": nats_url, "SLUICEWAY_ACTOR": "ada", "COLUMNS": "200"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, error = await process.communicate(stdin.encode() if stdin else b"")
-    assert process.returncode is not None
-    return process.returncode, out.decode(), error.decode()
+def edges_of(*regions: str) -> list[str]:
+    """Return the arguments with which `up` starts no other edges than those of these regions."""
+    return [word for name in REGIONS if name not in regions for word in ("--scale", f"edge-{name}=0")]
 
 
 def is_running(pid: int) -> bool:

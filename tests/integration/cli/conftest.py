@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.brokers import Broker
+from tests.support.cli.calls import Cli
 from tests.support.system import Driver, driving, services
-
-from .calls import Cli
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from tests.support.cli.calls import EXAMPLES, Cli
 from tests.support.system import Driver
 
-from .calls import EXAMPLES, Cli
 from .documents import CATALOGUE, RELEASE
 
 EXAMPLE_LINES = [

@@ -11,10 +11,9 @@ from sluiceway.contracts.commands import SaveFeature
 from sluiceway.messaging.history import read_records
 from sluiceway.messaging.streams import streams
 from tests.support.catalogues import apply_catalogue
+from tests.support.cli.calls import Cli
 from tests.support.system import Driver
 from tests.support.waiting import eventually
-
-from .calls import Cli
 
 REFUSALS = 3
 

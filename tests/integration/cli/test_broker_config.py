@@ -13,9 +13,8 @@ from sluiceway.messaging.connection import connected
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
+from tests.support.cli.calls import EXAMPLES, ROOT, Cli
 from tests.support.system import driving, services
-
-from .calls import EXAMPLES, ROOT, Cli
 
 NOWHERE = "nats://127.0.0.1:1"
 EXAMPLE = ("-f", str(EXAMPLES / "catalogue"), "--key", "3f9a11c2", "--alert-source", "pager")

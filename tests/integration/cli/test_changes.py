@@ -1,8 +1,8 @@
 """`sluiceway gate|config …` and the deletions: quick changes of what is live."""
 
+from tests.support.cli.calls import Cli
 from tests.support.system import Driver
 
-from .calls import Cli
 from .documents import CATALOGUE, RELEASE
 
 

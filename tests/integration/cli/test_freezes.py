@@ -1,6 +1,7 @@
 """Freezes from the command line: applied, shown, enforced, overridden, deleted."""
 
-from .calls import EXAMPLES, Cli
+from tests.support.cli.calls import EXAMPLES, Cli
+
 from .documents import CATALOGUE, RELEASE
 
 ALWAYS = """\

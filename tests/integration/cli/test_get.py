@@ -5,10 +5,10 @@ import pytest
 from sluiceway.contracts.commands import AbortTrigger
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from tests.support.brokers import Broker
+from tests.support.cli.calls import Cli
 from tests.support.system import Driver, following
 from tests.support.waiting import eventually
 
-from .calls import Cli
 from .documents import CATALOGUE, RELEASE
 
 LIMITS = "{kind: DynamicConfig, name: limits, defaultValue: {items: 5}}"

@@ -11,11 +11,10 @@ import yaml
 from sluiceway.contracts.feature import TriggerStatus
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase, pipeline, region
+from tests.support.cli.calls import Cli
 from tests.support.prometheus import StubPrometheus, broken, stub_prometheus
 from tests.support.system import EVERYONE, driving, services
 from tests.support.waiting import BOUND_SECONDS, eventually
-
-from .calls import Cli
 
 ERRORS = {
     "name": "errors",

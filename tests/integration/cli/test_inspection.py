@@ -5,10 +5,10 @@ import pytest
 from sluiceway.contracts import subjects
 from sluiceway.contracts.feature import TriggerStatus
 from tests.support.brokers import Broker
+from tests.support.cli.calls import EXAMPLES, Cli
 from tests.support.system import Driver, following
 from tests.support.waiting import eventually
 
-from .calls import EXAMPLES, Cli
 from .documents import CATALOGUE, RELEASE
 
 TRIGGER = "gate.checkout.1"

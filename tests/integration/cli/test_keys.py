@@ -4,9 +4,9 @@ import json
 
 from sluiceway import console_keys, sdk_keys
 from tests.support.catalogues import apply_catalogue
+from tests.support.cli.calls import Cli
 from tests.support.system import Driver
 
-from .calls import Cli
 from .documents import CATALOGUE
 
 

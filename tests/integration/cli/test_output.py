@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.brokers import Broker
-
-from .calls import ROOT, Cli
+from tests.support.cli.calls import ROOT, Cli
 
 DESCRIPTION = "größer — 价格 😀"
 ASCII = {"PYTHONIOENCODING": "ascii"}

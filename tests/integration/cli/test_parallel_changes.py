@@ -3,9 +3,9 @@
 import asyncio
 
 from sluiceway.contracts.commands import SaveEnvironment
+from tests.support.cli.calls import Cli
 from tests.support.system import Driver
 
-from .calls import Cli
 from .documents import CATALOGUE
 
 RUNS = 4

@@ -1,6 +1,7 @@
 """Segments and gates that refer to one another, from YAML to an answer."""
 
-from .calls import Cli
+from tests.support.cli.calls import Cli
+
 from .documents import CATALOGUE
 
 SEGMENT = """\

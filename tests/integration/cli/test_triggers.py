@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.support.cli.calls import Cli
 from tests.support.system import Driver
 
-from .calls import Cli
 from .documents import CATALOGUE, RELEASE
 
 TRIGGER = "gate.checkout.1"

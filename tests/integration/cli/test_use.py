@@ -8,8 +8,7 @@ from typer.main import get_command
 
 from sluiceway.cli.main import app
 from tests.support.brokers import Broker
-
-from .calls import Cli
+from tests.support.cli.calls import Cli
 
 NOWHERE = "nats://127.0.0.1:1"
 

@@ -9,9 +9,9 @@ import pytest
 
 from sluiceway.contracts.commands import AbortTrigger, PauseTrigger, RollOutTrigger, UnpauseTrigger
 from tests.support.brokers import Broker
+from tests.support.cli.calls import BOUND_SECONDS, Cli
 from tests.support.system import Driver, following
 
-from .calls import BOUND_SECONDS, Cli
 from .documents import CATALOGUE, RELEASE
 
 TRIGGER = "gate.checkout.1"

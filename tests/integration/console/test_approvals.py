@@ -8,11 +8,11 @@ from sluiceway import console_keys
 from sluiceway.contracts.commands import RevokeKey, SavePipeline
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identity import Role
-from tests.integration.cli.calls import Cli
 from tests.integration.console.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.browsers import browsing
 from tests.support.catalogues import phase, pipeline
+from tests.support.cli.calls import Cli
 from tests.support.consoles import create_api_key
 from tests.support.system import EVERYONE
 

@@ -9,10 +9,10 @@ from sluiceway.contracts.commands import DeleteAlertSource, DeletePipeline, Save
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.replies import RefusalCode
 from sluiceway.messaging.measurement_store import MeasurementStore
-from tests.integration.cli.calls import Cli
 from tests.integration.monitor.test_command_ids import released
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE
+from tests.support.cli.calls import Cli
 from tests.support.system import Driver, driving, services
 from tests.support.waiting import eventually
 

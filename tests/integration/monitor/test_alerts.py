@@ -22,9 +22,9 @@ from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.http.server import health_server
 from sluiceway.messaging.measurement_store import MeasurementStore
 from sluiceway.pipelines.alert_times import CLOCKS_DIFFER_MS
-from tests.integration.cli.calls import Cli
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
+from tests.support.cli.calls import Cli
 from tests.support.system import EVERYONE, Driver, driving, services
 from tests.support.waiting import eventually
 

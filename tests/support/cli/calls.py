@@ -107,7 +107,7 @@ def _fork_server() -> str:
     """Start the server that forks calls, and return its address; it ends with this process."""
     address = str(Path(tempfile.mkdtemp(prefix="sluiceway-cli-")) / "socket")
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.cli.fork_server", address],
+        [sys.executable, "-m", "tests.support.cli.fork_server", address],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

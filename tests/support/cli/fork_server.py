@@ -1,6 +1,6 @@
 """Forks calls of the command line: an interpreter that has imported it already starts one in milliseconds.
 
-`python -m tests.integration.cli.fork_server SOCKET` serves `forked_call.py` until its standard input ends.
+`python -m tests.support.cli.fork_server SOCKET` serves `forked_call.py` until its standard input ends.
 Each call is a process of its own, with the standard streams, environment and arguments of whoever calls.
 """
 

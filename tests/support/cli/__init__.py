@@ -1,0 +1,1 @@
+"""The command line as tests call it: each call a process, which costs milliseconds."""
