@@ -69,18 +69,11 @@ class Cli:
         assert call.code == 1, call
         return call
 
-    def _program(self) -> tuple[str, ...]:
-        """Return what is run: an interpreter of its own if the call is about the interpreter's settings."""
-        is_about_interpreter = any(name.startswith(("PYTHON", "LC_", "LANG")) for name in self._environment)
-        if is_about_interpreter or not hasattr(os, "pidfd_open"):
-            return sys.executable, "-m", "sluiceway.cli.main"
-        return sys.executable, "-IS", str(FORKED_CALL), _fork_server()
-
     @asynccontextmanager
     async def running(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """Start a call, and stop it when the block ends."""
         process = await asyncio.create_subprocess_exec(
-            *self._program(),
+            *forked_program(self._environment),
             *arguments,
             cwd=ROOT,
             env=_environment(self._environment),
@@ -102,13 +95,25 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
     return {**others, "COLUMNS": "200", **ours}
 
 
+def forked_program(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the command that forks a call from an interpreter that was started with this environment."""
+    if not hasattr(os, "pidfd_open"):
+        return sys.executable, "-m", "sluiceway.cli.main"
+    settings = {key: text for key, text in environment.items() if key.startswith(("PYTHON", "LC_", "LANG"))}
+    return sys.executable, "-IS", str(FORKED_CALL), _fork_server(tuple(settings.items()))
+
+
 @cache
-def _fork_server() -> str:
-    """Start the server that forks calls, and return its address; it ends with this process."""
+def _fork_server(settings: tuple[tuple[str, str], ...]) -> str:
+    """Start the server that forks calls of an interpreter with these settings, and return its address.
+
+    It ends with this process.
+    """
     address = str(Path(tempfile.mkdtemp(prefix="sluiceway-cli-")) / "socket")
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.support.cli.fork_server", address],
         cwd=ROOT,
+        env={**os.environ, **dict(settings)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

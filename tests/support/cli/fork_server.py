@@ -72,9 +72,9 @@ def _call(request: Any, streams: list[int]) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.environ.clear()
-    os.environ.update(request["environment"])
+    os.environb.update({_bytes(key): _bytes(text) for key, text in request["environment"].items()})
     time.tzset()
-    sys.argv = ["sluiceway", *request["arguments"]]
+    sys.argv = ["sluiceway", *(os.fsdecode(_bytes(text)) for text in request["arguments"])]
     code: Any = 0
     try:
         sluiceway()
@@ -86,6 +86,10 @@ def _call(request: Any, streams: list[int]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1")
 
 
 if __name__ == "__main__":

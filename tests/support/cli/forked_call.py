@@ -10,7 +10,8 @@ import sys
 def main(path: str, arguments: list[str]) -> int:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
-        request = {"arguments": arguments, "environment": dict(os.environ)}
+        environment = {_as_bytes(key): _as_bytes(text) for key, text in os.environ.items()}
+        request = {"arguments": [_as_bytes(text) for text in arguments], "environment": environment}
         data = json.dumps(request).encode() + b"\n"
         sent = socket.send_fds(connection, [data], [0, 1, 2])
         connection.sendall(data[sent:])
@@ -21,6 +22,11 @@ def main(path: str, arguments: list[str]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, _: os.kill(pid, received))
         return int(answers.readline())
+
+
+def _as_bytes(text: str) -> str:
+    """Return the bytes that we were given, one a character: the call decodes them as its own locale says."""
+    return os.fsencode(text).decode("latin-1")
 
 
 if __name__ == "__main__":
