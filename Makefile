@@ -11,7 +11,7 @@ ARGS ?=
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 3 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 4 )))
 
 .PHONY: help demo dashboards up test test-pythons check bench conformance fuzz test-containers test-hostile test-chaos \
-	asyncapi format clean
+	chaos asyncapi format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -69,6 +69,9 @@ test-hostile: $(VENV)/installed ## Attack the system with each role's credential
 
 test-chaos: $(VENV)/installed ## Kill processes and put back stores of the whole system, longer than make test
 	$(BIN)/pytest -m full tests/e2e $(ARGS)
+
+chaos: $(VENV)/installed ## Run a cluster under load and faults, and check it; needs root (ARGS="--seconds 3600 --seed 7")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 asyncapi: $(VENV)/installed ## Write deploy/asyncapi.yaml, the public interface
 	$(BIN)/python -m services.asyncapi > deploy/asyncapi.yaml

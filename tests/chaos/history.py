@@ -1,0 +1,183 @@
+"""What happened in a run: what was sent, stored, served, said and disturbed. The checker reads nothing else.
+
+Times are in ms since 1970, by the one clock that this machine, and so every broker, has.
+"""
+
+import json
+import time
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from sluiceway.contracts.catalogue import Region
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.models import WireModel
+from sluiceway.contracts.replies import Outcome, RefusalCode
+
+FILE = "history.jsonl"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SentCommand(WireModel):
+    """A command about a feature, sent with one id until somebody answered."""
+
+    id: str
+    verb: str
+    feature: str
+    sent_ms: int
+    #: Absent: nobody answered it within the bound.
+    answered_ms: int | None = None
+    #: How often it was sent again: no answer came, or `unavailable`.
+    retries: int = 0
+    outcome: Outcome | None = None
+    #: The answer says that an earlier attempt was applied.
+    is_resent: bool = False
+    revision: int | None = None
+    refusal: RefusalCode | None = None
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether the answer says that it is in the log."""
+        return self.outcome is Outcome.ACCEPTED or self.is_resent
+
+
+class SentAlert(WireModel):
+    """An alert that the broker acknowledged, about a release that was out and could not end by itself."""
+
+    trigger: str
+    acknowledged_ms: int
+
+
+class StoredEvent(WireModel):
+    """A message of FEATURES."""
+
+    sequence: int
+    #: When the leader of the stream stored it.
+    stored_ms: int
+    event: FeatureEvent
+
+
+class ServedRules(WireModel):
+    """What an edge served of a feature, the same in all samples from the first to the last."""
+
+    edge: str
+    region: str
+    #: Counts the starts of the edge.
+    life: int
+    feature: str
+    epoch: int
+    revision: int
+    #: The versions of the feature that were among them.
+    versions: tuple[int, ...]
+    #: The end of the first request, and the beginning of the last one, that they were the answer to.
+    first_ms: int
+    last_ms: int
+
+
+class FinalRules(WireModel):
+    """What an edge held of a feature after everything was healed."""
+
+    edge: str
+    region: str
+    feature: str
+    revision: int
+    #: `projection.checksum` of the document.
+    checksum: str
+
+
+class ReadinessAnswer(WireModel):
+    """An answer of `/readyz`."""
+
+    process: str
+    host: str
+    asked_ms: int
+    answered_ms: int
+    is_ready: bool
+
+
+class Fault(WireModel):
+    """One fault, from its beginning until everything was ready again."""
+
+    kind: str
+    target: str
+    started_ms: int
+    #: When it was healed: killed processes were started again, cables plugged in.
+    healed_ms: int
+    #: When every process was ready again; absent: within the bound some were not.
+    ready_ms: int | None = None
+    #: What was not ready at the end of the bound, and why.
+    unready: dict[str, str] = {}
+    #: The hosts that reached no other host, from its beginning until it was healed.
+    hosts_cut_off: tuple[str, ...] = ()
+
+
+class ProcessEnd(WireModel):
+    """A process ended."""
+
+    process: str
+    time_ms: int
+    code: int
+    #: Whether a fault has ended it.
+    is_expected: bool
+
+
+class StuckRelease(WireModel):
+    """A release that did not get on within the bound, and what it looked like then."""
+
+    trigger: str
+    time_ms: int
+    state: str
+
+
+class KnownRegion(WireModel):
+    """A region of the run, and its edges."""
+
+    region: Region
+    edges: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that the checker reads."""
+
+    regions: tuple[KnownRegion, ...] = ()
+    commands: tuple[SentCommand, ...] = ()
+    alerts: tuple[SentAlert, ...] = ()
+    #: All of FEATURES, after everything was healed.
+    events: tuple[StoredEvent, ...] = ()
+    served: tuple[ServedRules, ...] = ()
+    final: tuple[FinalRules, ...] = ()
+    readiness: tuple[ReadinessAnswer, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    ends: tuple[ProcessEnd, ...] = ()
+    stuck: tuple[StuckRelease, ...] = ()
+
+    def with_final(self, final: tuple[FinalRules, ...]) -> "History":
+        """Return it with what the edges held at last."""
+        return replace(self, final=final)
+
+    def write(self, folder: Path) -> None:
+        """Write it into a folder, one record a line."""
+        with (folder / FILE).open("wb") as file:
+            for name in _models():
+                for record in getattr(self, name):
+                    file.write(b'{"%s":%s}\n' % (name.encode(), record.to_json()))
+
+    @classmethod
+    def read(cls, folder: Path) -> "History":
+        """Return what `write` has written."""
+        models = _models()
+        found: dict[str, list[WireModel]] = {name: [] for name in models}
+        with (folder / FILE).open("rb") as file:
+            for line in file:
+                ((name, record),) = json.loads(line).items()
+                found[name].append(models[name].model_validate(record))
+        return cls(**{name: tuple(records) for name, records in found.items()})  # type: ignore[arg-type]
+
+
+def _models() -> dict[str, type[WireModel]]:
+    hints = get_type_hints(History)
+    return {field.name: get_args(hints[field.name])[0] for field in fields(History)}

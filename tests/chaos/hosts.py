@@ -1,0 +1,172 @@
+"""Hosts of a network of their own: one network namespace each, and one for the switch between them.
+
+This process works in the namespace of the switch. A second network, which no fault touches, leads to the
+health pages of every host: so what a host that is cut off says of itself can be read.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+PREFIX = "sw-chaos-"
+PROGRAMS = ("ip", "nsenter", "mount", "umount")
+NAMESPACES = Path("/run/netns")
+#: Addresses exist in the namespaces only, so they cannot be those of another network.
+DATA, MANAGEMENT = "10.213.7", "10.213.8"
+#: The last part of the addresses of this process.
+OUTSIDE = 254
+#: Nobody has this address: frames to it are dropped by everybody.
+NOBODY = "02:00:00:00:00:01"
+CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Host(NamedTuple):
+    """A host, numbered from 1."""
+
+    number: int
+    namespace: str
+
+    @property
+    def name(self) -> str:
+        return f"host{self.number}"
+
+    @property
+    def address(self) -> str:
+        """Its address in the network that faults touch."""
+        return f"{DATA}.{self.number}"
+
+    @property
+    def management_address(self) -> str:
+        return f"{MANAGEMENT}.{self.number}"
+
+    @property
+    def entering(self) -> tuple[str, ...]:
+        """The words before a command that runs on it."""
+        return ("nsenter", f"--net={NAMESPACES / self.namespace}")
+
+
+class Network:
+    """The hosts, and the cables between them."""
+
+    def __init__(self, hosts: Sequence[Host]) -> None:
+        self.hosts = tuple(hosts)
+
+    def cut(self, host: Host) -> None:
+        """Pull a host's cable: what runs on it reaches only what else runs on it."""
+        _ip("link", "set", f"data{host.number}", "down")
+
+    def connect(self, host: Host) -> None:
+        """Plug it in again."""
+        _ip("link", "set", f"data{host.number}", "up")
+
+    def separate(self, one: Host, other: Host) -> None:
+        """Drop everything between two hosts, without a word; both reach all others."""
+        for here, there in ((one, other), (other, one)):
+            _in(here, "neigh", "replace", there.address, "lladdr", NOBODY, "dev", "data", "nud", "permanent")
+
+    def reunite(self, one: Host, other: Host) -> None:
+        """Let two hosts reach each other again."""
+        for here, there in ((one, other), (other, one)):
+            _in(here, "neigh", "del", there.address, "dev", "data")
+
+
+def missing_requirements() -> list[str]:
+    """Return what is missing here to make such hosts; empty if they can be made."""
+    missing = [f"the program {name}" for name in PROGRAMS if shutil.which(name) is None]
+    if os.geteuid() != 0:
+        missing.append("root")
+    if missing:
+        return missing
+    name = f"{PREFIX}{os.getpid()}-probe"
+    probe = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        return [f"the right to make network namespaces ({probe.stderr.strip()})"]
+    bridge = _run("ip", "-n", name, "link", "add", "probe", "type", "bridge", is_checked=False)
+    _run("ip", "netns", "del", name)
+    return [f"bridges in the kernel ({bridge})"] if bridge else []
+
+
+@contextmanager
+def network(count: int) -> Iterator[Network]:
+    """Make so many hosts while the block runs, and let this process work at the switch between them.
+
+    Call it before there are other threads: only this one, and those it starts, change their network.
+    """
+    remove_leftovers()
+    prefix = f"{PREFIX}{os.getpid()}-"
+    switch = f"{prefix}switch"
+    hosts = [Host(number, f"{prefix}host{number}") for number in range(1, count + 1)]
+    try:
+        for namespace in (switch, *(host.namespace for host in hosts)):
+            _run("ip", "netns", "add", namespace)
+            _run("ip", "-n", namespace, "link", "set", "lo", "up")
+        with _working_in(switch):
+            for name, addresses in (("data", DATA), ("manage", MANAGEMENT)):
+                _ip("link", "add", name, "type", "bridge")
+                _ip("address", "add", f"{addresses}.{OUTSIDE}/24", "dev", name)
+                _ip("link", "set", name, "up")
+                for host in hosts:
+                    _plug_in(host, name, addresses)
+            yield Network(hosts)
+    finally:
+        _remove(prefix)
+
+
+def remove_leftovers() -> None:
+    """Remove the namespaces of runs that were killed."""
+    for path in NAMESPACES.glob(f"{PREFIX}*"):
+        owner = path.name.removeprefix(PREFIX).partition("-")[0]
+        if not Path(f"/proc/{owner}").exists():
+            _remove(f"{PREFIX}{owner}-")
+
+
+def _remove(prefix: str) -> None:
+    for path in NAMESPACES.glob(f"{prefix}*"):
+        _run("ip", "netns", "del", path.name)
+
+
+def _plug_in(host: Host, name: str, addresses: str) -> None:
+    """Connect a host to a bridge, by a cable whose end at the host has the name of the bridge."""
+    cable = f"{name}{host.number}"
+    _ip("link", "add", cable, "type", "veth", "peer", "name", name, "netns", host.namespace)
+    _ip("link", "set", cable, "master", name, "up")
+    _in(host, "address", "add", f"{addresses}.{host.number}/24", "dev", name)
+    _in(host, "link", "set", name, "up")
+
+
+@contextmanager
+def _working_in(namespace: str) -> Iterator[None]:
+    """Let this thread use the network of a namespace."""
+    with Path("/proc/self/ns/net").open() as home, (NAMESPACES / namespace).open() as away:
+        _enter(away.fileno())
+        try:
+            yield
+        finally:
+            _enter(home.fileno())
+
+
+def _enter(file: int) -> None:
+    if _LIBC.setns(file, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "cannot enter a network namespace")
+
+
+def _in(host: Host, *words: str) -> None:
+    _run("ip", "-n", host.namespace, *words)
+
+
+def _ip(*words: str) -> None:
+    _run("ip", *words)
+
+
+def _run(*words: str, is_checked: bool = True) -> str:
+    """Run a command; return what it complained about."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode and is_checked:
+        raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done.stderr.strip() if done.returncode else ""

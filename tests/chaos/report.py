@@ -1,0 +1,108 @@
+"""What a run prints: a line every ten seconds, and a table at the end."""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sluiceway.contracts.replies import Outcome
+
+from .checker import LAWS, Finding, count_by_law
+from .faults import Faults
+from .history import Fault, History, SentCommand
+from .load import Load
+
+PROGRESS_SECONDS = 10.0
+#: Findings of one law that are printed; the file has all.
+SHOWN_MAX = 10
+
+
+async def print_progress(load: Load, faults: Faults) -> None:
+    """Print a line every ten seconds, until cancelled."""
+    seen = 0
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        recent, seen = load.commands[seen:], len(load.commands)
+        print(
+            f"{time.strftime('%H:%M:%S')} {progress(load.commands, recent)}, {len(faults.faults)} faults",
+            flush=True,
+        )
+
+
+def progress(commands: Sequence[SentCommand], recent: Iterable[SentCommand]) -> str:
+    """Return how many commands were answered so far, and the latency of the recent ones."""
+    outcomes = Counter(sent.outcome for sent in commands)
+    retried = sum(sent.retries > 0 for sent in commands)
+    return (
+        f"{len(commands) - outcomes[None]} commands answered, {outcomes[Outcome.REFUSED]} refused, "
+        f"{retried} retried, p99 {percentile(durations(recent), 99)} ms"
+    )
+
+
+class Stall(NamedTuple):
+    """How the faults of one kind were noticed."""
+
+    kind: str
+    times: int
+    #: The longest time for an answer to a command that was sent, or under way, during such a fault.
+    longest_ms: int
+    #: The longest time from healing one until everything was ready again.
+    ready_after_ms: int
+
+
+def stalls(history: History) -> list[Stall]:
+    """Return the longest stalls of each kind of fault."""
+    by_kind: dict[str, list[Fault]] = defaultdict(list)
+    for fault in history.faults:
+        by_kind[fault.kind].append(fault)
+    return [
+        Stall(
+            kind,
+            len(faults),
+            max(durations(sent for sent in history.commands if _overlaps(sent, faults)), default=0),
+            max((fault.ready_ms - fault.healed_ms for fault in faults if fault.ready_ms), default=0),
+        )
+        for kind, faults in sorted(by_kind.items())
+    ]
+
+
+def summary(history: History, findings: Sequence[Finding]) -> list[str]:
+    """Return the lines that are printed at the end."""
+    counts = count_by_law(findings)
+    lines = [progress(history.commands, history.commands)]
+    lines.append(
+        f"{len(history.events)} events, {len(history.alerts)} alerts, {len(history.served)} versions served"
+    )
+    lines += ["", f"{'fault':<28}{'times':>6}{'longest stall':>16}{'ready after':>14}"]
+    for stall in stalls(history):
+        lines.append(
+            f"{stall.kind:<28}{stall.times:>6}{stall.longest_ms:>13} ms{stall.ready_after_ms:>11} ms"
+        )
+    lines += ["", f"{'law':<76}{'findings':>9}"]
+    lines += [f"{law:<76}{counts[law]:>9}" for law in LAWS]
+    for law in LAWS:
+        shown = [finding.text for finding in findings if finding.law == law]
+        lines += [f"  {law}: {text}" for text in shown[:SHOWN_MAX]]
+        if len(shown) > SHOWN_MAX:
+            lines.append(f"  … and {len(shown) - SHOWN_MAX} more")
+    return lines
+
+
+def durations(commands: Iterable[SentCommand]) -> list[int]:
+    """Return how many ms each answer took, in order of size."""
+    return sorted(sent.answered_ms - sent.sent_ms for sent in commands if sent.answered_ms is not None)
+
+
+def percentile(values: Sequence[int], percent: int) -> int:
+    """Return the value below which `percent` of the sorted values lie; 0 without any."""
+    return values[min(len(values) - 1, len(values) * percent // 100)] if values else 0
+
+
+def _overlaps(sent: SentCommand, faults: Iterable[Fault]) -> bool:
+    assert sent.sent_ms
+    answered_ms = sent.answered_ms or sent.sent_ms
+    return any(
+        sent.sent_ms <= (fault.ready_ms or fault.healed_ms) and fault.started_ms <= answered_ms
+        for fault in faults
+    )

@@ -1,0 +1,127 @@
+"""One run, from the first broker to the history of everything."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sluiceway.contracts import subjects
+from sluiceway.errors import Unavailable
+from sluiceway.messaging.feature_log import parse_event
+from sluiceway.messaging.history import read_records
+from tests.support import catalogues
+from tests.support.edges import create_key
+from tests.support.system import Driver, driving
+from tests.support.waiting import eventually
+
+from .checker import convergence
+from .cluster import REGIONS, Cluster, running_cluster
+from .faults import Faults
+from .history import FinalRules, History, KnownRegion, ReadinessAnswer, StoredEvent
+from .hosts import Network
+from .load import Load, save_catalogue
+from .report import print_progress
+from .samples import EdgeSamples, record_readiness
+
+#: For the log to be readable, and for all edges to hold what it says, after everything was healed.
+CONVERGENCE_SECONDS = 60.0
+LOOK_EVERY_SECONDS = 0.5
+
+
+class Options(NamedTuple):
+    """What to run: how long, how much, and with which dice."""
+
+    seconds: float
+    seed: int
+    people: int
+    kinds: tuple[str, ...]
+
+
+async def run(folder: Path, network: Network, options: Options) -> History:
+    """Return what happened: everything is started, loaded, disturbed, healed and stopped."""
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(running_cluster(folder, network))
+        driver = await stack.enter_async_context(driving(cluster.nats_url))
+        await save_catalogue(driver)
+        samples = await _start_edges(cluster, driver)
+        print("everything is ready", flush=True)
+        dice = random.Random(options.seed)
+        load = Load(driver)
+        faults = Faults(cluster, random.Random(dice.random()), options.kinds)
+        readiness: list[ReadinessAnswer] = []
+        asking = [record_readiness(process, cluster.http, readiness) for process in cluster.asking()]
+        sampling = [sample.run(cluster.http) for sample in samples]
+        async with _beside(print_progress(load, faults), *asking, *sampling):
+            await asyncio.gather(load.run(options.people, options.seconds, dice), faults.run(options.seconds))
+        history = History(
+            regions=tuple(
+                KnownRegion(region=catalogues.region(name), edges=tuple(edge.name for edge in edges))
+                for name, edges in cluster.edges.items()
+            ),
+            commands=tuple(load.commands),
+            alerts=tuple(load.alerts),
+            events=await _read_log(driver),
+            served=tuple(record for sample in samples for record in sample.served()),
+            readiness=tuple(readiness),
+            faults=tuple(faults.faults),
+            ends=tuple(cluster.ends),
+            stuck=tuple(load.stuck),
+        )
+        return await _converged(history, cluster, samples)
+
+
+async def _start_edges(cluster: Cluster, driver: Driver) -> list[EdgeSamples]:
+    """Start the edges; return who asks them, with a key of their region."""
+    keys = {region: await create_key(driver, region=region) for region in REGIONS}
+    await cluster.start_edges()
+    return [
+        EdgeSamples(edge, region, keys[region]) for region, edges in cluster.edges.items() for edge in edges
+    ]
+
+
+async def _read_log(driver: Driver) -> tuple[StoredEvent, ...]:
+    """Return all events of FEATURES, to the end that the leader of the stream knows."""
+
+    async def look() -> tuple[StoredEvent, ...] | None:
+        try:
+            info = await driver.connection.js.stream_info(subjects.FEATURES_STREAM)
+            found = [
+                StoredEvent(
+                    sequence=record.sequence, stored_ms=record.time_ms, event=parse_event(record.data)
+                )
+                async for record in read_records(
+                    driver.connection.js, subjects.FEATURES_STREAM, subjects.FEATURES
+                )
+            ]
+        except (Unavailable, TimeoutError):
+            return None
+        return tuple(found) if found and found[-1].sequence >= info.state.last_seq else None
+
+    return await eventually(look, "the log can be read to its end", CONVERGENCE_SECONDS)
+
+
+async def _converged(history: History, cluster: Cluster, samples: list[EdgeSamples]) -> History:
+    """Wait until all edges hold what the log says; return the history with what they held at last."""
+    end = time.monotonic() + CONVERGENCE_SECONDS
+    while True:
+        held = await asyncio.gather(*(sample.final(cluster.http) for sample in samples))
+        found: tuple[FinalRules, ...] = tuple(rules for edge in held for rules in edge)
+        ended = history.with_final(found)
+        if time.monotonic() > end or not any(convergence(ended)):
+            return ended
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+@asynccontextmanager
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run coroutines while the block runs; if one fails, so does the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

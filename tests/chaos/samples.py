@@ -1,0 +1,128 @@
+"""What every edge serves, and what every process says of itself, asked again and again during a run."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import httpx2
+
+from sluiceway.contracts.rule_document import RuleDocument
+from sluiceway.pipelines.projection import checksum
+
+from .history import FinalRules, ReadinessAnswer, ServedRules, now_ms
+from .processes import HostProcess
+
+RULES_EVERY_SECONDS = 0.4
+READINESS_EVERY_SECONDS = 1.5
+#: An edge answers in milliseconds; one that is frozen does not.
+ANSWER_SECONDS = 3.0
+RULES_PATH = "/sluiceway/v1/rules"
+
+
+class EdgeSamples:
+    """What one edge served: equal answers one after the other are one record."""
+
+    def __init__(self, edge: HostProcess, region: str, key: str) -> None:
+        self.edge = edge
+        self._region = region
+        self._headers = {"statsig-api-key": key}
+        self._ended: list[ServedRules] = []
+        self._current: dict[str, ServedRules] = {}
+        #: Feature → its document as it arrived, and what was read from it.
+        self._parsed: dict[str, tuple[Any, RuleDocument]] = {}
+
+    def served(self) -> tuple[ServedRules, ...]:
+        """Return what was served in all samples."""
+        return (*self._ended, *self._current.values())
+
+    async def run(self, http: httpx2.AsyncClient) -> None:
+        """Ask until cancelled."""
+        while True:
+            life, asked_ms = self.edge.life, now_ms()
+            documents = await self.ask(http)
+            if documents is not None and life == self.edge.life:
+                self._record(documents, life, asked_ms, now_ms())
+            await asyncio.sleep(RULES_EVERY_SECONDS)
+
+    async def ask(self, http: httpx2.AsyncClient) -> list[RuleDocument] | None:
+        """Return what the edge serves now; None if it does not answer."""
+        url = self.edge.health.removesuffix("/readyz") + RULES_PATH
+        try:
+            answer = await http.get(url, headers=self._headers, timeout=ANSWER_SECONDS)
+        except httpx2.HTTPError:
+            return None
+        if answer.status_code != 200:
+            return None
+        return [self._parse(document) for document in answer.json()["documents"]]
+
+    async def final(self, http: httpx2.AsyncClient) -> list[FinalRules]:
+        """Return what the edge holds now, to be compared in full."""
+        return [
+            FinalRules(
+                edge=self.edge.name,
+                region=self._region,
+                feature=str(document.key),
+                revision=document.revision,
+                checksum=checksum(document),
+            )
+            for document in await self.ask(http) or ()
+        ]
+
+    def _parse(self, document: dict[str, Any]) -> RuleDocument:
+        name = f"{document['kind']}.{document['name']}"
+        known = self._parsed.get(name)
+        if known is None or known[0] != document:
+            known = self._parsed[name] = (document, RuleDocument.model_validate(document))
+        return known[1]
+
+    def _record(self, documents: Iterable[RuleDocument], life: int, asked_ms: int, answered_ms: int) -> None:
+        before, self._current = self._current, {}
+        for document in documents:
+            feature = str(document.key)
+            found = ServedRules(
+                edge=self.edge.name,
+                region=self._region,
+                life=life,
+                feature=feature,
+                epoch=document.epoch,
+                revision=document.revision,
+                versions=_versions(document),
+                first_ms=answered_ms,
+                last_ms=asked_ms,
+            )
+            known = before.pop(feature, None)
+            if known and _content(known) == _content(found):
+                found = known.model_copy(update={"last_ms": asked_ms})
+            elif known:
+                self._ended.append(known)
+            self._current[feature] = found
+        self._ended.extend(before.values())
+
+
+async def record_readiness(
+    process: HostProcess, http: httpx2.AsyncClient, into: list[ReadinessAnswer]
+) -> None:
+    """Ask a service whether it is ready, until cancelled."""
+    while True:
+        asked_ms, life = now_ms(), process.life
+        reason = await process.ask(http)
+        if life == process.life:
+            answer = ReadinessAnswer(
+                process=process.name,
+                host=process.host.name,
+                asked_ms=asked_ms,
+                answered_ms=now_ms(),
+                is_ready=reason is None,
+            )
+            into.append(answer)
+        await asyncio.sleep(READINESS_EVERY_SECONDS)
+
+
+def _versions(document: RuleDocument) -> tuple[int, ...]:
+    specs = document.specs
+    named = (*specs.feature_gates.values(), *specs.dynamic_configs.values())
+    return tuple(sorted({spec.version for spec in named if spec.version is not None}))
+
+
+def _content(served: ServedRules) -> tuple[object, ...]:
+    return served.life, served.epoch, served.revision, served.versions

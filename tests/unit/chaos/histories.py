@@ -1,0 +1,143 @@
+"""A history without findings: one release through two regions, each with an edge. Tests spoil it."""
+
+from dataclasses import replace
+from typing import Any
+
+from sluiceway.contracts.commands import (
+    AdvancePhase,
+    ApprovePhase,
+    FeatureCommand,
+    RollBackTrigger,
+    SaveFeature,
+    TriggerCommand,
+)
+from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.replies import Outcome, RefusalCode
+from sluiceway.pipelines.projection import checksum, project
+from sluiceway.pipelines.segments import Location
+from tests.chaos.checker import check
+from tests.chaos.history import FinalRules, History, KnownRegion, SentCommand, ServedRules, StoredEvent
+from tests.support.builders import (
+    EVERYONE,
+    Ledger,
+    a_catalogue,
+    a_gate,
+    a_phase,
+    a_pipeline,
+    a_region,
+    happened,
+)
+
+GATE = "gate.checkout"
+BAKE_MS = 1_000
+REGIONS = (a_region("dev"), a_region("eu", "production"))
+#: Between the decision about an event and the moment in which it is stored.
+STORING_MS = 5
+
+
+class Recorded:
+    """A gate, its log, and who was answered what."""
+
+    def __init__(self) -> None:
+        phases = (
+            a_phase("dev", bake_ms=BAKE_MS),
+            a_phase("eu", bake_ms=BAKE_MS, review=True, environments=["production"]),
+        )
+        self.ledger = Ledger(a_catalogue(a_pipeline(*phases)))
+        self.history = History(
+            regions=tuple(KnownRegion(region=region, edges=(f"edge-{region.name}-1",)) for region in REGIONS)
+        )
+
+    def send(self, command: FeatureCommand, *, after_ms: int = 100) -> FeatureEvent:
+        """Decide, store and answer a command."""
+        event = happened(self.ledger.decide(command, after_ms=after_ms))
+        sequence = len(self.history.events) + 1
+        stored = StoredEvent(sequence=sequence, stored_ms=event.time_ms + STORING_MS, event=event)
+        self.history = replace(self.history, events=(*self.history.events, stored))
+        if not isinstance(command, AdvancePhase | RollBackTrigger):  # time and the monitor send these
+            self.answer(command, revision=sequence, outcome=Outcome.ACCEPTED)
+        return event
+
+    def act(self, model: type[TriggerCommand], *, after_ms: int = 100) -> FeatureEvent:
+        """Send a command to the release, meant for its current phase."""
+        trigger = self.ledger.trigger
+        fields = {"phase_id": trigger.current_run.phase.id} if "phase_id" in model.model_fields else {}
+        return self.send(model(actor="ada", trigger=trigger.id, **fields), after_ms=after_ms)
+
+    def answer(self, command: FeatureCommand, **answer: Any) -> SentCommand:
+        """Record what a command was answered."""
+        now = self.ledger.now
+        sent = SentCommand(
+            id=command.id,
+            verb=command.verb,
+            feature=str(command.key),
+            sent_ms=now - 2,
+            answered_ms=now + 10,
+            **answer,
+        )
+        self.history = replace(self.history, commands=(*self.history.commands, sent))
+        return sent
+
+    def serve(self, region: str, revision: int | None = None, **changes: Any) -> ServedRules:
+        """Record that an edge served what it should since an event, by default the newest."""
+        stored = self.history.events[revision - 1 if revision else -1]
+        served = ServedRules(
+            edge=f"edge-{region}-1",
+            region=region,
+            life=1,
+            feature=GATE,
+            epoch=1,
+            revision=stored.sequence,
+            versions=(1,),
+            first_ms=stored.stored_ms + 20,
+            last_ms=stored.stored_ms + 90,
+        ).model_copy(update=changes)
+        self.history = replace(self.history, served=(*self.history.served, served))
+        return served
+
+    def hold_at_last(self) -> History:
+        """Return the history, at whose end every edge holds what the log says."""
+        stored = self.history.events[-1]
+        documents = (
+            (region, project(stored.event, stored.sequence, Location.of(region))) for region in REGIONS
+        )
+        final = tuple(
+            FinalRules(
+                edge=f"edge-{region.name}-1",
+                region=region.name,
+                feature=GATE,
+                revision=document.revision,
+                checksum=checksum(document),
+            )
+            for region, document in documents
+            if document
+        )
+        return self.history.with_final(final)
+
+
+def a_release() -> Recorded:
+    """Return a release that bakes in its first region: version 1 is everywhere, version 2 in dev."""
+    recorded = Recorded()
+    recorded.send(SaveFeature(actor="ada", feature=a_gate()))
+    recorded.serve("dev")
+    recorded.serve("eu")
+    recorded.send(SaveFeature(actor="ada", feature=a_gate(EVERYONE, releasePipelineID="release")))
+    recorded.serve("dev", versions=(2,))
+    return recorded
+
+
+def a_whole_release() -> History:
+    """Return the history of a release that went through all regions."""
+    recorded = a_release()
+    recorded.act(AdvancePhase, after_ms=BAKE_MS)
+    recorded.act(ApprovePhase)
+    recorded.serve("eu", versions=(2,))
+    recorded.act(AdvancePhase, after_ms=BAKE_MS)
+    refused = ApprovePhase(actor="ada", trigger=recorded.ledger.trigger.id, phase_id="eu")
+    recorded.answer(refused, outcome=Outcome.REFUSED, refusal=RefusalCode.TRIGGER_ENDED)
+    return recorded.hold_at_last()
+
+
+def laws_broken_by(history: History) -> set[str]:
+    """Return the laws about which something was found."""
+    return {finding.law for finding in check(history)}

@@ -1,0 +1,259 @@
+"""The checker finds each fault in a history that has it, and nothing in one without."""
+
+from dataclasses import replace
+
+import pytest
+
+from sluiceway.contracts.commands import AbortTrigger, AdvancePhase, RollBackTrigger
+from sluiceway.contracts.replies import Outcome, RefusalCode
+from tests.chaos import checker
+from tests.chaos.history import (
+    Fault,
+    History,
+    ProcessEnd,
+    ReadinessAnswer,
+    SentAlert,
+    SentCommand,
+    StoredEvent,
+    StuckRelease,
+)
+
+from .histories import BAKE_MS, GATE, a_release, a_whole_release, laws_broken_by
+
+ANSWERS = "every answered command is in the log once, no refused one is"
+LOG = "the log is in order: actors, times, one release at a time, no phase early"
+TIMES = "no event is older than its command"
+REGIONS = "a region has what was released there, and only then"
+FORWARD = "what an edge serves moves forward"
+CONVERGENCE = "all edges end with what the log says"
+RELEASES = "releases get on, and alerts take them back"
+PROCESSES = "no process ends by itself, or stays unready"
+READINESS = "ready means able"
+
+
+def test_a_release_as_it_should_be_has_no_findings() -> None:
+    assert checker.check(a_whole_release()) == []
+
+
+def test_the_laws_of_these_tests_are_those_of_the_checker() -> None:
+    laws = [ANSWERS, LOG, TIMES, REGIONS, FORWARD, CONVERGENCE, RELEASES, PROCESSES, READINESS]
+
+    assert laws == list(checker.LAWS)
+
+
+def test_an_answered_command_that_the_log_lacks_is_found() -> None:
+    history = a_whole_release()
+
+    broken = laws_broken_by(replace(history, events=history.events[1:]))
+
+    assert ANSWERS in broken
+
+
+def test_a_command_that_is_stored_twice_is_found() -> None:
+    history = a_whole_release()
+    last = history.events[-1]
+    twice = last.model_copy(
+        update={"sequence": 9, "event": last.event.model_copy(update={"command_id": history.commands[0].id})}
+    )
+
+    assert laws_broken_by(replace(history, events=(*history.events, twice))) == {ANSWERS}
+
+
+def test_a_refused_command_that_is_stored_is_found() -> None:
+    assert laws_broken_by(_with_answer(outcome=Outcome.REFUSED, refusal=RefusalCode.STALE_PHASE)) == {ANSWERS}
+
+
+def test_a_command_that_nobody_answered_is_found() -> None:
+    assert laws_broken_by(_with_answer(answered_ms=None, outcome=None)) == {ANSWERS}
+
+
+def test_an_answer_that_names_another_revision_is_found() -> None:
+    assert laws_broken_by(_with_answer(revision=4)) == {ANSWERS}
+
+
+def test_a_command_that_was_applied_before_may_name_a_later_revision_only() -> None:
+    resent = {"outcome": Outcome.UNCHANGED, "is_resent": True}
+
+    assert laws_broken_by(_with_answer(revision=4, **resent)) == set()
+    assert laws_broken_by(_with_answer(revision=1, **resent)) == {ANSWERS}
+
+
+def test_a_phase_that_starts_before_the_bake_is_over_is_found() -> None:
+    history = a_whole_release()
+    approved = history.events[3].event
+    assert approved.feature.trigger
+    first, second = approved.feature.trigger.phases
+    early = second.model_copy(update={"started_ms": first.started_ms})
+
+    assert laws_broken_by(_with_phases(history, first, early)) == {LOG}
+
+
+def test_a_phase_that_starts_without_approval_is_found() -> None:
+    history = a_whole_release()
+    trigger = history.events[-1].event.feature.trigger
+    assert trigger
+    first, second = trigger.phases
+
+    assert laws_broken_by(_with_phases(history, first, second.model_copy(update={"approvals": ()}))) == {LOG}
+
+
+def test_a_second_active_release_is_found() -> None:
+    recorded = a_release()
+    started = recorded.history.events[-1]
+    again = started.model_copy(
+        update={"sequence": 3, "event": started.event.model_copy(update={"command_id": "another"})}
+    )
+
+    broken = laws_broken_by(replace(recorded.history, events=(*recorded.history.events, again)))
+
+    assert LOG in broken
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"actor_id": ""}, {"command_id": ""}, {"time_ms": 1}, {"time_ms": 10**12}],
+    ids=["no actor", "no command", "before the one before it", "after it was stored"],
+)
+def test_an_event_without_an_actor_or_with_an_impossible_time_is_found(event: dict[str, object]) -> None:
+    history = a_whole_release()
+    last = history.events[-1]
+    odd = last.model_copy(update={"event": last.event.model_copy(update=event)})
+
+    assert LOG in laws_broken_by(replace(history, events=(*history.events[:-1], odd)))
+
+
+def test_an_event_that_is_older_than_its_command_is_found() -> None:
+    history = a_whole_release()
+    late = tuple(sent.model_copy(update={"sent_ms": sent.sent_ms + 10_000}) for sent in history.commands)
+
+    assert laws_broken_by(replace(history, commands=late)) == {TIMES}
+
+
+def test_a_candidate_in_a_region_that_no_started_phase_covers_is_found() -> None:
+    recorded = a_release()
+    recorded.serve("eu", versions=(2,))
+
+    assert REGIONS in laws_broken_by(recorded.history)
+
+
+def test_rules_that_are_served_before_their_event_is_stored_are_found() -> None:
+    recorded = a_release()
+    recorded.serve("dev", versions=(2,), first_ms=recorded.history.events[-1].stored_ms - 500)
+
+    assert REGIONS in laws_broken_by(recorded.history)
+
+
+def test_rules_of_an_event_that_the_log_lacks_are_found() -> None:
+    recorded = a_release()
+    recorded.serve("dev", versions=(2,)).model_copy()
+    lost = recorded.history.served[-1].model_copy(update={"revision": 99})
+
+    assert REGIONS in laws_broken_by(replace(recorded.history, served=(lost,)))
+
+
+@pytest.mark.parametrize(("late_ms", "is_found"), [(1_000, False), (checker.TAKEN_BACK_MS + 1_000, True)])
+def test_a_candidate_that_stays_after_an_abort_is_found(late_ms: int, is_found: bool) -> None:
+    recorded = a_release()
+    recorded.act(AbortTrigger)
+    stored_ms = recorded.history.events[-1].stored_ms
+    recorded.serve("dev", revision=2, versions=(2,), last_ms=stored_ms + late_ms)
+
+    assert laws_broken_by(recorded.hold_at_last()) == ({REGIONS} if is_found else set())
+
+
+@pytest.mark.parametrize(("life", "broken"), [(1, {FORWARD}), (2, set())])
+def test_an_edge_that_goes_back_while_it_runs_is_found(life: int, broken: set[str]) -> None:
+    history = a_whole_release()
+    newest = history.served[-1]
+    older = newest.model_copy(
+        update={"life": life, "revision": 1, "versions": (1,), "first_ms": newest.last_ms + 1}
+    )
+
+    assert laws_broken_by(replace(history, served=(*history.served, older))) == broken
+
+
+def test_an_edge_that_ends_with_other_rules_or_none_is_found() -> None:
+    history = a_whole_release()
+    first, *others = history.final
+    wrong = first.model_copy(update={"checksum": "another"})
+    extra = first.model_copy(update={"feature": "gate.unknown"})
+
+    assert laws_broken_by(history.with_final(())) == {CONVERGENCE}
+    assert laws_broken_by(history.with_final((wrong, *others))) == {CONVERGENCE}
+    assert laws_broken_by(history.with_final((*history.final, extra))) == {CONVERGENCE}
+
+
+def test_a_release_that_did_not_get_on_is_found() -> None:
+    stuck = StuckRelease(trigger=f"{GATE}.1", time_ms=1, state="IN_PROGRESS in dev")
+
+    assert laws_broken_by(replace(a_whole_release(), stuck=(stuck,))) == {RELEASES}
+    assert laws_broken_by(a_release().hold_at_last()) == {RELEASES}
+
+
+def test_an_alert_that_took_nothing_back_is_found() -> None:
+    alert = SentAlert(trigger=f"{GATE}.1", acknowledged_ms=1)
+    recorded = a_release()
+    recorded.act(AdvancePhase, after_ms=BAKE_MS)
+    recorded.act(RollBackTrigger)
+
+    assert laws_broken_by(replace(recorded.hold_at_last(), alerts=(alert,))) == set()
+    assert laws_broken_by(replace(a_whole_release(), alerts=(alert,))) == {RELEASES}
+
+
+@pytest.mark.parametrize(("is_expected", "broken"), [(True, set()), (False, {PROCESSES})])
+def test_a_process_that_ended_by_itself_is_found(is_expected: bool, broken: set[str]) -> None:
+    end = ProcessEnd(process="monitor-1", time_ms=1, code=70, is_expected=is_expected)
+
+    assert laws_broken_by(replace(a_whole_release(), ends=(end,))) == broken
+
+
+def test_a_process_that_does_not_come_back_is_found() -> None:
+    fault = Fault(
+        kind="kill", target="monitor-1", started_ms=1, healed_ms=2, unready={"monitor-1": "no answer"}
+    )
+
+    assert laws_broken_by(replace(a_whole_release(), faults=(fault,))) == {PROCESSES}
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({}, {READINESS}),
+        ({"is_ready": False}, set()),
+        ({"host": "host1"}, set()),
+        ({"asked_ms": 5_000}, set()),
+        ({"answered_ms": 31_000}, set()),
+        ({"process": "edge-dev-1"}, set()),
+    ],
+    ids=["a lie", "not ready", "another host", "within the bound", "healed meanwhile", "an edge"],
+)
+def test_a_process_that_says_ready_while_it_is_cut_off_is_found(
+    changes: dict[str, object], broken: set[str]
+) -> None:
+    cut = Fault(
+        kind="cut", target="host2", started_ms=0, healed_ms=30_000, ready_ms=31_000, hosts_cut_off=("host2",)
+    )
+    answer = ReadinessAnswer(
+        process="scheduler-2", host="host2", asked_ms=20_000, answered_ms=20_010, is_ready=True
+    ).model_copy(update=changes)
+
+    assert laws_broken_by(replace(a_whole_release(), faults=(cut,), readiness=(answer,))) == broken
+
+
+def _with_answer(**answer: object) -> History:
+    """Return a whole release whose second command was answered like this."""
+    history = a_whole_release()
+    first, second, *others = history.commands
+    changed: SentCommand = second.model_copy(update=answer)
+    return replace(history, commands=(first, changed, *others))
+
+
+def _with_phases(history: History, *phases: object) -> History:
+    """Return a history whose last event has these phases."""
+    *others, last = history.events
+    trigger = last.event.feature.trigger
+    assert trigger
+    feature = last.event.feature.changed(trigger=trigger.model_copy(update={"phases": phases}))
+    event = last.event.model_copy(update={"feature": feature})
+    changed: StoredEvent = last.model_copy(update={"event": event})
+    return replace(history, events=(*others, changed))
