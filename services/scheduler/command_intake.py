@@ -8,7 +8,7 @@ into the body.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
@@ -168,17 +168,12 @@ class CommandIntake:
         return bool(received.reply_to)
 
     async def _publish(self, inbox: str, reply: Reply) -> None:
-        """Send a reply; one that is too large without default values, or else without the state."""
+        """Send a reply; one that is too large without the state."""
         try:
             await self._send(inbox, reply.to_json())
-            return
         except MessageTooLarge as error:
-            log.warning("sending a smaller reply: %s", error)
-            why = str(error)
-        with suppress(MessageTooLarge):
-            await self._send(inbox, reply.to_compact_json())
-            return
-        await self._send(inbox, reply.without_state(why).to_json())
+            log.warning("sending a reply without the state: %s", error)
+            await self._send(inbox, reply.without_state(str(error)).to_json())
 
     async def _send(self, inbox: str, data: bytes) -> None:
         await self._client.publish_all([OutgoingMessage(inbox, data)])

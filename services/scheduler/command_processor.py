@@ -16,8 +16,7 @@ from sluiceway.contracts.commands import (
     StartingCommand,
 )
 from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply
-from sluiceway.contracts.revisions import NOTHING_STORED
+from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply, StoredReply
 from sluiceway.errors import Conflict, InvalidEvent, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.decision_view import DecisionView
@@ -152,25 +151,28 @@ class CommandProcessor:
         self._features.add(encoded, sequence)
         metrics.event_counter(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
-        return _reply_with_state(LoggedEvent(sequence, event))
+        return StoredReply(
+            outcome=Outcome.ACCEPTED,
+            feature=event.feature,
+            revision=sequence,
+            revision_tag=LoggedEvent(sequence, event).revision_tag,
+            stored_feature=encoded.feature,
+        )
 
     def _reply(self, decision: Unchanged | Refusal, tail: LogTail) -> Reply:
-        reply = _reply_with_state(tail.logged)
+        logged = tail.logged
+        reply = Reply(
+            outcome=Outcome.UNCHANGED,
+            feature=logged.event.feature if logged else None,
+            revision=logged.sequence if logged else None,
+            revision_tag=tail.revision_tag,
+        )
         if reply.feature:
             counted = without_lapsed_approvals(reply.feature, self._catalogue.api_key, self._clock())
             reply = reply.model_copy(update={"feature": counted})
         if isinstance(decision, Refusal):
             return reply.model_copy(update={"outcome": Outcome.REFUSED, "refusal": decision})
-        return reply.model_copy(update={"outcome": Outcome.UNCHANGED, "message": decision.message})
-
-
-def _reply_with_state(logged: LoggedEvent | None) -> Reply:
-    return Reply(
-        outcome=Outcome.ACCEPTED,
-        feature=logged.event.feature if logged else None,
-        revision=logged.sequence if logged else None,
-        revision_tag=logged.revision_tag if logged else NOTHING_STORED,
-    )
+        return reply.model_copy(update={"message": decision.message})
 
 
 def _is_outdated(command: FeatureCommand, tail: LogTail) -> bool:

@@ -5,22 +5,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from .feature import Feature
-from .models import WireEnum, WireModel, is_absent
+from .models import WireEnum, WireModel, is_absent, with_field
 from .persons import Account
 
 #: What the last version wrote into `left_out` if it left out default values: a reader loses nothing.
 DEFAULTS = "default values"
-#: Fields of a phase that only the runs of a trigger are written with; its pipeline has the others, by which
-#: services of the last version decide.
-_PHASES_OF_PIPELINE = {
-    "feature": {
-        "trigger": {
-            "pipeline": {
-                "phases": {"__all__": {"time_interval_ms", "required_review", "approvals", "guardrails"}}
-            }
-        }
-    }
-}
 
 
 class EventType(WireEnum):
@@ -85,7 +74,12 @@ class FeatureEvent(WireModel):
 
         The last version reads it as well.
         """
-        return self.model_dump_json(exclude_defaults=True, exclude=_PHASES_OF_PIPELINE).encode()
+        return self.to_json_with(self.feature.to_stored_json())
+
+    def to_json_with(self, feature: bytes) -> bytes:
+        """Return that form, with the feature as `Feature.to_stored_json` has encoded it."""
+        rest = self.model_dump_json(exclude_defaults=True, exclude={"feature"})
+        return with_field(rest.encode(), "feature", feature)
 
     @property
     def full_size(self) -> int:

@@ -21,6 +21,15 @@ ACTIONS_MAX = 50
 
 #: Members that a segment lists by their id.
 IDS_MAX = 5_000
+#: Fields of a phase that only the runs of a trigger are written with; its pipeline has the others, by which
+#: services of the last version decide.
+_PHASES_OF_PIPELINE = {
+    "trigger": {
+        "pipeline": {
+            "phases": {"__all__": {"time_interval_ms", "required_review", "approvals", "guardrails"}}
+        }
+    }
+}
 
 Percentage = Annotated[float, Field(ge=0, le=100, strict=True)]
 
@@ -313,6 +322,13 @@ class Feature(WireModel):
             return trigger
         is_live = self.base is not None and self.base.trigger == trigger.id and not self.archived
         return trigger if is_live and trigger.is_observed(now_ms) else None
+
+    def to_stored_json(self) -> bytes:
+        """Return the JSON form that events and replies have, in UTF-8.
+
+        It is without default values, and has each phase's plan once. A reader loses nothing.
+        """
+        return self.model_dump_json(exclude_defaults=True, exclude=_PHASES_OF_PIPELINE).encode()
 
     def changed(self, **fields: Any) -> "Feature":
         """Return a copy with these fields; their values are not validated."""

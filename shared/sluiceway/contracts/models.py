@@ -56,6 +56,11 @@ class WireModel(BaseModel):
         return self.model_dump(mode="json")
 
 
+def with_field(json_object: bytes, name: str, value: bytes) -> bytes:
+    """Return a JSON object, which has a field already, with one more, whose value is encoded already."""
+    return b'%b,"%b":%b}' % (json_object[:-1], name.encode(), value)
+
+
 class AuthoredModel(WireModel):
     """A model that a person writes: an unknown field is refused, since it is probably a typo."""
 

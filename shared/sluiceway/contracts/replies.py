@@ -1,7 +1,11 @@
 """Replies to commands."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from .feature import Feature
-from .models import WireEnum, WireModel
+from .models import WireEnum, WireModel, with_field
 from .revisions import RevisionTag
 from .short_texts import start_of
 
@@ -86,9 +90,13 @@ class Reply(WireModel):
     message: str | None = None
     refusal: Refusal | None = None
 
-    def to_compact_json(self) -> bytes:
-        """Return the JSON form without default values; a reader loses nothing."""
-        return self.model_dump_json(exclude_defaults=True).encode()
+    def to_json(self) -> bytes:
+        """Return the JSON form without default values, in UTF-8; a reader loses nothing."""
+        return self._to_json_with(self.feature.to_stored_json() if self.feature else None)
+
+    def _to_json_with(self, feature: bytes | None) -> bytes:
+        rest = self.model_dump_json(exclude_defaults=True, exclude={"feature"}).encode()
+        return with_field(rest, "feature", feature) if feature else rest
 
     def without_state(self, why: str) -> "Reply":
         """Return a reply that fits into any message: without the state, and with short texts."""
@@ -102,3 +110,14 @@ class Reply(WireModel):
     def is_stale(self) -> bool:
         """Whether the command was refused because it was made from an old reading."""
         return self.refusal is not None and self.refusal.code is RefusalCode.STALE
+
+
+class StoredReply(Reply):
+    """The reply to a command that led to an event."""
+
+    #: The feature as it was encoded for that event.
+    stored_feature: Annotated[bytes, Field(exclude=True, repr=False)]
+
+    def to_json(self) -> bytes:
+        """Return the same JSON form; the feature is not encoded again."""
+        return self._to_json_with(self.stored_feature if self.feature else None)

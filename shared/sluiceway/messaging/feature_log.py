@@ -53,6 +53,8 @@ class EncodedEvent(NamedTuple):
     event: FeatureEvent
     headers: Mapping[str, str]
     data: bytes
+    #: The feature in it.
+    feature: bytes
 
 
 class LogTail(NamedTuple):
@@ -85,7 +87,8 @@ class FeatureLog:
 
     def encode(self, event: FeatureEvent) -> EncodedEvent:
         """Return an event as `append` stores it."""
-        return EncodedEvent(event, headers_of(event, self._source), event.to_json())
+        feature = event.feature.to_stored_json()
+        return EncodedEvent(event, headers_of(event, self._source), event.to_json_with(feature), feature)
 
     async def append(self, event: EncodedEvent, expected: int) -> int:
         """Append after the sequence `expected` of the feature's subject; return where it is stored.

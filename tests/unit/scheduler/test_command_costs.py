@@ -9,7 +9,7 @@ from services.scheduler.command_processor import CommandProcessor
 from services.scheduler.side_thread import SideThread
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import PauseTrigger, TriggerCommand, UnpauseTrigger
-from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.replies import Outcome, Reply
 from sluiceway.messaging import feature_entry
 from sluiceway.messaging.catalogue_store import CatalogueView
@@ -102,23 +102,26 @@ async def test_commands_at_the_same_moment_share_that_look() -> None:
     assert len(sent) == 1 + AT_ONCE
 
 
-async def test_an_event_is_encoded_once_and_never_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    release, encoded = a_release(), list[FeatureEvent]()
+async def test_a_state_is_encoded_once_for_event_and_reply_and_never_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release, encoded = a_release(), list[Feature]()
     scheduler = Scheduler(release)
     await scheduler.send(a_command(PauseTrigger, release))  # parses what was read of the log
-    to_json = FeatureEvent.to_json
+    to_stored_json = Feature.to_stored_json
 
-    def count(event: FeatureEvent) -> bytes:
-        encoded.append(event)
-        return to_json(event)
+    def count(feature: Feature) -> bytes:
+        encoded.append(feature)
+        return to_stored_json(feature)
 
     def refuse(*_: Any) -> Reply:
         raise AssertionError("an event of its own is parsed")
 
-    monkeypatch.setattr(FeatureEvent, "to_json", count)
+    monkeypatch.setattr(Feature, "to_stored_json", count)
     monkeypatch.setattr(feature_entry, "parse_event", refuse)
 
     for model in (UnpauseTrigger, PauseTrigger) * 3:
-        await scheduler.send(a_command(model, release))
+        reply = await scheduler.processor.process(a_command(model, release))
+        assert Reply.model_validate_json(reply.to_json()).feature == reply.feature
 
     assert len(encoded) == 6
