@@ -123,7 +123,7 @@ class Scheduler(Service):
         """Keep what a region needs at the broker: its place in the streams of rules, and its copies."""
         replicas = self._settings.stream_replicas
         keepers: list[RulesRegions | RegionAccounts] = [
-            RulesRegions(RulesDeclaration(connection.js, rules_config(replicas)))
+            RulesRegions(RulesDeclaration(connection.js, rules_config(replicas)), catalogue)
         ]
         if self._settings.region_accounts:
             documents = RegionDocuments(connection)

@@ -16,7 +16,8 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.jetstream_api import API, request_jetstream
 from sluiceway.messaging.region_documents import RegionDocuments, region_documents
-from sluiceway.messaging.region_streams import COPIES, ORIGINS, StreamEnd, copy_config
+from sluiceway.messaging.region_streams import COPIES, StreamEnd, copied_from, copy_config, origin_of
+from sluiceway.messaging.rules_streams import read_rules_streams
 
 log = logging.getLogger(__name__)
 
@@ -89,42 +90,49 @@ class RegionAccounts:
         await self._documents.write(region_documents(catalogue))
 
     async def _check(self, regions: Iterable[str]) -> None:
-        """Create the copies that are missing, and replace those whose original went back."""
-        origins = {copy: await self._info(f"{API}.STREAM.INFO.{ORIGINS[copy]}") for copy in COPIES}
+        """Create the copies that are missing, and replace those whose original went back or is another."""
+        rules = await read_rules_streams(self._connection.replies)
+        names = (*rules.names, subjects.REGIONS_STREAM)
+        origins = {name: await self._info(f"{API}.STREAM.INFO.{name}") for name in names}
         for region in regions:
             try:
-                for copy, origin in origins.items():
-                    await self._keep(region, copy, origin)
+                for copy in COPIES:
+                    await self._keep(region, copy, origins[origin_of(copy, region, rules)])
                 self._without_account.discard(region)
             except NoRespondersError:
                 self._warn_once(region)
 
     async def _keep(self, region: str, copy: str, origin: dict[str, Any]) -> None:
+        name = origin["config"]["name"]
         try:
             info = await self._info(subjects.region_api(region, f"STREAM.INFO.{copy}"))
         except NotFoundError:
-            await self._create(region, copy)
+            await self._create(region, copy, name)
             return
-        if await self._went_back(StreamEnd.of(info), StreamEnd.of(origin), copy):
-            log.error("%s went back; copying it into the account of %s again", ORIGINS[copy], region)
-            await self._info(subjects.region_api(region, f"STREAM.DELETE.{copy}"))
-            await self._create(region, copy)
+        if copied_from(info) != name:
+            log.warning("copying %s into the account of %s: it has the region's rules now", name, region)
+        elif await self._went_back(StreamEnd.of(info), StreamEnd.of(origin), name):
+            log.error("%s went back; copying it into the account of %s again", name, region)
+        else:
+            return
+        await self._info(subjects.region_api(region, f"STREAM.DELETE.{copy}"))
+        await self._create(region, copy, name)
 
-    async def _went_back(self, copied: StreamEnd, original: StreamEnd, copy: str) -> bool:
+    async def _went_back(self, copied: StreamEnd, original: StreamEnd, name: str) -> bool:
         """Return whether the original is behind the copy, or holds another message where the copy ends."""
         if copied.is_of_another_history(original):
             return True
         if copied.time is None or not copied.sequence:
             return False
         try:
-            message = await self._connection.js.get_msg(ORIGINS[copy], copied.sequence)
+            message = await self._connection.js.get_msg(name, copied.sequence)
         except NotFoundError:  # a newer message of its subject has replaced it
             return False
         return message.time is not None and abs(message.time - copied.time) >= SAME_TIME
 
-    async def _create(self, region: str, copy: str) -> None:
+    async def _create(self, region: str, copy: str, origin: str) -> None:
         log.info("creating the stream %s in the account of %s", copy, region)
-        config = copy_config(copy, region, self._replicas)
+        config = copy_config(copy, origin, region, self._replicas)
         await self._info(subjects.region_api(region, f"STREAM.CREATE.{copy}"), config)
 
     async def _info(self, subject: str, body: object = None) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import logging
 from nats.errors import Error as NatsError
 
 from sluiceway.errors import error_text
+from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.rules_declaration import RulesDeclaration
+from sluiceway.messaging.rules_streams import STREAMS_MAX
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +17,10 @@ CHECK_EVERY_SECONDS = 10.0
 #: The same after a change of a stream, which another scheduler may have undone.
 CHECK_AGAIN_SECONDS = 1.0
 RETRY_SECONDS = 0.5
+#: Above so many regions in a stream, what a broker looks through for each event is most of its work.
+REGIONS_OF_STREAM = 300
+#: So many are advised; a power of two, as is the number of streams.
+REGIONS_ADVISED = 64
 
 
 class RulesRegions:
@@ -22,8 +28,10 @@ class RulesRegions:
 
     name = "regions of the streams of rules"
 
-    def __init__(self, declaration: RulesDeclaration) -> None:
+    def __init__(self, declaration: RulesDeclaration, catalogue: CatalogueView) -> None:
         self._declaration = declaration
+        self._catalogue = catalogue
+        self._is_advised = False
         self._changed = asyncio.Event()
 
     def wake(self, kind: str) -> None:
@@ -36,6 +44,7 @@ class RulesRegions:
         while True:
             self._changed.clear()
             wait = await self._seconds_to_next()
+            self._advise()
             try:
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
@@ -49,3 +58,25 @@ class RulesRegions:
         except (NatsError, TimeoutError) as error:
             log.warning("cannot add regions to the streams of rules, trying again: %s", error_text(error))
             return RETRY_SECONDS
+
+    def _advise(self) -> None:
+        """Say once that more streams would pay."""
+        count, streams = len(self._catalogue.catalogue().regions), self._declaration.streams
+        if self._is_advised or streams is None or count <= streams.groups * REGIONS_OF_STREAM:
+            return
+        self._is_advised = True
+        advised = advised_streams(count)
+        if advised > streams.groups:
+            log.warning(
+                "SLUICEWAY_RULES_STREAMS is %s, too few for %s regions: what the broker looks through for "
+                "each event is most of its work; set it to %s, as docs/capacity.md describes",
+                streams.groups,
+                count,
+                advised,
+            )
+
+
+def advised_streams(regions: int) -> int:
+    """Return how many streams so many regions should have."""
+    groups = max(1, -(-regions // REGIONS_ADVISED))
+    return min(STREAMS_MAX, 1 << (groups - 1).bit_length())

@@ -1,13 +1,18 @@
 """Each region in an account of its own: an edge works there as anywhere, also if the store goes back."""
 
 import asyncio
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.js.errors import NoStreamResponseError, NotFoundError
 
+from services.scheduler.app import Scheduler
 from services.scheduler.region_accounts import RegionAccounts
 from sluiceway import sdk_keys
 from sluiceway.contracts import subjects
@@ -17,11 +22,12 @@ from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.jetstream_api import request_jetstream
 from sluiceway.messaging.region_documents import RegionDocuments
+from sluiceway.messaging.rules_streams import RulesStreams, read_rules_streams
 from sluiceway.messaging.streams import streams
 from sluiceway.settings import BrokerSettings
-from tests.support.catalogues import region
+from tests.support.catalogues import REGIONS, region
 from tests.support.edges import create_key, running_edge
-from tests.support.secured import Secured, secured_system
+from tests.support.secured import Secured, scheduler_settings, secured_system, write_secured_config
 from tests.support.system import EVERYONE, Driver
 from tests.support.waiting import eventually
 
@@ -182,3 +188,74 @@ async def saved(admin: Driver, gate: str) -> None:
             return False
 
     await eventually(is_saved, f"{gate} is saved", 30)
+
+
+async def test_a_copy_is_filled_from_the_stream_of_the_group_of_its_region(tmp_path: Path) -> None:
+    """Also by more than the broker sends before it waits for an answer of its own."""
+    count, rules = 2_000, RulesStreams(3)
+    assert {rules.of(name) for name in REGIONS} == {*rules.names}
+    async with secured_system(tmp_path, rules_streams=3) as secured:
+        async with connected_as(secured, "evaluator_publisher", "publisher") as publisher:
+            for name in REGIONS:
+                for number in range(count if name == "dev" else 1):
+                    await publisher.client.publish(f"$KV.RULES.{name}.gate.g{number}", bytes(1_000))
+            await publisher.client.flush()
+        async with connected_as(secured, "scheduler") as hub:
+            for name in REGIONS:
+                await are_copied(hub, name, count if name == "dev" else 1)
+        for name in REGIONS:
+            async with connected_as(secured, f"edge-{name}", "edge") as edge:
+                info = await edge.js.stream_info(subjects.RULES_STREAM, subjects_filter=">")
+                assert {subjects.parse_region(subject) for subject in info.state.subjects or ()} == {name}
+                assert await read_rules_streams(edge.replies) == RulesStreams()
+
+
+async def test_another_number_of_streams_reaches_the_accounts_of_regions(tmp_path: Path) -> None:
+    """First the broker gets its new configuration, then the scheduler its setting."""
+    async with secured_system(tmp_path) as secured:
+        async with connected_as(secured, "evaluator_publisher", "publisher") as publisher:
+            await publisher.js.publish("$KV.RULES.dev.gate.before", b"{}")
+        async with connected_as(secured, "scheduler") as hub:
+            await are_copied(hub, "dev", 1)
+            for service in reversed(secured.services):
+                await service.__aexit__(None, None, None)
+            write_secured_config(tmp_path / "secured.conf", rules_streams=3)
+            assert secured.broker.pid
+            os.kill(secured.broker.pid, signal.SIGHUP)
+
+            async with Scheduler(scheduler_settings(secured, rules_streams=3)):
+                for name in REGIONS:
+                    await publishes(secured, name)
+                    await are_copied(hub, name, 1)
+
+
+def connected_as(secured: Secured, user: str, password: str = "") -> AbstractAsyncContextManager[Connection]:
+    return connected(BrokerSettings(nats_url=secured.url(user, password or user)), "tests")
+
+
+async def are_copied(hub: Connection, name: str, count: int) -> None:
+    """Wait until a region has so many rules in its account, from the stream of its group."""
+
+    async def look() -> bool:
+        subject = subjects.region_api(name, f"STREAM.INFO.{subjects.RULES_STREAM}")
+        try:
+            info = await request_jetstream(hub.client, subject)
+            origin = (await read_rules_streams(hub.replies)).of(name)
+        except NotFoundError:
+            return False
+        return info["config"]["mirror"]["name"] == origin and bool(info["state"]["messages"] >= count)
+
+    await eventually(look, f"the rules of {name} are copied", 30)
+
+
+async def publishes(secured: Secured, name: str) -> None:
+    """Publish a rule of a region, once there is a stream for it."""
+    async with connected_as(secured, "evaluator_publisher", "publisher") as publisher:
+
+        async def look() -> bool:
+            try:
+                return bool(await publisher.js.publish(f"$KV.RULES.{name}.gate.after", b"{}"))
+            except NoStreamResponseError:
+                return False
+
+        await eventually(look, f"there is a stream for {name}")

@@ -1,18 +1,24 @@
 """A scheduler that spreads the rules of regions over several streams."""
 
+import pytest
 from nats.js.errors import NoStreamResponseError
 
 from services.scheduler import rules_regions
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings
+from sluiceway.cli.current_state import read_rules
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import SaveEnvironment, SaveRegion
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.rules_streams import RulesStreams, read_rules_streams
+from sluiceway.pipelines.projection import project_each
 from tests.support.brokers import Broker
+from tests.support.builders import a_region, a_release
 from tests.support.system import Driver, driving
 from tests.support.waiting import eventually
 
 STREAMS = RulesStreams(3)
+EVENT = a_release().events[-1]
 REGIONS = [f"region-{number}" for number in range(6)]
 
 
@@ -49,6 +55,25 @@ async def test_a_place_that_another_scheduler_takes_away_is_given_back(broker: B
         await js.update_stream(before)
 
         await stores(driver, "dev", STREAMS.of("dev"), bound=3 * rules_regions.CHECK_EVERY_SECONDS)
+
+
+async def test_the_command_line_reads_the_rules_of_a_region_where_they_are(broker: Broker) -> None:
+    async with scheduler(broker, 3), driving(broker.url) as driver:
+        await save(driver, *REGIONS)
+        for region in REGIONS:
+            await stores(driver, region, STREAMS.of(region))
+            document = project_each(EVENT, 7, [a_region(region)])[region]
+            assert document
+            await driver.connection.js.publish(subjects.rule(region, document.key), document.to_json())
+
+        for region in REGIONS:
+            assert [document.name for document in await read_rules(driver.connection, region)] == ["checkout"]
+
+
+async def test_the_command_line_says_that_there_are_no_streams(broker: Broker) -> None:
+    async with driving(broker.url) as driver:
+        with pytest.raises(Unavailable, match="is a scheduler running"):
+            await read_rules(driver.connection, "dev")
 
 
 async def save(driver: Driver, *regions: str) -> None:

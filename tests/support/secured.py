@@ -24,6 +24,7 @@ from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identity import ApiKey, Grant, Identity, Role
 from sluiceway.contracts.replies import Reply
 from sluiceway.messaging.connection import connected
+from sluiceway.messaging.rules_streams import RulesStreams
 from sluiceway.service import Service
 from sluiceway.settings import BrokerSettings, ServiceSettings
 
@@ -122,14 +123,18 @@ class Vouched(Driver):
 
 @asynccontextmanager
 async def secured_system(
-    folder: Path, *, people: Sequence[str] = (PERSON,), are_processes: bool = False
+    folder: Path,
+    *,
+    people: Sequence[str] = (PERSON,),
+    are_processes: bool = False,
+    rules_streams: int | None = None,
 ) -> AsyncIterator[Secured]:
     """Run a broker and every service but the edges; `people` are the ids of keys that the broker knows.
 
     `are_processes`: scheduler, publisher and monitor are processes of their own, without a console.
     """
     config = folder / "secured.conf"
-    config.write_text(broker_config(accounts(people), sign_in_by_passwords(accounts(people))))
+    write_secured_config(config, people, rules_streams)
     with pytest.MonkeyPatch.context() as environment:
         for account in accounts(people):
             for user in account.users:
@@ -139,17 +144,25 @@ async def secured_system(
             async with AsyncExitStack() as stack:
                 system = Secured(broker, stack)
                 if are_processes:
-                    await _start_processes(folder, system, stack)
+                    await _start_processes(folder, system, stack, rules_streams)
                 else:
-                    for service in _services(folder, system):
+                    for service in _services(folder, system, rules_streams):
                         system.services.append(await stack.enter_async_context(service))
                 await apply_catalogue(await system.admin(), phase("dev", review=True, bake_ms=HOUR))
                 yield system
 
 
-def accounts(people: Sequence[str]) -> list[BrokerAccount]:
+def write_secured_config(
+    file: Path, people: Sequence[str] = (PERSON,), rules_streams: int | None = None
+) -> None:
+    """Write the configuration of such a broker."""
+    written = accounts(people, rules_streams)
+    file.write_text(broker_config(written, sign_in_by_passwords(written)))
+
+
+def accounts(people: Sequence[str], rules_streams: int | None = None) -> list[BrokerAccount]:
     """Return the accounts for the regions of the test catalogue and these ids of keys."""
-    return broker_accounts(list(REGIONS), people, ["pager"])
+    return broker_accounts(list(REGIONS), people, ["pager"], RulesStreams(rules_streams or 1))
 
 
 def password_of(user: str, people: Sequence[str] = ()) -> str:
@@ -159,21 +172,34 @@ def password_of(user: str, people: Sequence[str] = ()) -> str:
     return {"evaluator_publisher": "publisher"}.get(user, "edge" if user.startswith("edge-") else user)
 
 
-def _services(folder: Path, system: Secured) -> tuple[Service, ...]:
+def _services(folder: Path, system: Secured, rules_streams: int | None) -> tuple[Service, ...]:
     url, key_file = system.url, folder / "console.key"
     return (
-        Scheduler(
-            SchedulerSettings(
-                nats_url=url("scheduler", "scheduler"), require_identity=True, region_accounts=True
-            )
-        ),
+        Scheduler(scheduler_settings(system, rules_streams)),
         EvaluatorPublisher(ServiceSettings(nats_url=url("evaluator_publisher", "publisher"))),
         Monitor(MonitorSettings(nats_url=url("monitor", "monitor"))),
         Console(ConsoleSettings(nats_url=url("console", "console"), bootstrap_key_file=key_file)),
     )
 
 
-async def _start_processes(folder: Path, system: Secured, stack: AsyncExitStack) -> None:
+def scheduler_settings(system: Secured, rules_streams: int | None = None) -> SchedulerSettings:
+    """Return the settings of the scheduler of such a system."""
+    return SchedulerSettings(
+        nats_url=system.url("scheduler", "scheduler"),
+        require_identity=True,
+        region_accounts=True,
+        rules_streams=rules_streams,
+    )
+
+
+async def _start_processes(
+    folder: Path, system: Secured, stack: AsyncExitStack, rules_streams: int | None
+) -> None:
+    settings = {
+        "REQUIRE_IDENTITY": "true",
+        "REGION_ACCOUNTS": "true",
+        "RULES_STREAMS": str(rules_streams or ""),
+    }
     for name, password in (
         ("scheduler", "scheduler"),
         ("evaluator_publisher", "publisher"),
@@ -181,7 +207,7 @@ async def _start_processes(folder: Path, system: Secured, stack: AsyncExitStack)
     ):
         url = system.url(name, password)
         process = await stack.enter_async_context(
-            service_process(folder, f"services.{name}", url, REQUIRE_IDENTITY="true", REGION_ACCOUNTS="true")
+            service_process(folder, f"services.{name}", url, **settings)
         )
         await eventually(process.is_ready, f"{name} is ready")
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from ..contracts import subjects
 from ..contracts.commands import COMMAND_MAX_BYTES
 from ..contracts.identity import CONSOLE, MONITOR
-from ..messaging.region_streams import COPIES, ORIGINS
+from ..messaging.region_streams import COPIES
+from ..messaging.rules_streams import RulesStreams
 from ..messaging.streams import ALERT_STORED_BYTES_MAX
 
 #: Connections of each account that is not ours, so that one cannot take all that the broker has.
@@ -21,6 +22,7 @@ PEOPLE_BYTES_MAX = COMMAND_MAX_BYTES + 8 * 1024
 ALERTING_BYTES_MAX = ALERT_STORED_BYTES_MAX
 #: Consumers of each stream in the account of a region.
 CONSUMERS_MAX = 1_000
+ONE_RULES_STREAM = RulesStreams()
 
 #: Returns how a user signs in, for example `user: monitor, password: $MONITOR_PASSWORD`.
 SignIn = Callable[[str], str]
@@ -85,17 +87,20 @@ class BrokerAccount:
 
 
 def broker_accounts(
-    regions: Sequence[str], people: Sequence[str], sources: Sequence[str]
+    regions: Sequence[str],
+    people: Sequence[str],
+    sources: Sequence[str],
+    rules: RulesStreams = ONE_RULES_STREAM,
 ) -> list[BrokerAccount]:
     """Return the accounts for these regions, ids of keys of people and machines, and sources of alerts."""
     hub = BrokerAccount(
         "SLUICEWAY",
-        (_scheduler(), _publisher(), _monitor(), _console()),
+        (_scheduler(), _publisher(rules), _monitor(), _console()),
         (
             Export("service", "sluiceway.commands.*.*", "PEOPLE"),
             Export("service", DIRECT_FEATURES, "PEOPLE"),
             Export("service", subjects.alert("*"), "ALERTING"),
-            *(export for region in sorted(regions) for export in _exports_to(region)),
+            *(export for region in sorted(regions) for export in _exports_to(region, rules)),
         ),
         "jetstream: enabled",
         limits="",
@@ -148,8 +153,8 @@ def _scheduler() -> BrokerUser:
     )
 
 
-def _publisher() -> BrokerUser:
-    read = (subjects.FEATURES_STREAM, subjects.CATALOG_STREAM, subjects.RULES_STREAM)
+def _publisher(rules: RulesStreams) -> BrokerUser:
+    read = (subjects.FEATURES_STREAM, subjects.CATALOG_STREAM, *rules.names)
     return BrokerUser(
         "evaluator_publisher",
         (
@@ -159,7 +164,7 @@ def _publisher() -> BrokerUser:
             *(f"$JS.API.CONSUMER.CREATE.{stream}.>" for stream in read),
             *(f"$JS.API.CONSUMER.DELETE.{stream}.*" for stream in read),
             f"$JS.API.STREAM.MSG.GET.{subjects.FEATURES_STREAM}",
-            f"$JS.API.STREAM.MSG.GET.{subjects.RULES_STREAM}",
+            *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in rules.names),
             "$JS.FC.>",
             subjects.RULES,
             subjects.dead_letters("evaluator_publisher"),
@@ -252,23 +257,23 @@ def _region(region: str) -> BrokerAccount:
     return BrokerAccount(account_of(region), (edge,), api, limits)
 
 
-def _exports_to(region: str) -> tuple[Export, ...]:
+def _exports_to(region: str, rules: RulesStreams) -> tuple[Export, ...]:
     """Return what the account of a region gets: what the broker copies there, and where its edges write.
 
     Edges may not send the requests with which the broker copies: their permissions do not have these.
     """
-    importer, streams = account_of(region), sorted({*ORIGINS.values()})
-    patterns = {
-        subjects.RULES_STREAM: subjects.rules_of(region),
+    importer = account_of(region)
+    copied = {
         subjects.REGIONS_STREAM: subjects.region_documents(region),
+        rules.of(region): subjects.rules_of(region),
     }
-    requests = [f"CONSUMER.CREATE.{stream}.*.{patterns[stream]}" for stream in streams]
+    requests = [f"CONSUMER.CREATE.{stream}.*.{pattern}" for stream, pattern in copied.items()]
     return (
         *(
             Export("service", f"$JS.API.{request}", importer, f"{subjects.hub_api()}.{request}")
             for request in requests
         ),
-        *(Export("service", f"$JS.FC.{stream}.>", importer) for stream in streams),
+        *(Export("service", f"$JS.FC.{stream}.>", importer) for stream in copied),
         Export("stream", f"{subjects.delivered(region)}.>", importer),
         Export("service", subjects.applied_in(region), importer),
         Export("service", subjects.dead_letters("edge", region), importer, subjects.dead_letters("edge")),

@@ -11,6 +11,7 @@ import typer
 
 from ..contracts.catalogue import Region
 from ..messaging.credentials import check_seed
+from ..messaging.rules_streams import STREAMS_MAX, RulesStreams, read_rules_streams
 from .broker_accounts import BrokerAccount, SignIn, broker_accounts, broker_config
 from .current_state import read_catalogue
 from .document_files import read_documents
@@ -32,6 +33,16 @@ PeopleOption = Annotated[
 SourcesOption = Annotated[
     list[str] | None, typer.Option("--alert-source", help="Who may send alerts. Can be repeated.")
 ]
+RulesStreamsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rules-streams",
+        min=1,
+        max=STREAMS_MAX,
+        help="How many streams hold the rules: SLUICEWAY_RULES_STREAMS of the scheduler. By default 1, "
+        "or with the running regions as many as they have.",
+    ),
+]
 NkeysOption = Annotated[
     str | None,
     typer.Option(
@@ -48,6 +59,7 @@ async def write_broker_config(
     region: RegionsOption = None,
     key: PeopleOption = None,
     alert_source: SourcesOption = None,
+    rules_streams: RulesStreamsOption = None,
     nkeys_folder: NkeysOption = None,
 ) -> None:
     """Print a configuration for nats-server in which nobody does what is not theirs."""
@@ -57,9 +69,11 @@ async def write_broker_config(
     if not (file or region):
         async with session.open_connection():
             regions = set((await read_catalogue(session.connection)).regions)
+            rules_streams = rules_streams or (await read_rules_streams(session.connection.replies)).groups
     people = {validated_name("key", id_) for id_ in key or ()}
     sources = {validated_name("source", name) for name in alert_source or ()}
-    accounts = broker_accounts(sorted(regions), sorted(people), sorted(sources))
+    rules = RulesStreams(rules_streams or 1)
+    accounts = broker_accounts(sorted(regions), sorted(people), sorted(sources), rules)
     sign_in = (
         sign_in_by_nkeys(Path(nkeys_folder), accounts) if nkeys_folder else sign_in_by_passwords(accounts)
     )

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from nats.errors import Error as NatsError
+
 from ..clock import now_ms
 from ..contracts import subjects
 from ..contracts.applied_reports import AppliedReport, parse_report
@@ -19,6 +21,7 @@ from ..messaging.decision_view import DecisionView
 from ..messaging.feature_edits import FeatureReading
 from ..messaging.feature_log import FeatureLog, LoggedEvent
 from ..messaging.feature_view import FeatureEntry
+from ..messaging.rules_streams import RulesStreams, read_rules_streams
 from ..messaging.stream_follower import Follower
 from ..messaging.stream_records import Record
 from ..pipelines.approvals import without_lapsed_approvals
@@ -91,7 +94,8 @@ async def read_rules(connection: Connection, region: str) -> list[RuleDocument]:
         if not (record.is_deletion or subjects.is_complete_set(record.subject)):
             documents[record.subject] = RuleDocument.model_validate_json(record.data, extra="ignore")
 
-    await _read(connection, subjects.RULES_STREAM, subjects.rules_of(region), on_record)
+    stream = (await _rules_streams(connection)).of(region)
+    await _read(connection, stream, subjects.rules_of(region), on_record)
     return sorted(documents.values(), key=lambda document: document.key)
 
 
@@ -131,6 +135,13 @@ async def _newest(connection: Connection, entry: FeatureEntry) -> LoggedEvent | 
         return entry.logged.logged
     except Rejected:
         return (await FeatureLog(connection, "").tail(entry.key)).logged
+
+
+async def _rules_streams(connection: Connection) -> RulesStreams:
+    try:
+        return await read_rules_streams(connection.replies)
+    except (NatsError, TimeoutError):
+        raise Unavailable(NO_STREAMS) from None
 
 
 async def _read(

@@ -5,23 +5,23 @@ subject of its account. So a region that is not trusted gets an account, in whic
 mirror of its rules and a copy of the documents that concern it. The broker fills both.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ..contracts import subjects
+from .rules_streams import RulesStreams
 
 #: Copies that an account holds: of the rules, and of the documents.
 COPIES = (subjects.RULES_STREAM, subjects.CATALOG_STREAM)
-#: What each copy is filled from.
-ORIGINS: Mapping[str, str] = {
-    subjects.RULES_STREAM: subjects.RULES_STREAM,
-    subjects.CATALOG_STREAM: subjects.REGIONS_STREAM,
-}
 
 
-def copy_config(stream: str, region: str, replicas: int) -> dict[str, Any]:
+def origin_of(copy: str, region: str, rules: RulesStreams) -> str:
+    """Return the stream that a copy of a region is filled from."""
+    return rules.of(region) if copy == subjects.RULES_STREAM else subjects.REGIONS_STREAM
+
+
+def copy_config(stream: str, origin: str, region: str, replicas: int) -> dict[str, Any]:
     """Return the configuration of a copy, as JetStream reads it.
 
     The rules keep their sequences, by which regions confirm what they have applied. The documents get the
@@ -37,11 +37,18 @@ def copy_config(stream: str, region: str, replicas: int) -> dict[str, Any]:
         "allow_direct": True,
     }
     if stream == subjects.RULES_STREAM:
-        mirror = {"name": stream, "filter_subject": subjects.rules_of(region), "external": external}
+        mirror = {"name": origin, "filter_subject": subjects.rules_of(region), "external": external}
         return {**common, "mirror_direct": True, "mirror": mirror}
     transform = {"src": subjects.region_documents(region), "dest": subjects.CATALOG}
-    source = {"name": ORIGINS[stream], "subject_transforms": [transform], "external": external}
+    source = {"name": origin, "subject_transforms": [transform], "external": external}
     return {**common, "sources": [source]}
+
+
+def copied_from(info: dict[str, Any]) -> str:
+    """Return the stream that a copy is filled from, by the broker's answer about the copy."""
+    config = info["config"]
+    origin: str = (config.get("mirror") or config["sources"][0])["name"]
+    return origin
 
 
 @dataclass(frozen=True, slots=True)

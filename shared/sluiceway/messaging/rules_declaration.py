@@ -42,6 +42,8 @@ class RulesDeclaration:
         """`config`: of the first stream, if it is the only one; the others have the same settings."""
         self._js = js
         self._config = config
+        #: As they were when they were completed last; None while another scheduler changes the number.
+        self.streams: RulesStreams | None = None
 
     async def declare(self, wanted: int | None) -> None:
         """Create what is missing; with another number than `wanted`, delete all streams and create them.
@@ -73,7 +75,8 @@ class RulesDeclaration:
         condition, so that another scheduler may undo it: look again after a change, and from time to time.
         """
         first = await self._stored_config(subjects.RULES_STREAM)
-        if first is None or (streams := _parse(first)).groups == 1:
+        self.streams = streams = _parse(first) if first else None
+        if streams is None or streams.groups == 1:
             return False
         regions = await self._regions()
         is_changed = await self._delete_void(streams)

@@ -10,6 +10,7 @@ from services.local.broker import EmbeddedBroker, find_binary
 from sluiceway.cli.broker_accounts import broker_accounts
 from sluiceway.cli.broker_config import password_variable
 from sluiceway.messaging.connection import connected
+from sluiceway.messaging.rules_streams import STREAMS_MAX, RulesStreams
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
@@ -48,6 +49,40 @@ async def test_nats_server_takes_it_with_a_password_for_each_user() -> None:
     for missing in variables:
         others = dict.fromkeys((name for name in variables if name != missing), "s3cr3t")
         assert f"'{missing}'" in checked(file, **others).stderr
+
+
+@pytest.mark.parametrize("count", [2, STREAMS_MAX])
+async def test_nats_server_takes_it_with_several_streams_of_rules(tmp_path: Path, count: int) -> None:
+    rules, file = RulesStreams(count), tmp_path / "broker.conf"
+    regions = [f"region-{number}" for number in range(100)]
+    call = ("broker-config", *(f"--region={name}" for name in regions), "--nkeys", str(tmp_path / "nkeys"))
+
+    written = await Cli(NOWHERE).succeeds(*call, "--rules-streams", str(count))
+
+    file.write_text(written.out)
+    assert checked(file).returncode == 0
+    for name in regions:
+        copied = f'{{service: "$JS.API.CONSUMER.CREATE.{rules.of(name)}.*.$KV.RULES.{name}.>"'
+        assert copied in written.out
+        assert written.out.count(f'.$KV.RULES.{name}.>", accounts') == 1
+    for stream in rules.names:
+        assert f'"$JS.API.CONSUMER.CREATE.{stream}.>"' in written.out
+        assert f'"$JS.API.STREAM.MSG.GET.{stream}"' in written.out
+
+
+async def test_the_number_of_streams_is_the_running_one_if_the_running_regions_count(broker: Broker) -> None:
+    async with services(broker.url, publishers=0, rules_streams=3), driving(broker.url) as driver:
+        await apply_catalogue(driver)
+        cli = Cli(broker.url)
+
+        running = await cli.succeeds("broker-config")
+        given = await cli.succeeds("broker-config", "--rules-streams", "2")
+        of_names = await cli.succeeds("broker-config", "--region", "prod-us-west")
+
+    assert RulesStreams(3).of("prod-us-west") == "KV_RULES_2"
+    assert "CREATE.KV_RULES_2.*.$KV.RULES.prod-us-west.>" in running.out
+    assert "KV_RULES_2" not in given.out
+    assert "KV_RULES_1" not in of_names.out
 
 
 async def test_the_same_names_in_any_order_give_the_same_text() -> None:

@@ -1,6 +1,9 @@
 """A broker's answers are read as they are."""
 
+import pytest
+
 from sluiceway.contracts import subjects
+from sluiceway.messaging import rules_reads
 from sluiceway.messaging.leader_reads import LeaderReads
 from sluiceway.messaging.rules_reads import RulesReads
 from sluiceway.messaging.streams import declare
@@ -36,7 +39,10 @@ async def test_what_a_broker_holds_is_read_with_its_headers(broker: Broker) -> N
         assert abs(found.time_ms - last.time.timestamp() * 1_000) < 1
 
 
-async def test_rules_are_found_in_their_streams_also_after_a_change_of_the_number(broker: Broker) -> None:
+async def test_rules_are_found_in_their_streams_also_after_a_change_of_the_number(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules_reads, "ASK_EVERY_SECONDS", 0)
     async with driving(broker.url) as driver:
         js = driver.connection.js
         await declare(js, replicas=1)
