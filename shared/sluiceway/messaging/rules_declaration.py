@@ -8,7 +8,7 @@ spread, so a scheduler that finds it missing starts over.
 import contextlib
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _is_name = re.compile(NAME_PATTERN).fullmatch
 _is_later_stream = re.compile(rf"{subjects.RULES_STREAM}_[0-9]+").fullmatch
 _RULES_PREFIX = subjects.RULES.removesuffix(">")
+#: The configuration of a stream as JetStream has it, also what this version does not know.
+_Config = Mapping[str, JsonValue]
 _DOCUMENT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 _TEXTS: TypeAdapter[list[str]] = TypeAdapter(list[str])
 _METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
@@ -78,52 +80,48 @@ class RulesDeclaration:
         self.streams = streams = _parse(first) if first else None
         if streams is None or streams.groups == 1:
             return False
-        regions = await self._regions()
-        is_changed = await self._delete_void(streams)
-        for group in range(streams.groups):
-            is_changed = await self._complete_one(streams, group, regions) or is_changed
+        places, stored = await self._places(streams), {subjects.RULES_STREAM: first}
+        for name in streams.names[1:]:
+            stored[name] = await self._stored_config(name)
+        void = [*await self._others(streams), *_void(streams, stored)]
+        await self._delete_all(void)
+        is_changed = bool(void)
+        for group, name in enumerate(streams.names):
+            if name in void or (config := stored[name]) is None:
+                await self._create(streams, group, places[group])
+                is_changed = True
+            elif not places[group].issubset(_listed(config)):
+                await self._add(streams, group, places[group])
+                is_changed = True
         return is_changed
 
-    async def _delete_void(self, streams: RulesStreams) -> bool:
-        """Delete streams that mislead: another scheduler created or changed them for another number.
+    async def _others(self, streams: RulesStreams) -> list[str]:
+        """Return the streams of rules that are none of these: they were created for another number."""
+        return [name for name in await self._names() if _is_later_stream(name) and name not in streams.names]
 
-        Return whether there was one.
-        """
-        void = [name for name in await self._names() if _is_later_stream(name) and name not in streams.names]
-        for group, name in enumerate(streams.names):
-            stored = await self._stored_config(name)
-            if stored and _is_of(streams, group, stored) and (foreign := _foreign(streams, group, stored)):
-                log.warning("creating the stream %s again: the subject %s is not its own", name, foreign[0])
-                void.append(name)
-        await self._delete_all(void)
-        return bool(void)
-
-    async def _complete_one(self, streams: RulesStreams, group: int, regions: Collection[str]) -> bool:
+    async def _add(self, streams: RulesStreams, group: int, places: Collection[str]) -> None:
+        """Add subjects to a stream, unless another scheduler has done so or changes the number."""
         name = streams.names[group]
         stored = await self._stored_config(name)
-        if stored is None:
-            await self._create(streams, group, regions)
-            return True
-        known = _TEXTS.validate_python(stored["subjects"])
-        missing = sorted(set(streams.subjects(group, regions)) - set(known))
-        if not missing or not _is_of(streams, group, stored):
-            return False
-        log.info("the stream %s gets %s more regions, %s first", name, len(missing), missing[0])
-        changed = {**stored, "subjects": [*known, *missing]}
-        await request_jetstream(self._js._nc, f"{API}.STREAM.UPDATE.{name}", changed)
-        return True
+        if stored is None or (group == 0 and _parse(stored) != streams):
+            return
+        listed = _listed(stored)
+        if missing := sorted(set(places) - set(listed)):
+            log.info("the stream %s gets %s more subjects, %s first", name, len(missing), missing[0])
+            changed = {**stored, "subjects": [*listed, *missing]}
+            await request_jetstream(self._js._nc, f"{API}.STREAM.UPDATE.{name}", changed)
 
     async def _create_all(self, streams: RulesStreams) -> None:
         names = await self._names()
         if subjects.RULES_STREAM in names:
             return  # another scheduler was faster
         await self._delete_all(filter(_is_later_stream, names))
-        regions = await self._regions()
+        places = await self._places(streams)
         for group in reversed(range(streams.groups)):
-            await self._create(streams, group, regions)
+            await self._create(streams, group, places[group])
 
-    async def _create(self, streams: RulesStreams, group: int, regions: Collection[str]) -> None:
-        config = self._config.evolve(name=streams.names[group], subjects=streams.subjects(group, regions))
+    async def _create(self, streams: RulesStreams, group: int, places: Collection[str]) -> None:
+        config = self._config.evolve(name=streams.names[group], subjects=sorted(places))
         if group == 0 and streams.metadata:
             config = config.evolve(metadata=streams.metadata)
         await create_stream(self._js, config)
@@ -143,14 +141,21 @@ class RulesDeclaration:
         answer = await request_jetstream(self._js._nc, f"{API}.STREAM.NAMES", request)
         return _TEXTS.validate_python(answer.get("streams") or [])
 
-    async def _regions(self) -> list[str]:
-        """Return all regions that the catalogue has ever named, as the leader of its stream knows them."""
-        places = subjects.catalogue_of("region")
-        info = await self._js.stream_info(subjects.CATALOG_STREAM, subjects_filter=places)
-        names = (subjects.parse_catalogue(place)[1] for place in info.state.subjects or {})
-        return list(filter(_is_name, names))
+    async def _places(self, streams: RulesStreams) -> list[set[str]]:
+        """Return the subjects of each stream, for all regions that the catalogue has ever named.
 
-    async def _stored_config(self, name: str) -> Mapping[str, JsonValue] | None:
+        The leader of its stream is asked for them.
+        """
+        documents = subjects.catalogue_of("region")
+        info = await self._js.stream_info(subjects.CATALOG_STREAM, subjects_filter=documents)
+        regions: list[list[str]] = [[] for _ in range(streams.groups)]
+        for document in info.state.subjects or {}:
+            _, region = subjects.parse_catalogue(document)
+            if _is_name(region):
+                regions[streams.group_of(region)].append(region)
+        return [set(streams.subjects(group, own)) for group, own in enumerate(regions)]
+
+    async def _stored_config(self, name: str) -> _Config | None:
         """Return all of the configuration of a stream; None if the stream is missing."""
         try:
             answer = await request_jetstream(self._js._nc, f"{API}.STREAM.INFO.{name}")
@@ -159,11 +164,11 @@ class RulesDeclaration:
         return _DOCUMENT.validate_python(answer["config"])
 
 
-def _metadata(stored: Mapping[str, JsonValue]) -> dict[str, str]:
+def _metadata(stored: _Config) -> dict[str, str]:
     return _METADATA.validate_python(stored.get("metadata") or {})
 
 
-def _parse(first: Mapping[str, JsonValue]) -> RulesStreams:
+def _parse(first: _Config) -> RulesStreams:
     """Return what the first stream says; `APIError` if no version of ours has written it."""
     try:
         return RulesStreams.parse(_metadata(first))
@@ -173,14 +178,15 @@ def _parse(first: Mapping[str, JsonValue]) -> RulesStreams:
         ) from error
 
 
-def _is_of(streams: RulesStreams, group: int, stored: Mapping[str, JsonValue]) -> bool:
-    """Return whether a stream still belongs to these: another scheduler may have changed the number."""
-    return group > 0 or _parse(stored) == streams
+def _void(streams: RulesStreams, stored: Mapping[str, _Config | None]) -> Iterator[str]:
+    """Yield the streams with a subject that is not their own, by a late update for another number."""
+    for group, name in enumerate(streams.names):
+        listed = [place for place in _listed(stored[name] or {}) if place.startswith(_RULES_PREFIX)]
+        own = streams.subjects(group, map(subjects.parse_region, listed))
+        if foreign := sorted({*listed} - {*own}):
+            log.warning("creating the stream %s again: the subject %s is not its own", name, foreign[0])
+            yield name
 
 
-def _foreign(streams: RulesStreams, group: int, stored: Mapping[str, JsonValue]) -> list[str]:
-    """Return the subjects of a stream that belong to another one."""
-    listed = [
-        place for place in _TEXTS.validate_python(stored["subjects"]) if place.startswith(_RULES_PREFIX)
-    ]
-    return sorted({*listed} - {*streams.subjects(group, map(subjects.parse_region, listed))})
+def _listed(stored: _Config) -> list[str]:
+    return _TEXTS.validate_python(stored.get("subjects") or [])
