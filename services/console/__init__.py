@@ -7,7 +7,7 @@ nothing, and stores nothing but credentials, which are documents of the catalogu
 - `backend`: what every route reads from, and the one way to execute a command
 - `command_executor`: how a command is executed that was made from a reading; with `preconditions`, `turns`
 - `region_view`, `release_index`, `creators`, `audit`: answers from the streams
-- `held_rules`: what a region was sent, packed
+- `sent_rules`, `instance_reports`: what each region was sent, and has applied; `held_rules`: that, packed
 - `feature_lists`: features and releases in the order in which pages list them
 - `audit_recorder`: sign-ins, the use of keys and refusals, for the stream AUDIT
 - `event_stream`: server-sent events

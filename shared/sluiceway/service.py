@@ -8,7 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from nats.aio.client import Client
 
@@ -17,7 +17,6 @@ from .errors import Misconfigured, Unavailable, error_text
 from .http.server import AsgiApp, run_service
 from .messaging.broker_clock import BrokerClock
 from .messaging.connection import Connection, answers_now, connected, until_given_up
-from .messaging.stream_view import StreamView
 from .pipelines.message_limits import MESSAGE_BYTES_MAX, catalogue_document_bytes_max, state_bytes_max
 from .settings import ServiceSettings, read_settings
 from .tasks import cancel_and_wait
@@ -32,6 +31,21 @@ EXIT_MISCONFIGURED = 2
 EXIT_CRASHED = 70
 SILENT = "the broker does not answer"
 STALE = "not current: catching up, or the broker sends nothing"
+
+
+class FollowedView(Protocol):
+    """What is read from one stream or several, kept current while the block runs."""
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(self, *details: object) -> None: ...
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it has everything, as far as a broker that is still heard has said."""
+
+    async def caught_up(self) -> None:
+        """Return once everything that was stored at the start is read."""
 
 
 class Service(ABC):
@@ -51,7 +65,7 @@ class Service(ABC):
         self._connection: Connection | None = None
         #: Every connection of this process, the one of each FastStream broker too.
         self._clients: dict[str, Client] = {}
-        self._views: dict[str, StreamView] = {}
+        self._views: dict[str, FollowedView] = {}
         self._stack = AsyncExitStack()
 
     @abstractmethod
@@ -74,7 +88,7 @@ class Service(ABC):
             self._clock = clock
         return clock
 
-    async def follow(self, name: str, view: StreamView, stack: AsyncExitStack) -> None:
+    async def follow(self, name: str, view: FollowedView, stack: AsyncExitStack) -> None:
         """Read a view to its end, and keep it current until `stack` is closed; readiness watches it."""
         self.missing = {name: "not read to its end yet; is a scheduler running?"}
         await stack.enter_async_context(view)

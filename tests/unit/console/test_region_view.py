@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import REGISTRY
 
-from services.console import region_view
+from services.console import instance_reports, region_view
 from services.console.held_rules import HeldRules
 from services.console.region_view import RegionsView
 from sluiceway.contracts import subjects
@@ -33,7 +33,7 @@ def view() -> RegionsView:
 
 def report(view: RegionsView, instance: str, time_ms: int = NOW) -> None:
     text = AppliedReport(region="dev", instance=instance, sequence=1, time_ms=time_ms).to_json()
-    view._handle_report(Record(subjects.applied("dev", instance), 1, time_ms, text, {}))
+    view.reports._handle(Record(subjects.applied("dev", instance), 1, time_ms, text, {}))
 
 
 def names(view: RegionsView, now_ms: int = NOW) -> list[str]:
@@ -43,7 +43,7 @@ def names(view: RegionsView, now_ms: int = NOW) -> list[str]:
 def test_instances_of_a_region_are_remembered_up_to_a_number(
     view: RegionsView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(region_view, "INSTANCES_MAX", 3)
+    monkeypatch.setattr(instance_reports, "INSTANCES_MAX", 3)
 
     for number in range(100):
         report(view, f"i-{number}")
@@ -55,7 +55,7 @@ def test_instances_of_a_region_are_remembered_up_to_a_number(
 def test_instances_that_are_gone_leave_their_places(
     view: RegionsView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(region_view, "INSTANCES_MAX", 3)
+    monkeypatch.setattr(instance_reports, "INSTANCES_MAX", 3)
     for name in ("a", "b", "c"):
         report(view, name)
     report(view, "a", LATER)
@@ -69,7 +69,7 @@ async def test_a_console_starts_although_reports_do_not_end(
     view: RegionsView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(region_view, "REPORTS_SECONDS", 0.01)
-    view.follower._caught_up.set()
+    view._sent[0].follower._caught_up.set()
 
     async with asyncio.timeout(5):
         await view.caught_up()
@@ -82,13 +82,13 @@ def rules(key: FeatureKey, sequence: int, trigger: str | None) -> Record:
 
 @pytest.mark.parametrize("trigger", ["gate.checkout.3", None])
 def test_rules_of_a_region_are_as_they_were_sent(view: RegionsView, trigger: str | None) -> None:
-    view._handle_rules(rules(CHECKOUT, 5, trigger))
+    view._sent[0]._handle(rules(CHECKOUT, 5, trigger))
 
     held = view.held("dev")
     assert dict(held) == {CHECKOUT: HeldRules(Position("", 5, NOW), 7, trigger)}
     assert CHECKOUT in held
     assert view.held("eu").get(CHECKOUT) is None
-    view._handle_rules(Record(subjects.rule("dev", CHECKOUT), 6, NOW, b"", DELETION))
+    view._sent[0]._handle(Record(subjects.rule("dev", CHECKOUT), 6, NOW, b"", DELETION))
     assert len(held) == 0
 
 
@@ -97,7 +97,7 @@ def test_rules_of_a_region_take_little_memory(view: RegionsView) -> None:
 
     tracemalloc.start()
     for record in records:
-        view._handle_rules(record)
+        view._sent[0]._handle(record)
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
 
@@ -108,7 +108,7 @@ def test_rules_of_a_region_take_little_memory(view: RegionsView) -> None:
 def test_a_record_under_a_name_that_nothing_can_have_is_counted_and_left_out(view: RegionsView) -> None:
     before = _invalid_records()
 
-    view._handle_rules(rules(FeatureKey(FeatureKind.GATE, "bad=name"), 1, None))
+    view._sent[0]._handle(rules(FeatureKey(FeatureKind.GATE, "bad=name"), 1, None))
 
     assert len(view.held("dev")) == 0
     assert _invalid_records() == before + 1
