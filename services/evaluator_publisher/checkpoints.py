@@ -11,17 +11,16 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.checkpoint import Checkpoint
 from sluiceway.contracts.identifiers import FeatureKey, feature_key
 from sluiceway.errors import Unavailable
-from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.checkpoint_store import CheckpointStore, StoredCheckpoint
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.stream_records import Position
 
 from .code_digest import code_digest
+from .grouped_regions import RegionGroup
 
 log = logging.getLogger(__name__)
 
@@ -48,19 +47,20 @@ class Checkpoints:
     """Reads at a start what is proved, and stores what is proved now."""
 
     def __init__(
-        self, store: CheckpointStore, features: FeatureView, catalogue: CatalogueView, rules: RuleStore
+        self, store: CheckpointStore, features: FeatureView, rules: RuleStore, group: RegionGroup
     ) -> None:
         self._store = store
         self._features = features
-        self._catalogue = catalogue
         self._rules = rules
-        #: The code and the limits with which everything was checked; unknown before that.
+        self._group = group
+        #: The code, the limits and the streams with which everything was checked; unknown before that.
         self._projection = ""
         self._saved: tuple[Position, int] | None = None
 
     def begin(self) -> None:
         """Take note of the limits that hold now: everything is checked with them, or was."""
-        self._projection = f"{code_digest()} {self._rules.message_bytes_max}"
+        streams = self._group.streams.groups
+        self._projection = f"{code_digest()} {self._rules.message_bytes_max} {self._group.number}/{streams}"
         self._saved = None
 
     async def unproved(self) -> Unproved | None:
@@ -118,7 +118,7 @@ class Checkpoints:
         """Return why a checkpoint proves nothing; None if it holds."""
         checkpoint, log_end, rules_end = stored.checkpoint, self._features.position, self._rules.position
         if checkpoint.projection != self._projection:
-            return "other code, or other limits, have published the rules"
+            return "other code has published the rules, or it had other limits or another number of streams"
         if checkpoint.log_created != log_end.created or checkpoint.rules_created != rules_end.created:
             return "a stream was recreated"
         if checkpoint.rules_sequence >= stored.sequence:
@@ -140,11 +140,10 @@ class Checkpoints:
         return changed
 
     def _digests(self) -> dict[str, str]:
-        """Return a digest of each region, by its name, or a single one of all if the list would be long."""
+        """Return a digest of each region of the group, or a single one of all if the list would be long."""
         digests = {
-            stored.document.name: _digest([stored.document.environment, stored.document.attributes])
-            for stored in self._catalogue.all("region")
-            if isinstance(stored.document, Region)
+            region.name: _digest([region.environment, region.attributes])
+            for region, _ in self._group.regions()
         }
         if _list_bytes([*digests, *digests.values()]) > REGIONS_BYTES_MAX:
             return {ALL_REGIONS: _digest(digests)}

@@ -18,14 +18,16 @@ from sluiceway.messaging.catalogue_store import CatalogueView, StoredDocument
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rule_table import RuleKey
+from sluiceway.repeated_logs import RepeatedLogs
 
 from . import metrics
 from .checkpoints import Checkpoints
+from .grouped_regions import RegionGroup
 from .proofs import Proofs
-from .publishable_rules import PublishableRules
+from .publishable_rules import Outdated, PublishableRules
 from .region_marks import RegionMarks
 from .rule_deletions import RuleDeletions
-from .rule_writer import Outdated, RuleWriter
+from .rule_writer import RuleWriter
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,10 @@ PendingFeatures = OrderedDict[FeatureKey, frozenset[str] | None]
 
 
 class FanOut:
-    """Makes RULES match the newest events. New events go first, before what is only checked."""
+    """Makes a stream of RULES match the newest events, in the regions of its group.
+
+    New events go first, before what is only checked.
+    """
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class FanOut:
         publishable: PublishableRules,
         clock: Clock,
         checkpoints: Checkpoints,
+        group: RegionGroup,
     ) -> None:
         self._features = features
         self._catalogue = catalogue
@@ -63,9 +69,10 @@ class FanOut:
         self._clock = clock
         self._rules = rules
         self._checkpoints = checkpoints
-        self._writer = RuleWriter(features, catalogue, rules, publishable, clock)
-        self._deletions = RuleDeletions(features, catalogue, rules, self._writer)
-        self._marks = RegionMarks(features, rules, self._writer)
+        self._group = group
+        self._writer = RuleWriter(features, catalogue, rules, publishable, clock, group)
+        self._deletions = RuleDeletions(features, catalogue, rules, self._writer, group)
+        self._marks = RegionMarks(features, rules, group)
         self._proofs = Proofs(features, rules, publishable, self._writer, checkpoints, lambda: self.is_idle)
         self._urgent: PendingFeatures = OrderedDict()
         self._to_check: PendingFeatures = OrderedDict()
@@ -76,6 +83,7 @@ class FanOut:
         self._may_be_proved = False
         self._must_renew_marks = False
         self._has_work = asyncio.Event()
+        self._repeated = RepeatedLogs(log)
 
     def feature_changed(self, entry: FeatureEntry) -> None:
         """Publish a new event in every region; check what could not be published before it."""
@@ -86,7 +94,7 @@ class FanOut:
 
     def catalogue_changed(self, kind: str, id_: str, stored: StoredDocument | None) -> None:
         """Check every feature in a region that was added or changed; delete the rules of a deleted one."""
-        if kind != "region":
+        if kind != "region" or id_ not in self._group:
             return
         self._proofs.compare_again()
         if stored is None:
@@ -112,8 +120,7 @@ class FanOut:
         self._has_work.set()
 
     def check_all(self) -> None:
-        """Check every feature in every region, as after a stream has gone back."""
-        self._publishable.forget()
+        """Check every feature in every region of the group, as after a stream has gone back."""
         self._proofs.compare_again()
         self._must_check_all = True
         self._may_be_proved = False
@@ -146,6 +153,14 @@ class FanOut:
         return not (self._urgent or to_check or self._deletions.regions or self._marks.missing)
 
     async def run(self) -> None:
+        """Publish until cancelled what no checkpoint proves, and then each change."""
+        self.check_unproved()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.publish(), name=f"publish to {self._rules.stream}")
+            tasks.create_task(self.watch_for_removals(), name=f"removals from {self._rules.stream}")
+            tasks.create_task(self.save_checkpoints(), name=f"checkpoints in {self._rules.stream}")
+
+    async def publish(self) -> None:
         """Publish until cancelled; try again while the broker is not available."""
         backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
         while True:
@@ -158,7 +173,9 @@ class FanOut:
                 await self._proofs.save_checkpoint()
                 backoff.reset()
             except Unavailable as error:
-                log.warning("cannot publish rules, trying again: %s", error)
+                self._repeated.warning(
+                    str(error), "cannot publish rules to %s, trying again: %s", self._rules.stream, error
+                )
                 self._has_work.set()
                 await asyncio.sleep(backoff.next_seconds())
 
@@ -249,16 +266,15 @@ class FanOut:
         while (entry := self._features.get(key)) is not None:
             try:
                 writes = await self._writer.writes(entry, regions)
+                if await self._writer.write(writes):
+                    metrics.FAN_OUT_SECONDS.observe(max(0, self._clock() - entry.event.time_ms) / 1_000)
+            except Outdated:
+                continue
             except Rejected as error:
                 self._proofs.refuse(key)
                 log.error("%s: keeping the previous rules in every region: %s", key, error)
                 metrics.RULES_REFUSED.inc()
                 return
-            try:
-                if await self._writer.write(writes):
-                    metrics.FAN_OUT_SECONDS.observe(max(0, self._clock() - entry.event.time_ms) / 1_000)
-            except Outdated:
-                continue
             if regions is None:
                 self._proofs.prove(key, writes)
             return

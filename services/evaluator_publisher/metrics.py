@@ -19,7 +19,7 @@ SUBSTITUTED_FEATURES = Gauge(
 )
 FAN_OUT_SECONDS = Histogram(
     "sluiceway_fan_out_seconds",
-    "Time from an event until its rules are stored for the last region.",
+    "Time from an event until its rules are stored for the last region, in each stream that holds rules.",
     buckets=SECONDS,
 )
 PUBLISHED_REVISION = Gauge(

@@ -12,7 +12,7 @@ from sluiceway.messaging.rule_table import RuleKey
 from sluiceway.repeated_logs import RepeatedLogs
 
 from .checkpoints import Checkpoints
-from .publishable_rules import PublishableRules
+from .publishable_rules import Outdated, PublishableRules
 from .rule_writer import RuleWriter
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Proofs:
             return False
         try:
             return not any(map(self._rules.differs, await self._writer.writes(entry, None)))
-        except Rejected:  # which was said when it was to be published
+        except (Rejected, Outdated):  # which was said when it was to be published, or is published now
             return False
 
     async def save_checkpoint(self) -> None:

@@ -4,44 +4,59 @@ If its rules cannot be published, the region does not keep what it holds, which 
 taken back: it receives the newest version that can be published, or the default.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+from cachetools import LRUCache
 
 from sluiceway.contracts import subjects
 from sluiceway.contracts.catalogue import Region
-from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.rule_document import RuleDocument
 from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
-from sluiceway.messaging.rule_table import NOTHING
+from sluiceway.messaging.stream_records import Position
 from sluiceway.pipelines.message_limits import MESSAGE_BYTES_MAX, document_bytes_max
-from sluiceway.pipelines.projection import checksum, project, used_attributes
-from sluiceway.pipelines.publish_checks import document_errors, document_references, evaluation_errors
-from sluiceway.pipelines.reference_graph import References
-from sluiceway.pipelines.segments import Location
-from sluiceway.pipelines.substitutes import LiveVersions, substitutes
+from sluiceway.pipelines.publish_checks import document_references
+from sluiceway.pipelines.reference_graph import ReferenceGraph
+from sluiceway.pipelines.substitutes import LiveVersions
 
 from . import metrics
+from .event_documents import EventDocuments, ProjectedRules
 from .other_references import EvaluatedReferences, OtherReferences, Substitution
 
 log = logging.getLogger(__name__)
 
-
-class ProjectedRules(NamedTuple):
-    """What regions of one kind receive; `data` is None if they receive nothing."""
-
-    checksum: str
-    data: bytes | None
+#: Events whose documents are remembered: streams that publish the same events are about as far as each other.
+RECENT_EVENTS = 64
 
 
-class _Choice(NamedTuple):
-    """The document for regions of one kind, and why it is not the newest one."""
+class Outdated(Exception):
+    """The log, the catalogue or RULES has changed since the rules were projected: project them again."""
 
-    document: RuleDocument | None
-    error: str | None
+
+class _Basis(NamedTuple):
+    """What the documents of an event are chosen with, beside the event and the region."""
+
+    graph: ReferenceGraph
+    bytes_max: int
+    #: If something is published instead of newest versions: how far the log was read, and how often what is
+    #: published instead has changed.
+    substituted: tuple[Position, int] | None
+
+    def is_same(self, other: "_Basis") -> bool:
+        return self.graph is other.graph and self[1:] == other[1:]
+
+
+class _Recent(NamedTuple):
+    """An event that was projected, and its documents."""
+
+    entry: FeatureEntry
+    basis: _Basis
+    documents: EventDocuments
 
 
 class PublishableRules:
@@ -55,14 +70,21 @@ class PublishableRules:
         features: FeatureView,
         feature_log: FeatureLog,
         dead_letters: DeadLetters,
+        regions: Callable[[], Iterable[Region]],
         message_bytes_max: Callable[[], int] = lambda: MESSAGE_BYTES_MAX,
     ) -> None:
-        """`message_bytes_max`: the bytes of a message that the broker takes now."""
+        """`regions`: all of them. `message_bytes_max`: the bytes of a message that the broker takes now."""
         self._message_bytes_max = message_bytes_max
+        self._regions = regions
         self._features = features
         self._log = feature_log
         self._dead_letters = dead_letters
         self._substituted: dict[FeatureKey, Substitution] = {}
+        #: How often that has changed.
+        self._changes = 0
+        self._substituting = asyncio.Lock()
+        #: All streams publish the same events: each is projected once.
+        self._recent: LRUCache[FeatureKey, _Recent] = LRUCache(RECENT_EVENTS)
         self._references = features.with_index(EvaluatedReferences())
         self.on_conflict: Callable[[Iterable[FeatureKey]], None] = lambda keys: None
         metrics.SUBSTITUTED_FEATURES.set_function(lambda: len(self._substituted))
@@ -75,27 +97,68 @@ class PublishableRules:
     def forget(self) -> None:
         """Forget what was replaced: if the log went back, another event may have the same sequence."""
         self._substituted.clear()
+        self._changes += 1
 
     async def of(
-        self, entry: FeatureEntry, regions: Sequence[Region], epoch: int, *, are_all: bool
+        self, entry: FeatureEntry, regions: Iterable[Region], epoch: int
     ) -> dict[str, ProjectedRules]:
-        """Return what each of these regions receives, by its name. `are_all`: there are no others.
+        """Return what each of these regions receives, by its name.
 
-        `Rejected` if the event is invalid, and `Unavailable` if the log has to be read and cannot be.
+        `Rejected` if the event is invalid, `Unavailable` if the log has to be read and cannot be, and
+        `Outdated` if a newer event or another state of a region has come meanwhile.
         """
+        documents = self._known(entry) or self._remember(entry, self._documents(entry, None))
+        chosen = {region.name: documents.of(region) for region in regions}
+        if documents.earlier is None and (documents.have_errors or entry.key in self._substituted):
+            documents = await self._with_substitutes(entry)
+            chosen = {region.name: documents.of(region) for region in regions}
+            if documents.earlier is None and documents.have_errors:  # a region has changed meanwhile
+                raise Outdated
+        return {name: document.rules(epoch) for name, document in chosen.items()}
+
+    def _known(self, entry: FeatureEntry) -> EventDocuments | None:
+        """Return what was chosen for other regions, if nothing has changed since that it depends on."""
+        known = self._recent.get(entry.key)
+        is_valid = known and known.entry is entry and known.basis.is_same(self._basis())
+        return known.documents if known and is_valid else None
+
+    def _remember(self, entry: FeatureEntry, documents: EventDocuments) -> EventDocuments:
+        self._recent[entry.key] = _Recent(entry, self._basis(), documents)
+        return documents
+
+    def _documents(self, entry: FeatureEntry, earlier: LiveVersions | None) -> EventDocuments:
         others = OtherReferences(self._references, self._substituted, self._features, entry)
-        bytes_max = document_bytes_max(self._message_bytes_max())
-        choices = _choose(entry, regions, others, None, bytes_max)
-        if any(choice.error for choice in choices.values()):
+        return EventDocuments(entry, others, earlier, document_bytes_max(self._message_bytes_max()))
+
+    def _basis(self) -> _Basis:
+        substituted = (self._features.position, self._changes) if self._substituted else None
+        return _Basis(self._references.graph, self._message_bytes_max(), substituted)
+
+    async def _with_substitutes(self, entry: FeatureEntry) -> EventDocuments:
+        """Look at all regions; note what some of them receive instead of the newest version, if any do."""
+        async with self._substituting:  # all streams ask at the same time, and the log is read once
+            known = self._known(entry)
+            if known and known.earlier is not None:
+                return known
+            documents = self._in_all_regions(entry, None)
+            if not documents.have_errors:
+                self._receive_newest(entry.key)
+                return self._remember(entry, documents)
             earlier = await self._earlier(entry)
-            choices = _choose(entry, regions, others, earlier, bytes_max)
-            await self._record(entry, choices.values(), others, earlier)
-        elif are_all and self._substituted.pop(entry.key, None) is not None:
-            log.info("%s: every region can receive its newest version again", entry.key)
-            self.on_conflict(self.substituted)
-        documents = {id(choice): choice.document for choice in choices.values()}
-        rules = {number: _rules(document, epoch) for number, document in documents.items()}
-        return {name: rules[id(choice)] for name, choice in choices.items()}
+            if self._features.get(entry.key) is not entry:
+                raise Outdated
+            documents = self._in_all_regions(entry, earlier)
+            is_new = self._note(entry, documents, earlier)
+            self._remember(entry, documents)
+            if is_new:
+                await self._report(entry, documents)
+            return documents
+
+    def _in_all_regions(self, entry: FeatureEntry, earlier: LiveVersions | None) -> EventDocuments:
+        documents = self._documents(entry, earlier)
+        for region in self._regions():
+            documents.of(region)
+        return documents
 
     async def _earlier(self, entry: FeatureEntry) -> LiveVersions:
         """Return what was live before; the log is read once for each event."""
@@ -104,101 +167,38 @@ class PublishableRules:
             return known.earlier
         return await self._log.live_versions(entry.key, entry.sequence)
 
-    async def _record(
-        self,
-        entry: FeatureEntry,
-        choices: Collection[_Choice],
-        others: OtherReferences,
-        earlier: LiveVersions,
-    ) -> None:
-        """Say loudly, once for each event, what is not published, and what is published instead."""
-        documents = {id(each.document): each.document for each in choices if each.document}
+    def _receive_newest(self, key: FeatureKey) -> None:
+        if self._substituted.pop(key, None) is not None:
+            self._changes += 1
+            log.info("%s: every region can receive its newest version again", key)
+            self.on_conflict(self.substituted)
+
+    def _note(self, entry: FeatureEntry, documents: EventDocuments, earlier: LiveVersions) -> bool:
+        """Take note of what is published instead; return whether this event was not known for it."""
         references = sorted(
-            reference for each in documents.values() for reference in document_references(each)
+            reference
+            for chosen in documents.all
+            if chosen.document
+            for reference in document_references(chosen.document)
         )
         before = self._substituted.get(entry.key)
         now = Substitution(entry.sequence, tuple(references), earlier, self._features.position)
         if before == now:
-            return
+            return False
         self._substituted[entry.key] = now
-        self.on_conflict([*self.substituted, *others.related()])
-        if before and before.sequence == now.sequence:
-            return
+        self._changes += 1
+        self.on_conflict([*self.substituted, *documents.others.related()])
+        return before is None or before.sequence != now.sequence
+
+    async def _report(self, entry: FeatureEntry, documents: EventDocuments) -> None:
+        """Say loudly, once for each event, what is not published, and what is published instead."""
         metrics.RULES_REFUSED.inc()
-        error, document = next((each.error, each.document) for each in choices if each.error)
+        error, document = next((each.error, each.document) for each in documents.all if each.error)
         reason = f"{entry.key} cannot be published: {error}; published instead: {_described(document)}"
         log.error("%s", reason)
         await self._dead_letters.store(
             subjects.feature(entry.key), entry.event.to_json(), reason, "unpublishable"
         )
-
-
-def _choose(
-    entry: FeatureEntry,
-    regions: Iterable[Region],
-    others: OtherReferences,
-    earlier: LiveVersions | None,
-    bytes_max: int,
-) -> dict[str, _Choice]:
-    """Return what each region receives, by its name; nothing is replaced before `earlier` is known."""
-    event = entry.event
-    fields = sorted(used_attributes(event.feature).union(*_attributes(event.feature, earlier)))
-    chosen: dict[tuple[str, ...], _Choice] = {}
-    by_region: dict[str, _Choice] = {}
-    for region in regions:
-        # Regions of one kind receive the same.
-        kind = (region.environment, *(repr(region.attributes.get(field)) for field in fields))
-        if kind not in chosen:
-            chosen[kind] = _choice(entry, region, others, earlier, bytes_max)
-        by_region[region.name] = chosen[kind]
-    return by_region
-
-
-def _attributes(feature: Feature, earlier: LiveVersions | None) -> Iterator[frozenset[str]]:
-    for spec in earlier.specs if earlier else ():
-        yield used_attributes(feature.changed(base=spec))
-
-
-def _choice(
-    entry: FeatureEntry,
-    region: Region,
-    others: OtherReferences,
-    earlier: LiveVersions | None,
-    bytes_max: int,
-) -> _Choice:
-    document = project(entry.event, entry.sequence, Location.of(region))
-    errors = _errors(document, lambda: others.of_newest, bytes_max)
-    if not errors:
-        return _Choice(document, None)
-    error = f"region {region.name}: {'; '.join(errors)}"
-    substitute = None if earlier is None else _substitute(entry, region, others, earlier, bytes_max)
-    return _Choice(substitute, error)
-
-
-def _errors(document: RuleDocument | None, others: Callable[[], References], bytes_max: int) -> list[str]:
-    """Return why a region must not receive a document."""
-    if document is None:
-        return []
-    errors = document_errors(document, bytes_max)
-    return [*errors, *evaluation_errors(document, others())] if document_references(document) else errors
-
-
-def _substitute(
-    entry: FeatureEntry, region: Region, others: OtherReferences, earlier: LiveVersions, bytes_max: int
-) -> RuleDocument | None:
-    """Return the best document that can be published instead; None if the region receives nothing."""
-    for feature in substitutes(entry.event.feature, earlier):
-        event = entry.event.model_copy(update={"feature": feature})
-        document = project(event, entry.sequence, Location.of(region))
-        if not _errors(document, lambda: others.of_substitute, bytes_max):
-            return document
-    return None
-
-
-def _rules(document: RuleDocument | None, epoch: int) -> ProjectedRules:
-    if document is None:
-        return ProjectedRules(NOTHING, None)
-    return ProjectedRules(checksum(document), document.model_copy(update={"epoch": epoch}).to_json())
 
 
 def _described(document: RuleDocument | None) -> str:

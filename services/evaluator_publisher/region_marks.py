@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
 
-from .rule_writer import RuleWriter
+from .grouped_regions import RegionGroup
 
 
 class RegionMarks:
     """Marks the sets of regions in which everything was checked."""
 
-    def __init__(self, features: FeatureView, rules: RuleStore, writer: RuleWriter) -> None:
+    def __init__(self, features: FeatureView, rules: RuleStore, group: RegionGroup) -> None:
         self._features = features
         self._rules = rules
-        self._writer = writer
+        self._group = group
         #: Regions whose set is still to be marked as complete.
         self.missing: set[str] = set()
         #: Whether the marks say that the log is empty.
@@ -25,7 +25,7 @@ class RegionMarks:
         self.missing.add(region)
 
     def add_all(self) -> None:
-        """Mark the sets of all regions."""
+        """Mark the sets of all regions of the group."""
         self.missing.update(self._regions())
 
     async def write(self) -> None:
@@ -41,4 +41,4 @@ class RegionMarks:
         return {region for region in regions if not self._rules.is_marked(region)}
 
     def _regions(self) -> Iterable[str]:
-        return (region.name for region, _ in self._writer.regions())
+        return (region.name for region, _ in self._group.regions())

@@ -8,7 +8,9 @@ from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rule_table import RuleKey, RuleVersion
 
-from .rule_writer import Outdated, RuleWriter
+from .grouped_regions import RegionGroup
+from .publishable_rules import Outdated
+from .rule_writer import RuleWriter
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +22,18 @@ class RuleDeletions:
     """Finds what neither log nor catalogue holds any more, and deletes it."""
 
     def __init__(
-        self, features: FeatureView, catalogue: CatalogueView, rules: RuleStore, writer: RuleWriter
+        self,
+        features: FeatureView,
+        catalogue: CatalogueView,
+        rules: RuleStore,
+        writer: RuleWriter,
+        group: RegionGroup,
     ) -> None:
         self._features = features
         self._catalogue = catalogue
         self._rules = rules
         self._writer = writer
+        self._group = group
         #: Deleted regions whose rules are still to be deleted.
         self.regions: set[str] = set()
 
@@ -35,8 +43,9 @@ class RuleDeletions:
         What neither says is left alone: an empty log or catalogue deletes nothing. Raises `Outdated` if
         everything has to be checked again.
         """
-        known = {region.name: revision for region, revision in self._writer.regions()}
-        for region in sorted(self._rules.regions_with_rules() - known.keys()):
+        known = {region.name: revision for region, revision in self._group.regions()}
+        held = filter(self._group.__contains__, self._rules.regions_with_rules())
+        for region in sorted(set(held) - known.keys()):
             if self._catalogue.last_sequence("region", region):
                 self.regions.add(region)
             else:

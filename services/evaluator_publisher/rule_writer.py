@@ -1,27 +1,23 @@
 """Writes the documents of features to RULES with compare-and-set, never over a newer one."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 from sluiceway.clock import Clock
-from sluiceway.contracts.catalogue import Region
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import RuleStore, RuleWrite
 from sluiceway.messaging.rule_table import NOTHING, RuleKey, RuleVersion
 
 from . import metrics
-from .publishable_rules import PublishableRules
+from .grouped_regions import RegionGroup, StoredRegion
+from .publishable_rules import Outdated, PublishableRules
 
 log = logging.getLogger(__name__)
 
 
-class Outdated(Exception):
-    """The log, the catalogue or RULES has changed since the rules were projected: project them again."""
-
-
 class RuleWriter:
-    """Makes writes of what features project to, and does them."""
+    """Makes writes of what features project to in a group of regions, and does them."""
 
     def __init__(
         self,
@@ -30,12 +26,14 @@ class RuleWriter:
         rules: RuleStore,
         publishable: PublishableRules,
         clock: Clock,
+        group: RegionGroup,
     ) -> None:
         self._features = features
         self._catalogue = catalogue
         self._rules = rules
         self._publishable = publishable
         self._clock = clock
+        self._group = group
 
     async def write(self, writes: Iterable[RuleWrite]) -> bool:
         """Write what differs from RULES; return whether anything did.
@@ -74,14 +72,12 @@ class RuleWriter:
                 raise Outdated
 
     async def writes(self, entry: FeatureEntry, regions: frozenset[str] | None) -> list[RuleWrite]:
-        """Return what a feature's event writes in these regions; None means all of them."""
-        chosen = [
-            (region, revision)
-            for region, revision in self.regions()
-            if regions is None or region.name in regions
-        ]
-        epoch, receivers = self._rules.epoch, [region for region, _ in chosen]
-        rules = await self._publishable.of(entry, receivers, epoch, are_all=regions is None)
+        """Return what a feature's event writes in these regions; None means all of the group."""
+        chosen: Sequence[StoredRegion] = self._group.regions()
+        if regions is not None:
+            chosen = [stored for stored in chosen if stored.region.name in regions]
+        epoch = self._rules.epoch
+        rules = await self._publishable.of(entry, [stored.region for stored in chosen], epoch)
         event_time_ms = entry.event.time_ms
         return [
             RuleWrite(
@@ -98,12 +94,6 @@ class RuleWriter:
     def deletion(self, key: RuleKey, version: RuleVersion) -> RuleWrite:
         """Return what deletes the rules of a key."""
         return RuleWrite(key, self._rules.epoch, version, NOTHING, self._clock(), None)
-
-    def regions(self) -> Iterator[tuple[Region, int]]:
-        """Yield every region, and the revision of its document."""
-        for stored in self._catalogue.all("region"):
-            assert isinstance(stored.document, Region)
-            yield stored.document, stored.revision
 
 
 def _without(writes: list[RuleWrite], left_out: list[RuleWrite]) -> Iterable[RuleWrite]:

@@ -11,7 +11,7 @@ import pytest
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
-from services.evaluator_publisher import checkpoints, fan_out, publishable_rules
+from services.evaluator_publisher import checkpoints, event_documents, fan_out
 from services.evaluator_publisher.app import EvaluatorPublisher
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.catalogue import Region
@@ -55,7 +55,7 @@ class Projections:
 @pytest.fixture
 def projected(monkeypatch: pytest.MonkeyPatch) -> Projections:
     projections = Projections()
-    monkeypatch.setattr(publishable_rules, "project", projections.project)
+    monkeypatch.setattr(event_documents, "project", projections.project)
     monkeypatch.setattr(fan_out, "CHECKPOINT_EVERY_SECONDS", 0.05)
     return projections
 

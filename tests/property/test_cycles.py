@@ -94,7 +94,7 @@ async def published(log: Log, publishable: PublishableRules, changed: list[Featu
             return
         key = next(iter(pending))
         del pending[key]
-        rules = await publishable.of(log.entries[key], [a_region()], 0, are_all=True)
+        rules = await publishable.of(log.entries[key], [a_region()], 0)
         log.rules[key] = rules["dev"].data
     raise AssertionError(f"still checking after {STEPS_MAX} steps")
 
@@ -104,12 +104,12 @@ def test_no_cycle_is_published_and_the_same_is_published_after_a_restart(
     saves: list[tuple[str, set[str], bool]],
 ) -> None:
     log = Log()
-    publishable = PublishableRules(cast(Any, log), cast(Any, log), cast(Any, log))
+    publishable = PublishableRules(cast(Any, log), cast(Any, log), cast(Any, log), lambda: [a_region()])
     for name, references, takes_back in saves:
         key = log.save(name, references, takes_back)
         asyncio.run(published(log, publishable, [key, *publishable.substituted]))
     served = log.published_references()
-    restarted = PublishableRules(cast(Any, log), cast(Any, log), cast(Any, log))
+    restarted = PublishableRules(cast(Any, log), cast(Any, log), cast(Any, log), lambda: [a_region()])
     asyncio.run(published(log, restarted, list(log.entries)))
 
     for gate, own in served.items():

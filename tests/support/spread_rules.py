@@ -17,16 +17,32 @@ async def spread_rules(js: JetStreamContext, groups: int, regions: Iterable[str]
     await delete_rules(js)
     streams, names = RulesStreams(groups), tuple(regions)
     for group in reversed(range(groups)):
-        await js.add_stream(
-            StreamConfig(
-                name=subjects.rules_stream(group),
-                subjects=streams.subjects(group, names),
-                max_msgs_per_subject=1,
-                allow_direct=True,
-                metadata=streams.metadata if group == 0 else None,
-            )
-        )
+        await create_rules_stream(js, streams, group, names)
     return streams
+
+
+async def create_rules_stream(
+    js: JetStreamContext, streams: RulesStreams, group: int, regions: Iterable[str]
+) -> None:
+    """Create one of several streams."""
+    await js.add_stream(_config(streams, group, regions))
+
+
+async def place_regions(
+    js: JetStreamContext, streams: RulesStreams, group: int, regions: Iterable[str]
+) -> None:
+    """Give a stream a place for each of these regions that is in its group."""
+    await js.update_stream(_config(streams, group, regions))
+
+
+def _config(streams: RulesStreams, group: int, regions: Iterable[str]) -> StreamConfig:
+    return StreamConfig(
+        name=subjects.rules_stream(group),
+        subjects=streams.subjects(group, regions),
+        max_msgs_per_subject=1,
+        allow_direct=True,
+        metadata=streams.metadata if group == 0 else None,
+    )
 
 
 async def delete_rules(js: JetStreamContext) -> None:

@@ -21,7 +21,8 @@ class Checkpoint(CompleteSet):
     """
 
     region: RegionName = "checkpoint"
-    #: The code that has projected, and the limits that it has obeyed.
+    #: The code that has projected, the limits that it has obeyed, and over how many streams the rules were
+    #: spread.
     projection: str
     #: Which FEATURES that was: when the stream was created, and when the broker stored that message.
     log_created: str

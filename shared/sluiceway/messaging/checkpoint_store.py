@@ -1,4 +1,4 @@
-"""The checkpoint in RULES: read at the leader, and written over the one that is known."""
+"""The checkpoint in a stream of RULES: read at the leader, and written over the one that is known."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -19,25 +19,27 @@ log = logging.getLogger(__name__)
 
 
 class StoredCheckpoint(NamedTuple):
-    """A checkpoint, and its sequence in RULES."""
+    """A checkpoint, and its sequence in its stream."""
 
     sequence: int
     checkpoint: Checkpoint
 
 
 class CheckpointStore:
-    """Reads and writes the checkpoint that all publishers share."""
+    """Reads and writes the checkpoint that all publishers share, of the stream of a group of regions."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, group: int = 0) -> None:
         self._js = connection.js
-        self._publisher = StreamPublisher(connection, subjects.RULES_STREAM)
+        self._stream = subjects.rules_stream(group)
+        self._subject = subjects.checkpoint(group)
+        self._publisher = StreamPublisher(connection, self._stream)
         #: The sequence that the next write expects.
         self._sequence = 0
 
     async def read(self) -> StoredCheckpoint | None:
         """Return the checkpoint; None without a valid one. Raises `Unavailable` if it cannot be read."""
         try:
-            message = await self._js.get_last_msg(subjects.RULES_STREAM, subjects.checkpoint())
+            message = await self._js.get_last_msg(self._stream, self._subject)
         except NotFoundError:
             self._sequence = 0
             return None
@@ -47,7 +49,7 @@ class CheckpointStore:
         try:
             return StoredCheckpoint(self._sequence, Checkpoint.model_validate_json(message.data or b""))
         except ValidationError as error:
-            log.warning("the checkpoint in RULES is invalid: %s", error)
+            log.warning("the checkpoint in %s is invalid: %s", self._stream, error)
             return None
 
     async def event_time_ms(self, sequence: int) -> int | None:
@@ -68,7 +70,7 @@ class CheckpointStore:
 
         Raises `Unavailable`, and `MessageTooLarge` if the broker takes none of this size.
         """
-        message = ConditionalMessage(subjects.checkpoint(), checkpoint.to_json(), {}, self._sequence)
+        message = ConditionalMessage(self._subject, checkpoint.to_json(), {}, self._sequence)
         try:
             self._sequence = await self._publisher.append(message)
         except Conflict:

@@ -1,4 +1,4 @@
-"""Rule documents in the bucket RULES, and the marks that say that a region's set is complete."""
+"""Rule documents in a stream of the bucket RULES, and the marks that say that a region's set is complete."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from ..contracts import envelope, subjects
 from ..contracts.identifiers import FeatureKey
@@ -15,13 +16,19 @@ from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .rule_table import PublishedRule, RuleKey, RuleTable, RuleVersion
+from .rules_places import place_of
+from .rules_streams import STREAMS_MAX, RulesStreams, read_rules_streams
 from .stream_follower import Follower
+from .stream_history import StreamPlace
 from .stream_records import Position, Record
 from .stream_view import StreamView
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = subjects.checkpoint()
+ONE_STREAM = RulesStreams()
+
+#: Of all groups: a publisher that has not noticed yet that their number has changed may still write its own.
+CHECKPOINTS = frozenset(map(subjects.checkpoint, range(STREAMS_MAX)))
 
 
 class PublishedMark(NamedTuple):
@@ -46,7 +53,7 @@ NOT_MARKED = PublishedMark(0, 0)
 
 
 class RuleStore(StreamView):
-    """Follows the headers of RULES while the block runs, and writes documents.
+    """Follows the headers of one stream of RULES while the block runs, and writes documents.
 
     `on_foreign_write` is called with a key that was written by something other than a publisher,
     `on_other_write` with one that was not written by this process, and `on_foreign_mark` with a region
@@ -55,9 +62,17 @@ class RuleStore(StreamView):
     went back, so that nothing is known of it.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, group: int = 0, streams: RulesStreams = ONE_STREAM) -> None:
+        """`group`: the regions whose rules the stream holds; `streams`: how the rules are spread.
+
+        Nothing is read while they are spread otherwise.
+        """
         self._js = connection.js
-        self._publisher = StreamPublisher(connection, subjects.RULES_STREAM)
+        self._replies = connection.replies
+        self._place = place_of(streams, group)
+        self._streams = streams
+        self.stream = self._place.stream
+        self._publisher = StreamPublisher(connection, self.stream)
         self._published = RuleTable()
         #: Region → its mark, also one that was deleted.
         self._marks: dict[str, PublishedMark] = {}
@@ -68,7 +83,7 @@ class RuleStore(StreamView):
         self._newest: dict[str, int] = {}
         #: The newest sequence of a document.
         self.newest_document = 0
-        self._has_checkpoint = False
+        self._checkpoints: set[str] = set()
         #: The greatest epoch of all documents and marks.
         self.epoch = 0
         self.on_foreign_write: Callable[[RuleKey], None] = lambda key: None
@@ -79,13 +94,23 @@ class RuleStore(StreamView):
         self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
             connection,
-            subjects.RULES_STREAM,
+            self.stream,
             [subjects.RULES],
             self._on_record,
             on_reset=self._reset,
             headers_only=True,
             stored_until=lambda: self.newest_document,
+            find=self._find,
         )
+
+    async def _find(self) -> StreamPlace:
+        """Return where the rules of the group are, if they are still spread over the same streams."""
+        streams = await read_rules_streams(self._replies)
+        if streams != self._streams:
+            raise NotFoundError(
+                description=f"rules are spread over {streams.groups} streams, not over {self._streams.groups}"
+            )
+        return self._place
 
     def published(self, key: RuleKey) -> PublishedRule:
         """Return what a key holds, as far as the stream was followed."""
@@ -182,7 +207,7 @@ class RuleStore(StreamView):
 
     async def lacks_messages(self) -> bool:
         """Return whether messages that were read were removed from RULES, by a purge or a deletion."""
-        known = len(self._published) + len(self._marks) + self._has_checkpoint
+        known = len(self._published) + len(self._marks) + len(self._checkpoints)
         return (await self.follower.count_messages()) < known
 
     def is_marked(self, region: str) -> bool:
@@ -216,14 +241,14 @@ class RuleStore(StreamView):
 
     async def _read_epoch(self, region: str, sequence: int, stored_ms: int) -> int:
         try:
-            message = await self._js.get_msg(subjects.RULES_STREAM, seq=sequence, direct=True)
+            message = await self._js.get_msg(self.stream, seq=sequence, direct=True)
         except (NatsError, TimeoutError) as error:
             raise Unavailable(f"cannot read the mark of the region {region}: {error_text(error)}") from error
         try:
             epoch = CompleteSet.model_validate_json(message.data or b"", extra="ignore").epoch
             return _checked_epoch(epoch, stored_ms)
         except ValueError as error:
-            metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
+            metrics.INVALID_RECORDS.labels(self.stream).inc()
             log.warning("the mark of the region %s is invalid: %s", region, error)
             return 0
 
@@ -247,7 +272,7 @@ class RuleStore(StreamView):
         self._unread_marks.clear()
         self._newest.clear()
         self.newest_document = 0
-        self._has_checkpoint = False
+        self._checkpoints.clear()
         self.on_reset()
 
     def _set(self, key: RuleKey, published: PublishedRule) -> None:
@@ -263,8 +288,8 @@ class RuleStore(StreamView):
             self.on_newest(region, sequence)
 
     def _on_record(self, record: Record) -> None:
-        if record.subject == CHECKPOINT:
-            self._has_checkpoint = True
+        if record.subject in CHECKPOINTS:
+            self._checkpoints.add(record.subject)
             return
         if subjects.is_complete_set(record.subject):
             self._on_mark(record)
@@ -272,7 +297,7 @@ class RuleStore(StreamView):
         try:
             key = RuleKey(*subjects.parse_rule(record.subject))
         except ValueError:
-            metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
+            metrics.INVALID_RECORDS.labels(self.stream).inc()
             log.warning("ignoring a message on %s: its subject names no region and feature", record.subject)
             return
         headers = record.headers
@@ -288,12 +313,12 @@ class RuleStore(StreamView):
             first = min(int(headers.get(envelope.FIRST, record.sequence)), record.sequence)
             self._set(key, PublishedRule(record.sequence, first, epoch, version, checksum))
         except (KeyError, ValueError):
-            metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
+            metrics.INVALID_RECORDS.labels(self.stream).inc()
             self._set(key, PublishedRule(record.sequence, record.sequence, 0, RuleVersion(0, 0), "foreign"))
             self.on_foreign_write(key)
 
     def _on_mark(self, record: Record) -> None:
-        region, epoch = subjects.parse_region(record.subject), _epoch_of_mark(record)
+        region, epoch = subjects.parse_region(record.subject), _epoch_of_mark(record, self.stream)
         self._set_mark(region, PublishedMark(record.sequence, epoch or 0))
         if epoch is None:
             self._unread_marks[region] = record.time_ms
@@ -308,7 +333,7 @@ class RuleStore(StreamView):
         self._set_newest(region, mark.sequence)
 
 
-def _epoch_of_mark(record: Record) -> int | None:
+def _epoch_of_mark(record: Record, stream: str) -> int | None:
     """Return the epoch of a mark, 0 if it is deleted or invalid, or None if its headers do not say it."""
     if record.is_deletion:
         return 0
@@ -319,7 +344,7 @@ def _epoch_of_mark(record: Record) -> int | None:
     try:
         return _checked_epoch(epoch, record.time_ms)
     except ValueError as error:
-        metrics.INVALID_RECORDS.labels(subjects.RULES_STREAM).inc()
+        metrics.INVALID_RECORDS.labels(stream).inc()
         log.warning("%s: the mark is invalid: %s", record.subject, error)
         return 0
 

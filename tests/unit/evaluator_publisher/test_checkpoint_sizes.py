@@ -4,10 +4,12 @@ from collections.abc import Collection
 from typing import Any, cast
 
 from services.evaluator_publisher.checkpoints import Checkpoints, Unproved
+from services.evaluator_publisher.grouped_regions import GroupedRegions, RegionGroup
 from sluiceway.contracts.checkpoint import Checkpoint
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.checkpoint_store import StoredCheckpoint
+from sluiceway.messaging.rules_streams import RulesStreams
 from sluiceway.messaging.stream_records import Position
 from tests.support.builders import NOW, a_region
 
@@ -43,6 +45,9 @@ class Rules:
 class Catalogue:
     """A catalogue of so many regions with the longest names."""
 
+    def catalogue(self) -> object:
+        return object()
+
     def __init__(self, regions: int) -> None:
         self.attributes = dict.fromkeys(
             (f"r{number}".ljust(NAME_LENGTH, "x") for number in range(regions)), "a"
@@ -76,7 +81,10 @@ class Publisher:
     def __init__(self, regions: int) -> None:
         self.store, self.catalogue = Store(), Catalogue(regions)
         self._checkpoints = Checkpoints(
-            cast(Any, self.store), cast(Any, Log()), cast(Any, self.catalogue), cast(Any, Rules())
+            cast(Any, self.store),
+            cast(Any, Log()),
+            cast(Any, Rules()),
+            RegionGroup(GroupedRegions(cast(Any, self.catalogue), RulesStreams()), 0),
         )
         self._checkpoints.begin()
 

@@ -1,14 +1,16 @@
 """The order in which a publisher works, and that it gives way to the loop."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import pytest
 
 from services.evaluator_publisher.checkpoints import Unproved
+from services.evaluator_publisher.event_documents import ProjectedRules
 from services.evaluator_publisher.fan_out import CHECK_BATCH, FanOut
-from services.evaluator_publisher.publishable_rules import ProjectedRules, PublishableRules
+from services.evaluator_publisher.grouped_regions import GroupedRegions, RegionGroup
+from services.evaluator_publisher.publishable_rules import PublishableRules
 from sluiceway.contracts.catalogue import Region
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
@@ -18,11 +20,14 @@ from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, Index
 from sluiceway.messaging.rule_store import RuleWrite
 from sluiceway.messaging.rule_table import NOTHING, RuleKey
+from sluiceway.messaging.rules_streams import RulesStreams
 from sluiceway.messaging.stream_records import Position
 from sluiceway.tasks import cancel_and_wait
 from tests.support.builders import EVERYONE, NOW, Ledger, a_catalogue, a_gate, a_region
 
 FEATURES = 300
+#: Not in the group of `dev`, if there are three.
+ELSEWHERE = "staging"
 #: Features that may be projected before anything else has a turn.
 IN_A_ROW_MAX = 5
 TURNS_MAX = 20_000
@@ -72,13 +77,13 @@ class Projections(PublishableRules):
     """Projects every feature to nothing, which RULES holds already, and remembers the order."""
 
     def __init__(self, log: Log) -> None:
-        super().__init__(cast(Any, log), cast(Any, log), cast(Any, log))
+        super().__init__(cast(Any, log), cast(Any, log), cast(Any, log), lambda: [a_region()])
         self.order: list[FeatureKey] = []
         #: What happens once so many were projected.
         self.at: dict[int, Callable[[], None]] = {}
 
     async def of(
-        self, entry: FeatureEntry, regions: Sequence[Region], epoch: int, *, are_all: bool
+        self, entry: FeatureEntry, regions: Iterable[Region], epoch: int
     ) -> dict[str, ProjectedRules]:
         self.order.append(entry.key)
         self.at.get(len(self.order), lambda: None)()
@@ -88,6 +93,8 @@ class Projections(PublishableRules):
 class Rules:
     """RULES, in which nothing differs from what is projected."""
 
+    stream = "KV_RULES"
+
     def __init__(self) -> None:
         self.epoch = 0
         self.marked: list[str] = []
@@ -95,6 +102,8 @@ class Rules:
         #: Features of which another publisher has written something else.
         self.differing: set[FeatureKey] = set()
         self.written: list[FeatureKey] = []
+        #: Regions in which there are rules.
+        self.regions: set[str] = set()
 
     async def caught_up(self) -> None: ...
 
@@ -106,7 +115,7 @@ class Rules:
         self.epoch += 1
 
     def regions_with_rules(self) -> set[str]:
-        return set()
+        return self.regions
 
     def keys_with_rules(self, region: str | None = None) -> tuple[RuleKey, ...]:
         return ()
@@ -127,6 +136,9 @@ class Rules:
 
 class Catalogue:
     """A catalogue of one region."""
+
+    def catalogue(self) -> object:
+        return self
 
     def all(self, kind: str) -> list[StoredDocument]:
         return [StoredDocument(a_region(), 1, "ada", NOW, "ada", NOW)]
@@ -158,18 +170,20 @@ class Checkpoints:
 
 
 class Publisher:
-    """A publisher whose log is read, and what it did."""
+    """A publisher to the first of several streams whose log is read, and what it did."""
 
-    def __init__(self, features: int = FEATURES) -> None:
+    def __init__(self, features: int = FEATURES, streams: int = 1) -> None:
         self.log, self.rules, self.checkpoints = Log(features), Rules(), Checkpoints()
         self.projections = Projections(self.log)
+        catalogue: Any = Catalogue()
         self.fan_out = FanOut(
             cast(Any, self.log),
-            cast(Any, Catalogue()),
+            catalogue,
             cast(Any, self.rules),
             self.projections,
             lambda: NOW,
             cast(Any, self.checkpoints),
+            RegionGroup(GroupedRegions(catalogue, RulesStreams(streams)), 0),
         )
 
     @property
@@ -178,7 +192,7 @@ class Publisher:
 
     async def run(self) -> list[int]:
         """Publish until there is nothing to do; return how many features were projected in each turn."""
-        task = asyncio.create_task(self.fan_out.run())
+        task = asyncio.create_task(self.fan_out.publish())
         in_turns: list[int] = []
         while not (self.rules.marked and self.fan_out.is_idle):
             before = len(self.order)
@@ -192,7 +206,7 @@ class Publisher:
         """Let it be time for a checkpoint, and run for a while."""
         tasks = [
             asyncio.create_task(self.fan_out.save_checkpoints()),
-            asyncio.create_task(self.fan_out.run()),
+            asyncio.create_task(self.fan_out.publish()),
         ]
         for _ in range(TICK_TURNS):
             await asyncio.sleep(0)
@@ -381,6 +395,18 @@ async def test_a_new_event_comes_before_what_is_compared() -> None:
     assert publisher.order[2] == newest
     assert publisher.checkpoints.left_out == frozenset()
     assert publisher.checkpoints.saved == 1
+
+
+async def test_rules_of_the_regions_of_other_streams_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    publisher = Publisher(features=1, streams=3)
+    publisher.rules.regions = {"dev", ELSEWHERE}
+    publisher.fan_out.check_all()
+
+    await publisher.run()
+    publisher.fan_out.catalogue_changed("region", ELSEWHERE, None)
+
+    assert publisher.fan_out.is_idle
+    assert caplog.messages == []
 
 
 async def a_started_publisher(features: int) -> Publisher:

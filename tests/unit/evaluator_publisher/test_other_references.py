@@ -11,6 +11,7 @@ from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.pipelines.reference_graph import GraphReferences
 from sluiceway.pipelines.references import evaluation_error
 from tests.property.test_cycles import Log, published
+from tests.support.builders import a_region
 
 UNRELATED = 50
 
@@ -21,7 +22,7 @@ def gate(name: str) -> FeatureKey:
 
 async def test_a_feature_is_published_without_a_walk_over_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log()
-    publishable = PublishableRules(cast(Any, log), cast(Any, log), cast(Any, log))
+    publishable = PublishableRules(cast(Any, log), cast(Any, log), cast(Any, log), lambda: [a_region()])
     for number in range(UNRELATED):
         log.save(f"gate{number}", {f"gate{number + 1}"}, takes_back=False)
 
