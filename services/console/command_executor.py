@@ -1,6 +1,8 @@
 """Executes commands and edits: on the revision that their sender has read, or else on the newest one."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from nats.js import JetStreamContext
@@ -18,6 +20,7 @@ from sluiceway.messaging.feature_edits import FeatureEdit, FeatureReading, send_
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.stale_readings import explain_stale, explain_stale_document
+from sluiceway.messaging.stall_retries import STALL_SECONDS_MAX, through_stalls
 from sluiceway.pipelines import refusals
 from sluiceway.pipelines.catalogue_decisions import document_of
 from sluiceway.pipelines.document_changes import edit_fits
@@ -28,6 +31,8 @@ from .preconditions import Preconditions
 
 #: How often a request is made on a newer revision before its sender has to send it again.
 ATTEMPTS_MAX = 20
+#: For all that a request does: a stall, and what is left to do when it is over.
+REQUEST_SECONDS_MAX = STALL_SECONDS_MAX + 5.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,14 @@ class CommandExecutor:
         self._log = log
         self._features = features
         self._catalogue = catalogue
-        self._turns = Turns()
+        self._turns = Turns(wait_seconds=STALL_SECONDS_MAX)
 
     async def execute(self, command: Command, caller: Identity, preconditions: Preconditions) -> Reply:
         """Execute a command, decided on a revision for which the preconditions hold."""
+        async with _bounded(command.verb):
+            return await self._execute(command, caller, preconditions)
+
+    async def _execute(self, command: Command, caller: Identity, preconditions: Preconditions) -> Reply:
         if preconditions.is_absent or self._was_applied(command, caller):
             return await self._accepted(await self._send(command, caller), command)
 
@@ -82,7 +91,15 @@ class CommandExecutor:
 
         If others have changed the feature since the request came, both changes hold, or it is refused.
         """
-        await self._features.catch_up()  # its sender may have read a newer revision than this view
+        async with _bounded(f"the edit of {key}"):
+            return await self._edit_feature(key, edit, caller, preconditions)
+
+    async def _edit_feature(
+        self, key: FeatureKey, edit: FeatureEdit, caller: Identity, preconditions: Preconditions
+    ) -> Reply:
+        await through_stalls(
+            self._features.catch_up
+        )  # its sender may have read a newer revision than this view
         read = self._reading(key)
         if read.feature is None:  # the log went back
             raise CommandRefused(refusals.unknown_feature(key))
@@ -106,7 +123,13 @@ class CommandExecutor:
         self, id_: str, edit: PipelineEdit, caller: Identity, preconditions: Preconditions
     ) -> Reply:
         """Save an edit of a pipeline that exists, in the same way."""
-        await self._catalogue.catch_up()
+        async with _bounded(f"the edit of the pipeline {id_}"):
+            return await self._edit_pipeline(id_, edit, caller, preconditions)
+
+    async def _edit_pipeline(
+        self, id_: str, edit: PipelineEdit, caller: Identity, preconditions: Preconditions
+    ) -> Reply:
+        await through_stalls(self._catalogue.catch_up)
         read, revision = self._pipeline(id_)
         newest, command = read, edit.on(read, revision, caller.name)
 
@@ -121,7 +144,7 @@ class CommandExecutor:
             reply = await self._send(edit.on(newest, revision, caller.name), caller)
             if not reply.is_stale:
                 return await self._accepted(reply, command)
-            await self._catalogue.catch_up()
+            await through_stalls(self._catalogue.catch_up)
             newest, revision = self._pipeline(id_)
             if not edit_fits(read, newest, edit.change(newest)):
                 return await self._accepted(reply, command)
@@ -190,10 +213,8 @@ class CommandExecutor:
 
     async def catch_up(self, command: Command) -> None:
         """Wait until the view shows what is stored now, so that callers read their own writes."""
-        if isinstance(command, FeatureCommand):
-            await self._features.catch_up()
-        else:
-            await self._catalogue.catch_up()
+        view = self._features if isinstance(command, FeatureCommand) else self._catalogue
+        await through_stalls(view.catch_up)
 
     def _was_applied(self, command: Command, caller: Identity) -> bool:
         """Return whether a command that `caller` sends again has led to what is there."""
@@ -228,6 +249,18 @@ class CommandExecutor:
         if stored is None or not isinstance(stored.document, Pipeline):
             raise CommandRefused(refusals.unknown("pipeline", id_, self._catalogue.catalogue().pipelines))
         return stored.document, stored.revision_tag
+
+
+@asynccontextmanager
+async def _bounded(what: str) -> AsyncIterator[None]:
+    """Let a request take its time through a stall of the broker, and no more; `Unavailable` after that."""
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS_MAX):
+            yield
+    except TimeoutError:
+        raise Unavailable(
+            f"no answer to {what} in {REQUEST_SECONDS_MAX:g} s; it may have been applied or not"
+        ) from None
 
 
 def on_behalf_of(caller: Identity, command: Command) -> Command:

@@ -8,6 +8,9 @@ class SluicewayError(Exception):
 class RetryLater(SluicewayError):
     """It may work later: the message is delivered again after a delay."""
 
+    #: Whether that is within seconds, and by itself, as when the broker elects a leader: a sender may wait.
+    passes_soon = True
+
 
 class Rejected(SluicewayError):
     """It will never work: the message becomes a dead letter, with this reason."""
@@ -38,6 +41,12 @@ class Conflict(SluicewayError):
 
 class Unavailable(RetryLater):
     """The broker, or the process that should answer, cannot be reached now."""
+
+
+class StoreFull(Unavailable):
+    """The broker has no space for more: somebody has to make some."""
+
+    passes_soon = False
 
 
 class Misconfigured(SluicewayError):

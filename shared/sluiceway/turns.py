@@ -7,15 +7,16 @@ from weakref import WeakValueDictionary
 
 from .errors import Unavailable
 
-#: How long one waits for those before it.
+#: How long one waits for those before it, if nothing else is said.
 WAIT_SECONDS = 10.0
 
 
 class Turns:
     """A lock for each key, as long as somebody holds or awaits it; up to `count` hold it at the same time."""
 
-    def __init__(self, count: int = 1) -> None:
+    def __init__(self, count: int = 1, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._count = count
+        self._wait_seconds = wait_seconds
         self._locks: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -23,7 +24,7 @@ class Turns:
         """Hold the lock of a key while the block runs; `Unavailable` if it is not free in time."""
         lock = self._locks.get(key) or self._locks.setdefault(key, asyncio.Semaphore(self._count))
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 await lock.acquire()
         except TimeoutError:
             raise Unavailable(f"too many requests for {key} at the same time") from None

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from nats.errors import Error as NatsError
 
@@ -22,6 +23,7 @@ from ..messaging.feature_edits import FeatureReading
 from ..messaging.feature_log import FeatureLog, LoggedEvent
 from ..messaging.feature_view import FeatureEntry
 from ..messaging.rules_streams import RulesStreams, read_rules_streams
+from ..messaging.stall_retries import STALL_SECONDS_MAX, through_stalls
 from ..messaging.stream_follower import Follower
 from ..messaging.stream_records import Record
 from ..pipelines.approvals import without_lapsed_approvals
@@ -29,7 +31,8 @@ from ..pipelines.catalogue_decisions import Usage
 from ..pipelines.decision import Catalogue
 from ..pipelines.reference_graph import ReferenceGraph
 
-READ_TIMEOUT_SECONDS = 10.0
+#: For one reading: a cluster of brokers answers nothing for some seconds while it elects a leader.
+READ_TIMEOUT_SECONDS = STALL_SECONDS_MAX
 NO_STREAMS = "the broker answers, but it has no Sluiceway streams yet; is a scheduler running?"
 
 
@@ -58,7 +61,8 @@ async def read_features(connection: Connection) -> list[LoggedEvent]:
 
 async def read_feature(connection: Connection, kind: FeatureKind, name: str) -> FeatureReading:
     """Return the state of one feature, and its revision."""
-    tail = await FeatureLog(connection, "").tail(FeatureKey(kind, name))
+    log, key = FeatureLog(connection, ""), FeatureKey(kind, name)
+    tail = await through_stalls(partial(log.tail, key))
     return FeatureReading(tail.logged.event.feature if tail.logged else None, tail.revision_tag)
 
 

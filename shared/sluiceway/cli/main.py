@@ -146,7 +146,11 @@ async def _print_results(session: CliSession, results: AsyncIterator[ApplyResult
     """Print each result when it arrives, or all as one JSON list; `CommandFailed` if one was refused."""
     printed: list[ApplyResult] = []
     try:
-        async for result in results:
+        while True:
+            with session.noting_a_wait():
+                result = await anext(results, None)
+            if result is None:
+                break
             printed.append(result)
             if not session.as_json:
                 session.output.print(_line(result))

@@ -28,6 +28,8 @@ from .output import Output
 
 EXIT_REFUSED = 1
 EXIT_INTERRUPTED = 130
+#: After this time the user is told that a command waits.
+NOTED_AFTER_SECONDS = 2.0
 #: What nats-server writes if the credentials do not allow publishing or subscribing.
 PERMISSIONS_VIOLATION = "permissions violation for"
 
@@ -71,11 +73,13 @@ class CliSession:
 
     async def send(self, command: Command) -> Reply:
         """Send a command and return its reply; `CommandFailed` if it is refused."""
-        return _accepted(await CommandClient(self.connection).send(command))
+        with self.noting_a_wait():
+            return _accepted(await CommandClient(self.connection).send(command))
 
     async def send_edit(self, edit: FeatureEdit, read: FeatureReading) -> Reply:
         """Send an edit of a feature, as the module `feature_edits` does; `CommandFailed` if it is refused."""
-        return _accepted(await send_edit(CommandClient(self.connection).send, edit, read))
+        with self.noting_a_wait():
+            return _accepted(await send_edit(CommandClient(self.connection).send, edit, read))
 
     def print_result(self, document: Any, text: str | Callable[[], Any]) -> None:
         """Print `document` with `--json`, else the text (or the Rich object that `text` returns)."""
@@ -87,6 +91,17 @@ class CliSession:
     def warn(self, text: str) -> None:
         """Print a warning on standard error."""
         sys.stderr.write(f"sluiceway: {' '.join(text.split())}\n")
+
+    @contextlib.contextmanager
+    def noting_a_wait(self) -> Iterator[None]:
+        """Tell the user if the block takes long: a cluster of brokers that elects a leader takes seconds."""
+        note = asyncio.get_running_loop().call_later(
+            NOTED_AFTER_SECONDS, self.warn, "waiting for the broker …"
+        )
+        try:
+            yield
+        finally:
+            note.cancel()
 
     async def run(
         self, work: Callable[..., Awaitable[None]], arguments: dict[str, Any], *, needs_broker: bool

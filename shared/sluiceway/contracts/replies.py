@@ -51,7 +51,7 @@ class RefusalCode(WireEnum):
     NOT_DUE = "not_due"
     #: its sender has sent too many; the same command may be sent again after `retryAfterMs`
     RATE_LIMITED = "rate_limited"
-    #: it could not be stored now; the same command may be sent again
+    #: it could not be stored now; the same command may be sent again: after `retryAfterMs`, if that is known
     UNAVAILABLE = "unavailable"
 
 

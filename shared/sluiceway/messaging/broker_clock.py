@@ -43,6 +43,8 @@ Monotonic = Callable[[], float]
 class ClockDiffers(Unavailable):
     """The clock of this host and the broker's differ by too much to decide anything."""
 
+    passes_soon = False
+
 
 class ClockOffset(NamedTuple):
     """The broker's time minus the monotonic clock, in ms, and by how much the measurement may be wrong."""

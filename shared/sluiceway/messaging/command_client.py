@@ -6,7 +6,7 @@ import time
 from weakref import WeakValueDictionary
 
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
+from nats.errors import NoRespondersError, OutboundBufferLimitError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from ..contracts import envelope, subjects
@@ -15,14 +15,16 @@ from ..contracts.replies import Outcome, RefusalCode, Reply
 from ..errors import Unavailable
 from ..pipelines import refusals
 from .connection import Connection
+from .stall_retries import STALL_SECONDS_MAX, StallRetries
 
 #: Commands under way of one sender, in each of the two lanes that the scheduler has; the others wait here.
 #: At its 50 a second they wait less than the 0.5 s after which it refuses them.
 UNDER_WAY_MAX = 16
 #: For one attempt: a request can be lost with a connection.
 ATTEMPT_SECONDS = 1.0
-ATTEMPTS_MAX = 10
-#: Between attempts of a command that is refused because its sender sends too many.
+#: Attempts of a command that is refused because its sender sends too many,
+RATE_LIMITED_ATTEMPTS_MAX = 10
+#: and the longest pause between two of them.
 RATE_LIMITED_SECONDS_MAX = 2.0
 #: A scheduler that reconnects listens again after less than the sum of these.
 UNHEARD_SECONDS = 0.2
@@ -48,9 +50,10 @@ class CommandClient:
     async def send(self, command: Command) -> Reply:
         """Return the reply; without one, send the command again, which is safe because of its id.
 
-        So is a command sent again that was refused because its sender sends too many. Many of them wait for
-        each other. A command that no scheduler would read is refused here. Raises `Unavailable` if no reply
-        came to any attempt: the command may or may not be applied.
+        So is a command sent again that was refused because its sender sends too many, or because the broker
+        stalls; the last refusal is returned after 15 s. Many of them wait for each other. A command that no
+        scheduler would read is refused here. Raises `Unavailable` if no reply came to any attempt: the
+        command may or may not be applied.
         """
         data, bytes_max = command.to_json(), min(COMMAND_MAX_BYTES, self._client.max_payload)
         if len(data) > bytes_max:
@@ -68,24 +71,31 @@ class CommandClient:
         return turn
 
     async def _send(self, command: Command, data: bytes) -> Reply:
-        attempt = unheard = 0
-        while attempt < ATTEMPTS_MAX:
+        retries, unheard, rate_limited = StallRetries(), 0, 0
+        stalled: Reply | None = None
+        while True:
             try:
-                reply = await self._attempt(command, data)
+                reply = await self._attempt(command, data, retries.within(ATTEMPT_SECONDS))
             except NoRespondersError as error:
                 unheard += 1
-                await self._pause_unheard(unheard, error)
+                if not (retries.is_under_way and await retries.pause()):
+                    await self._pause_unheard(unheard, error)
                 continue
-            attempt += 1
-            if reply is None:
+            if reply is not None and _is_rate_limited(reply):
+                rate_limited += 1
+                self._rate_limited_at = time.monotonic()
+                if rate_limited >= RATE_LIMITED_ATTEMPTS_MAX and not retries.is_under_way:
+                    return reply
+                await asyncio.sleep(_pause_seconds(reply, rate_limited))
                 continue
-            if not _is_rate_limited(reply):
+            if reply is not None and not _passes_soon(reply):
                 return reply
-            self._rate_limited_at = time.monotonic()
-            if attempt == ATTEMPTS_MAX:
-                return reply
-            await asyncio.sleep(_pause_seconds(reply, attempt))
-        raise Unavailable(f"no reply to {command.verb} in {ATTEMPTS_MAX} attempts of {ATTEMPT_SECONDS:g} s")
+            stalled = reply or stalled
+            if not await retries.pause(_seconds_asked(reply)):
+                break
+        if stalled is None:
+            raise Unavailable(f"no reply to {command.verb} in {STALL_SECONDS_MAX:g} s")
+        return stalled
 
     async def _pause_unheard(self, unheard: int, error: NoRespondersError) -> None:
         """Wait until the next attempt; raise `Unavailable` after the last one."""
@@ -103,16 +113,14 @@ class CommandClient:
             f"send this one again in {SHUT_OUT_SECONDS_MAX:g} s"
         )
 
-    async def _attempt(self, command: Command, data: bytes) -> Reply | None:
+    async def _attempt(self, command: Command, data: bytes, timeout: float) -> Reply | None:
         """Return the reply, or None if none came in time; `NoRespondersError` if nobody listens."""
         subject = subjects.command(command.verb, self._principal)
         try:
-            answer = await self._replies.request(
-                subject, data, timeout=ATTEMPT_SECONDS, headers=_headers(command)
-            )
+            answer = await self._replies.request(subject, data, timeout=timeout, headers=_headers(command))
         except NoRespondersError:
             raise
-        except (NatsTimeoutError, TimeoutError):
+        except (NatsTimeoutError, TimeoutError, OutboundBufferLimitError):  # the last one: it reconnects
             return None
         except NatsError as error:
             raise Unavailable(f"cannot send {command.verb}: {error}") from error
@@ -130,8 +138,21 @@ def _is_rate_limited(reply: Reply) -> bool:
     return reply.refusal is not None and reply.refusal.code is RefusalCode.RATE_LIMITED
 
 
+def _passes_soon(reply: Reply) -> bool:
+    """Return whether the same command may be stored soon: the scheduler says when, except if it failed."""
+    refusal = reply.refusal
+    if refusal is None or refusal.code is not RefusalCode.UNAVAILABLE:
+        return False
+    return refusal.retry_after_ms is not None
+
+
 def _pause_seconds(reply: Reply, attempt: int) -> float:
     """Return what the scheduler says, and more after each attempt: others of the same sender wait, too."""
-    assert reply.refusal
-    asked = (reply.refusal.retry_after_ms or 0) / 1_000
-    return min(asked * attempt * random.uniform(1, 2), RATE_LIMITED_SECONDS_MAX)  # noqa: S311 (not a secret)
+    asked = _seconds_asked(reply) * attempt * random.uniform(1, 2)  # noqa: S311 (not a secret)
+    return min(asked, RATE_LIMITED_SECONDS_MAX)
+
+
+def _seconds_asked(reply: Reply | None) -> float:
+    """Return after which time the scheduler wants to hear the command again."""
+    refusal = reply.refusal if reply else None
+    return (refusal.retry_after_ms or 0) / 1_000 if refusal else 0.0

@@ -109,7 +109,7 @@ async def answer(
         on_refused(subject, error.refusal)
         return refusal_reply(error.refusal)
     except RetryLater as error:
-        return refusal_reply(refusals.unavailable(str(error)))
+        return refusal_reply(refusals.unavailable(str(error), passes_soon=error.passes_soon))
     except MessageTooLarge as error:
         return refusal_reply(refusals.result_too_large(error.size, error.size_max))
     except Exception as error:

@@ -13,7 +13,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 from nats.js.kv import KV_DEL, KV_OP, KV_PURGE
 
 from ..contracts.envelope import header_safe
-from ..errors import Conflict, MessageTooLarge, Unavailable, error_text
+from ..errors import Conflict, MessageTooLarge, StoreFull, Unavailable, error_text
 from .connection import REQUEST_TIMEOUT_SECONDS, Connection
 from .message_size import OutgoingMessage, encode_headers
 from .reply_inbox import RawReply
@@ -196,8 +196,8 @@ class StreamPublisher:
     ) -> Conflict | Unavailable:
         if message and isinstance(error, APIError) and error.err_code in WRONG_LAST_SEQUENCE:
             return Conflict(f"{message.subject} has changed: its last sequence is not {message.expected}")
-        if reason := await self._writes.record_failure(self._stream, error, connection):
-            return Unavailable(reason)
+        if failure := await self._writes.record_failure(self._stream, error, connection):
+            return Unavailable(failure.reason) if failure.is_stuck else StoreFull(failure.reason)
         description = error.description if isinstance(error, APIError) else None
         return Unavailable(f"cannot write to the stream {self._stream}: {description or error_text(error)}")
 

@@ -6,11 +6,12 @@ answers nothing. That looks like a slow broker, but it still answers questions a
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -36,10 +37,38 @@ STUCK = (
 STUCK_TIMEOUT_SECONDS = 0.5
 #: For each question about a stream, and for a probe.
 ANSWER_SECONDS = 0.6
+#: A leader that was elected so lately was not there to answer the message before.
+NEW_LEADER_SECONDS = 10.0
 #: A probe is written at most this often.
 PROBE_EVERY_SECONDS = 2.0
 #: A smaller probe could still fit into the last block of a disk that is full.
 PROBE = bytes(8 * 1024)
+
+
+class _State(msgspec.Struct):
+    last_seq: int
+
+
+class _Group(msgspec.Struct):
+    #: Only of a cluster.
+    leader_since: datetime | None = None
+
+
+class _StreamInfo(msgspec.Struct):
+    """What is read of what the leader of a stream says of it."""
+
+    state: _State
+    ts: datetime
+    cluster: _Group | None = None
+
+    @property
+    def is_newly_led(self) -> bool:
+        """Whether the stream had no leader, or another one, a moment ago."""
+        since = self.cluster.leader_since if self.cluster else None
+        return since is not None and (self.ts - since).total_seconds() < NEW_LEADER_SECONDS
+
+
+_STREAM_INFOS = msgspec.json.Decoder(_StreamInfo)
 
 
 class WriteFailure(NamedTuple):
@@ -74,7 +103,7 @@ class WriteHealth:
         """Record that a stream has stored a message."""
         self._failures.pop(stream, None)
 
-    async def record_failure(self, stream: str, error: Exception, connection: int) -> str | None:
+    async def record_failure(self, stream: str, error: Exception, connection: int) -> WriteFailure | None:
         """Record that a message was not stored; return why, if the store is the reason.
 
         `connection`: the number of the connection when the message was sent.
@@ -86,7 +115,7 @@ class WriteHealth:
         if stream not in self._failures:
             log.error("%s", failure.reason)
         self._failures[stream] = failure
-        return failure.reason
+        return failure
 
     def forget(self) -> None:
         """Forget all failures: this is a new connection, perhaps to a broker that was restarted."""
@@ -130,8 +159,8 @@ class WriteHealth:
         """Forget failures of streams that have stored something since, of whatever process."""
         for stream, failure in tuple(self._failures.items()):
             if failure.is_stuck and stream != subjects.PROBES_STREAM:
-                last_sequence = await self._last_sequence(stream)
-                if last_sequence is not None and last_sequence > failure.last_sequence:
+                info = await self._stream_info(stream)
+                if info and info.state.last_seq > failure.last_sequence:
                     self._failures.pop(stream, None)
 
     async def _failure(self, stream: str, error: Exception) -> WriteFailure | None:
@@ -141,18 +170,18 @@ class WriteHealth:
             return WriteFailure(reason, is_stuck=False) if is_full else None
         if not isinstance(error, TimeoutError):
             return None
-        last_sequence = await self._last_sequence(stream)
-        if last_sequence is None:  # the broker is away: that is another problem
+        info = await self._stream_info(stream)
+        if info is None or info.is_newly_led:  # the broker is away, or elects a leader: not a full disk
             return None
-        return WriteFailure(STUCK.format(stream=stream), is_stuck=True, last_sequence=last_sequence)
+        return WriteFailure(STUCK.format(stream=stream), is_stuck=True, last_sequence=info.state.last_seq)
 
-    async def _last_sequence(self, stream: str) -> int | None:
-        """Return the last sequence of a stream; None if the broker does not answer."""
+    async def _stream_info(self, stream: str) -> _StreamInfo | None:
+        """Return what the leader of a stream says of it; None if the broker does not answer."""
         try:
             subject = f"$JS.API.STREAM.INFO.{stream}"
             reply = await self._client.request(subject, b"", timeout=ANSWER_SECONDS)
-            return int(json.loads(reply.data)["state"]["last_seq"])
-        except (NatsError, TimeoutError, KeyError, ValueError):
+            return _STREAM_INFOS.decode(reply.data)
+        except (NatsError, TimeoutError, msgspec.MsgspecError):
             return None
 
 

@@ -20,6 +20,8 @@ from .publishability import Unpublishable
 #: Verbs that remove a name from a freeze, or from the scope of a source of alerts.
 FREEZE_VERBS = ("save_freeze", "delete_freeze")
 ALERT_SOURCE_VERBS = ("save_alert_source", "delete_alert_source")
+#: What a stalling broker did not store may be sent again after this time.
+UNAVAILABLE_RETRY_MS = 100
 #: Features that a message names; it says how many others there are.
 NAMED_MAX = 20
 #: Verbs that end a release.
@@ -345,12 +347,14 @@ def stores_too_much(sender: str, bytes_max: int, bytes_per_second: int, seconds:
     return refusal.model_copy(update={"retry_after_ms": math.ceil(seconds * 1_000)})
 
 
-def unavailable(reason: str) -> Refusal:
-    """It could not be stored now, and may be sent again."""
-    return _refusal(RefusalCode.UNAVAILABLE, f"{reason}; send the same command again")
+def unavailable(reason: str, *, passes_soon: bool) -> Refusal:
+    """It could not be stored now, and may be sent again: soon, if nobody has to do anything first."""
+    refusal = _refusal(RefusalCode.UNAVAILABLE, f"{reason}; send the same command again")
+    return refusal.model_copy(update={"retry_after_ms": UNAVAILABLE_RETRY_MS}) if passes_soon else refusal
 
 
 def internal_error(reason: str) -> Refusal:
+    """It may have been stored or not. To send it again soon would lead to the same error."""
     return _refusal(
         RefusalCode.UNAVAILABLE, f"internal error ({reason}); the scheduler's log has the details"
     )
