@@ -6,6 +6,7 @@ also depends on how fast everything is. `--check FOLDER` checks the history of a
 
 import argparse
 import asyncio
+import logging
 import random
 import shutil
 import signal
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from .checker import check
 from .cluster import BROKERS, STORES
-from .faults import KINDS
+from .disks import unmount
+from .fault_kinds import KINDS
 from .history import History
 from .hosts import missing_requirements, network
 from .report import summary
@@ -34,6 +36,7 @@ def main() -> int:
         print(f"skipped: a cluster on hosts of its own needs {', '.join(missing)}")
         return 0
     folder = RUNS / str(given.seed)
+    unmount(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     print(
@@ -41,6 +44,7 @@ def main() -> int:
         flush=True,
     )
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    logging.basicConfig(filename=folder / "chaos.log", format="%(asctime)s %(name)s: %(message)s")
     options = Options(given.seconds, given.seed, given.people, tuple(given.faults or KINDS))
     try:
         with network(BROKERS) as hosts:

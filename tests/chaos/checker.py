@@ -236,7 +236,7 @@ def _processes(history: History) -> Iterator[str]:
     for fault in history.faults:
         if fault.ready_ms is None:
             what = "; ".join(f"{name}: {why}" for name, why in fault.unready.items())
-            yield f"not ready after {fault.kind} ({fault.target}) was healed: {what}"
+            yield f"not ready after {fault.kind} ({fault.target}): {what}"
 
 
 def _readiness(history: History) -> Iterator[str]:
@@ -246,6 +246,17 @@ def _readiness(history: History) -> Iterator[str]:
             if _is_lie(answer, fault):
                 after = answer.asked_ms - fault.started_ms
                 yield f"{answer.process} said ready {after} ms after {answer.host} was cut off"
+
+
+def _serving(history: History) -> Iterator[str]:
+    """Look for edges that had rules, ran on, and were not ready later: nothing is a reason for that."""
+    ready = set()
+    for answer in history.readiness:
+        life = (answer.process, answer.life)
+        if answer.is_ready:
+            ready.add(life)
+        elif life in ready and answer.process.startswith(EDGE):
+            yield f"{answer.process} was ready, and was not at {answer.asked_ms}"
 
 
 def _is_lie(answer: ReadinessAnswer, fault: Fault) -> bool:
@@ -280,5 +291,6 @@ LAWS: Mapping[str, Callable[[History], Iterator[str]]] = {
     "all edges end with what the log says": convergence,
     "releases get on, and alerts take them back": _releases,
     "no process ends by itself, or stays unready": _processes,
+    "an edge goes on serving": _serving,
     "ready means able": _readiness,
 }

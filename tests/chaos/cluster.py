@@ -13,6 +13,7 @@ from services.local.broker import find_binary
 from sluiceway.http.server import write_atomically
 from tests.support.waiting import eventually
 
+from .disks import small_disk
 from .history import ProcessEnd
 from .hosts import Host, Network
 from .processes import HostProcess
@@ -23,6 +24,8 @@ CLIENT_PORT, ROUTE_PORT, MONITOR_PORT = 4222, 6222, 8222
 #: The first port of the health pages; each service has the next one.
 SERVICE_PORT = 8301
 SERVICES = ("scheduler", "evaluator_publisher", "monitor")
+#: The broker whose store has a small disk.
+SMALL_DISK = f"broker-{BROKERS}"
 #: The folder of the stores of all brokers.
 STORES = "stores"
 REGIONS = ("dev", "prod-us-west", "prod-eu")
@@ -170,11 +173,12 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running_cluster(folder: Path, network: Network) -> AsyncIterator[Cluster]:
-    """Run everything but the edges while the block runs."""
+async def running_cluster(folder: Path, network: Network, disk_mebibytes: int) -> AsyncIterator[Cluster]:
+    """Run everything but the edges while the block runs; one broker has a disk of this size."""
     cluster = Cluster(folder, network)
-    try:
-        await cluster.start()
-        yield cluster
-    finally:
-        await cluster.stop()
+    with small_disk(cluster.store_folder(SMALL_DISK).parent, disk_mebibytes):
+        try:
+            await cluster.start()
+            yield cluster
+        finally:
+            await cluster.stop()

@@ -92,6 +92,8 @@ class ReadinessAnswer(WireModel):
     """An answer of `/readyz`."""
 
     process: str
+    #: Counts the starts of the process.
+    life: int
     host: str
     asked_ms: int
     answered_ms: int
@@ -106,9 +108,9 @@ class Fault(WireModel):
     started_ms: int
     #: When it was healed: killed processes were started again, cables plugged in.
     healed_ms: int
-    #: When every process was ready again; absent: within the bound some were not.
+    #: When every process was ready again; absent: some were not as they should have been.
     ready_ms: int | None = None
-    #: What was not ready at the end of the bound, and why.
+    #: What was not ready within its bound, and why.
     unready: dict[str, str] = {}
     #: The hosts that reached no other host, from its beginning until it was healed.
     hosts_cut_off: tuple[str, ...] = ()

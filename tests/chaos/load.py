@@ -1,6 +1,7 @@
 """Releases, more and more at the same time: people start, approve, pause and abort them, and alerts fire."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ LOOK_EVERY_SECONDS = 0.2
 RELEASES_OF_GATE = 4
 #: Between the releases of a person, and before something is done to one.
 PAUSE_SECONDS = (0.2, 1.5)
+EDIT_EVERY_SECONDS = 0.5
 BAKE_MS = 400
 #: Pipelines through all regions; the last phase of the second one waits for a review.
 FAST, REVIEWED = "fast", "reviewed"
@@ -68,6 +70,7 @@ class Load:
     async def run(self, people: int, seconds: float, dice: random.Random) -> None:
         """Let people come one after the other, and work until `seconds` are over and all releases ended."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._edit("editor"))
             for number in range(people):
                 group.create_task(self._work(f"person-{number}", random.Random(dice.random())))
                 await asyncio.sleep(seconds / (people + 1))
@@ -82,6 +85,16 @@ class Load:
                 await Person(self, name, f"{name}-gate-{gates}", dice).use_gate()
             except Stuck as stuck:
                 print(f"stuck: {stuck}", flush=True)
+
+    async def _edit(self, name: str) -> None:
+        """Save a gate without releases again and again, so that each stall meets a command."""
+        edits = 0
+        while not self.is_ending:
+            edits += 1
+            document = {"kind": "FeatureGate", "name": name, "description": str(edits)}
+            with contextlib.suppress(Stuck):  # it is recorded
+                await self.send(SaveFeature, actor=name, feature=document)
+            await asyncio.sleep(EDIT_EVERY_SECONDS)
 
     async def send(self, model: type[FeatureCommand], **fields: Any) -> SentCommand:
         """Send a command, with one id, until it is answered; `Stuck` if that takes too long."""

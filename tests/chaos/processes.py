@@ -19,7 +19,7 @@ from .hosts import Host
 ROOT = Path(__file__).parents[2]
 #: What a supervisor waits before it starts a process again.
 RESTART_SECONDS = 0.5
-#: A process that was asked to stop is killed after this; a broker in lame duck mode takes half a minute.
+#: A process that was asked to stop is killed after this.
 STOP_SECONDS = 15.0
 #: For one answer of a health page.
 ANSWER_SECONDS = 4.0
@@ -47,18 +47,19 @@ class HostProcess:
         self.life = 0
         self._argv = (*host.entering, *argv)
         self._environment = dict(environment or {})
-        self._log = log
+        self.log = log
         self._on_end = on_end
         self._process: Process | None = None
         self._supervising: asyncio.Task[None] | None = None
         self._may_run = asyncio.Event()
         self._may_run.set()
         self._is_end_expected = False
-        self.is_frozen = False
+        self._is_frozen = False
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        """Whether it can do anything: it has not ended, and is not frozen."""
+        return self._process is not None and self._process.returncode is None and not self._is_frozen
 
     async def start(self) -> None:
         """Start it, and start it again whenever it ends, until `close`."""
@@ -72,11 +73,11 @@ class HostProcess:
         self.thaw()
         await self._end(signal.SIGTERM)
 
-    async def take_down(self, number: signal.Signals) -> None:
-        """End it by a signal, and keep it down until `let_run`; a second signal follows if it must."""
+    async def take_down(self, number: signal.Signals, bound: float = STOP_SECONDS) -> None:
+        """End it by a signal, within `bound` seconds or else by SIGKILL; it stays down until `let_run`."""
         self._may_run.clear()
         self._is_end_expected = True
-        await self._end(number)
+        await self._end(number, bound)
 
     def let_run(self) -> None:
         """Start it again if `take_down` has ended it."""
@@ -84,12 +85,12 @@ class HostProcess:
 
     def freeze(self) -> None:
         """Let it do nothing, its connections open, until `thaw`."""
-        self.is_frozen = True
+        self._is_frozen = True
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self.is_frozen = False
+        self._is_frozen = False
         self._signal(signal.SIGCONT)
 
     async def ask(self, http: httpx2.AsyncClient) -> str | None:
@@ -133,7 +134,7 @@ class HostProcess:
 
     async def _spawn(self) -> None:
         self.life += 1
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._argv,
                 cwd=ROOT,

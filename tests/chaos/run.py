@@ -29,6 +29,9 @@ from .samples import EdgeSamples, record_readiness
 #: For the log to be readable, and for all edges to hold what it says, after everything was healed.
 CONVERGENCE_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.5
+#: The small disk of a broker; the log grows by less than that.
+DISK_MEBIBYTES = 128
+MEBIBYTES_PER_SECOND = 0.1
 
 
 class Options(NamedTuple):
@@ -43,7 +46,8 @@ class Options(NamedTuple):
 async def run(folder: Path, network: Network, options: Options) -> History:
     """Return what happened: everything is started, loaded, disturbed, healed and stopped."""
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(running_cluster(folder, network))
+        disk_mebibytes = DISK_MEBIBYTES + int(options.seconds * MEBIBYTES_PER_SECOND)
+        cluster = await stack.enter_async_context(running_cluster(folder, network, disk_mebibytes))
         driver = await stack.enter_async_context(driving(cluster.nats_url))
         await save_catalogue(driver)
         samples = await _start_edges(cluster, driver)

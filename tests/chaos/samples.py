@@ -102,13 +102,14 @@ class EdgeSamples:
 async def record_readiness(
     process: HostProcess, http: httpx2.AsyncClient, into: list[ReadinessAnswer]
 ) -> None:
-    """Ask a service whether it is ready, until cancelled."""
+    """Ask a process whether it is ready, until cancelled; not while it is down or frozen."""
     while True:
         asked_ms, life = now_ms(), process.life
-        reason = await process.ask(http)
-        if life == process.life:
+        was_running, reason = process.is_running, await process.ask(http)
+        if was_running and process.is_running and life == process.life:
             answer = ReadinessAnswer(
                 process=process.name,
+                life=life,
                 host=process.host.name,
                 asked_ms=asked_ms,
                 answered_ms=now_ms(),

@@ -28,6 +28,7 @@ FORWARD = "what an edge serves moves forward"
 CONVERGENCE = "all edges end with what the log says"
 RELEASES = "releases get on, and alerts take them back"
 PROCESSES = "no process ends by itself, or stays unready"
+SERVING = "an edge goes on serving"
 READINESS = "ready means able"
 
 
@@ -36,7 +37,7 @@ def test_a_release_as_it_should_be_has_no_findings() -> None:
 
 
 def test_the_laws_of_these_tests_are_those_of_the_checker() -> None:
-    laws = [ANSWERS, LOG, TIMES, REGIONS, FORWARD, CONVERGENCE, RELEASES, PROCESSES, READINESS]
+    laws = [ANSWERS, LOG, TIMES, REGIONS, FORWARD, CONVERGENCE, RELEASES, PROCESSES, SERVING, READINESS]
 
     assert laws == list(checker.LAWS)
 
@@ -234,10 +235,22 @@ def test_a_process_that_says_ready_while_it_is_cut_off_is_found(
         kind="cut", target="host2", started_ms=0, healed_ms=30_000, ready_ms=31_000, hosts_cut_off=("host2",)
     )
     answer = ReadinessAnswer(
-        process="scheduler-2", host="host2", asked_ms=20_000, answered_ms=20_010, is_ready=True
+        process="scheduler-2", life=1, host="host2", asked_ms=20_000, answered_ms=20_010, is_ready=True
     ).model_copy(update=changes)
 
     assert laws_broken_by(replace(a_whole_release(), faults=(cut,), readiness=(answer,))) == broken
+
+
+@pytest.mark.parametrize(
+    ("process", "life", "broken"),
+    [("edge-dev-1", 1, {SERVING}), ("edge-dev-1", 2, set()), ("scheduler-1", 1, set())],
+    ids=["an edge", "an edge that was started again", "a scheduler"],
+)
+def test_an_edge_that_stops_serving_is_found(process: str, life: int, broken: set[str]) -> None:
+    ready = ReadinessAnswer(process=process, life=1, host="host1", asked_ms=1, answered_ms=2, is_ready=True)
+    later = ready.model_copy(update={"life": life, "is_ready": False})
+
+    assert laws_broken_by(replace(a_whole_release(), readiness=(ready, later))) == broken
 
 
 def _with_answer(**answer: object) -> History:
