@@ -20,7 +20,7 @@ ROUNDING_MS = 5
 TAKEN_BACK_MS = 60_000
 #: A process that reaches no quorum of the brokers says that it is not ready within this: it looks at its
 #: connections every two seconds, and writes a probe as often.
-NOT_READY_MS = 10_000
+NOT_READY_MS = 6_000
 #: Edges are ready as soon as they have rules, also without a broker.
 EDGE = "edge-"
 
@@ -116,6 +116,16 @@ def _missing_ms(earlier: PhaseRun, later: PhaseRun) -> int:
     return earlier.started_ms + earlier.phase.time_interval_ms - later.started_ms
 
 
+def _append_only(history: History) -> Iterator[str]:
+    """Compare what was read of the log during the run with what it says in the end."""
+    stored = {entry.sequence: entry.event for entry in history.events}
+    for seen in history.seen:
+        event = stored.get(seen.sequence)
+        if event is None or (event.command_id, event.time_ms) != (seen.command_id, seen.time_ms):
+            what = "gone" if event is None else f"of command {event.command_id}"
+            yield f"event {seen.sequence} was of command {seen.command_id}, and is {what}"
+
+
 def _times(history: History) -> Iterator[str]:
     """Compare the times of events with those at which their commands were sent."""
     stored = {entry.event.command_id: entry for entry in history.events}
@@ -154,12 +164,33 @@ class _Allowed:
         place = self._places[served.region]
         if extra := set(served.versions) - allowed_versions(entry.event.feature, place):
             return f"the versions {sorted(extra)} were not released there"
-        for later in self._next[served.revision]:
-            taken_back = set(served.versions) - allowed_versions(later.event.feature, place)
-            if taken_back and served.last_ms > later.stored_ms + TAKEN_BACK_MS:
-                late = served.last_ms - later.stored_ms
-                return f"the versions {sorted(taken_back)} still {late} ms after event {later.sequence}"
+        if (late := self.late_ms(served)) > TAKEN_BACK_MS:
+            return f"the versions {list(served.versions)} still {late} ms after one was taken back"
+        if served.absent_ms is not None and not self._is_removed(served):
+            return "it was not served any more in the next answer"
         return None
+
+    def late_ms(self, served: ServedRules) -> int:
+        """Return for how long a version was still served after it was taken back there; 0 if it was not."""
+        place = self._places[served.region]
+        for later in self._next.get(served.revision, ()):
+            if set(served.versions) - allowed_versions(later.event.feature, place):
+                return max(0, served.last_ms - later.stored_ms)
+        return 0
+
+    def _is_removed(self, served: ServedRules) -> bool:
+        """Return whether the region should have nothing of the feature by when it was absent."""
+        place = self._places[served.region]
+        return any(
+            later.stored_ms <= (served.absent_ms or 0) and not allowed_versions(later.event.feature, place)
+            for later in self._next[served.revision]
+        )
+
+
+def longest_taken_back_ms(history: History) -> int:
+    """Return for how long a version was served after it was taken back, at most, by any edge."""
+    allowed = _Allowed(history)
+    return max(map(allowed.late_ms, history.served), default=0)
 
 
 def allowed_versions(feature: Feature, place: Location) -> set[int]:
@@ -180,11 +211,11 @@ def allowed_versions(feature: Feature, place: Location) -> set[int]:
 
 
 def _forward(history: History) -> Iterator[str]:
-    """Look whether what an edge served of a feature went back while it ran."""
-    lives = defaultdict(list)
+    """Look whether what an edge served of a feature went back, also when it was started again."""
+    by_edge = defaultdict(list)
     for served in history.served:
-        lives[served.edge, served.life, served.feature].append(served)
-    for (edge, _, feature), records in lives.items():
+        by_edge[served.edge, served.feature].append(served)
+    for (edge, feature), records in by_edge.items():
         records.sort(key=lambda record: record.first_ms)
         for before, after in pairwise(records):
             if (after.epoch, after.revision) < (before.epoch, before.revision):
@@ -285,6 +316,7 @@ def count_by_law(findings: Iterable[Finding]) -> Counter[str]:
 LAWS: Mapping[str, Callable[[History], Iterator[str]]] = {
     "every answered command is in the log once, no refused one is": _answers,
     "the log is in order: actors, times, one release at a time, no phase early": _log,
+    "the log is only appended to": _append_only,
     "no event is older than its command": _times,
     "a region has what was released there, and only then": _regions,
     "what an edge serves moves forward": _forward,

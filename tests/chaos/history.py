@@ -60,6 +60,14 @@ class StoredEvent(WireModel):
     event: FeatureEvent
 
 
+class SeenEvent(WireModel):
+    """A message of FEATURES as it was read while the run went on."""
+
+    sequence: int
+    command_id: str
+    time_ms: int
+
+
 class ServedRules(WireModel):
     """What an edge served of a feature, the same in all samples from the first to the last."""
 
@@ -75,6 +83,8 @@ class ServedRules(WireModel):
     #: The end of the first request, and the beginning of the last one, that they were the answer to.
     first_ms: int
     last_ms: int
+    #: When the edge answered without the feature, if that was the next answer.
+    absent_ms: int | None = None
 
 
 class FinalRules(WireModel):
@@ -150,6 +160,7 @@ class History:
     alerts: tuple[SentAlert, ...] = ()
     #: All of FEATURES, after everything was healed.
     events: tuple[StoredEvent, ...] = ()
+    seen: tuple[SeenEvent, ...] = ()
     served: tuple[ServedRules, ...] = ()
     final: tuple[FinalRules, ...] = ()
     readiness: tuple[ReadinessAnswer, ...] = ()

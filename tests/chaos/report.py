@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sluiceway.contracts.replies import Outcome
 
-from .checker import LAWS, Finding, count_by_law
+from .checker import LAWS, Finding, count_by_law, longest_taken_back_ms
 from .faults import Faults
 from .history import Fault, History, SentCommand
 from .load import Load
@@ -74,6 +74,7 @@ def summary(history: History, findings: Sequence[Finding]) -> list[str]:
     lines.append(
         f"{len(history.events)} events, {len(history.alerts)} alerts, {len(history.served)} versions served"
     )
+    lines.append(f"a version that was taken back was served for {longest_taken_back_ms(history)} ms at most")
     lines += ["", f"{'fault':<28}{'times':>6}{'longest stall':>16}{'ready after':>14}"]
     for stall in stalls(history):
         lines.append(

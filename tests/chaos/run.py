@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 from .checker import convergence
 from .cluster import REGIONS, Cluster, running_cluster
 from .faults import Faults
-from .history import FinalRules, History, KnownRegion, ReadinessAnswer, StoredEvent
+from .history import FinalRules, History, KnownRegion, ReadinessAnswer, SeenEvent, StoredEvent
 from .hosts import Network
 from .load import Load, save_catalogue
 from .report import print_progress
@@ -29,6 +29,7 @@ from .samples import EdgeSamples, record_readiness
 #: For the log to be readable, and for all edges to hold what it says, after everything was healed.
 CONVERGENCE_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.5
+READ_EVERY_SECONDS = 1.0
 #: The small disk of a broker; the log grows by less than that.
 DISK_MEBIBYTES = 128
 MEBIBYTES_PER_SECOND = 0.1
@@ -58,7 +59,8 @@ async def run(folder: Path, network: Network, options: Options) -> History:
         readiness: list[ReadinessAnswer] = []
         asking = [record_readiness(process, cluster.http, readiness) for process in cluster.asking()]
         sampling = [sample.run(cluster.http) for sample in samples]
-        async with _beside(print_progress(load, faults), *asking, *sampling):
+        seen: list[SeenEvent] = []
+        async with _beside(print_progress(load, faults), _watch_log(driver, seen), *asking, *sampling):
             await asyncio.gather(load.run(options.people, options.seconds, dice), faults.run(options.seconds))
         history = History(
             regions=tuple(
@@ -68,6 +70,7 @@ async def run(folder: Path, network: Network, options: Options) -> History:
             commands=tuple(load.commands),
             alerts=tuple(load.alerts),
             events=await _read_log(driver),
+            seen=tuple(seen),
             served=tuple(record for sample in samples for record in sample.served()),
             readiness=tuple(readiness),
             faults=tuple(faults.faults),
@@ -84,6 +87,23 @@ async def _start_edges(cluster: Cluster, driver: Driver) -> list[EdgeSamples]:
     return [
         EdgeSamples(edge, region, keys[region]) for region, edges in cluster.edges.items() for edge in edges
     ]
+
+
+async def _watch_log(driver: Driver, into: list[SeenEvent]) -> None:
+    """Read what is new in FEATURES, until cancelled."""
+    while True:
+        after = into[-1].sequence if into else 0
+        try:
+            async for record in read_records(
+                driver.connection.js, subjects.FEATURES_STREAM, subjects.FEATURES, after=after
+            ):
+                event = parse_event(record.data)
+                into.append(
+                    SeenEvent(sequence=record.sequence, command_id=event.command_id, time_ms=event.time_ms)
+                )
+        except Unavailable:
+            pass  # a fault; the next reading goes on after the last message
+        await asyncio.sleep(READ_EVERY_SECONDS)
 
 
 async def _read_log(driver: Driver) -> tuple[StoredEvent, ...]:

@@ -96,7 +96,7 @@ class EdgeSamples:
             elif known:
                 self._ended.append(known)
             self._current[feature] = found
-        self._ended.extend(before.values())
+        self._ended.extend(known.model_copy(update={"absent_ms": answered_ms}) for known in before.values())
 
 
 async def record_readiness(

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluiceway.contracts.commands import AbortTrigger, AdvancePhase, RollBackTrigger
+from sluiceway.contracts.commands import AbortTrigger, AdvancePhase, ArchiveFeature, RollBackTrigger
+from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.replies import Outcome, RefusalCode
 from tests.chaos import checker
 from tests.chaos.history import (
@@ -12,6 +13,7 @@ from tests.chaos.history import (
     History,
     ProcessEnd,
     ReadinessAnswer,
+    SeenEvent,
     SentAlert,
     SentCommand,
     StoredEvent,
@@ -22,6 +24,7 @@ from .histories import BAKE_MS, GATE, a_release, a_whole_release, laws_broken_by
 
 ANSWERS = "every answered command is in the log once, no refused one is"
 LOG = "the log is in order: actors, times, one release at a time, no phase early"
+APPEND_ONLY = "the log is only appended to"
 TIMES = "no event is older than its command"
 REGIONS = "a region has what was released there, and only then"
 FORWARD = "what an edge serves moves forward"
@@ -37,7 +40,19 @@ def test_a_release_as_it_should_be_has_no_findings() -> None:
 
 
 def test_the_laws_of_these_tests_are_those_of_the_checker() -> None:
-    laws = [ANSWERS, LOG, TIMES, REGIONS, FORWARD, CONVERGENCE, RELEASES, PROCESSES, SERVING, READINESS]
+    laws = [
+        ANSWERS,
+        LOG,
+        APPEND_ONLY,
+        TIMES,
+        REGIONS,
+        FORWARD,
+        CONVERGENCE,
+        RELEASES,
+        PROCESSES,
+        SERVING,
+        READINESS,
+    ]
 
     assert laws == list(checker.LAWS)
 
@@ -162,15 +177,49 @@ def test_a_candidate_that_stays_after_an_abort_is_found(late_ms: int, is_found: 
     assert laws_broken_by(recorded.hold_at_last()) == ({REGIONS} if is_found else set())
 
 
-@pytest.mark.parametrize(("life", "broken"), [(1, {FORWARD}), (2, set())])
-def test_an_edge_that_goes_back_while_it_runs_is_found(life: int, broken: set[str]) -> None:
+@pytest.mark.parametrize("life", [1, 2], ids=["while it runs", "when it is started again"])
+def test_an_edge_that_goes_back_is_found(life: int) -> None:
     history = a_whole_release()
     newest = history.served[-1]
     older = newest.model_copy(
         update={"life": life, "revision": 1, "versions": (1,), "first_ms": newest.last_ms + 1}
     )
 
-    assert laws_broken_by(replace(history, served=(*history.served, older))) == broken
+    assert laws_broken_by(replace(history, served=(*history.served, older))) == {FORWARD}
+
+
+def test_an_edge_that_drops_a_feature_is_found() -> None:
+    recorded = a_release()
+    recorded.serve("dev", versions=(2,), absent_ms=recorded.history.events[-1].stored_ms + 1_000)
+
+    assert REGIONS in laws_broken_by(recorded.history)
+
+
+def test_a_feature_that_was_archived_may_be_dropped() -> None:
+    recorded = a_release()
+    recorded.act(AbortTrigger)
+    recorded.send(ArchiveFeature(actor="ada", kind=FeatureKind.GATE, name="checkout"))
+    archived_ms = recorded.history.events[-1].stored_ms
+    recorded.serve("dev", revision=3, absent_ms=archived_ms + 100)
+
+    assert laws_broken_by(recorded.hold_at_last()) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [({}, set()), ({"command_id": "another"}, {APPEND_ONLY}), ({"sequence": 99}, {APPEND_ONLY})],
+    ids=["unchanged", "another one", "gone"],
+)
+def test_an_event_that_was_read_and_is_not_there_any_more_is_found(
+    changes: dict[str, object], broken: set[str]
+) -> None:
+    history = a_whole_release()
+    last = history.events[-1]
+    seen = SeenEvent(
+        sequence=last.sequence, command_id=last.event.command_id, time_ms=last.event.time_ms
+    ).model_copy(update=changes)
+
+    assert laws_broken_by(replace(history, seen=(seen,))) == broken
 
 
 def test_an_edge_that_ends_with_other_rules_or_none_is_found() -> None:
