@@ -14,9 +14,9 @@ WAIT_SECONDS = 10.0
 class Turns:
     """A lock for each key, as long as somebody holds or awaits it; up to `count` hold it at the same time."""
 
-    def __init__(self, count: int = 1, *, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, count: int = 1, *, wait_seconds: float | None = None) -> None:
         self._count = count
-        self._wait_seconds = wait_seconds
+        self._wait_seconds = WAIT_SECONDS if wait_seconds is None else wait_seconds
         self._locks: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
