@@ -1,10 +1,13 @@
 """Builds the console and wires its adapters."""
 
 import secrets
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import cache
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.sessions import SessionMiddleware
+from starlette.routing import BaseRoute
 
 from sluiceway import __version__
 from sluiceway.http.concurrency_limit import ConcurrencyLimit
@@ -70,6 +73,7 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
         docs_url=None,  # these pages load scripts from other sites
         redoc_url=None,
         redirect_slashes=False,
+        routes=list(_routes()),
     )
     app.state.backend_provider = backend_provider
     app.state.audit = AuditRecorder(backend_provider.trail)
@@ -96,10 +100,17 @@ def build(settings: Settings, backend_provider: BackendProvider) -> FastAPI:
     )
     app.add_middleware(RequestGuard, is_tls=is_tls)
     app.add_middleware(ReadingTurns)
-    for router in (official.router, api.router, pages.router):
-        app.include_router(router)
-    app.mount("/static", pages.static)
     return app
+
+
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    """Return all routes. FastAPI analyses each before its first request: 0.2 s, once in a process."""
+    every = APIRouter()
+    for router in (official.router, api.router, pages.router):
+        every.include_router(router)
+    every.mount("/static", pages.static)
+    return tuple(every.routes)
 
 
 def _stream_limit(settings: Settings) -> ConcurrencyLimit:
