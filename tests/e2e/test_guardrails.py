@@ -27,6 +27,7 @@ from sluiceway.messaging.feature_log import LoggedEvent
 from sluiceway.messaging.measurement_store import MeasurementStore
 from tests.support.catalogues import REGIONS, apply_catalogue, phase, pipeline
 from tests.support.edges import create_key
+from tests.support.http import http_client
 from tests.support.local import LocalSystem, local_system
 from tests.support.observability import Prometheus, alertmanager, free_port, prometheus, skip_without_binaries
 from tests.support.system import EVERYONE, Driver, driving
@@ -273,7 +274,7 @@ async def _edge(
         return system.processes().get(f"edge-{region}", {}).get("http")
 
     url = await eventually(address, f"{region} has an edge")
-    http = httpx2.AsyncClient(base_url=url, headers={"x-api-key": key}, trust_env=False)
+    http = http_client(base_url=url, headers={"x-api-key": key}, trust_env=False)
     await stack.enter_async_context(http)
 
     async def is_ready() -> bool:

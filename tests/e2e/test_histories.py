@@ -13,6 +13,7 @@ from sluiceway.contracts.commands import AbortTrigger, RevokeKey
 from tests.support.catalogues import REGIONS
 from tests.support.edges import create_key
 from tests.support.history import SavedStore
+from tests.support.http import http_client
 from tests.support.local import LocalSystem, local_system
 from tests.support.system import EVERYONE, Driver, driving
 from tests.support.waiting import eventually
@@ -93,7 +94,7 @@ async def answering(driver: Driver) -> None:
 async def test_every_region_obeys_a_log_that_was_put_back(tmp_path: Path, is_stopped: bool) -> None:
     with EmbeddedBroker(tmp_path / "broker") as broker:
         store, data = SavedStore(broker, tmp_path / "broker"), tmp_path / "data"
-        async with httpx2.AsyncClient(timeout=5) as http:
+        async with http_client(timeout=5) as http:
             async with up(broker, data) as (system, driver):
                 keys = {name: await create_key(driver, environment=name) for name in set(REGIONS.values())}
                 regions = Regions(system, http, keys)

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import httpx2
 
+from .http import http_client
+
 
 class Browser:
     """Follows redirects, keeps cookies, and sends the forms of the page that it looks at."""
@@ -40,7 +42,7 @@ class Browser:
 @asynccontextmanager
 async def browsing(url: str, key: str | None = None) -> AsyncIterator[Browser]:
     """Give a browser; signed in, where there is a key."""
-    async with httpx2.AsyncClient(base_url=url, headers={"accept": "text/html"}, timeout=15) as http:
+    async with http_client(base_url=url, headers={"accept": "text/html"}, timeout=15) as http:
         browser = Browser(http)
         if key:
             await browser.sign_in(key)

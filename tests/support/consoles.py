@@ -15,6 +15,7 @@ from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identity import ApiKey, Grant, Role
 from sluiceway.http.server import health_server
 
+from .http import http_client
 from .system import Driver
 
 HEADER = "STATSIG-API-KEY"
@@ -42,7 +43,7 @@ class RunningConsole(NamedTuple):
     def caller(self, key: str | None) -> httpx2.AsyncClient:
         """Return a client that sends a key, or none (None); the caller closes it."""
         headers = {HEADER: key} if key else {}
-        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=15)
+        return http_client(base_url=self.url, headers=headers, timeout=15)
 
 
 async def create_api_key(
@@ -77,5 +78,5 @@ async def running_console(nats_url: str, folder: Path, **settings_: Any) -> Asyn
     console = Console(settings)
     async with health_server(settings, console.readiness, console.pages) as url, console:
         key = file.read_text()
-        async with httpx2.AsyncClient(base_url=url, headers={HEADER: key}, timeout=15) as admin:
+        async with http_client(base_url=url, headers={HEADER: key}, timeout=15) as admin:
             yield RunningConsole(console, url, admin, key)

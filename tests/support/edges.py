@@ -22,6 +22,7 @@ from sluiceway.http.server import health_server
 from sluiceway.messaging.stream_records import Position, Record
 from sluiceway.tasks import cancel_and_wait
 
+from .http import http_client
 from .system import Driver
 from .waiting import eventually
 
@@ -63,7 +64,7 @@ async def running_edge(
     async with (
         health_server(settings, edge.readiness, edge.pages) as url,
         AsyncExitStack() as stack,
-        httpx2.AsyncClient(base_url=url, headers=headers, timeout=15) as http,
+        http_client(base_url=url, headers=headers, timeout=15) as http,
     ):
         starting = asyncio.create_task(stack.enter_async_context(edge))
         stack.push_async_callback(cancel_and_wait, starting)
@@ -92,7 +93,7 @@ async def edge_from_disk(
     headers = {"x-api-key": key, "statsig-api-key": key}
     async with (
         health_server(settings, edge.readiness, edge.pages) as url,
-        httpx2.AsyncClient(base_url=url, headers=headers, timeout=15) as http,
+        http_client(base_url=url, headers=headers, timeout=15) as http,
     ):
         yield RunningEdge(edge, url, http)
         edge.feed.close()  # the server waits for what is held

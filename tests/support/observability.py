@@ -18,6 +18,7 @@ import pytest
 
 from services.local.broker import die_with_parent
 
+from .http import http_client
 from .waiting import eventually
 
 HOST = "127.0.0.1"
@@ -92,7 +93,7 @@ class Prometheus(Child):
 
     async def _get(self, page: str, **parameters: str) -> dict[str, Any] | None:
         try:
-            async with httpx2.AsyncClient(trust_env=False) as http:
+            async with http_client(trust_env=False) as http:
                 answer = await http.get(f"{self.url}/api/v1/{page}", params=parameters)
         except httpx2.HTTPError:
             return None

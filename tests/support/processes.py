@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
+from .http import http_client
 from .waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +62,7 @@ async def service_process(
         )
     try:
         await eventually(announced.exists, f"{name} serves its health pages: {log.read_text()}")
-        async with httpx2.AsyncClient(base_url=announced.read_text()) as http:
+        async with http_client(base_url=announced.read_text()) as http:
             yield ServiceProcess(process, http, log)
     finally:
         announced.unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from starlette.routing import Route
 from sluiceway.http.server import health_server
 from sluiceway.settings import ServiceSettings
 
+from .http import http_client
+
 METHODS = ["GET", "POST", "OPTIONS"]
 #: Headers of one connection, which a proxy does not pass on.
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
@@ -49,7 +51,7 @@ async def proxying(
     their tags made weak, as nginx does. `headers` are added to each request.
     """
     requests: list[str] = []
-    async with httpx2.AsyncClient(timeout=15) as http:
+    async with http_client(timeout=15) as http:
 
         async def forward(request: Request) -> Response:
             path = request.url.path

@@ -16,6 +16,10 @@ def test_a_key_is_recognised_by_its_hash_alone() -> None:
     assert key not in stored
 
 
+def test_a_hash_costs_a_guesser_what_owasp_recommends() -> None:
+    assert console_keys.hash_of("any").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
 def test_its_public_part_stands_in_it() -> None:
     assert console_keys.key_id(console_keys.mint("bootstrap")) == "bootstrap"
     assert len(console_keys.key_id(console_keys.mint())) == 8

@@ -16,6 +16,7 @@ from sluiceway.contracts.identity import ApiKey, Grant, Role
 from sluiceway.messaging.streams import streams
 from tests.support.brokers import Broker
 from tests.support.consoles import RunningConsole, create_api_key, running_console
+from tests.support.http import http_client
 from tests.support.system import Driver
 from tests.support.waiting import eventually
 
@@ -37,7 +38,7 @@ async def consoles(broker: Broker, folder: Path) -> AsyncIterator[tuple[RunningC
 
 def browser(console: RunningConsole, copied: httpx2.AsyncClient | None = None) -> httpx2.AsyncClient:
     """Return a browser, with a copy of another's cookies."""
-    return httpx2.AsyncClient(
+    return http_client(
         base_url=console.url, headers=HTML, timeout=15, cookies=copied.cookies if copied else None
     )
 

@@ -20,6 +20,7 @@ from sluiceway.errors import Misconfigured
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue, phase, pipeline
 from tests.support.consoles import RunningConsole, create_api_key, running_console
+from tests.support.http import http_client
 from tests.support.oidc import CLIENT, SECRET, FakeProvider, running_provider
 from tests.support.system import EVERYONE, driving, services
 
@@ -76,7 +77,7 @@ async def provided_console(
 async def signed_in(console: RunningConsole) -> AsyncIterator[tuple[httpx2.Response, httpx2.AsyncClient]]:
     """Yield the last page of a sign-in, and the browser."""
     headers = {"accept": "text/html"}
-    async with httpx2.AsyncClient(base_url=console.url, headers=headers, timeout=15) as client:
+    async with http_client(base_url=console.url, headers=headers, timeout=15) as client:
         answer = await client.get("/sign-in/elsewhere?next=/features", follow_redirects=True)
         yield answer, client
 
@@ -224,7 +225,7 @@ async def test_who_starts_a_release_with_a_key_cannot_approve_it_when_signed_in(
 
 
 async def test_a_code_or_a_state_is_good_once_and_for_its_browser(console: RunningConsole) -> None:
-    client = httpx2.AsyncClient(base_url=console.url, headers={"accept": "text/html"}, timeout=15)
+    client = http_client(base_url=console.url, headers={"accept": "text/html"}, timeout=15)
     async with client, console.caller(None) as thief:
         to_provider = await client.get("/sign-in/elsewhere")
         back = await client.get(to_provider.headers["location"])

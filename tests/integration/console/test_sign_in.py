@@ -9,6 +9,7 @@ from sluiceway.contracts.commands import RevokeKey
 from sluiceway.contracts.identity import Role
 from tests.support.brokers import Broker
 from tests.support.consoles import create_api_key, running_console
+from tests.support.http import http_client
 
 from .conftest import Served
 
@@ -16,7 +17,7 @@ HTML = {"accept": "text/html"}
 
 
 def browser(served: Served) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=served.console.url, headers=HTML, timeout=15)
+    return http_client(base_url=served.console.url, headers=HTML, timeout=15)
 
 
 async def sign_in(client: httpx2.AsyncClient, key: str, onward: str = "/") -> httpx2.Response:
@@ -116,7 +117,7 @@ async def test_behind_tls_a_cookie_never_travels_without_it(
 ) -> None:
     async with (
         running_console(broker.url, tmp_path, public_url="https://releases.example") as console,
-        httpx2.AsyncClient(base_url=console.url, headers=HTML) as client,
+        http_client(base_url=console.url, headers=HTML) as client,
     ):
         page = await client.get("/sign-in")
 

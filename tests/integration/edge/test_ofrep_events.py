@@ -21,6 +21,7 @@ from sluiceway.contracts.commands import RevokeKey
 from tests.integration.edge.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.edges import RunningEdge, create_key, running_edge
+from tests.support.http import http_client
 from tests.support.system import EVERYONE
 from tests.support.waiting import eventually
 
@@ -81,7 +82,7 @@ class Listener:
 @asynccontextmanager
 async def listening(edge: RunningEdge, address: str, **headers: str) -> AsyncIterator[Listener]:
     async with (
-        httpx2.AsyncClient(base_url=edge.url, headers=headers, timeout=15) as http,
+        http_client(base_url=edge.url, headers=headers, timeout=15) as http,
         http.stream("GET", address) as response,
     ):
         yield Listener(response)

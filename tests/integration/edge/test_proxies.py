@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from openfeature import api
 from openfeature.contrib.provider.ofrep import OFREPProvider
@@ -16,6 +15,7 @@ from sluiceway.contracts.commands import SaveFeature
 from tests.integration.edge.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.edges import RunningEdge, running_edge
+from tests.support.http import http_client
 from tests.support.official import official_sdk, passes
 from tests.support.proxies import Proxy, free_port, proxying
 from tests.support.waiting import eventually
@@ -52,7 +52,7 @@ async def test_every_route_works_under_the_path_of_a_proxy(
     async with published(dev, broker, tmp_path, path=path, cuts_off=cuts_off) as (_, proxy):
         base = proxy.url + path
         headers = {"x-api-key": dev.key, "statsig-api-key": dev.key}
-        async with httpx2.AsyncClient(headers=headers, timeout=15) as http:
+        async with http_client(headers=headers, timeout=15) as http:
             bulk = await http.post(f"{base}/ofrep/v1/evaluate/flags", json=CONTEXT)
             one = await http.post(f"{base}//ofrep/v1/evaluate/flags/checkout", json=CONTEXT)
             lists = (await http.post(f"{base}/v1/get_id_lists")).json()
@@ -99,7 +99,7 @@ async def test_the_official_openfeature_provider_evaluates_through_the_proxy(
 
 async def test_a_compressing_proxy_leaves_a_client_its_304(dev: Served) -> None:
     _, edge, key = dev
-    async with proxying(edge.url, compresses=True) as proxy, httpx2.AsyncClient(base_url=proxy.url) as http:
+    async with proxying(edge.url, compresses=True) as proxy, http_client(base_url=proxy.url) as http:
         first = await http.post(FLAGS, json=CONTEXT, headers={"x-api-key": key})
         tag = first.headers["etag"]
         again = await http.post(FLAGS, json=CONTEXT, headers={"x-api-key": key, "if-none-match": tag})
@@ -113,7 +113,7 @@ async def test_no_shared_cache_may_store_an_answer(dev: Served) -> None:
     await driver.saved(SaveFeature, feature={"kind": "Segment", "name": "beta", "ids": ["ada"]})
     await driver.save_gate("checkout", {"name": "beta", "conditions": [BETA]})
     await eventually(lambda: edge.edge.rules.gate({}, "checkout").revision > 0, "the edge has checkout")
-    async with httpx2.AsyncClient(base_url=edge.url) as stranger:
+    async with http_client(base_url=edge.url) as stranger:
         bulk = await edge.http.post(FLAGS, json=CONTEXT)
         tag = {"if-none-match": bulk.headers["etag"]}
         answers = [

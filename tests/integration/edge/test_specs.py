@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from prometheus_client import REGISTRY
 
@@ -25,6 +24,7 @@ from tests.integration.edge.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
 from tests.support.edges import RunningEdge, create_key, running_edge
+from tests.support.http import http_client
 from tests.support.system import EVERYONE, Driver, driving, services
 from tests.support.waiting import eventually
 
@@ -118,7 +118,7 @@ async def test_without_a_key_of_the_region_there_is_no_answer_and_no_hint(
         elsewhere = await create_key(driver, region="staging")
         async with running_edge(broker.url, "dev", tmp_path, right) as edge:
             await holding(edge, "checkout")
-            async with httpx2.AsyncClient(base_url=edge.url) as stranger:
+            async with http_client(base_url=edge.url) as stranger:
                 answers = [
                     await stranger.get(SPECS),
                     *[
@@ -290,7 +290,7 @@ async def test_an_edge_alone_serves_its_last_rules_and_keys_after_its_own_restar
     alone = Edge(settings)
     async with (
         health_server(settings, alone.readiness, alone.pages) as url,
-        httpx2.AsyncClient(base_url=url, headers={"statsig-api-key": key, "x-api-key": key}) as http,
+        http_client(base_url=url, headers={"statsig-api-key": key, "x-api-key": key}) as http,
     ):
         again = (await http.get(SPECS)).json()
         flag = await http.post("/ofrep/v1/evaluate/flags/checkout", json={"context": {"targetingKey": "u"}})

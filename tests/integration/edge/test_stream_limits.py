@@ -3,11 +3,10 @@
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx2
-
 from tests.integration.edge.conftest import Served
 from tests.support.brokers import Broker
 from tests.support.edges import RunningEdge, create_key, running_edge
+from tests.support.http import http_client
 from tests.support.waiting import eventually
 
 STREAMS_MAX = 10
@@ -30,7 +29,7 @@ async def test_streams_and_polls_of_one_key_leave_room_for_those_of_another(
         )
         await eventually(lambda: edge.edge.keys.is_authorized(other), "the other key is known")
         address = await address_of_stream(edge, dev.key)
-        streams = await held.enter_async_context(httpx2.AsyncClient(base_url=edge.url, timeout=15))
+        streams = await held.enter_async_context(http_client(base_url=edge.url, timeout=15))
         lines = []  # a stream that nobody refers to is closed
         for _ in range(STREAMS_MAX):
             opened = await held.enter_async_context(streams.stream("GET", address))

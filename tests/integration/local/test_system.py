@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from services.local.system import SERVICES, Options, System, running_system
@@ -22,6 +21,7 @@ from sluiceway.messaging.connection import connected
 from sluiceway.messaging.publishing import DELETION
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
+from tests.support.http import http_client
 from tests.support.local import ROOT, is_running
 from tests.support.waiting import eventually
 
@@ -76,7 +76,7 @@ async def test_settings_of_the_console_are_not_those_of_edges_and_all_may_listen
 ) -> None:
     monkeypatch.setenv("SLUICEWAY_HTTP_HOST", "::")
     monkeypatch.setenv("SLUICEWAY_PUBLIC_URL", "https://releases.example/console")
-    async with running_system(Options(tmp_path)) as system, httpx2.AsyncClient() as http:
+    async with running_system(Options(tmp_path)) as system, http_client() as http:
         await _write(system, REGION.to_json())
         await eventually(lambda: EDGE in _running(tmp_path), "the region has its edge")
         await system.ready()

@@ -25,6 +25,7 @@ from sluiceway.pipelines.alert_times import CLOCKS_DIFFER_MS
 from tests.support.brokers import Broker
 from tests.support.catalogues import PIPELINE, apply_catalogue, phase
 from tests.support.cli.calls import Cli
+from tests.support.http import http_client
 from tests.support.system import EVERYONE, Driver, driving, services
 from tests.support.waiting import eventually
 
@@ -84,7 +85,7 @@ class AlertWebhook(NamedTuple):
 async def serving(monitor: Monitor) -> AsyncIterator[httpx2.AsyncClient]:
     async with (
         health_server(monitor.settings, monitor.readiness, monitor.pages) as url,
-        httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as http,
+        http_client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as http,
     ):
         yield http
 

@@ -4,12 +4,12 @@ import asyncio
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from typing import Any
 
-import httpx2
 import pytest
 
 from sluiceway.http.joined_writes import JoinedWrites
 from sluiceway.http.server import health_server
 from sluiceway.settings import ServiceSettings
+from tests.support.http import http_client
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -112,7 +112,7 @@ async def test_a_server_sends_each_answer_in_one_write(monkeypatch: pytest.Monke
     monkeypatch.setattr(_SelectorSocketTransport, "write", recording)
     async with (
         health_server(ServiceSettings(), readiness) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        http_client(base_url=url) as http,
     ):
         for _ in range(3):
             answer = await http.get("/readyz")

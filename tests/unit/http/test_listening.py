@@ -2,12 +2,12 @@
 
 import socket
 
-import httpx2
 import pytest
 
 from sluiceway.http.listening import authority
 from sluiceway.http.server import health_server
 from sluiceway.settings import ServiceSettings
+from tests.support.http import http_client
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this system has no IPv6")
 
@@ -17,7 +17,7 @@ async def ready() -> dict[str, str]:
 
 
 async def answers(url: str) -> bool:
-    async with httpx2.AsyncClient() as http:
+    async with http_client() as http:
         return (await http.get(f"{url}/readyz")).status_code == 200
 
 

@@ -3,12 +3,12 @@
 import socket
 from typing import Any
 
-import httpx2
 import pytest
 from pydantic import ValidationError
 
 from sluiceway.http.server import health_server
 from sluiceway.settings import ServiceSettings
+from tests.support.http import http_client
 from tests.support.proxies import app_that_tells
 
 FORWARDED = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
@@ -23,7 +23,7 @@ async def ready() -> dict[str, str]:
 async def seen(settings: ServiceSettings, host: str = "127.0.0.1") -> tuple[str, str]:
     """Return client and scheme of a request that says where it comes from."""
     scopes: list[dict[str, Any]] = []
-    async with health_server(settings, ready, app_that_tells(scopes)) as url, httpx2.AsyncClient() as http:
+    async with health_server(settings, ready, app_that_tells(scopes)) as url, http_client() as http:
         await http.get(f"http://{host}:{url.rpartition(':')[2]}/", headers=FORWARDED)
     return scopes[0]["client"][0], scopes[0]["scheme"]
 
@@ -96,7 +96,7 @@ def test_an_invalid_public_url_is_refused(written: str) -> None:
 
 async def test_the_health_pages_are_served_under_the_public_path_too() -> None:
     settings = ServiceSettings(public_url="https://flags.example.com/edge")
-    async with health_server(settings, ready) as url, httpx2.AsyncClient(base_url=url) as http:
+    async with health_server(settings, ready) as url, http_client(base_url=url) as http:
         paths = ("/healthz", "/edge/healthz", "/edge/readyz", "/edgehealthz", "/other/healthz")
         statuses = [(await http.get(path)).status_code for path in paths]
 
