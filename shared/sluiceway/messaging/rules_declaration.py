@@ -1,14 +1,14 @@
 """Declares the streams of rules: creates them, changes their number, and adds the subjects of new regions.
 
-All that they hold is derived, so they are deleted and created again when their number changes. The first
-stream says how many there are; it goes first and comes last. Without it nobody can tell how the rules are
-spread, so a scheduler that finds it missing starts over.
+All that they hold is derived, so most are deleted and created again when their number changes. The first
+stream says how many there are; it is deleted first and created last. Without it nobody can tell how the rules
+are spread, and a scheduler that starts completes the change.
 """
 
 import contextlib
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
@@ -48,7 +48,7 @@ class RulesDeclaration:
         self.streams: RulesStreams | None = None
 
     async def declare(self, wanted: int | None) -> None:
-        """Create what is missing; with another number than `wanted`, delete all streams and create them.
+        """Create what is missing; if there is another number of streams than `wanted`, change it.
 
         None: as many as there are, one if there is none. Schedulers that want different numbers at the same
         time get one of them.
@@ -67,7 +67,9 @@ class RulesDeclaration:
                     streams.groups,
                 )
                 await self._delete(subjects.RULES_STREAM)
-            await self._create_all(streams)
+            places = await self._places(streams)
+            await self._complete(streams, range(1, streams.groups), places)
+            await self._create(streams, 0, places[0])
         await self.complete()
 
     async def complete(self) -> bool:
@@ -80,24 +82,30 @@ class RulesDeclaration:
         self.streams = streams = _parse(first) if first else None
         if streams is None or streams.groups == 1:
             return False
-        places, stored = await self._places(streams), {subjects.RULES_STREAM: first}
-        for name in streams.names[1:]:
-            stored[name] = await self._stored_config(name)
-        void = [*await self._others(streams), *_void(streams, stored)]
-        await self._delete_all(void)
+        return await self._complete(streams, range(streams.groups), await self._places(streams))
+
+    async def _complete(
+        self, streams: RulesStreams, groups: Iterable[int], places: Sequence[Collection[str]]
+    ) -> bool:
+        """Do so for some groups. Streams that fit stay: a change that is repeated comes further each time."""
+        stored = {group: await self._stored_config(streams.names[group]) for group in groups}
+        others = [name for name in await self._names() if _is_later_stream(name)]
+        void = [name for name in others if name not in streams.names]
+        for group, config in stored.items():
+            if config and (foreign := _foreign(streams, group, config)):
+                log.info("creating %s again: the subject %s is not its own", streams.names[group], foreign)
+                void.append(streams.names[group])
+        for name in void:
+            await self._delete(name)
         is_changed = bool(void)
-        for group, name in enumerate(streams.names):
-            if name in void or (config := stored[name]) is None:
+        for group, config in stored.items():
+            if config is None or streams.names[group] in void:
                 await self._create(streams, group, places[group])
                 is_changed = True
-            elif not places[group].issubset(_listed(config)):
+            elif not set(places[group]).issubset(_listed(config)):
                 await self._add(streams, group, places[group])
                 is_changed = True
         return is_changed
-
-    async def _others(self, streams: RulesStreams) -> list[str]:
-        """Return the streams of rules that are none of these: they were created for another number."""
-        return [name for name in await self._names() if _is_later_stream(name) and name not in streams.names]
 
     async def _add(self, streams: RulesStreams, group: int, places: Collection[str]) -> None:
         """Add subjects to a stream, unless another scheduler has done so or changes the number."""
@@ -111,24 +119,11 @@ class RulesDeclaration:
             changed = {**stored, "subjects": [*listed, *missing]}
             await request_jetstream(self._js._nc, f"{API}.STREAM.UPDATE.{name}", changed)
 
-    async def _create_all(self, streams: RulesStreams) -> None:
-        names = await self._names()
-        if subjects.RULES_STREAM in names:
-            return  # another scheduler was faster
-        await self._delete_all(filter(_is_later_stream, names))
-        places = await self._places(streams)
-        for group in reversed(range(streams.groups)):
-            await self._create(streams, group, places[group])
-
     async def _create(self, streams: RulesStreams, group: int, places: Collection[str]) -> None:
         config = self._config.evolve(name=streams.names[group], subjects=sorted(places))
         if group == 0 and streams.metadata:
             config = config.evolve(metadata=streams.metadata)
         await create_stream(self._js, config)
-
-    async def _delete_all(self, names: Iterable[str]) -> None:
-        for name in names:
-            await self._delete(name)
 
     async def _delete(self, name: str) -> None:
         with contextlib.suppress(NotFoundError):
@@ -178,14 +173,17 @@ def _parse(first: _Config) -> RulesStreams:
         ) from error
 
 
-def _void(streams: RulesStreams, stored: Mapping[str, _Config | None]) -> Iterator[str]:
-    """Yield the streams with a subject that is not their own, by a late update for another number."""
-    for group, name in enumerate(streams.names):
-        listed = [place for place in _listed(stored[name] or {}) if place.startswith(_RULES_PREFIX)]
-        own = streams.subjects(group, map(subjects.parse_region, listed))
-        if foreign := sorted({*listed} - {*own}):
-            log.warning("creating the stream %s again: the subject %s is not its own", name, foreign[0])
-            yield name
+def _foreign(streams: RulesStreams, group: int, stored: _Config) -> str | None:
+    """Return a subject of a stream that belongs to another one; None if there is none.
+
+    The stream was created for another number, or a scheduler was late with an update. What it has of such a
+    region would mislead.
+    """
+    if group == 0 and _parse(stored) != streams:
+        return None  # another scheduler has just changed the number
+    listed = [place for place in _listed(stored) if place.startswith(_RULES_PREFIX)]
+    own = streams.subjects(group, map(subjects.parse_region, listed))
+    return min({*listed} - {*own}, default=None)
 
 
 def _listed(stored: _Config) -> list[str]:

@@ -20,6 +20,7 @@ from sluiceway.messaging.rules_streams import COUNT_METADATA, RulesStreams, read
 from sluiceway.messaging.streams import FOLLOWERS_MAX, declare, rules_config
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
+from tests.support.rules_streams import assert_complete, save_regions
 
 REGIONS = [f"region-{number}" for number in range(40)]
 #: Requests that change a stream.
@@ -43,33 +44,8 @@ def declaration(connection: Connection) -> RulesDeclaration:
     return RulesDeclaration(connection.js, rules_config(1))
 
 
-async def save_regions(connection: Connection, regions: list[str]) -> None:
-    for region in regions:
-        await connection.js.publish(subjects.catalogue("region", region), b"{}")
-
-
-async def stored(connection: Connection) -> dict[str, set[str]]:
-    """Return the streams of rules, with their subjects."""
-    request = {"subject": subjects.RULES}
-    names = (await request_jetstream(connection.client, "$JS.API.STREAM.NAMES", request))["streams"]
-    configs = [(await connection.js.stream_info(name)).config for name in names]
-    return {str(config.name): set(config.subjects or []) for config in configs}
-
-
-async def assert_complete(connection: Connection, count: int, regions: list[str] = REGIONS) -> None:
-    """Whoever reads the number finds each region in its stream, and a message is stored there."""
-    streams = RulesStreams(count)
-    assert await read_rules_streams(connection.replies) == streams
-    assert await stored(connection) == {
-        name: set(streams.subjects(group, regions)) for group, name in enumerate(streams.names)
-    }
-    for region in regions:
-        ack = await connection.js.publish(subjects.complete_set(region), b"{}")
-        assert ack.stream == streams.of(region)
-
-
 async def test_who_says_nothing_gets_one_stream_without_metadata_of_ours(connection: Connection) -> None:
-    await assert_complete(connection, 1)
+    await assert_complete(connection, 1, REGIONS)
     config = (await connection.js.stream_info(subjects.RULES_STREAM)).config
     assert COUNT_METADATA not in (config.metadata or {})
 
@@ -77,7 +53,7 @@ async def test_who_says_nothing_gets_one_stream_without_metadata_of_ours(connect
 async def test_rules_are_spread_and_gathered_again(connection: Connection) -> None:
     for count in (16, 4, 1):
         await declare(connection.js, 1, rules_streams=count)
-        await assert_complete(connection, count)
+        await assert_complete(connection, count, REGIONS)
 
 
 async def test_each_stream_has_the_settings_of_a_single_one(connection: Connection) -> None:
@@ -92,7 +68,7 @@ async def test_each_stream_has_the_settings_of_a_single_one(connection: Connecti
 @pytest.mark.parametrize("wanted", [None, 3])
 async def test_the_same_number_changes_nothing(connection: Connection, wanted: int | None) -> None:
     await declare(connection.js, 1, rules_streams=3)
-    await assert_complete(connection, 3)
+    await assert_complete(connection, 3, REGIONS)
 
     with Changes(connection.client) as changes:
         await declare(connection.js, 1, rules_streams=wanted)
@@ -126,10 +102,10 @@ async def test_a_scheduler_that_was_killed_at_any_step_leaves_what_the_next_one_
         if not changes.is_killed:
             break
         await declaration.declare(after)
-        await assert_complete(connection, after)
+        await assert_complete(connection, after, REGIONS)
         steps += 1
 
-    assert steps >= before + after
+    assert steps >= 4
 
 
 @pytest.mark.parametrize("next_count", [None, 2, 5])
@@ -144,7 +120,7 @@ async def test_who_continues_a_change_may_want_another_number(
 
         await declaration.declare(next_count)
 
-        await assert_complete(connection, next_count or 1)
+        await assert_complete(connection, next_count or 1, REGIONS)
 
 
 async def test_nobody_can_tell_the_number_during_a_change(connection: Connection) -> None:
@@ -161,6 +137,16 @@ async def test_nobody_can_tell_the_number_during_a_change(connection: Connection
         await declaration.declare(3)
 
 
+async def test_a_change_that_stops_again_and_again_comes_further_each_time(connection: Connection) -> None:
+    """In a cluster without one of its servers many creations take longer than their answer is waited for."""
+    declaration = RulesDeclaration(connection.js, rules_config(1))
+    for _ in range(2 + 16):
+        with Changes(connection.client, allowed=1), contextlib.suppress(Killed):
+            await declaration.declare(16)
+
+    await assert_complete(connection, 16, REGIONS)
+
+
 @pytest.mark.parametrize("counts", [(3, 3), (3, 3, 3, 3), (3, 5), (1, 4), (1, 1, 1)])
 async def test_schedulers_that_declare_at_the_same_time_agree(
     connection: Connection, counts: tuple[int, ...]
@@ -171,7 +157,7 @@ async def test_schedulers_that_declare_at_the_same_time_agree(
 
     streams = await read_rules_streams(connection.replies)
     assert streams.groups in counts
-    await assert_complete(connection, streams.groups)
+    await assert_complete(connection, streams.groups, REGIONS)
 
 
 @pytest.mark.parametrize("steps", [0, 2, 4, 6])
@@ -193,14 +179,14 @@ async def test_two_changes_that_run_into_each_other_end_with_one_number(
 
     streams = await read_rules_streams(connection.replies)
     assert streams.groups in (3, 4)
-    await assert_complete(connection, streams.groups)
+    await assert_complete(connection, streams.groups, REGIONS)
 
 
 async def test_a_new_region_gets_its_subject_and_the_others_lose_nothing(
     connection: Connection, declaration: RulesDeclaration
 ) -> None:
     await declaration.declare(4)
-    await assert_complete(connection, 4)
+    await assert_complete(connection, 4, REGIONS)
     await save_regions(connection, ["new"])
 
     assert await declaration.complete()
@@ -217,7 +203,7 @@ async def test_what_is_no_region_gets_no_subject(connection: Connection) -> None
 
     await RulesDeclaration(connection.js, rules_config(1)).declare(4)
 
-    await assert_complete(connection, 4)
+    await assert_complete(connection, 4, REGIONS)
 
 
 async def test_a_new_region_changes_no_other_setting_of_its_stream(
@@ -249,7 +235,7 @@ async def test_a_region_that_was_deleted_keeps_its_subject(
 
     assert not await declaration.complete()
 
-    await assert_complete(connection, 2)
+    await assert_complete(connection, 2, REGIONS)
 
 
 async def test_an_update_that_another_scheduler_has_undone_is_made_again(
@@ -299,7 +285,7 @@ async def test_a_stream_that_was_lost_is_created_and_one_too_many_deleted(
 
     assert await declaration.complete()
 
-    await assert_complete(connection, 3)
+    await assert_complete(connection, 3, REGIONS)
 
 
 async def test_nothing_is_created_while_the_first_stream_is_missing(
@@ -324,7 +310,7 @@ async def test_a_number_that_this_version_does_not_know_is_replaced_by_the_setti
 
     await declaration.declare(3)
 
-    await assert_complete(connection, 3)
+    await assert_complete(connection, 3, REGIONS)
 
 
 class Changes:
