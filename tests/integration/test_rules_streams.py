@@ -1,6 +1,7 @@
 """A scheduler that spreads the rules of regions over several streams."""
 
 import pytest
+from nats.js.api import DeliverPolicy
 from nats.js.errors import NoStreamResponseError
 
 from services.scheduler import rules_regions
@@ -55,6 +56,19 @@ async def test_a_place_that_another_scheduler_takes_away_is_given_back(broker: B
         await js.update_stream(before)
 
         await stores(driver, "dev", STREAMS.of("dev"), bound=3 * rules_regions.CHECK_EVERY_SECONDS)
+
+
+async def test_who_subscribes_by_subject_names_no_stream(broker: Broker) -> None:
+    async with scheduler(broker, 3), driving(broker.url) as driver:
+        await save(driver, *REGIONS)
+        for region in REGIONS:
+            await stores(driver, region, STREAMS.of(region))
+            rules = await driver.connection.js.subscribe(
+                subjects.rules_of(region),
+                ordered_consumer=True,
+                deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+            )
+            assert (await rules.next_msg(timeout=5)).subject == subjects.complete_set(region)
 
 
 async def test_the_command_line_reads_the_rules_of_a_region_where_they_are(broker: Broker) -> None:
