@@ -8,6 +8,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import Command
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.rules_streams import read_rules_streams
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ async def payloads(connection: Connection, gate: str, region: str, command: Comm
     """Return the sizes of a command, and of what is stored of a gate: its last event and its rules."""
     key = FeatureKey(FeatureKind.GATE, gate)
     event = await connection.js.get_last_msg(subjects.FEATURES_STREAM, subjects.feature(key))
-    document = await connection.js.get_last_msg(subjects.RULES_STREAM, subjects.rule(region, key))
+    streams = await read_rules_streams(connection.replies)
+    document = await connection.js.get_last_msg(streams.of(region), subjects.rule(region, key))
     return Payloads(len(command.to_json()), size_bytes(event), size_bytes(document))
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.waiting import eventually
 
@@ -19,11 +20,18 @@ PROGRAM_START_SECONDS = 120.0
 
 @asynccontextmanager
 async def started(
-    url: str, logs: Path, *names: str, within_seconds: float = START_SECONDS
+    url: str,
+    logs: Path,
+    *names: str,
+    within_seconds: float = START_SECONDS,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Mapping[str, asyncio.subprocess.Process]]:
-    """Run `python -m services.<name>` for each name, until the block ends; one may be killed before."""
+    """Run `python -m services.<name>` for each name, until the block ends; one may be killed before.
+
+    `settings`: more of the environment, for all of them.
+    """
     logs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 (before anything runs)
-    processes = {name: await _start(name, url, logs) for name in names}
+    processes = {name: await _start(name, url, logs, settings) for name in names}
     try:
         for name in names:
             await _ready(logs / f"{name}.url", within_seconds)
@@ -75,9 +83,10 @@ async def program(name: str, *arguments: object) -> AsyncIterator[Program]:
         await process.wait()
 
 
-async def _start(name: str, url: str, logs: Path) -> asyncio.subprocess.Process:
+async def _start(name: str, url: str, logs: Path, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
     environment = {
         **os.environ,
+        **settings,
         "SLUICEWAY_NATS_URL": url,
         "SLUICEWAY_HTTP_ANNOUNCE": str(logs / f"{name}.url"),
         "SLUICEWAY_LOG_LEVEL": "WARNING",

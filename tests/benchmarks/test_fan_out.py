@@ -38,6 +38,8 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
 
 #: Regions → rounds.
 SIZES = {1: 50, 10: 50, 100: 20, 995: 8}
+#: Regions → streams that hold their rules, if there are several.
+STREAMS = {995: 16}
 ARRIVES_SECONDS = 60.0
 PROCESSES = ("broker", "scheduler", "publisher", "monitor", "regions")
 GATE = "gate"
@@ -60,7 +62,7 @@ async def test_fan_out(broker: EmbeddedBroker, tmp_path: Path, regions: int) -> 
             await _measured(raw, GATE)
 
     print(f"\n{regions} regions; bytes on either side: {sizes}")
-    where = f"in the last of {regions} regions" if regions > 1 else "in one region"
+    where = _where(regions)
     lines = [
         Line(f"phase starts → applied {where}", ours.starts, raw.starts),
         Line(f"alert → reverted {where}", ours.alerts, raw.alerts),
@@ -145,8 +147,9 @@ class _Raw(_Side):
 @asynccontextmanager
 async def _ours(driver: Driver, broker: EmbeddedBroker, logs: Path, regions: int) -> AsyncIterator[_Ours]:
     services = ("scheduler", "evaluator_publisher", "monitor")
+    settings = {"SLUICEWAY_RULES_STREAMS": str(STREAMS.get(regions, 1))}
     async with (
-        started(broker.url, logs, *services) as processes,
+        started(broker.url, logs, *services, settings=settings) as processes,
         program("regions", broker.url, regions) as subscribers,
     ):
         pids = [broker.pid or 0, *(processes[name].pid for name in services)]
@@ -165,6 +168,13 @@ async def _raw(driver: Driver, broker: EmbeddedBroker, regions: int, sizes: Payl
     ):
         pids = [broker.pid or 0, *(each.process.pid for each in (scheduler, publisher, monitor))]
         yield _Raw(driver, subscribers, pids, sizes.command)
+
+
+def _where(regions: int) -> str:
+    if regions == 1:
+        return "in one region"
+    last = f"in the last of {regions} regions"
+    return f"{last} over {STREAMS[regions]} streams" if regions in STREAMS else last
 
 
 def _approval(gate: str) -> ApprovePhase:
