@@ -272,7 +272,7 @@ def _processes(history: History) -> Iterator[str]:
 
 def _readiness(history: History) -> Iterator[str]:
     """Look for processes that said ready although their host was cut off."""
-    for fault in history.faults:
+    for fault in filter(lambda fault: fault.hosts_cut_off, history.faults):
         for answer in history.readiness:
             if _is_lie(answer, fault):
                 after = answer.asked_ms - fault.started_ms

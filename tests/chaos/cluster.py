@@ -17,6 +17,7 @@ from .disks import small_disk
 from .history import ProcessEnd
 from .hosts import Host, Network
 from .processes import HostProcess
+from .replicas import ask_brokers, incomplete_streams
 
 BROKERS = 3
 REPLICAS = 2
@@ -76,10 +77,16 @@ class Cluster:
         write_atomically(self._clock_file(host), str(seconds_ahead))
 
     async def unready(self) -> dict[str, str]:
-        """Return the processes that are not ready, each with the reason."""
+        """Return the processes and streams that are not ready, each with the reason."""
         processes = self.processes()
         reasons = await asyncio.gather(*(process.ask(self.http) for process in processes))
-        return {each.name: why for each, why in zip(processes, reasons, strict=True) if why}
+        unready = {each.name: why for each, why in zip(processes, reasons, strict=True) if why}
+        return unready | await self.incomplete()
+
+    async def incomplete(self) -> dict[str, str]:
+        """Return the streams that lack a leader or a replica."""
+        streams = incomplete_streams(await ask_brokers(self.brokers, self.http), BROKERS)
+        return dict.fromkeys(streams, "a replica is not current, or it has no leader")
 
     async def start(self) -> None:
         """Start the brokers, then the services; return once all are ready."""

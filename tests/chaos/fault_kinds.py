@@ -89,7 +89,7 @@ async def separate_hosts(scene: Scene) -> None:
 
 
 async def roll_brokers(scene: Scene) -> None:
-    """Restart one broker after the other, each once the one before it is back."""
+    """Restart one broker after the other, each once the one before it has what the others have."""
     await _roll(scene, scene.cluster.brokers)
 
 
@@ -177,10 +177,15 @@ async def _roll(scene: Scene, processes: list[HostProcess]) -> None:
 
 
 async def _be_back(scene: Scene, process: HostProcess) -> None:
-    """Wait until a process is ready, although the fault lasts; if it is not, the history says so."""
+    """Wait until a process is ready, although the fault lasts; if it is not, the history says so.
+
+    A broker is, once all replicas are current.
+    """
+    cluster = scene.cluster
 
     async def look() -> bool:
-        return process.is_running and await process.ask(scene.cluster.http) is None
+        is_ready = process.is_running and await process.ask(cluster.http) is None
+        return is_ready and not (process in cluster.brokers and await cluster.incomplete())
 
     try:
         await eventually(look, f"{process.name} is ready", BACK_SECONDS)

@@ -81,10 +81,15 @@ class Load:
         gates = 0
         while not self.is_ending:
             gates += 1
+            gate = f"{name}-gate-{gates}"
             try:
-                await Person(self, name, f"{name}-gate-{gates}", dice).use_gate()
+                await Person(self, name, gate, dice).use_gate()
             except Stuck as stuck:
                 print(f"stuck: {stuck}", flush=True)
+            except TimeoutError:
+                self.stuck.append(
+                    StuckRelease(trigger=gate, time_ms=now_ms(), state="the log does not answer")
+                )
 
     async def _edit(self, name: str) -> None:
         """Save a gate without releases again and again, so that each stall meets a command."""

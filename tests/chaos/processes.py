@@ -58,8 +58,9 @@ class HostProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it can do anything: it has not ended, and is not frozen."""
-        return self._process is not None and self._process.returncode is None and not self._is_frozen
+        """Whether it can do anything: it was not told to end, has not ended, and is not frozen."""
+        is_alive = self._process is not None and self._process.returncode is None
+        return is_alive and self._may_run.is_set() and not self._is_frozen
 
     async def start(self) -> None:
         """Start it, and start it again whenever it ends, until `close`."""
@@ -93,10 +94,10 @@ class HostProcess:
         self._is_frozen = False
         self._signal(signal.SIGCONT)
 
-    async def ask(self, http: httpx2.AsyncClient) -> str | None:
+    async def ask(self, http: httpx2.AsyncClient, timeout: float = ANSWER_SECONDS) -> str | None:
         """Return why it is not ready; None if it is."""
         try:
-            answer = await http.get(self.health, timeout=ANSWER_SECONDS)
+            answer = await http.get(self.health, timeout=timeout)
         except httpx2.HTTPError as error:
             return f"no answer ({type(error).__name__})"
         return None if answer.status_code == 200 else answer.text

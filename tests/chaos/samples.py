@@ -14,8 +14,8 @@ from .processes import HostProcess
 
 RULES_EVERY_SECONDS = 0.4
 READINESS_EVERY_SECONDS = 1.5
-#: An edge answers in milliseconds; one that is frozen does not.
-ANSWER_SECONDS = 3.0
+#: A process answers in milliseconds, but the machine may be busy; one that is frozen does not answer.
+ANSWER_SECONDS = 10.0
 RULES_PATH = "/sluiceway/v1/rules"
 
 
@@ -105,7 +105,7 @@ async def record_readiness(
     """Ask a process whether it is ready, until cancelled; not while it is down or frozen."""
     while True:
         asked_ms, life = now_ms(), process.life
-        was_running, reason = process.is_running, await process.ask(http)
+        was_running, reason = process.is_running, await process.ask(http, ANSWER_SECONDS)
         if was_running and process.is_running and life == process.life:
             answer = ReadinessAnswer(
                 process=process.name,
