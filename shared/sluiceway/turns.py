@@ -16,15 +16,16 @@ class Turns:
 
     def __init__(self, count: int = 1, *, wait_seconds: float | None = None) -> None:
         self._count = count
-        self._wait_seconds = WAIT_SECONDS if wait_seconds is None else wait_seconds
+        self._wait_seconds = wait_seconds
         self._locks: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[None]:
         """Hold the lock of a key while the block runs; `Unavailable` if it is not free in time."""
         lock = self._locks.get(key) or self._locks.setdefault(key, asyncio.Semaphore(self._count))
+        seconds = WAIT_SECONDS if self._wait_seconds is None else self._wait_seconds
         try:
-            async with asyncio.timeout(self._wait_seconds):
+            async with asyncio.timeout(seconds):
                 await lock.acquire()
         except TimeoutError:
             raise Unavailable(f"too many requests for {key} at the same time") from None
