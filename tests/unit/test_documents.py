@@ -41,7 +41,7 @@ PARTS: Mapping[str, TypeAdapter[Any]] = {
     "guardrails": TypeAdapter(list[Guardrail]),
 }
 #: `make up` creates them.
-MADE_LATER = frozenset({"data", "data/system.json"})
+MADE_LATER = frozenset({"data", "data/system.json", "data/chaos/*"})
 #: Read by the command line itself.
 CLI_VARIABLES = frozenset({"SLUICEWAY_ACTOR"})
 #: Languages whose blocks are checked or run. A block without a language is a drawing or output.
