@@ -121,7 +121,9 @@ class RegionAccounts:
     async def _went_back(self, copied: StreamEnd, original: StreamEnd, name: str) -> bool:
         """Return whether the original is behind the copy, or holds another message where the copy ends."""
         if copied.is_of_another_history(original):
-            return True
+            # It was read before the copy, which may have got what has been written since.
+            newest = StreamEnd.of(await self._info(f"{API}.STREAM.INFO.{name}"))
+            return copied.is_of_another_history(newest)
         if copied.time is None or not copied.sequence:
             return False
         try:

@@ -139,6 +139,41 @@ async def test_a_copy_of_the_same_history_is_left_alone(secured: Secured) -> Non
         assert (await copy_of_rules(hub))["created"] == before["created"]
 
 
+async def test_a_copy_that_is_newer_than_what_was_read_of_the_original_is_left_alone(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original is read first, and is written to before the copy is read."""
+    settings = BrokerSettings(nats_url=secured.url("scheduler", "scheduler"))
+    admin = await secured.admin()
+    await admin.save_gate("everywhere", EVERYONE)
+    async with (
+        connected(settings, "tests") as hub,
+        CatalogueView(hub) as catalogue,
+        RegionDocuments(hub) as documents,
+    ):
+        accounts = RegionAccounts(hub, catalogue, documents, 1)
+        await eventually(lambda: copy_of_rules(hub), "the rules are copied")
+        before = await copy_of_rules(hub)
+        ask = accounts._info
+
+        async def grow_after_the_first_look(subject: str, body: object = None) -> dict[str, Any]:
+            info = await ask(subject, body)
+            if subject == f"$JS.API.STREAM.INFO.{subjects.REGIONS_STREAM}":  # all originals were read
+                await admin.save_gate("later", EVERYONE)
+                await eventually(lambda: has_grown(hub, before), "the new rules are copied")
+            return info
+
+        monkeypatch.setattr(accounts, "_info", grow_after_the_first_look)
+        await accounts.update()
+
+        assert (await copy_of_rules(hub))["created"] == before["created"]
+
+
+async def has_grown(hub: Connection, before: dict[str, Any]) -> bool:
+    """Return whether the copy in the region dev has more than it had."""
+    return bool((await copy_of_rules(hub))["state"]["last_seq"] > before["state"]["last_seq"])
+
+
 async def copy_of_rules(hub: Connection) -> dict[str, Any]:
     """Return what the broker says of the copy in the region dev; empty if it holds nothing."""
     subject = subjects.region_api("dev", f"STREAM.INFO.{subjects.RULES_STREAM}")
