@@ -13,7 +13,7 @@ from sluiceway.messaging.measurement_store import MeasurementView
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail
 from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.repeated_logs import RepeatedLogs
-from sluiceway.timers import Timers
+from sluiceway.timers import Timers, one_by_one
 
 from .active_guardrails import ActiveGuardrails
 from .guardrail_actions import GuardrailActions
@@ -60,7 +60,7 @@ class DuePhases:
         self._guardrails = guardrails
         self._actions = actions
         self._clock = clock
-        self._timers = Timers(self._run_due, clock, workers, may_run, key=lambda due: due.key)
+        self._timers = Timers(one_by_one(self._run_due), clock, workers, may_run, key=lambda due: due.key)
         #: What was due, and has had no newer event since.
         self._due: set[FeatureKey] = set()
 

@@ -26,7 +26,7 @@ from sluiceway.pipelines.guardrail_verdicts import action_of
 from sluiceway.pipelines.measurement import QueryResult, evaluate_measurement
 from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.tasks import with_pauses
-from sluiceway.timers import Timers
+from sluiceway.timers import Timers, one_by_one
 
 from . import metrics
 from .active_guardrails import LOOKED_AT_MAX, ActiveGuardrails
@@ -84,7 +84,7 @@ class GuardrailRunner:
         self._query_prometheus = query_prometheus
         self._actions = actions
         self._clock = clock
-        self._timers = Timers(self._run_due, clock, workers, may_run)
+        self._timers = Timers(one_by_one(self._run_due), clock, workers, may_run)
         self._scheduled: set[ScheduledMeasurement] = set()
         self._pending_actions: dict[ScheduledMeasurement, PendingAction] = {}
 

@@ -10,7 +10,6 @@ from nats.errors import NoRespondersError
 from pydantic import ValidationError
 
 from sluiceway.contracts import subjects
-from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.measurements import (
     CLEARANCES_MAX,
     Clearance,
@@ -21,6 +20,7 @@ from sluiceway.messaging.batched_requests import BatchedRequests
 from sluiceway.messaging.connection import Connection
 
 from . import metrics
+from .baked_phase import BakedPhase
 from .confirmations import Confirmations
 from .published_rules import RulesReader
 
@@ -54,23 +54,28 @@ class ClearanceClient:
             self._ask, questions_max=CLEARANCES_MAX, requests_max=REQUESTS_MAX
         )
 
-    async def holds(self, event: FeatureEvent, revision: int) -> Holds:
-        """Return why the active trigger may not leave its current phase; empty if it may.
+    def regions_of(self, phase: BakedPhase) -> tuple[str, ...]:
+        """Return the regions that a phase waits for."""
+        return self._rules.regions_of(phase)
 
-        `event` made the phase due, and `revision` is its sequence. No phase is left while RULES does not
-        hold what it released, even if nobody reports.
+    async def holds(self, phases: Sequence[BakedPhase]) -> list[Holds]:
+        """Return why each trigger may not leave its current phase; empty if it may.
+
+        No phase is left while RULES does not hold what it released, even if nobody reports.
         """
-        trigger = event.feature.trigger
-        assert trigger
-        question = ClearanceQuestion(
-            trigger=trigger.id, phase_id=trigger.current_run.phase.id, revision=revision
+        questions = [_question(phase) for phase in phases]
+        by_guardrails = await self._guardrail_holds.answers(questions)
+        rules = await self._rules.of_phases(phases)
+        late = await self._confirmations.missing(
+            [
+                found.published if phase.trigger.pipeline.require_confirmation else ()
+                for phase, found in zip(phases, rules, strict=True)
+            ]
         )
-        by_guardrails = (await self._guardrail_holds.answers([question]))[question]
-        rules = await self._rules.of_phase(event, revision)
-        if not trigger.pipeline.require_confirmation:
-            return Holds(by_guardrails, _bounded(rules.holds))
-        late = await self._confirmations.missing(rules.published)
-        return Holds(by_guardrails, _bounded(rules.holds + late))
+        return [
+            Holds(by_guardrails[question], _bounded(found.holds + missing))
+            for question, found, missing in zip(questions, rules, late, strict=True)
+        ]
 
     async def _ask(
         self, questions: Sequence[ClearanceQuestion]
@@ -111,6 +116,10 @@ class ClearanceClient:
         for holds in found.values():
             metrics.CLEARANCES.labels("held" if holds else "cleared").inc()
         return found
+
+
+def _question(phase: BakedPhase) -> ClearanceQuestion:
+    return ClearanceQuestion(trigger=phase.trigger.id, phase_id=phase.phase.id, revision=phase.revision)
 
 
 def _bounded(holds: tuple[str, ...]) -> tuple[str, ...]:

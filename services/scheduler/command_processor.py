@@ -5,7 +5,10 @@ again on the newer state.
 """
 
 import logging
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
+from typing import NamedTuple
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.commands import (
@@ -20,12 +23,13 @@ from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply, St
 from sluiceway.errors import Conflict, InvalidEvent, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.decision_view import DecisionView
-from sluiceway.messaging.feature_log import FeatureLog, LoggedEvent, LogTail
+from sluiceway.messaging.feature_log import EncodedEvent, FeatureLog, LoggedEvent, LogTail
 from sluiceway.messaging.stale_readings import explain_stale
 from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.decide import decide
 from sluiceway.pipelines.decision import Decision, Unchanged
 from sluiceway.pipelines.event_sizes import decide_within
+from sluiceway.tasks import with_pauses
 
 from . import metrics
 from .side_thread import SideThread
@@ -37,6 +41,16 @@ log = logging.getLogger(__name__)
 TIME_ERROR_MS = 1_000
 #: How often a command is decided before its sender has to send it again.
 ATTEMPTS_MAX = 20
+#: Commands that are decided, before others have their turn.
+DECIDED_IN_A_ROW = 20
+
+
+class _DecidedCommand(NamedTuple):
+    """A command, its event, and the sequence after which that has to be appended."""
+
+    command: AdvancePhase
+    encoded: EncodedEvent
+    expected: int
 
 
 class CommandProcessor:
@@ -86,6 +100,42 @@ class CommandProcessor:
                 return self._reply(await self._explained(decision, command, tail), tail)
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key}, or what it depends on, keeps changing; send the command again")
+
+    async def process_together(self, commands: Iterable[AdvancePhase]) -> dict[str, Reply]:
+        """Decide commands about different features on what was followed, and append their events together.
+
+        One look at the catalogue and one write serve all of them. Returns the replies to those whose events
+        are stored, by the ids of the commands; each of the others has to be processed alone. Raises
+        `Unavailable` as `process` does.
+        """
+        catalogue = self._catalogue.catalogue()
+        decided = [
+            event
+            async for command in with_pauses(commands, DECIDED_IN_A_ROW)
+            if (event := await self._decided(command))
+        ]
+        # A freeze may be new, or have come in a pause.
+        if not decided or await self._catalogue.has_changed() or self._catalogue.catalogue() is not catalogue:
+            return {}
+        with ExitStack() as appending:
+            for each in decided:
+                appending.enter_context(self._features.appending(each.encoded))
+            results = await self._log.append_all((each.encoded, each.expected) for each in decided)
+        return {
+            each.command.id: self._record(each.command, each.encoded, result)
+            for each, result in zip(decided, results, strict=True)
+            if isinstance(result, int)
+        }
+
+    async def _decided(self, command: AdvancePhase) -> _DecidedCommand | None:
+        """Return the event of a command on the state that was followed; None if it needs a second look."""
+        tail = self._remembered(command)
+        if tail is None or _is_outdated(command, tail):
+            return None
+        decision = await self._decide(command, tail)
+        if not isinstance(decision, FeatureEvent):
+            return None
+        return _DecidedCommand(command, self._log.encode(decision), tail.sequence)
 
     def _remembered(self, command: FeatureCommand) -> LogTail | None:
         """Return the state that was followed. It may be old: only an append proves that it is not."""
@@ -147,6 +197,11 @@ class CommandProcessor:
                 sequence = await self._log.append(encoded, tail.sequence)
         except Conflict:
             return None
+        return self._record(command, encoded, sequence)
+
+    def _record(self, command: FeatureCommand, encoded: EncodedEvent, sequence: int) -> Reply:
+        """Return the reply to a command whose event is stored, and let everybody here know of that."""
+        event = encoded.event
         self._on_stored(command, len(encoded.data))
         self._features.add(encoded, sequence)
         metrics.event_counter(event.type).inc()

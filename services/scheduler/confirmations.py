@@ -1,6 +1,6 @@
 """Which instances have not applied what was published for their region, by their reports in APPLIED."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sluiceway.clock import Clock
 from sluiceway.contracts import envelope
@@ -27,20 +27,22 @@ class Confirmations:
         self._reports = reports
         self._clock = clock
 
-    async def missing(self, published: Iterable[PublishedRules]) -> tuple[str, ...]:
-        """Return which instances have not applied these rules, by region, and since when they could.
+    async def missing(self, phases: Sequence[Sequence[PublishedRules]]) -> list[tuple[str, ...]]:
+        """Return which instances have not applied these rules of each phase, and since when they could.
 
         Only these regions are read. One whose reports cannot be read holds the phase, one without reports
         does not.
         """
-        regions = tuple(published)
+        regions = list(dict.fromkeys(rules.region for published in phases for rules in published))
         if not regions:
-            return ()
+            return [()] * len(phases)
         if reason := await self._reports.incomplete(self._clock()):
-            return (reason,)
-        found = await self._reports.of_regions([rules.region for rules in regions])
-        holds = (self._missing_in(rules, reports) for rules, reports in zip(regions, found, strict=True))
-        return tuple(hold for hold in holds if hold)
+            return [(reason,) if published else () for published in phases]
+        reports = dict(zip(regions, await self._reports.of_regions(regions), strict=True))
+        return [
+            tuple(hold for rules in published if (hold := self._missing_in(rules, reports[rules.region])))
+            for published in phases
+        ]
 
     def _missing_in(self, rules: PublishedRules, reports: Reports) -> str | None:
         """Return the hold of a region. Each new text is a new event, so it counts nobody."""

@@ -1,16 +1,17 @@
 """The deadlines of all phases: a phase whose bake is over is advanced, by the replica that comes first."""
 
+import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from sluiceway.clock import Clock
 from sluiceway.contracts.commands import AdvancePhase
-from sluiceway.contracts.events import EventType, FeatureEvent
-from sluiceway.contracts.feature import Trigger
+from sluiceway.contracts.events import EventType
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.contracts.replies import Outcome, RefusalCode
+from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
 from sluiceway.errors import Rejected, RetryLater
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.pipelines.freezes import is_freeze
@@ -18,13 +19,18 @@ from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.timers import Timers
 
 from . import metrics
-from .clearance_client import ClearanceClient
+from .baked_phase import BakedPhase
+from .clearance_client import ClearanceClient, Holds
 from .command_processor import CommandProcessor
 
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
 
 ACTOR = "scheduler"
+#: Phases that are cleared and left together,
+TOGETHER_MAX = 100
+#: fewer if they cover many regions: so many documents of RULES are read for them.
+DOCUMENTS_TOGETHER_MAX = 1_000
 #: A held phase is tried again after this time, doubled each time it is still held.
 HELD_RETRY_MS = 500
 HELD_RETRY_MAX_MS = 4_000
@@ -56,6 +62,18 @@ class PhaseDeadline(NamedTuple):
     gave_way: bool = False
 
 
+class _DuePhase(NamedTuple):
+    deadline: PhaseDeadline
+    phase: BakedPhase
+
+
+class _Attempt(NamedTuple):
+    """A due phase, and the command that is sent about it."""
+
+    due: _DuePhase
+    command: AdvancePhase
+
+
 class PhaseDeadlines:
     """Advances every phase whose bake is over."""
 
@@ -77,7 +95,15 @@ class PhaseDeadlines:
         self._chance = chance
         #: Whether another replica comes first: its events are awaited before anything is asked for.
         self._gives_way = False
-        self._timers = Timers(self._run_due, clock, workers, may_run, key=lambda deadline: deadline.key)
+        self._timers = Timers(
+            self._run_due,
+            clock,
+            workers,
+            may_run,
+            key=lambda deadline: deadline.key,
+            together=TOGETHER_MAX,
+            split=self._split,
+        )
         metrics.PHASE_OVERDUE_SECONDS.set_function(self._overdue_seconds)
         metrics.HELD_TRIGGERS.set_function(lambda: len(self._held))
         #: Phases that were due and have not been left, and since when they are due.
@@ -117,43 +143,99 @@ class PhaseDeadlines:
         """Advance what is due until cancelled."""
         await self._timers.run()
 
-    async def _run_due(self, deadline: PhaseDeadline) -> None:
+    def _split(self, deadlines: Sequence[PhaseDeadline]) -> Iterable[Sequence[PhaseDeadline]]:
+        """Yield the phases that cover the same regions: nobody waits for the regions of another phase."""
+        groups = defaultdict[tuple[str, ...], list[PhaseDeadline]](list)
+        for deadline in deadlines:
+            groups[self._regions_of(deadline)].append(deadline)
+        for regions, group in groups.items():
+            count = max(1, DOCUMENTS_TOGETHER_MAX // max(1, len(regions)))
+            for first in range(0, len(group), count):
+                yield group[first : first + count]
+
+    def _regions_of(self, deadline: PhaseDeadline) -> tuple[str, ...]:
+        entry = self._features.get(deadline.key)
+        try:
+            if entry and entry.event.feature.active_trigger:
+                return self._clearance.regions_of(BakedPhase(entry.event, entry.sequence))
+        except Rejected:  # which is said when it is its turn
+            pass
+        return ()
+
+    async def _run_due(self, deadlines: Sequence[PhaseDeadline]) -> None:
+        due = [found for deadline in deadlines if (found := self._due_phase(deadline))]
+        try:
+            if due:
+                await self._advance(due)
+        except RetryLater as error:
+            for each in due:
+                self._retry_failed(each.deadline, error)
+
+    def _due_phase(self, deadline: PhaseDeadline) -> _DuePhase | None:
+        """Return what is to be left now; None if a newer event came, or another replica comes first."""
         entry = self._features.get(deadline.key)
         if entry is None or entry.sequence != deadline.sequence:
-            return
+            return None
         if self._gives_way and not deadline.gave_way:
             self._try_again(GIVE_WAY_MS, deadline._replace(gave_way=True))
-            return
+            return None
         try:
             trigger = entry.event.feature.active_trigger
-            if trigger:
-                self._due[deadline.key] = trigger.due_ms or self._clock()
-                await self._advance(entry.event, trigger, deadline)
-        except RetryLater as error:
-            repeated.warning("advance", "could not advance %s, trying again: %s", deadline.key, error)
-            self._try_again(FAILED_RETRY_MS, deadline)
         except Rejected as error:
             log.error("could not advance %s: %s", deadline.key, error)
+            return None
+        if trigger is None:
+            return None
+        self._due[deadline.key] = trigger.due_ms or self._clock()
+        return _DuePhase(deadline, BakedPhase(entry.event, entry.sequence))
 
-    async def _advance(self, event: FeatureEvent, trigger: Trigger, deadline: PhaseDeadline) -> None:
-        found = await self._clearance.holds(event, deadline.sequence)
-        arriving_ms = self._clock() if deadline.arriving_ms is None else deadline.arriving_ms
-        is_arriving = not trigger.held and self._clock() - arriving_ms < ARRIVAL_MS
+    async def _advance(self, due: Sequence[_DuePhase]) -> None:
+        """Advance phases that cover the same regions: with one write, but those that need a second look."""
+        found = await self._clearance.holds([each.phase for each in due])
+        attempts = [
+            _Attempt(each, command)
+            for each, holds in zip(due, found, strict=True)
+            if (command := self._command(each, holds))
+        ]
+        replies = await self._processor.process_together([attempt.command for attempt in attempts])
+        others = []
+        for attempt in attempts:
+            if reply := replies.get(attempt.command.id):
+                self._conclude(attempt.due, reply)
+            else:
+                others.append(self._advance_alone(attempt))
+        await asyncio.gather(*others)
+
+    async def _advance_alone(self, attempt: _Attempt) -> None:
+        try:
+            self._conclude(attempt.due, await self._processor.process(attempt.command))
+        except RetryLater as error:
+            self._retry_failed(attempt.due.deadline, error)
+        except Rejected as error:
+            log.error("could not advance %s: %s", attempt.due.deadline.key, error)
+
+    def _command(self, due: _DuePhase, found: Holds) -> AdvancePhase | None:
+        """Return the command that leaves a phase, or holds it; None if its rules only need a moment more."""
+        deadline, trigger, now_ms = due.deadline, due.phase.trigger, self._clock()
+        arriving_ms = now_ms if deadline.arriving_ms is None else deadline.arriving_ms
+        is_arriving = not trigger.held and now_ms - arriving_ms < ARRIVAL_MS
         if found.by_regions and not found.by_guardrails and is_arriving:
             retry = deadline._replace(arriving_ms=arriving_ms)
-            waited_ms = self._clock() - arriving_ms
-            self._try_again(max(ARRIVAL_RETRY_MS, waited_ms), retry)
-            return
+            self._try_again(max(ARRIVAL_RETRY_MS, now_ms - arriving_ms), retry)
+            return None
         holds = found.by_guardrails + (() if is_arriving else found.by_regions)
-        command = AdvancePhase(
+        return AdvancePhase(
             id=f"advance-{trigger.id}-{deadline.sequence}-{'held' if holds else 'left'}",
             actor=ACTOR,
             trigger=trigger.id,
-            phase_id=trigger.current_run.phase.id,
+            phase_id=due.phase.phase.id,
             holds=holds,
             cleared_revision=deadline.sequence,
         )
-        reply = await self._processor.process(command)
+
+    def _conclude(self, due: _DuePhase, reply: Reply) -> None:
+        """Do what follows from the answer to the command about a phase."""
+        deadline, trigger = due.deadline, due.phase.trigger
         self._note_race(deadline, won=reply.outcome is Outcome.ACCEPTED)
         newest = reply.feature.active_trigger if reply.feature else None
         is_held = bool(newest and newest.held)  # by the clearance, or by a freeze
@@ -167,6 +249,10 @@ class PhaseDeadlines:
             self._try_again(TOO_LARGE_RETRY_MS, deadline)
         elif reply.refusal and reply.refusal.code is RefusalCode.NOT_DUE:  # the broker's clock was set back
             self._try_again(deadline.retry_ms, deadline)
+
+    def _retry_failed(self, deadline: PhaseDeadline, error: RetryLater) -> None:
+        repeated.warning("advance", "could not advance %s, trying again: %s", deadline.key, error)
+        self._try_again(FAILED_RETRY_MS, deadline)
 
     def _note_race(self, deadline: PhaseDeadline, *, won: bool) -> None:
         """Give way to a faster replica from now on, or no longer to one that was slower.

@@ -5,7 +5,7 @@ import contextlib
 import heapq
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from .clock import Clock
@@ -21,8 +21,23 @@ VOID_MAX = 1_000
 TIE_BITS, COUNT_BITS = 24, 40
 
 
+def one_by_one(handle: Callable[[T], Awaitable[None]]) -> Callable[[Sequence[T]], Awaitable[None]]:
+    """Return what handles several items, each alone."""
+
+    async def handle_all(items: Sequence[T]) -> None:
+        for item in items:
+            await handle(item)
+
+    return handle_all
+
+
+def all_together(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    """Return items as the one part that they are."""
+    return (items,)
+
+
 class Timers(Generic[T]):
-    """Calls `handle` with each item at its time or soon after; `workers` bounds the calls under way.
+    """Calls `handle` with items at their time or soon after; `workers` bounds the items in work.
 
     What has waited longest comes first; of the same time, each process has an order of its own, so that
     replicas which race for the same items begin with others. While `may_run` returns false, the items wait.
@@ -30,13 +45,20 @@ class Timers(Generic[T]):
 
     def __init__(
         self,
-        handle: Callable[[T], Awaitable[None]],
+        handle: Callable[[Sequence[T]], Awaitable[None]],
         clock: Clock,
         workers: int,
         may_run: Callable[[], bool] = lambda: True,
         key: Callable[[T], Hashable] | None = None,
+        *,
+        together: int = 1,
+        split: Callable[[Sequence[T]], Iterable[Sequence[T]]] = all_together,
     ) -> None:
-        """`key`: of what has one time only, so that an item takes the place of the one before it."""
+        """`key`: of what has one time only, so that an item takes the place of the one before it.
+
+        Up to `together` items that are due are handled by one call. `split` returns them in parts that do not
+        wait for each other.
+        """
         self._may_run = may_run
         self._handle = handle
         self._clock = clock
@@ -47,8 +69,13 @@ class Timers(Generic[T]):
         self._number_of: dict[Hashable, int] = {}
         self._numbers = itertools.count()
         self._wake_up = asyncio.Event()
-        self._free = asyncio.Semaphore(workers)
-        self._running: set[asyncio.Task[None]] = set()
+        self._together = together
+        self._split = split
+        self._places = workers
+        self._place_is_free = asyncio.Event()
+        self._place_is_free.set()
+        #: What is in work, and how many places it takes.
+        self._running: dict[asyncio.Task[None], int] = {}
         self._error: BaseException | None = None
 
     def __len__(self) -> int:
@@ -97,8 +124,9 @@ class Timers(Generic[T]):
                 if self._error:
                     raise self._error
                 while self._is_due() and not self._error:
-                    await self._free.acquire()
-                    self._start_next()
+                    await self._place_is_free.wait()
+                    self._start_due()
+                    await asyncio.sleep(0)  # to split items is work, too
         finally:
             for task in self._running:
                 task.cancel()
@@ -116,21 +144,27 @@ class Timers(Generic[T]):
             async with asyncio.timeout(wait):
                 await self._wake_up.wait()
 
-    def _start_next(self) -> None:
+    def _start_due(self) -> None:
         """Start to handle what is due first; while a place was waited for, that may have been forgotten."""
-        if not self._is_due():
-            self._free.release()
-            return
+        count = min(self._together, self._places)
+        items = [self._take() for _ in range(count) if self._is_due()]
+        for part in self._split(items) if items else ():
+            task = asyncio.ensure_future(self._handle(part))
+            self._running[task] = len(part)
+            self._places -= len(part)
+            task.add_done_callback(self._on_done)
+        if self._places == 0:
+            self._place_is_free.clear()
+
+    def _take(self) -> T:
         item = self._items.pop(heapq.heappop(self._heap)[1])
         if self._key:
             del self._number_of[self._key(item)]
-        task = asyncio.ensure_future(self._handle(item))
-        self._running.add(task)
-        task.add_done_callback(self._on_done)
+        return item
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._free.release()
+        self._places += self._running.pop(task)
+        self._place_is_free.set()
         if not task.cancelled() and (error := task.exception()):
             self._error = error
             self._wake_up.set()

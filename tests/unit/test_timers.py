@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from sluiceway.tasks import cancel_and_wait
-from sluiceway.timers import VOID_MAX, Timers
+from sluiceway.timers import VOID_MAX, Timers, one_by_one
 from tests.support.waiting import eventually
 
 
@@ -16,7 +18,7 @@ async def test_what_is_due_waits_while_nothing_may_run() -> None:
     async def handle(item: str) -> None:
         handled.append(item)
 
-    timers = Timers(handle, lambda: 1_000, workers=1, may_run=lambda: permitted)
+    timers = Timers(one_by_one(handle), lambda: 1_000, workers=1, may_run=lambda: permitted)
     timers.push(1, "due")
     running = asyncio.create_task(timers.run())
     with contextlib.suppress(TimeoutError):
@@ -42,7 +44,7 @@ class Appointments(NamedTuple):
         async def handle(item: tuple[str, int]) -> None:
             handled.append(item)
 
-        return cls(handled, Timers(handle, lambda: now_ms, workers, key=lambda item: item[0]))
+        return cls(handled, Timers(one_by_one(handle), lambda: now_ms, workers, key=lambda item: item[0]))
 
 
 async def test_what_has_waited_longest_comes_first() -> None:
@@ -91,7 +93,7 @@ async def test_what_is_forgotten_while_all_places_are_taken_is_not_handled() -> 
         handled.append(item)
         await let_go.wait()
 
-    timers = Timers(handle, lambda: 1_000, workers=1, key=lambda item: item)
+    timers = Timers(one_by_one(handle), lambda: 1_000, workers=1, key=lambda item: item)
     timers.push(1, "first")
     timers.push(2, "second")
     timers.push(2_000, "later")
@@ -125,3 +127,43 @@ async def test_two_processes_begin_with_different_items_of_the_same_time() -> No
     assert one != other
     assert sorted(one) == sorted(other)
     assert (one[0], other[0]) == ("first", "first")
+
+
+class Groups:
+    """Timers that hand out items together: those whose names begin alike. They stay in work until let go."""
+
+    def __init__(self, *names: str, workers: int, together: int) -> None:
+        self.handled: list[str] = []
+        self.let_go = {name[0]: asyncio.Event() for name in names}
+        self.timers = Timers(self._handle, lambda: 1_000, workers, together=together, split=self._split)
+        for number, name in enumerate(names):
+            self.timers.push(number, name)
+
+    async def _handle(self, names: Sequence[str]) -> None:
+        self.handled.append(" ".join(names))
+        await self.let_go[names[0][0]].wait()
+
+    def _split(self, names: Sequence[str]) -> Iterable[Sequence[str]]:
+        return [tuple(group) for _, group in groupby(sorted(names), key=lambda name: name[0])]
+
+
+async def test_items_are_handled_together_within_the_places_that_are_free() -> None:
+    groups = Groups(*(f"a{number}" for number in range(7)), workers=5, together=3)
+
+    running = asyncio.create_task(groups.timers.run())
+    await eventually(lambda: groups.handled == ["a0 a1 a2", "a3 a4"], "all places are taken")
+    groups.let_go["a"].set()
+    await eventually(lambda: groups.handled[2:] == ["a5 a6"], "the rest follows")
+
+    await cancel_and_wait(running)
+
+
+async def test_a_part_that_takes_long_keeps_its_own_places_and_no_other_waiting() -> None:
+    groups = Groups("s1", "f1", "s2", "f2", "f3", "f4", "f5", workers=4, together=4)
+
+    running = asyncio.create_task(groups.timers.run())
+    await eventually(lambda: groups.handled == ["f1 f2", "s1 s2"], "all places are taken")
+    groups.let_go["f"].set()
+    await eventually(lambda: groups.handled[2:] == ["f3 f4", "f5"], "others have the places of the fast part")
+
+    await cancel_and_wait(running)

@@ -1,7 +1,7 @@
 """The log of every feature: events are appended conditionally and read, never changed."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
@@ -24,7 +24,7 @@ from ..pipelines.references import evaluated_references, feature_references, ref
 from ..pipelines.substitutes import TAKEN_BACK, LiveVersions
 from .connection import Connection
 from .history import read_history, read_records
-from .publishing import ConditionalMessage, StreamPublisher
+from .publishing import Appended, ConditionalMessage, StreamPublisher
 from .read_slots import SINGLE_MESSAGES
 
 log = logging.getLogger(__name__)
@@ -96,8 +96,15 @@ class FeatureLog:
         Raises `Conflict` if another event came first, `MessageTooLarge`, and `Unavailable` if it is unknown
         whether the event is stored: reading the tail tells.
         """
-        subject = subjects.feature(event.event.feature.key)
-        return await self._publisher.append(ConditionalMessage(subject, event.data, event.headers, expected))
+        return await self._publisher.append(_message(event, expected))
+
+    async def append_all(self, events: Iterable[tuple[EncodedEvent, int]]) -> list[Appended]:
+        """Append events of different features, each after the sequence beside it, with one write.
+
+        Return the sequence or the error of each. Raises `Unavailable` if it is unknown whether all of them
+        are stored or refused.
+        """
+        return await self._publisher.append_all([_message(event, expected) for event, expected in events])
 
     async def tail(self, key: FeatureKey, *, from_leader: bool = False) -> LogTail:
         """Return the end of a feature's log. Invalid messages there are skipped.
@@ -207,6 +214,11 @@ class FeatureLog:
         async for record in read_records(self._js, stream, subject, after=after, until=until):
             if event := _event_or_none(record.data):
                 yield LoggedEvent(record.sequence, event)
+
+
+def _message(event: EncodedEvent, expected: int) -> ConditionalMessage:
+    subject = subjects.feature(event.event.feature.key)
+    return ConditionalMessage(subject, event.data, event.headers, expected)
 
 
 def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:

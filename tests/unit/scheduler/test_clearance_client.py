@@ -1,6 +1,5 @@
 """Phases that are due together are cleared together; who is not answered for is held."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -8,6 +7,7 @@ import pytest
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
+from services.scheduler.baked_phase import BakedPhase
 from services.scheduler.clearance_client import NO_ANSWER, NO_MONITOR, ClearanceClient, Holds
 from services.scheduler.published_rules import PhaseRules
 from sluiceway.contracts.events import FeatureEvent
@@ -90,11 +90,11 @@ class NoMonitor(FakeMonitor):
 
 
 class NothingToRead:
-    async def of_phase(self, event: FeatureEvent, revision: int) -> PhaseRules:
-        return PhaseRules((), ())
+    async def of_phases(self, phases: Sequence[BakedPhase]) -> list[PhaseRules]:
+        return [PhaseRules((), ())] * len(phases)
 
-    async def missing(self, published: object) -> tuple[str, ...]:
-        return ()
+    async def missing(self, phases: Sequence[object]) -> list[tuple[str, ...]]:
+        return [()] * len(phases)
 
 
 class FakeConnection(NamedTuple):
@@ -125,7 +125,7 @@ async def holds_of(monitor: FakeMonitor, events: Sequence[FeatureEvent]) -> list
     nothing: Any = NothingToRead()
     connection: Any = FakeConnection(monitor)
     client = ClearanceClient(connection, nothing, nothing)
-    return await asyncio.gather(*(client.holds(event, number) for number, event in enumerate(events)))
+    return await client.holds([BakedPhase(event, number) for number, event in enumerate(events)])
 
 
 async def test_phases_that_are_due_together_are_asked_about_in_few_requests() -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.command_processor import CommandProcessor
+from services.scheduler.command_processor import DECIDED_IN_A_ROW, CommandProcessor
 from services.scheduler.side_thread import SideThread
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import PauseTrigger, TriggerCommand, UnpauseTrigger
+from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, TriggerCommand, UnpauseTrigger
+from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.replies import Outcome, Reply
 from sluiceway.messaging import feature_entry
@@ -19,7 +20,16 @@ from sluiceway.messaging.feature_log import FeatureLog, headers_of
 from sluiceway.messaging.message_size import OutgoingMessage
 from sluiceway.messaging.stream_records import Record
 from tests.support.answering_client import AnsweringClient, stored
-from tests.support.builders import EVERYONE, Ledger, a_gate, a_release
+from tests.support.builders import (
+    EVERYONE,
+    Ledger,
+    a_catalogue,
+    a_freeze,
+    a_gate,
+    a_phase,
+    a_pipeline,
+    a_release,
+)
 
 AT_ONCE = 30
 CATALOGUE_END = f"$JS.API.STREAM.INFO.{subjects.CATALOG_STREAM}"
@@ -36,6 +46,8 @@ class Scheduler:
         for view in (self.features, self.catalogue):
             view.follower._caught_up.set()
         self.sequence = 0
+        #: Subjects on which another writer was faster.
+        self.refused: set[str] = set()
         for release in releases:
             event = release.events[-1]
             self._deliver(subjects.feature(event.feature.key), event.to_json(), headers_of(event, ""))
@@ -54,6 +66,8 @@ class Scheduler:
     def _answer(self, message: OutgoingMessage) -> bytes:
         if message.subject == CATALOGUE_END:
             return b'{"state":{"last_seq":0}}'
+        if message.subject in self.refused:
+            return b'{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}'
         lines = message.headers.decode().split("\r\n")[1:-2]
         self._deliver(message.subject, message.data, dict(line.split(": ", 1) for line in lines))
         return stored(self.sequence)
@@ -125,3 +139,79 @@ async def test_a_state_is_encoded_once_for_event_and_reply_and_never_parsed(
         assert Reply.model_validate_json(reply.to_json()).feature == reply.feature
 
     assert len(encoded) == 6
+
+
+def an_advance(release: Ledger) -> AdvancePhase:
+    return AdvancePhase(
+        id=f"advance-{release.trigger.id}",
+        actor="scheduler",
+        trigger=release.trigger.id,
+        phase_id="dev",
+        cleared_revision=None,
+    )
+
+
+def due_releases(count: int) -> list[Ledger]:
+    """Return as many releases whose first phase bakes for no time."""
+    releases = []
+    for number in range(count):
+        release = Ledger(a_catalogue(a_pipeline(a_phase("dev", bake_ms=0), a_phase("prod"))))
+        release.save(a_gate(EVERYONE, name=f"gate{number}", releasePipelineID="release"))
+        releases.append(release)
+    return releases
+
+
+async def test_phases_that_are_due_together_are_one_look_at_the_catalogue_and_one_write() -> None:
+    releases = due_releases(AT_ONCE)
+    scheduler = Scheduler(*releases)
+
+    replies = await scheduler.processor.process_together([an_advance(release) for release in releases])
+
+    assert {reply.outcome for reply in replies.values()} == {Outcome.ACCEPTED}
+    assert [len(write) for write in scheduler.client.writes] == [1, AT_ONCE]
+    stored = {entry.event.type for entry in scheduler.features if entry.sequence > AT_ONCE}
+    assert (stored, len(replies)) == ({EventType.PHASE_ADVANCED}, AT_ONCE)
+
+
+async def test_a_phase_that_another_writer_was_faster_with_is_left_out_and_no_other() -> None:
+    releases = due_releases(3)
+    scheduler = Scheduler(*releases)
+    scheduler.refused.add(subjects.feature(releases[1].feature.key))
+
+    replies = await scheduler.processor.process_together([an_advance(release) for release in releases])
+
+    assert replies.keys() == {an_advance(releases[0]).id, an_advance(releases[2]).id}
+
+
+async def test_nothing_is_stored_together_if_the_catalogue_changes_while_it_is_decided() -> None:
+    releases = due_releases(DECIDED_IN_A_ROW + 1)
+    scheduler = Scheduler(*releases)
+    deciding = asyncio.create_task(
+        scheduler.processor.process_together([an_advance(release) for release in releases])
+    )
+    for _ in range(2):
+        await asyncio.sleep(0)  # the first of them are decided
+
+    freeze = a_freeze("quiet")
+    scheduler.catalogue._on_record(
+        Record(subjects.catalogue("freeze", freeze.name), 1, 0, freeze.to_json(), {})
+    )
+    replies = await deciding
+
+    assert replies == {}
+    assert len(scheduler.features) == scheduler.sequence == len(releases)
+
+
+async def test_what_needs_a_second_look_is_not_stored_together() -> None:
+    held, outdated, due = due_releases(3)
+    scheduler = Scheduler(held, outdated, due)
+    commands = [
+        an_advance(held).model_copy(update={"phase_id": "prod"}),
+        an_advance(outdated).model_copy(update={"cleared_revision": 1}),
+        an_advance(due),
+        an_advance(a_release_of("unknown")),
+    ]
+
+    replies = await scheduler.processor.process_together(commands)
+
+    assert replies.keys() == {an_advance(due).id}

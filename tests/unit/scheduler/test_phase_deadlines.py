@@ -1,23 +1,28 @@
 """Which deadlines wait, how often held phases are tried again, and what a newer event does to both."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from prometheus_client import REGISTRY
 
+from services.scheduler.baked_phase import BakedPhase
 from services.scheduler.clearance_client import Holds
 from services.scheduler.phase_deadlines import (
+    DOCUMENTS_TOGETHER_MAX,
+    FAILED_RETRY_MS,
     GIVE_WAY_MS,
     HELD_RETRIES_PER_SECOND,
     HELD_RETRY_MS,
+    TOGETHER_MAX,
     PhaseDeadlines,
 )
 from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, trigger_id
 from sluiceway.contracts.replies import Outcome, Reply
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry
 from sluiceway.tasks import cancel_and_wait
@@ -37,17 +42,26 @@ class FakeView:
 
 
 class FakeClearance:
-    """Holds every phase; answers wait until they are let go."""
+    """Holds every phase; answers wait until they are let go, those of slow regions for ever."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+        self.asked_together: list[list[int]] = []
         self.let_go = asyncio.Event()
         self.let_go.set()
+        #: The regions of a phase, by the sequence of its event.
+        self.regions: dict[int, tuple[str, ...]] = {}
 
-    async def holds(self, event: FeatureEvent, revision: int) -> Holds:
-        self.asked.append(revision)
+    def regions_of(self, phase: BakedPhase) -> tuple[str, ...]:
+        return self.regions.get(phase.revision, ("dev",))
+
+    async def holds(self, phases: Sequence[BakedPhase]) -> list[Holds]:
+        self.asked_together.append([phase.revision for phase in phases])
+        self.asked += self.asked_together[-1]
+        if "slow" in self.regions_of(phases[0]):
+            await asyncio.Event().wait()
         await self.let_go.wait()
-        return Holds(("errors",), ())
+        return [Holds(("errors",), ())] * len(phases)
 
 
 class FakeProcessor:
@@ -55,9 +69,22 @@ class FakeProcessor:
 
     def __init__(self, view: FakeView) -> None:
         self.outcome = Outcome.UNCHANGED
+        #: Whether commands can be stored together.
+        self.stores_together = False
+        self.is_unavailable = False
+        self.alone: list[str] = []
         self._view = view
 
+    async def process_together(self, commands: Sequence[AdvancePhase]) -> dict[str, Reply]:
+        if self.is_unavailable:
+            raise Unavailable("the log does not answer")
+        return {command.id: self._reply(command) for command in commands} if self.stores_together else {}
+
     async def process(self, command: AdvancePhase) -> Reply:
+        self.alone.append(command.id)
+        return self._reply(command)
+
+    def _reply(self, command: AdvancePhase) -> Reply:
         entry = self._view.entries[command.key]
         return Reply(outcome=self.outcome, feature=entry.event.feature)
 
@@ -65,14 +92,14 @@ class FakeProcessor:
 class System:
     """The deadlines of a scheduler, and all that they use; `chance`: what decides whether it gives way."""
 
-    def __init__(self, chance: float = 1.0) -> None:
+    def __init__(self, chance: float = 1.0, workers: int = 10) -> None:
         #: When the bake of a release that has just started is over.
         self.now = NOW + BAKE
         self.view = FakeView()
         self.clearance = FakeClearance()
         self.processor = FakeProcessor(self.view)
         ports: tuple[Any, Any, Any] = (self.processor, self.view, self.clearance)
-        self.deadlines = PhaseDeadlines(*ports, lambda: self.now, workers=10, chance=lambda: chance)
+        self.deadlines = PhaseDeadlines(*ports, lambda: self.now, workers, chance=lambda: chance)
 
     def append(self, event: FeatureEvent, sequence: int) -> None:
         key = event.feature.key
@@ -207,6 +234,81 @@ async def test_a_replica_whose_rival_is_dead_decides_after_a_moment_and_gives_wa
         await eventually(lambda: system.clearance.asked == [1, 3], "it decides itself")
         system.append(third, 4)
         await eventually(lambda: system.clearance.asked == [1, 3, 4], "it decides immediately")
+
+
+def waiting_phases(system: System, count: int) -> None:
+    """Let so many phases be due, all at the same moment."""
+    for number, event in enumerate(due_events(count), 1):
+        system.append(event, number)
+
+
+async def answered(system: System, count: int) -> None:
+    """Return once so many phases were asked about, and nothing more is in work."""
+    await eventually(lambda: len(system.clearance.asked) == count, "all are asked about")
+    await eventually(lambda: not system.deadlines._timers._running, "all have their answer")
+
+
+async def test_phases_in_the_same_regions_are_cleared_and_decided_together() -> None:
+    system = System(workers=250)
+    system.processor.stores_together, system.processor.outcome = True, Outcome.ACCEPTED
+    waiting_phases(system, 250)
+
+    async with system.running():
+        await answered(system, 250)
+
+    assert list(map(len, system.clearance.asked_together)) == [TOGETHER_MAX, TOGETHER_MAX, 50]
+    assert system.processor.alone == []
+
+
+async def test_a_slow_region_delays_no_phase_in_other_regions() -> None:
+    system = System(workers=20)
+    system.clearance.regions = dict.fromkeys(range(1, 6), ("dev", "slow"))
+    waiting_phases(system, 60)
+
+    async with system.running():
+        await eventually(lambda: len(system.waiting) == 55, "all others have their answer")
+
+    assert {sequence for _, sequence in system.waiting} == set(range(6, 61))
+
+
+async def test_phases_in_many_regions_are_asked_about_in_smaller_groups() -> None:
+    system = System(workers=20)
+    many = tuple(f"r{number}" for number in range(DOCUMENTS_TOGETHER_MAX // 4))
+    system.clearance.regions = dict.fromkeys(range(1, 11), many)
+    waiting_phases(system, 10)
+
+    async with system.running():
+        await answered(system, 10)
+
+    assert list(map(len, system.clearance.asked_together)) == [4, 4, 2]
+
+
+async def test_phases_that_cannot_be_stored_together_are_decided_alone() -> None:
+    system = System(workers=20)
+    waiting_phases(system, 3)
+
+    async with system.running():
+        await answered(system, 3)
+
+    assert len(set(system.processor.alone)) == 3
+    assert len(system.clearance.asked_together) == 1
+
+
+async def test_phases_are_tried_again_together_after_the_log_did_not_answer() -> None:
+    system = System(workers=20)
+    system.processor.is_unavailable = True
+    waiting_phases(system, 3)
+
+    async with system.running():
+        await answered(system, 3)
+        assert {at_ms - system.now for at_ms, _ in system.waiting} == {FAILED_RETRY_MS}
+        system.processor.is_unavailable = False
+        system.processor.stores_together, system.processor.outcome = True, Outcome.ACCEPTED
+        system.now += FAILED_RETRY_MS
+        system.append(next(iter(due_events(1))), 9)  # which wakes the timers
+        await eventually(lambda: system.waiting == [], "all are decided")
+
+    assert sorted(system.clearance.asked) == [1, 2, 2, 3, 3, 9]
 
 
 async def test_the_longest_overdue_phase_is_measured_without_a_look_at_all_features() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from services.scheduler.baked_phase import BakedPhase
 from services.scheduler.covered_regions import CoveredRegions
 from services.scheduler.published_rules import PublishedRules, RulesReader
 from sluiceway.contracts import envelope, subjects
@@ -69,7 +70,7 @@ async def test_what_is_published_is_told_from_what_is_not_and_from_what_cannot_b
     catalogue: Any = FakeCatalogue()
     reads: Any = FakeReads(a=stored(expected_digest()), b=stored("another"), c=None)
 
-    rules = await RulesReader(reads, catalogue).of_phase(EVENT, 7)
+    (rules,) = await RulesReader(reads, catalogue).of_phases([BakedPhase(EVENT, 7)])
 
     assert rules.published == (PublishedRules("a", 5, 1_000),)
     assert rules.holds == (
@@ -83,7 +84,7 @@ async def test_all_regions_of_a_phase_are_one_question() -> None:
     catalogue: Any = FakeCatalogue()
     reads: Any = FakeReads()
 
-    await RulesReader(reads, catalogue).of_phase(EVENT, 7)
+    await RulesReader(reads, catalogue).of_phases([BakedPhase(EVENT, 7)])
 
     assert reads.asked == [[subjects.rule(name, KEY) for name in ("a", "b", "c", "d")]]
 
@@ -94,10 +95,10 @@ async def test_the_regions_of_a_phase_are_found_once_until_the_catalogue_changes
     rules = RulesReader(reads, catalogue)
 
     for revision in range(10):
-        await rules.of_phase(EVENT, revision)
+        await rules.of_phases([BakedPhase(EVENT, revision)])
     looks = catalogue.looks
     catalogue.change(REGIONS[1])
-    await rules.of_phase(EVENT, 11)
+    await rules.of_phases([BakedPhase(EVENT, 11)])
 
     assert (looks, catalogue.looks) == (1, 2)
     assert reads.asked[-1] == [subjects.rule("b", KEY)]
