@@ -154,9 +154,10 @@ class CommandProcessor:
         if isinstance(command, SaveFeature | ArchiveFeature):
             catalogue = replace(catalogue, references=self._features.references)
         now_ms = self._now_ms(tail)
+        revision = None if command.expected_revision is None else tail.revision_tag
         if isinstance(command, SaveFeature):
-            return await self._side_thread.run(decide, state, command, now_ms, catalogue, tail.revision_tag)
-        return decide(state, command, now_ms, catalogue, tail.revision_tag)
+            return await self._side_thread.run(decide, state, command, now_ms, catalogue, revision)
+        return decide(state, command, now_ms, catalogue, revision)
 
     async def _explained(
         self, decision: Decision, command: FeatureCommand, tail: LogTail

@@ -10,6 +10,8 @@ from .persons import Account
 
 #: What the last version wrote into `left_out` if it left out default values: a reader loses nothing.
 DEFAULTS = "default values"
+#: An object that is empty by default. Pydantic would copy a default value deeply, for each event.
+_Object = Annotated[dict[str, Any], Field(json_schema_extra={"default": {}})]
 
 
 class EventType(WireEnum):
@@ -65,9 +67,9 @@ class FeatureEvent(WireModel):
     #: What the event leaves out, so that it fits into a message; the events before it have it, if anything.
     left_out: tuple[str, ...] = ()
     #: The alert that caused a rollback.
-    alert: dict[str, Any] = {}
+    alert: _Object = Field(default_factory=dict)
     #: The guardrail that caused a rollback or a pause: query, value, limit, region.
-    guardrail: dict[str, Any] = {}
+    guardrail: _Object = Field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Return the JSON form that is stored, in UTF-8: without default values, and each phase's plan once.

@@ -22,6 +22,8 @@ KeyGroup = tuple[str, ...]
 KEYS_MAX = 100
 #: Headers whose keys are remembered: the releases of one pipeline share the texts.
 HEADERS_MAX = 1_000
+#: Labels whose keys are remembered, since each event of a release has them again, and how long they may be.
+LABELS_MAX, KNOWN_LENGTH_MAX = 10_000, 200
 #: The group that every alert has which names neither a feature nor a pipeline.
 ANY_ALERT: KeyGroup = ()
 
@@ -72,5 +74,15 @@ def _guardrail_groups(trigger: Trigger) -> Iterator[KeyGroup]:
 
 
 def _key(label: str, value: str) -> str:
+    is_short = len(label) + len(value) <= KNOWN_LENGTH_MAX
+    return _known_key(label, value) if is_short else _checksum(label, value)
+
+
+@lru_cache(maxsize=LABELS_MAX)
+def _known_key(label: str, value: str) -> str:
+    return _checksum(label, value)
+
+
+def _checksum(label: str, value: str) -> str:
     text = f"{label}={value}".encode("utf-8", "surrogatepass")
     return f"{zlib.crc32(text):08x}"

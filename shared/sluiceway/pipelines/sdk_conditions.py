@@ -3,7 +3,6 @@
 Only conditions about the user are translated; those in `segments.DECIDED_PER_REGION` are decided before.
 """
 
-import json
 from collections.abc import Callable, Mapping
 
 from pydantic import JsonValue
@@ -47,10 +46,10 @@ def _fails(condition: Condition) -> SpecCondition:
 def _compared(
     type_: str, condition: Condition, *, field: str | None = None, id_type: str = "userID"
 ) -> SpecCondition:
-    # A list of the target is a tuple in the model, and a list in JSON.
-    target: JsonValue = json.loads(json.dumps(condition.target_value))
+    target = condition.target_value
+    values: JsonValue = list(target) if isinstance(target, tuple) else target
     return SpecCondition(
-        type=type_, operator=condition.operator, field=field, target_value=target, id_type=id_type
+        type=type_, operator=condition.operator, field=field, target_value=values, id_type=id_type
     )
 
 

@@ -5,7 +5,7 @@ The functions with a `command` are transitions of `actions.ACTIONS`, as are `app
 (`trigger_decisions`).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..contracts.commands import ExtendBake, TriggerCommand
 from ..contracts.events import EventType
@@ -109,7 +109,8 @@ def entered(trigger: Trigger, index: int, now_ms: int) -> Trigger:
     if index == len(trigger.phases):
         return ended(trigger, TriggerStatus.COMPLETED, now_ms)
     moved = trigger.model_copy(update={"current": index, "held": (), "remaining_ms": None})
-    moved = with_approvals(moved, ())
+    if moved.current_run.approvals:
+        moved = with_approvals(moved, ())
     if moved.current_run.phase.required_review:
         return moved.model_copy(update={"status": TriggerStatus.WAITING_FOR_REVIEW, "due_ms": None})
     return baking(moved, now_ms)
@@ -132,12 +133,8 @@ def with_approvals(trigger: Trigger, approvals: tuple[Approval, ...]) -> Trigger
 def baking(trigger: Trigger, now_ms: int) -> Trigger:
     """Return the trigger with its current phase released, the bake counting from now."""
     run = trigger.current_run.model_copy(update={"started_ms": now_ms})
-    return _with_run(trigger, run).model_copy(
-        update={
-            "status": TriggerStatus.IN_PROGRESS,
-            "due_ms": now_ms + run.phase.time_interval_ms,
-        }
-    )
+    due_ms = now_ms + run.phase.time_interval_ms
+    return _with_run(trigger, run, status=TriggerStatus.IN_PROGRESS, due_ms=due_ms)
 
 
 def left(trigger: Trigger, now_ms: int) -> Trigger:
@@ -202,7 +199,8 @@ def action_record(
     return Action(type=type_, time_ms=now_ms, phase_id=phase_id, actor_id=actor, reason=short)
 
 
-def _with_run(trigger: Trigger, run: PhaseRun) -> Trigger:
+def _with_run(trigger: Trigger, run: PhaseRun, **fields: Any) -> Trigger:
+    """Return the trigger with another run of its current phase, and with these fields."""
     phases = list(trigger.phases)
     phases[trigger.current] = run
-    return trigger.model_copy(update={"phases": tuple(phases)})
+    return trigger.model_copy(update={"phases": tuple(phases), **fields})

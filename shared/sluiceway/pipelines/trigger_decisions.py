@@ -120,7 +120,8 @@ def _event(
     elif not moved.trigger.status.is_active:
         feature = feature.changed(candidate=None)
     event = event_of(moved.event, feature, command, now_ms, phase_id=phase_id, reason=reason)
-    return event.model_copy(update=_evidence(command))
+    evidence = _evidence(command)
+    return event.model_copy(update=evidence) if evidence else event
 
 
 def _evidence(command: TriggerCommand) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What authors may write, and how fields are named."""
 
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from importlib import import_module
 from pkgutil import iter_modules
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from sluiceway import contracts
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import PUBLIC_COMMANDS, SaveFeature
+from sluiceway.contracts.commands import PUBLIC_COMMANDS, AdvancePhase, SaveFeature
 from sluiceway.contracts.durations import format_duration, parse_duration
 from sluiceway.contracts.envelope import header_safe, rfc3339
 from sluiceway.contracts.events import EventType, FeatureEvent
@@ -20,7 +21,7 @@ from sluiceway.contracts.feature import DynamicConfig
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind, slug
 from sluiceway.contracts.models import WireEnum
 from sluiceway.contracts.pipeline import Phase, Pipeline
-from tests.support.builders import a_release
+from tests.support.builders import a_phase, a_release, happened
 
 RULES = [{"name": "r"}]
 
@@ -56,19 +57,41 @@ def test_an_event_is_the_same_after_a_round_trip_through_json() -> None:
     assert FeatureEvent.model_validate_json(event.to_json(), extra="ignore") == event
 
 
-def test_an_event_is_encoded_without_a_call_for_each_word_in_it() -> None:
-    event, called = a_release().events[-1], list[str]()
+def called_by(action: Callable[[], object]) -> list[str]:
+    """Return the names of the functions in Python that are called."""
+    called = list[str]()
 
     def profile(frame: FrameType, what: str, _: object) -> None:
         if what == "call":
             called.append(frame.f_code.co_name)
 
     sys.setprofile(profile)
-    event.to_json()
-    sys.setprofile(None)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+def test_an_event_is_encoded_without_a_call_for_each_word_in_it() -> None:
+    event = a_release().events[-1]
+
+    called = called_by(event.to_json)
 
     assert "to_json" in called
     assert not {"__get__", "value"}.intersection(called)  # what gives the value of a member
+
+
+def test_an_event_is_decided_and_read_without_a_deep_copy_of_anything() -> None:
+    ledger = a_release(a_phase("dev", bake_ms=0), a_phase("prod"))
+
+    deciding = called_by(lambda: happened(ledger.act(AdvancePhase)))
+    reading = called_by(lambda: FeatureEvent.model_validate_json(ledger.events[-1].to_json()))
+
+    assert "decide" in deciding
+    assert "model_validate_json" in reading
+    assert "deepcopy" not in {*deciding, *reading}
+    assert deciding.count("model_copy") <= 8, "of the trigger, of its runs and of the feature"
 
 
 def test_words_are_encoded_as_texts_and_read_as_members() -> None:
