@@ -4,9 +4,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from cachetools import LRUCache
 
@@ -79,7 +79,7 @@ class FairQueue(Generic[T]):
 
     def __init__(
         self,
-        work: Callable[[T], Awaitable[None]],
+        work: Callable[[T], Coroutine[Any, Any, None]],
         workers: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -141,7 +141,7 @@ class FairQueue(Generic[T]):
             self._waiting_bytes -= waiting.size
             self._free -= 1
             sender.working += 1
-            task = asyncio.ensure_future(self._work(waiting.item))
+            task = asyncio.create_task(self._work(waiting.item))
             self._tasks.add(task)
             task.add_done_callback(partial(self._on_done, sender))
             self._give_turn(sender)

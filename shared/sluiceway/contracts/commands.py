@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, NamedTuple
 from uuid import uuid4
 
@@ -30,6 +31,10 @@ Reason = Annotated[str, Field(max_length=2_000)]
 SCOPED = "by-"
 
 
+#: Scoped ids that are remembered: each is asked for when a command is looked for, and when it is stored.
+SCOPED_IDS_MAX = 128
+
+
 class IdempotencyKey(NamedTuple):
     """What tells a command that is sent again from others: its id, and its sender.
 
@@ -43,8 +48,7 @@ class IdempotencyKey(NamedTuple):
     @property
     def scoped_id(self) -> str:
         """The id as it is remembered; no other sender's command has it."""
-        sender = self.identity.sender if self.identity else (None, self.actor)
-        return SCOPED + _digest(json.dumps([*sender, self.id]))
+        return _scoped_id(*(self.identity.sender if self.identity else (None, self.actor)), self.id)
 
     def is_among(self, remembered: Collection[str]) -> bool:
         """Return whether the command was remembered; an id that an older version remembered is anybody's."""
@@ -86,6 +90,11 @@ class Command(AuthoredModel):
 def derived_id(kind: str, *parts: object) -> str:
     """Return an id for the command that follows from these parts: the same parts, the same id."""
     return f"{kind}-{_digest(chr(10).join(str(part) for part in parts))}"
+
+
+@lru_cache(SCOPED_IDS_MAX)
+def _scoped_id(*parts: str | None) -> str:
+    return SCOPED + _digest(json.dumps(parts))
 
 
 def _digest(text: str) -> str:

@@ -5,6 +5,7 @@ Our own headers repeat a part of the body, for consumers that need not parse it.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 CE_SPECVERSION = "ce-specversion"
 CE_TYPE = "ce-type"
@@ -65,6 +66,9 @@ ON_BEHALF_OF = "Sluiceway-On-Behalf-Of"
 DEAD_REASON = "Sluiceway-Dead-Reason"
 DEAD_SUBJECT = "Sluiceway-Dead-Subject"
 
+#: Seconds whose text is remembered: many messages are written in one.
+SECONDS_MAX = 16
+
 
 def cloud_event(
     type_: str, *, id_: str, time_ms: int, source: str, subject: str | None = None
@@ -83,8 +87,13 @@ def cloud_event(
 
 def rfc3339(time_ms: int) -> str:
     """Return a time as `2026-11-23T18:49:36.123Z`."""
-    moment = datetime.fromtimestamp(time_ms / 1_000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(time_ms, 1_000)
+    return f"{_to_seconds(seconds)}.{milliseconds:03}Z"
+
+
+@lru_cache(SECONDS_MAX)
+def _to_seconds(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def header_safe(text: str) -> str:

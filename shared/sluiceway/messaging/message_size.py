@@ -57,7 +57,12 @@ class OutgoingMessage(NamedTuple):
 
     def check(self, bytes_max: int) -> None:
         """Raise `MessageTooLarge` if a broker that takes `bytes_max` would close the connection."""
-        check_encoded(self.subject, self.data, self.headers, bytes_max, self.reply)
+        subject, data, reply, headers = self
+        if len(data) + len(headers) > bytes_max or len(headers) > HEADER_BYTES_MAX:
+            _check_bytes(subject, data, len(headers), bytes_max)
+        line = (len(subject) + len(reply)) * UTF_8_BYTES_MAX + CONTROL_LINE_REST
+        if line > CONTROL_LINE_BYTES_MAX:
+            _check_line(subject, reply)
 
 
 class SizeCheckedClient(StreamClient):
@@ -148,27 +153,16 @@ def check_size(
         _check_line(subject, reply)
 
 
-def check_encoded(subject: str, data: bytes, headers: bytes, bytes_max: int, reply: str = "") -> None:
-    """Do the same as `check_size`, with encoded headers."""
-    _check_bytes(subject, data, len(headers), bytes_max)
-    line = (len(subject) + len(reply)) * UTF_8_BYTES_MAX + CONTROL_LINE_REST
-    if line > CONTROL_LINE_BYTES_MAX:
-        _check_line(subject, reply)
-
-
 def encode_headers(headers: Mapping[str, str] | None) -> bytes:
     """Return headers as nats-py encodes them; nothing without headers. `BadHeaderError` for a wrong name."""
     if headers is None:
         return b""
-    lines = ["NATS/1.0\r\n"]
-    for key, value in headers.items():
-        value = value.strip()
-        if "\n" in value or "\r" in value:
-            value = value.replace("\r", " ").replace("\n", " ")
-        if name := _header_name(key):
-            lines.append(f"{name}: {value}\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode()
+    fields = [f"{name}: {value.strip()}" for key, value in headers.items() if (name := _header_name(key))]
+    lines = ["NATS/1.0", *fields, "", ""]
+    text = "\r\n".join(lines)
+    if not text.count("\r") == text.count("\n") == len(lines) - 1:  # some value has more than one line
+        text = "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines)
+    return text.encode()
 
 
 @lru_cache(HEADER_NAMES_MAX)

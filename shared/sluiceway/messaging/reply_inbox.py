@@ -43,6 +43,10 @@ class _Exchange:
         if self._missing == 0 and not self.complete.done():
             self.complete.set_result(None)
 
+    def expire(self) -> None:
+        if not self.complete.done():
+            self.complete.set_exception(NatsTimeoutError())
+
 
 class ReplyInbox:
     """Sends requests on a connection, and gives each reply to the caller that waits for it."""
@@ -84,13 +88,14 @@ class ReplyInbox:
         ]
         for place, request in enumerate(requests):
             self._waiting[request.reply] = (exchange, place)
+        expiry: asyncio.TimerHandle | None = None
         try:
             await self._client.publish_all(requests)
-            async with asyncio.timeout(timeout):
-                await exchange.complete
-        except TimeoutError:
-            raise NatsTimeoutError from None
+            expiry = asyncio.get_running_loop().call_later(timeout, exchange.expire)
+            await exchange.complete
         finally:
+            if expiry:
+                expiry.cancel()
             for request in requests:
                 self._waiting.pop(request.reply, None)
         return [reply for reply in exchange.replies if reply]

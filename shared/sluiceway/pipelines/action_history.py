@@ -12,20 +12,30 @@ REST_BYTES_MAX = 200
 def bounded_actions(actions: tuple[Action, ...]) -> tuple[Action, ...]:
     """Return the newest actions, and the newest one of each type: some say since when something counts."""
     newest = actions[-ACTIONS_MAX:]
-    fits = sum(map(_bytes_at_most, newest)) <= ACTIONS_BYTES_MAX
+    fits = bytes_at_most(newest) <= ACTIONS_BYTES_MAX
     first = len(actions) - (len(newest) if fits else _count_fitting(newest))
     if first == 0:
         return actions
-    kept = {action.type: index for index, action in enumerate(actions)}.values()
-    return (*(actions[index] for index in sorted(kept) if index < first), *actions[first:])
+    last_of_type = (
+        action
+        for index, action in enumerate(actions[:first], 1)
+        if not any(later.type is action.type for later in actions[index:])
+    )
+    return (*last_of_type, *actions[first:])
 
 
-def _bytes_at_most(action: Action) -> int:
-    """Return a number that is not below the bytes of an action, fast: it is asked for each at each step."""
-    texts = len(action.actor_id) + len(action.phase_id or "") + len(action.reason or "")
-    if action.overrode:
-        texts += sum(len(name) + REST_BYTES_MAX for name in action.overrode)
-    return texts * CHARACTER_BYTES_MAX + REST_BYTES_MAX
+def bytes_at_most(actions: tuple[Action, ...]) -> int:
+    """Return a number that is not below the bytes of actions, fast: it is asked at each step."""
+    texts = 0
+    for action in actions:
+        texts += len(action.actor_id)
+        if action.phase_id:
+            texts += len(action.phase_id)
+        if action.reason:
+            texts += len(action.reason)
+        if action.overrode:
+            texts += sum(len(name) + REST_BYTES_MAX for name in action.overrode)
+    return texts * CHARACTER_BYTES_MAX + len(actions) * REST_BYTES_MAX
 
 
 def _count_fitting(actions: tuple[Action, ...]) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ..contracts.alert_sources import AlertSource
 from ..contracts.catalogue import Environment, Region, SdkKey
@@ -43,6 +44,17 @@ class Unchanged:
 Decision = FeatureEvent | Unchanged | Refusal
 
 
+class Evidence(NamedTuple):
+    """The alert or guardrail that an event answers; `left_out` names what of it is too large."""
+
+    alert: dict[str, Any]
+    guardrail: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+
+
+NO_EVIDENCE = Evidence({}, {})
+
+
 def event_of(
     type_: EventType,
     feature: Feature,
@@ -51,6 +63,7 @@ def event_of(
     *,
     phase_id: str | None = None,
     reason: str | None = None,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> FeatureEvent:
     """Return the event of a command, with the command in the feature's recent ones."""
     recent = (*feature.recent_commands, command.idempotency_key.scoped_id)[-RECENT_COMMANDS_MAX:]
@@ -64,4 +77,7 @@ def event_of(
         command_id=command.id,
         phase_id=phase_id,
         feature=feature.changed(recent_commands=recent),
+        left_out=evidence.left_out,
+        alert=evidence.alert,
+        guardrail=evidence.guardrail,
     )

@@ -3,7 +3,7 @@
 Taking a candidate back releases nothing, so no freeze ever forbids it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ def next_change_ms(freeze: Freeze, now_ms: int) -> int | None:
 
 
 def active_freezes(
-    freezes: Iterable[Freeze],
+    freezes: Collection[Freeze],
     before: Trigger | None,
     after: Trigger,
     regions: Iterable[Region],
@@ -76,14 +76,15 @@ def active_freezes(
 
     `before` is None or an earlier trigger if this one has just started.
     """
+    if not freezes:
+        return ()
     step = _Step.between(before, after)
     if not step.started and not step.completes:
         return ()
-    freezes = sorted(freezes, key=lambda freeze: freeze.name)
-    places = list(regions) if freezes else []
+    places = list(regions)
     return tuple(
         ActiveFreeze(freeze.name, window)
-        for freeze in freezes
+        for freeze in sorted(freezes, key=lambda freeze: freeze.name)
         if _forbids(freeze, step, places) and (window := open_window(freeze, now_ms))
     )
 

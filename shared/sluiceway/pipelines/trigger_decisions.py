@@ -13,7 +13,7 @@ from ..contracts.feature import ActionType, Feature, Trigger, TriggerStatus
 from ..contracts.replies import Refusal
 from . import refusals, transitions
 from .actions import ACTIONS, ActionSpec, possible_actions
-from .decision import Decision, Unchanged, event_of
+from .decision import NO_EVIDENCE, Decision, Evidence, Unchanged, event_of
 from .message_limits import EVIDENCE_BYTES_MAX, bounded_holds
 from .rollbacks import restored
 from .transitions import Variant
@@ -119,24 +119,27 @@ def _event(
         feature = feature.changed(base=state.candidate, previous=before, candidate=None)
     elif not moved.trigger.status.is_active:
         feature = feature.changed(candidate=None)
-    event = event_of(moved.event, feature, command, now_ms, phase_id=phase_id, reason=reason)
     evidence = _evidence(command)
-    return event.model_copy(update=evidence) if evidence else event
+    return event_of(
+        moved.event, feature, command, now_ms, phase_id=phase_id, reason=reason, evidence=evidence
+    )
 
 
-def _evidence(command: TriggerCommand) -> dict[str, object]:
+def _evidence(command: TriggerCommand) -> Evidence:
     """Return the alert or guardrail that an event answers, unless that is too large."""
     if not isinstance(command, GuardrailCommand):
-        return {}
-    given = {"guardrail": command.guardrail}
-    if isinstance(command, RollBackTrigger):
-        given["alert"] = command.alert
-    left_out = tuple(name for name, value in given.items() if _json_size(value) > EVIDENCE_BYTES_MAX)
-    return {
-        **{name: {} if name in left_out else value for name, value in given.items()},
-        "left_out": left_out,
-    }
+        return NO_EVIDENCE
+    guardrail = command.guardrail
+    alert = command.alert if isinstance(command, RollBackTrigger) else {}
+    left_out = tuple(
+        name for name, value in (("guardrail", guardrail), ("alert", alert)) if _is_too_large(value)
+    )
+    return Evidence(
+        alert={} if "alert" in left_out else alert,
+        guardrail={} if "guardrail" in left_out else guardrail,
+        left_out=left_out,
+    )
 
 
-def _json_size(value: dict[str, Any]) -> int:
-    return len(to_json(value))
+def _is_too_large(evidence: dict[str, Any]) -> bool:
+    return bool(evidence) and len(to_json(evidence)) > EVIDENCE_BYTES_MAX

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from importlib import import_module
 from pkgutil import iter_modules
@@ -9,7 +10,9 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from sluiceway import contracts
 from sluiceway.contracts import subjects
@@ -92,6 +95,46 @@ def test_an_event_is_decided_and_read_without_a_deep_copy_of_anything() -> None:
     assert "model_validate_json" in reading
     assert "deepcopy" not in {*deciding, *reading}
     assert deciding.count("model_copy") <= 8, "of the trigger, of its runs and of the feature"
+
+
+@pytest.mark.parametrize("update", [None, {}, {"reason": "why", "phase_id": None}])
+def test_a_copy_is_the_one_that_pydantic_makes(update: dict[str, Any] | None) -> None:
+    event = a_release().events[-1]
+    text = event.model_dump_json()
+
+    copied, expected = event.model_copy(update=update), BaseModel.model_copy(event, update=update)
+
+    assert copied == expected
+    assert copied.model_fields_set == expected.model_fields_set
+    assert copied.model_dump_json() == expected.model_dump_json()
+    assert copied.feature is event.feature
+    assert event.model_dump_json() == text
+    with pytest.raises(ValidationError, match="frozen"):
+        copied.reason = "other"  # type: ignore[misc]
+    assert event.model_copy(deep=True).feature is not event.feature
+
+
+def test_a_copy_calls_no_code_of_pydantic() -> None:
+    event, called = a_release().events[-1], list[str]()
+
+    def profile(frame: FrameType, what: str, _: object) -> None:
+        if what == "call":
+            called.append(frame.f_code.co_name)
+
+    sys.setprofile(profile)
+    event.model_copy(update={"reason": "why"})
+    sys.setprofile(None)
+
+    assert called == ["model_copy"]
+
+
+@given(time_ms=st.integers(-(10**12), 10**14))
+def test_a_time_is_written_to_the_millisecond(time_ms: int) -> None:
+    text = rfc3339(time_ms)
+
+    assert text.endswith("Z")
+    assert len(text) == len("2026-11-23T18:49:36.123Z")
+    assert round(datetime.fromisoformat(text).timestamp() * 1_000) == time_ms
 
 
 def test_words_are_encoded_as_texts_and_read_as_members() -> None:

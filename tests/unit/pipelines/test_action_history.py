@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sluiceway.contracts.commands import PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.feature import ACTIONS_MAX, Action, ActionType
 from sluiceway.pipelines import action_history
-from sluiceway.pipelines.action_history import bounded_actions
+from sluiceway.pipelines.action_history import bounded_actions, bytes_at_most
 from sluiceway.pipelines.message_limits import ACTIONS_BYTES_MAX
 from tests.support.builders import a_release
 
@@ -53,7 +53,8 @@ def test_so_are_they_where_few_have_room(actions: tuple[Action, ...], bytes_max:
 
 @given(actions=ACTIONS)
 def test_no_action_has_more_bytes_than_is_assumed(actions: tuple[Action, ...]) -> None:
-    assert all(len(action.to_json()) <= action_history._bytes_at_most(action) for action in actions)
+    assert all(len(action.to_json()) <= bytes_at_most((action,)) for action in actions)
+    assert sum(len(action.to_json()) for action in actions) <= bytes_at_most(actions)
 
 
 def test_a_step_of_a_usual_release_encodes_no_action(monkeypatch: pytest.MonkeyPatch) -> None:

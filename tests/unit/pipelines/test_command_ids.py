@@ -48,6 +48,13 @@ def test_a_name_or_the_id_of_a_key_does_not_make_one_sender_of_two(other: Identi
     assert IdempotencyKey("once", "ada@new", renamed).is_among(remembered)
 
 
+def test_a_command_that_the_last_version_remembered_is_remembered() -> None:
+    key = Identity(name="ada", vouched_by="key-1", key_created_ms=5)
+
+    assert IdempotencyKey("once", "ada").scoped_id == "by-e7019ec1fe87ea71f5d17400d17f3b9d"
+    assert IdempotencyKey('oé"n', "ada", key).scoped_id == "by-da6feb239139b299172f89b45ed1dd3e"
+
+
 @pytest.mark.parametrize("identity", [EVE, ADAS_KEY, None])
 def test_an_id_that_another_sender_has_used_is_free(identity: Identity | None) -> None:
     ledger = a_release()
