@@ -9,7 +9,7 @@ from services.scheduler.command_processor import DECIDED_IN_A_ROW, CommandProces
 from services.scheduler.side_thread import SideThread
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, TriggerCommand, UnpauseTrigger
-from sluiceway.contracts.events import EventType, FeatureEvent
+from sluiceway.contracts.events import EventType
 from sluiceway.contracts.feature import Feature
 from sluiceway.contracts.replies import Outcome, Reply
 from sluiceway.messaging import feature_entry
