@@ -86,7 +86,7 @@ class CommandProcessor:
         tail = self._remembered(command)
         is_fresh = tail is None
         for _ in range(ATTEMPTS_MAX):
-            tail = tail or await self._log.tail(command.key, from_leader=True)
+            tail = tail or await self._log.newest_tail(command.key, self._features.parse)
             if _is_outdated(command, tail):
                 return Reply(outcome=Outcome.UNCHANGED, message=f"a newer event of {command.key} came first")
             decision = await self._decide(command, tail)

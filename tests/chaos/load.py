@@ -194,7 +194,7 @@ class Person:
         async with asyncio.timeout(GET_ON_SECONDS):
             while True:
                 try:
-                    tail = await self._load.driver.log.tail(self._key, from_leader=True)
+                    tail = await self._load.driver.log.newest_tail(self._key)
                 except Unavailable:
                     await asyncio.sleep(LOOK_EVERY_SECONDS)
                     continue

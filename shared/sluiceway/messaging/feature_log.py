@@ -1,7 +1,7 @@
 """The log of every feature: events are appended conditionally and read, never changed."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
@@ -24,6 +24,7 @@ from ..pipelines.references import evaluated_references, feature_references, ref
 from ..pipelines.substitutes import TAKEN_BACK, LiveVersions
 from .connection import Connection
 from .history import read_history, read_records
+from .jetstream_api import newest_message
 from .publishing import Appended, ConditionalMessage, StreamPublisher
 from .read_slots import SINGLE_MESSAGES
 
@@ -72,11 +73,15 @@ class LogTail(NamedTuple):
         return self.logged.revision_tag if self.logged else NOTHING_STORED
 
 
+Parse = Callable[[bytes, FeatureKey], FeatureEvent]
+
+
 class FeatureLog:
     """Appends and reads events. One conditional write is the decision, the record and the message."""
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._js = connection.js
+        self._replies = connection.replies
         self._publisher = StreamPublisher(connection, subjects.FEATURES_STREAM)
         self._source = source
 
@@ -106,22 +111,38 @@ class FeatureLog:
         """
         return await self._publisher.append_all([_message(event, expected) for event, expected in events])
 
-    async def tail(self, key: FeatureKey, *, from_leader: bool = False) -> LogTail:
+    async def tail(self, key: FeatureKey) -> LogTail:
         """Return the end of a feature's log. Invalid messages there are skipped.
 
-        Any replica of the stream answers, which may lack the newest messages, unless `from_leader`.
+        Any replica of the stream answers, which may lack the newest messages.
         """
         try:
             message = await self._js.get_last_msg(
-                subjects.FEATURES_STREAM, subjects.feature(key), direct=not from_leader
+                subjects.FEATURES_STREAM, subjects.feature(key), direct=True
             )
         except NotFoundError:
             return LogTail(None, 0)
         except (NatsError, TimeoutError) as error:
             raise Unavailable(f"cannot read the stream FEATURES: {error_text(error)}") from error
-        sequence = message.seq or 0
+        return await self._tail_at(key, message.seq or 0, message.data or b"", parse_event)
+
+    async def newest_tail(self, key: FeatureKey, parse: Parse | None = None) -> LogTail:
+        """Return the same from the stream's leader: nothing is newer.
+
+        `parse` returns the event in the newest message, or raises `Rejected`; by default, as `parse_event`.
+        """
         try:
-            return LogTail(LoggedEvent(sequence, parse_event(message.data or b"", key)), sequence)
+            message = await newest_message(self._replies, subjects.FEATURES_STREAM, subjects.feature(key))
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable(f"cannot read the stream FEATURES: {error_text(error)}") from error
+        if message is None:
+            return LogTail(None, 0)
+        return await self._tail_at(key, message.seq, message.data, parse or parse_event)
+
+    async def _tail_at(self, key: FeatureKey, sequence: int, data: bytes, parse: Parse) -> LogTail:
+        """Return the tail that ends with this message, which is skipped if it is invalid."""
+        try:
+            return LogTail(LoggedEvent(sequence, parse(data, key)), sequence)
         except Rejected as error:
             log.warning("%s: skipping invalid message %s: %s", key, sequence, error)
         history = await self.read_history(key)

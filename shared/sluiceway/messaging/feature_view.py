@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
+from cachetools import LRUCache
+
 from ..backoff import Backoff
 from ..contracts import envelope, subjects
 from ..contracts.events import FeatureEvent
@@ -16,7 +18,7 @@ from ..tasks import cancel_and_wait
 from .connection import Connection
 from .feature_entry import FeatureEntry
 from .feature_indexes import FeatureIndex
-from .feature_log import TYPE_PREFIX, EncodedEvent, FeatureLog, LoggedEvent, headers_of
+from .feature_log import TYPE_PREFIX, EncodedEvent, FeatureLog, LoggedEvent, headers_of, parse_event
 from .parsed_events import ParsedEvents
 from .stream_follower import RETRY_FIRST_SECONDS, RETRY_JITTER, RETRY_MAX_SECONDS, Follower
 from .stream_records import Position, Record
@@ -28,6 +30,10 @@ repeated = RepeatedLogs(log)
 __all__ = ["FeatureEntry", "FeatureView"]
 
 Index = TypeVar("Index", bound=FeatureIndex)
+#: Events that were read from the log before they are followed: as many as commands are decided again.
+READ_AHEAD_MAX = 64
+#: Bytes of one of them; a larger one is parsed again when it is followed.
+READ_AHEAD_BYTES_MAX = 16 * 1024
 #: The headers that an archived feature has, to which nothing refers.
 NO_EVENT = {envelope.ARCHIVED: "true"}
 
@@ -50,6 +56,8 @@ class FeatureView(StreamView):
         self._parsed.on_invalid = self._replace_soon
         #: What this process is appending, by its bytes: as many as commands are in work.
         self._appending: dict[bytes, FeatureEvent] = {}
+        #: What was parsed by `parse` and not followed yet, by its bytes.
+        self._read_ahead: LRUCache[bytes, FeatureEvent] = LRUCache(READ_AHEAD_MAX)
         #: What this process has appended and not read yet: sequence → `ce-id`; as many again.
         self._appended: dict[int, str] = {}
         self._log = feature_log
@@ -160,6 +168,18 @@ class FeatureView(StreamView):
         """How often the log was read from the start again; sequences read before may be void."""
         return self.follower.resets
 
+    def parse(self, data: bytes, key: FeatureKey) -> FeatureEvent:
+        """Return the event in a message, as `parse_event`; it is parsed once, here or when it is followed."""
+        entry = self._entries.get(key)
+        if entry and entry.body == data:
+            return entry.event
+        event = self._read_ahead.get(data)
+        if event is None or event.feature.key != key:
+            event = parse_event(data, key)
+            if len(data) <= READ_AHEAD_BYTES_MAX:
+                self._read_ahead[data] = event
+        return event
+
     @contextmanager
     def appending(self, event: EncodedEvent) -> Iterator[None]:
         """Append an event in the block: if it is read before that is known to be done, it is not parsed."""
@@ -219,9 +239,9 @@ class FeatureView(StreamView):
         if not record.headers.get(envelope.CE_TYPE, "").startswith(TYPE_PREFIX):
             raise Rejected(f"its ce-type does not start with {TYPE_PREFIX}")
         entry = FeatureEntry(key, record.sequence, record.headers, data=record.data, parsed=self._parsed)
-        own = self._appending.get(record.data)
-        if own and own.feature.key == key:
-            entry.keep_parsed(own)
+        parsed = self._appending.get(record.data) or self._read_ahead.pop(record.data, None)
+        if parsed and parsed.feature.key == key:
+            entry.keep_parsed(parsed)
         elif self.follower.is_caught_up:
             entry.event  # noqa: B018  (parses: an invalid live message is rejected immediately)
         return entry

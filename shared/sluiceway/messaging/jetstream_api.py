@@ -1,7 +1,7 @@
 """Requests to JetStream with their answers as they are: nats-py drops settings that it does not know."""
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from nats.aio.client import Client
@@ -14,6 +14,11 @@ ANSWER_SECONDS = 2.0
 API = "$JS.API"
 #: Error code for: a stream, or its account, takes no more consumers.
 CONSUMERS_LIMIT = 10026
+#: Error code for: a stream has no message there.
+NO_MESSAGE = 10037
+
+
+Answer = TypeVar("Answer")
 
 
 async def request_jetstream(client: Client, subject: str, body: object = None) -> dict[str, Any]:
@@ -43,12 +48,48 @@ _STREAM_INFOS = msgspec.json.Decoder(_StreamInfo)
 async def last_sequence(replies: ReplyInbox, stream: str) -> int:
     """Return the last sequence of a stream as its leader knows it; raise as `request_jetstream` does."""
     reply = await replies.request(f"{API}.STREAM.INFO.{stream}", timeout=ANSWER_SECONDS)
-    try:
-        info = _STREAM_INFOS.decode(reply)
-    except msgspec.MsgspecError as error:
-        raise APIError(description=f"not the description of a stream: {error}") from error
+    info = _decode(_STREAM_INFOS, reply)
     if info.error is not None:
         APIError.from_error(info.error)
     if info.state is None:
         raise APIError(description="not the description of a stream: it has no state")
     return info.state.last_seq
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message in a stream, without its headers."""
+
+    seq: int
+    data: bytes = b""
+
+
+class _StoredMessageAnswer(msgspec.Struct):
+    message: StoredMessage | None = None
+    error: dict[str, Any] | None = None
+
+
+_STORED_MESSAGES = msgspec.json.Decoder(_StoredMessageAnswer)
+
+
+async def newest_message(replies: ReplyInbox, stream: str, subject: str) -> StoredMessage | None:
+    """Return the newest message of a subject as the stream's leader knows it; None if there is none.
+
+    Raises as `request_jetstream` does.
+    """
+    question = msgspec.json.encode({"last_by_subj": subject})
+    reply = await replies.request(f"{API}.STREAM.MSG.GET.{stream}", question, timeout=ANSWER_SECONDS)
+    answer = _decode(_STORED_MESSAGES, reply)
+    if answer.error is not None:
+        if answer.error.get("err_code") == NO_MESSAGE:
+            return None
+        APIError.from_error(answer.error)
+    if answer.message is None:
+        raise APIError(description="not a message of a stream")
+    return answer.message
+
+
+def _decode(decoder: msgspec.json.Decoder[Answer], reply: bytes) -> Answer:
+    try:
+        return decoder.decode(reply)
+    except msgspec.MsgspecError as error:
+        raise APIError(description=f"not an answer of JetStream: {error}") from error

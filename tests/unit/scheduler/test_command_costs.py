@@ -3,21 +3,30 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.scheduler.command_processor import DECIDED_IN_A_ROW, CommandProcessor
 from services.scheduler.side_thread import SideThread
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, TriggerCommand, UnpauseTrigger
-from sluiceway.contracts.events import EventType
+from sluiceway.contracts.commands import (
+    AdvancePhase,
+    ExtendBake,
+    PauseTrigger,
+    TriggerCommand,
+    UnpauseTrigger,
+)
+from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import Feature
-from sluiceway.contracts.replies import Outcome, Reply
-from sluiceway.messaging import feature_entry
+from sluiceway.contracts.identifiers import FeatureKey
+from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
+from sluiceway.messaging import feature_entry, feature_log, feature_view
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.decision_view import DecisionView
-from sluiceway.messaging.feature_log import FeatureLog, headers_of
+from sluiceway.messaging.feature_log import FeatureLog, headers_of, parse_event
 from sluiceway.messaging.message_size import OutgoingMessage
+from sluiceway.messaging.publishing import EXPECTED_LAST
 from sluiceway.messaging.stream_records import Record
 from tests.support.answering_client import AnsweringClient, stored
 from tests.support.builders import (
@@ -29,9 +38,11 @@ from tests.support.builders import (
     a_phase,
     a_pipeline,
     a_release,
+    happened,
 )
 
 AT_ONCE = 30
+NEWEST = f"$JS.API.STREAM.MSG.GET.{subjects.FEATURES_STREAM}"
 CATALOGUE_END = f"$JS.API.STREAM.INFO.{subjects.CATALOG_STREAM}"
 
 
@@ -48,6 +59,7 @@ class Scheduler:
         self.sequence = 0
         #: Subjects on which another writer was faster.
         self.refused: set[str] = set()
+        self.unheard: FeatureEvent | None = None
         for release in releases:
             event = release.events[-1]
             self._deliver(subjects.feature(event.feature.key), event.to_json(), headers_of(event, ""))
@@ -63,10 +75,26 @@ class Scheduler:
         assert [reply.outcome for reply in replies] == [Outcome.ACCEPTED] * len(commands)
         return [message.subject for write in self.client.writes for message in write]
 
+    def store_unheard(self, event: FeatureEvent) -> None:
+        """Let another scheduler store an event that this one has not received yet."""
+        self.sequence += 1
+        self.unheard = event
+
+    def deliver_unheard(self) -> None:
+        assert self.unheard
+        event, self.unheard = self.unheard, None
+        headers, subject = headers_of(event, ""), subjects.feature(event.feature.key)
+        self.features._on_record(Record(subject, self.sequence, 0, event.to_json(), headers))
+
     def _answer(self, message: OutgoingMessage) -> bytes:
         if message.subject == CATALOGUE_END:
             return b'{"state":{"last_seq":0}}'
-        if message.subject in self.refused:
+        if message.subject == NEWEST:
+            assert self.unheard
+            stored_message = {"seq": self.sequence, "data": self.unheard.to_json()}
+            return msgspec.json.encode({"message": stored_message})
+        is_conflict = self.unheard and f"{EXPECTED_LAST}: {self.sequence}\r\n".encode() not in message.headers
+        if is_conflict or message.subject in self.refused:
             return b'{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}'
         lines = message.headers.decode().split("\r\n")[1:-2]
         self._deliver(message.subject, message.data, dict(line.split(": ", 1) for line in lines))
@@ -114,6 +142,52 @@ async def test_commands_at_the_same_moment_share_that_look() -> None:
 
     assert sent.count(CATALOGUE_END) == 1
     assert len(sent) == 1 + AT_ONCE
+
+
+async def test_what_another_scheduler_wrote_is_one_read_at_the_leader_and_parsed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release, parsed = a_release(), list[bytes]()
+    scheduler = Scheduler(release)
+    await scheduler.send(a_command(PauseTrigger, release))
+    scheduler.store_unheard(happened(release.act(PauseTrigger, reason="by another")))
+
+    def count(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
+        parsed.append(data)
+        return parse_event(data, key)
+
+    for module in (feature_entry, feature_log, feature_view):
+        monkeypatch.setattr(module, "parse_event", count)
+
+    sent = await scheduler.send(a_command(ExtendBake, release))
+    scheduler.deliver_unheard()
+
+    append = subjects.feature(release.feature.key)
+    assert sent == [append, NEWEST, append]
+    assert len(parsed) == 1
+
+
+async def test_a_refusal_reads_the_newest_event_and_parses_none_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release = a_release()
+    scheduler = Scheduler(release)
+    await scheduler.send(a_command(PauseTrigger, release))
+    entry = scheduler.features.get(release.feature.key)
+    assert entry
+    scheduler.unheard = entry.event
+
+    def refuse(*_: Any) -> FeatureEvent:
+        raise AssertionError("an event that is known is parsed")
+
+    for module in (feature_entry, feature_log, feature_view):
+        monkeypatch.setattr(module, "parse_event", refuse)
+
+    reply = await scheduler.processor.process(a_command(PauseTrigger, release))
+
+    assert reply.refusal
+    assert reply.refusal.code is RefusalCode.NOT_POSSIBLE
+    assert [message.subject for message in scheduler.client.writes[-1]] == [NEWEST]
 
 
 async def test_a_state_is_encoded_once_for_event_and_reply_and_never_parsed(
