@@ -2,14 +2,17 @@
 
 import json
 import operator
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validator
+from pydantic.main import IncEx
 
 from .bounded_lists import FIRST_ERROR, at_most
 from .conditions import Condition
 from .identifiers import FeatureKey, FeatureKind, Label, Name, TriggerId
-from .models import AuthoredModel, WireEnum, WireModel, is_absent
+from .models import AuthoredModel, WireEnum, WireModel, is_absent, with_field
 from .persons import Account, Person
 from .pipeline import RULES_MAX, Phase
 from .plans import PlannedPhase, PlannedPipeline
@@ -23,13 +26,11 @@ ACTIONS_MAX = 50
 IDS_MAX = 5_000
 #: Fields of a phase that only the runs of a trigger are written with; its pipeline has the others, by which
 #: services of the last version decide.
-_PHASES_OF_PIPELINE = {
-    "trigger": {
-        "pipeline": {
-            "phases": {"__all__": {"time_interval_ms", "required_review", "approvals", "guardrails"}}
-        }
-    }
+_PHASES_OF_PIPELINE: IncEx = {
+    "phases": {"__all__": {"time_interval_ms", "required_review", "approvals", "guardrails"}}
 }
+#: The actions are encoded already.
+_NOT_WITH_TRIGGER: Mapping[str, IncEx | bool] = {"actions": True, "pipeline": _PHASES_OF_PIPELINE}
 
 Percentage = Annotated[float, Field(ge=0, le=100, strict=True)]
 
@@ -197,6 +198,11 @@ class Action(WireModel):
     #: The freezes that the actor overrode.
     overrode: tuple[str, ...] = ()
 
+    @cached_property
+    def stored_json(self) -> bytes:
+        """The JSON form that events have, without default values: encoded once, however many have it."""
+        return self.model_dump_json(exclude_defaults=True).encode()
+
 
 class Approval(WireModel):
     """One person's agreement that a phase may start."""
@@ -266,6 +272,12 @@ class Trigger(WireModel):
             self.__dict__["pipeline"] = self.pipeline.model_copy(update={"phases": phases})
         return self
 
+    def to_stored_json(self) -> bytes:
+        """Return the JSON form as in `Feature.to_stored_json`."""
+        rest = self.model_dump_json(exclude_defaults=True, exclude=_NOT_WITH_TRIGGER).encode()
+        actions = b",".join([action.stored_json for action in self.actions])
+        return with_field(rest, "actions", b"[%b]" % actions)
+
     @property
     def creator(self) -> Person:
         return Person(self.creator_id, self.creator_account)
@@ -328,7 +340,8 @@ class Feature(WireModel):
 
         It is without default values, and has each phase's plan once. A reader loses nothing.
         """
-        return self.model_dump_json(exclude_defaults=True, exclude=_PHASES_OF_PIPELINE).encode()
+        rest = self.model_dump_json(exclude_defaults=True, exclude={"trigger"}).encode()
+        return with_field(rest, "trigger", self.trigger.to_stored_json()) if self.trigger else rest
 
     def changed(self, **fields: Any) -> "Feature":
         """Return a copy with these fields; their values are not validated."""

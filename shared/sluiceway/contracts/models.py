@@ -53,8 +53,11 @@ class WireModel(BaseModel):
         if deep or self.__pydantic_private__ is not None or self.__pydantic_extra__ is not None:
             return super().model_copy(update=update, deep=deep)
         changed = update or {}
+        values = {**self.__dict__, **changed}
+        if len(values) > len(self.__pydantic_fields__):  # a cached property may be of other values
+            values = {name: values[name] for name in self.__pydantic_fields__}
         copied = object.__new__(type(self))
-        object.__setattr__(copied, "__dict__", {**self.__dict__, **changed})
+        object.__setattr__(copied, "__dict__", values)
         object.__setattr__(copied, "__pydantic_fields_set__", self.__pydantic_fields_set__ | changed.keys())
         object.__setattr__(copied, "__pydantic_extra__", None)
         object.__setattr__(copied, "__pydantic_private__", None)

@@ -1,5 +1,6 @@
 """What authors may write, and how fields are named."""
 
+import functools
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -65,7 +66,7 @@ def called_by(action: Callable[[], object]) -> list[str]:
     called = list[str]()
 
     def profile(frame: FrameType, what: str, _: object) -> None:
-        if what == "call":
+        if what == "call" and frame.f_code.co_filename != functools.__file__:  # its cached properties
             called.append(frame.f_code.co_name)
 
     sys.setprofile(profile)
