@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.errors import Rejected, Unavailable
 from sluiceway.messaging.feature_view import FeatureView
-from sluiceway.messaging.rule_store import RuleStore, RuleWrite
+from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rule_table import RuleKey
+from sluiceway.messaging.rule_writes import RuleWrite
 from sluiceway.repeated_logs import RepeatedLogs
 
 from .checkpoints import Checkpoints

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from sluiceway.clock import Clock
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
-from sluiceway.messaging.rule_store import RuleStore, RuleWrite
+from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rule_table import NOTHING, RuleKey, RuleVersion
+from sluiceway.messaging.rule_writes import RuleWrite
 
 from . import metrics
 from .grouped_regions import RegionGroup, StoredRegion

@@ -6,9 +6,9 @@ to from the start then, without a restart of the process.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from functools import cache
+from functools import partial
 from typing import Self
 
 from nats.errors import Error as NatsError
@@ -60,7 +60,6 @@ class RulesPublisher:
         self._fan_outs: tuple[FanOut, ...] = ()
         self._are_read = asyncio.Event()
         self._repeated = RepeatedLogs(log)
-        self._set_revision = _revision_gauges()
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(background_task(self._run(), "rules publisher"))
@@ -170,7 +169,7 @@ class RulesPublisher:
 
     def _rule_store(self, group: RegionGroup) -> RuleStore:
         store = RuleStore(self._connection, group.number, group.streams)
-        store.on_newest = self._set_revision
+        store.on_region = partial(_show_newest, store.newest)
         return store
 
     def _fan_out(self, rules: RuleStore, group: RegionGroup) -> FanOut:
@@ -191,7 +190,6 @@ class RulesPublisher:
         await fan_out.run()
 
 
-def _revision_gauges() -> Callable[[str, int], None]:
-    """Return what sets the gauge of a region; each gauge is looked up once."""
-    gauge_of = cache(metrics.PUBLISHED_REVISION.labels)
-    return lambda region, sequence: gauge_of(region).set(sequence)
+def _show_newest(newest: Mapping[str, int], region: str) -> None:
+    """Let each scrape look up the newest sequence of a region."""
+    metrics.PUBLISHED_REVISION.labels(region).set_function(lambda: newest.get(region, 0))

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from nats.js.errors import NotFoundError
+from prometheus_client import REGISTRY
 
 from services.evaluator_publisher import event_documents, fan_out, rules_publisher
 from services.evaluator_publisher.app import EvaluatorPublisher
@@ -124,6 +125,9 @@ async def test_the_number_of_streams_changes_under_a_publisher(
         await eventually(partial(is_published, driver, streams), "the next event is published")
         await eventually(partial(is_proved, driver, streams), "everything is proved")
         assert await publisher.readiness() == {}
+        for name in REGIONS:
+            newest = await driver.connection.js.get_last_msg(streams.of(name), subjects.rules_of(name))
+            assert REGISTRY.get_sample_value("sluiceway_published_revision", {"region": name}) == newest.seq
 
 
 async def test_a_stream_that_is_missing_delays_no_other(driver: Driver, broker: Broker) -> None:

@@ -20,6 +20,7 @@ from .reply_inbox import RawReply
 
 #: The last sequence of the subject; the broker refuses a message that was published with another.
 EXPECTED_LAST = Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value
+_EXPECTED_LAST = EXPECTED_LAST.encode()
 #: The broker stores a message with the same id once, within the stream's window.
 MESSAGE_ID = Header.MSG_ID.value
 #: After this time the broker removes the message.
@@ -43,7 +44,8 @@ class ConditionalMessage(NamedTuple):
 
     subject: str
     data: bytes
-    headers: Mapping[str, str]
+    #: Or as `begin_headers` returns them.
+    headers: Mapping[str, str] | bytes
     expected: int
 
 
@@ -202,8 +204,14 @@ class StreamPublisher:
         return Unavailable(f"cannot write to the stream {self._stream}: {description or error_text(error)}")
 
 
+def begin_headers(headers: Mapping[str, str]) -> bytes:
+    """Return the first headers of messages, encoded once for all that have them; lines may follow."""
+    return encode_headers(headers).removesuffix(b"\r\n")
+
+
 def _outgoing(message: ConditionalMessage) -> OutgoingMessage:
-    headers = encode_headers({**message.headers, EXPECTED_LAST: str(message.expected)})
+    begin = message.headers if isinstance(message.headers, bytes) else begin_headers(message.headers)
+    headers = b"%b%b: %d\r\n\r\n" % (begin, _EXPECTED_LAST, message.expected)
     return OutgoingMessage(message.subject, message.data, headers=headers)
 
 

@@ -16,6 +16,7 @@ from ..telemetry import metrics
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .rule_table import PublishedRule, RuleKey, RuleTable, RuleVersion
+from .rule_writes import RuleWrite
 from .rules_places import place_of
 from .rules_streams import STREAMS_MAX, RulesStreams, read_rules_streams
 from .stream_follower import Follower
@@ -38,17 +39,6 @@ class PublishedMark(NamedTuple):
     epoch: int
 
 
-class RuleWrite(NamedTuple):
-    """A document to write; if `data` is None, the key's rules are deleted."""
-
-    key: RuleKey
-    epoch: int
-    version: RuleVersion
-    checksum: str
-    event_time_ms: int
-    data: bytes | None
-
-
 NOT_MARKED = PublishedMark(0, 0)
 
 
@@ -58,7 +48,7 @@ class RuleStore(StreamView):
     `on_foreign_write` is called with a key that was written by something other than a publisher,
     `on_other_write` with one that was not written by this process, and `on_foreign_mark` with a region
     whose mark was deleted or overwritten by something else; `on_unread_mark` if `read_marks` has something
-    to read; `on_newest` with a region and the newest sequence that was written for it; `on_reset` if RULES
+    to read; `on_region` with a region once something that was written for it is known; `on_reset` if RULES
     went back, so that nothing is known of it.
     """
 
@@ -80,7 +70,7 @@ class RuleStore(StreamView):
         #: Region → when the broker stored the mark.
         self._unread_marks: dict[str, int] = {}
         #: Region → the newest sequence of its keys.
-        self._newest: dict[str, int] = {}
+        self.newest: dict[str, int] = {}
         #: The newest sequence of a document.
         self.newest_document = 0
         self._checkpoints: set[str] = set()
@@ -90,7 +80,7 @@ class RuleStore(StreamView):
         self.on_other_write: Callable[[RuleKey], None] = lambda key: None
         self.on_foreign_mark: Callable[[str], None] = lambda region: None
         self.on_unread_mark: Callable[[], None] = lambda: None
-        self.on_newest: Callable[[str, int], None] = lambda region, sequence: None
+        self.on_region: Callable[[str], None] = lambda region: None
         self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
             connection,
@@ -166,11 +156,11 @@ class RuleStore(StreamView):
 
     def differs(self, write: RuleWrite) -> bool:
         """Return whether a write would change something."""
-        return write.checksum != self.published(write.key).checksum
+        return not self._published.holds(write.key, write.checksum)
 
     def is_newer(self, write: RuleWrite) -> bool:
         """Return whether RULES holds a newer version than that of `write`."""
-        return not write.version.supersedes(self.published(write.key).version)
+        return not write.version.supersedes(self._published.version(write.key))
 
     async def write(self, writes: Iterable[RuleWrite]) -> list[RuleWrite]:
         """Do all writes, pipelined; return those in conflict with another writer, once that is followed.
@@ -179,26 +169,26 @@ class RuleStore(StreamView):
         document was projected: `message_bytes_max` tells.
         """
         writes = list(writes)
-        known = {write.key: self.published(write.key) for write in writes}
-        messages = [_message(write, known[write.key]) for write in writes]
+        known = [self._published.sequences(write.key) for write in writes]
+        messages = [write.message(*sequences) for write, sequences in zip(writes, known, strict=True)]
         results = await self._publisher.append_all(messages)
-        conflicts: list[RuleWrite] = []
+        conflicts: list[tuple[RuleWrite, int]] = []
         too_large: list[MessageTooLarge] = []
-        for write, result in zip(writes, results, strict=True):
+        for write, (last, first), result in zip(writes, known, results, strict=True):
             if isinstance(result, MessageTooLarge):
                 too_large.append(result)
             elif isinstance(result, Conflict):
-                conflicts.append(write)
+                conflicts.append((write, last))
             else:
-                first = known[write.key].first_sequence or result
-                self._set(write.key, PublishedRule(result, first, write.epoch, write.version, write.checksum))
+                published = PublishedRule(result, first or result, write.epoch, write.version, write.checksum)
+                self._set(write.key, published)
         if conflicts:
             await self.catch_up()
-        if any(self.published(write.key).sequence == known[write.key].sequence for write in conflicts):
+        if any(self._published.sequence(write.key) == last for write, last in conflicts):
             self.follower.read_again("what RULES held was removed")
         if too_large:
             raise Unavailable(f"rules have to be projected again: {too_large[0]}")
-        return conflicts
+        return [write for write, _ in conflicts]
 
     @property
     def message_bytes_max(self) -> int:
@@ -270,7 +260,7 @@ class RuleStore(StreamView):
         self._published.clear()
         self._marks.clear()
         self._unread_marks.clear()
-        self._newest.clear()
+        self.newest.clear()
         self.newest_document = 0
         self._checkpoints.clear()
         self.on_reset()
@@ -283,9 +273,11 @@ class RuleStore(StreamView):
         self._set_newest(key.region, published.sequence)
 
     def _set_newest(self, region: str, sequence: int) -> None:
-        if sequence > self._newest.get(region, 0):
-            self._newest[region] = sequence
-            self.on_newest(region, sequence)
+        known = self.newest.get(region, 0)
+        if sequence > known:
+            self.newest[region] = sequence
+        if not known:
+            self.on_region(region)
 
     def _on_record(self, record: Record) -> None:
         if record.subject in CHECKPOINTS:
@@ -362,18 +354,3 @@ def _revision(text: str) -> int:
     if not 0 <= revision <= REVISION_MAX:
         raise ValueError(f"invalid revision {revision}: no stream has it")
     return revision
-
-
-def _message(write: RuleWrite, known: PublishedRule) -> ConditionalMessage:
-    """Return what stores a document after what is known of its key."""
-    headers = {
-        envelope.EPOCH: str(write.epoch),
-        envelope.REVISION: str(write.version.revision),
-        envelope.REGION_REVISION: str(write.version.region_revision),
-        envelope.CHECKSUM: write.checksum,
-        envelope.EVENT_TIME: str(write.event_time_ms),
-        **(DELETION if write.data is None else {}),
-    }
-    if known.sequence:
-        headers[envelope.FIRST] = str(known.first_sequence)
-    return ConditionalMessage(subjects.rule(*write.key), write.data or b"", headers, known.sequence)

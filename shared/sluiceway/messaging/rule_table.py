@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..contracts.identifiers import FeatureKey
@@ -9,10 +10,16 @@ from ..contracts.identifiers import FeatureKey
 #: Sequence, first sequence, epoch, revision, revision of the region, checksum.
 _PACKED = struct.Struct("<QQQQQ16s")
 _SEQUENCES = struct.Struct("<QQ")
+_VERSION = struct.Struct("<QQ")
+_VERSION_AT = struct.calcsize("<QQQ")
+_CHECKSUM = struct.Struct("16s")
+_NO_FEATURES: dict[FeatureKey, bytes] = {}
+#: Checksums that are remembered as they are packed: those of one event are looked at one after the other.
+RECENT_CHECKSUMS = 64
 
 #: The checksum of a feature that has no rules in a region.
 NOTHING = "-"
-_NO_RULES = struct.pack("16s", NOTHING.encode())
+_NO_RULES = _CHECKSUM.pack(NOTHING.encode())
 _CHECKSUM_AT = _PACKED.size - len(_NO_RULES)
 
 
@@ -70,6 +77,21 @@ class RuleTable:
         packed = self._by_region.get(key.region, {}).get(key.feature)
         return int(_SEQUENCES.unpack_from(packed)[0]) if packed else 0
 
+    def sequences(self, key: RuleKey) -> tuple[int, int]:
+        """Return the last and the first sequence of a key; zeros if it was never written."""
+        packed = self._by_region.get(key.region, _NO_FEATURES).get(key.feature)
+        return _SEQUENCES.unpack_from(packed) if packed else (0, 0)
+
+    def version(self, key: RuleKey) -> RuleVersion:
+        """Return which version a key holds."""
+        packed = self._by_region.get(key.region, _NO_FEATURES).get(key.feature)
+        return RuleVersion(*_VERSION.unpack_from(packed, _VERSION_AT)) if packed else NOT_PUBLISHED.version
+
+    def holds(self, key: RuleKey, checksum: str) -> bool:
+        """Return whether a key holds what has this checksum."""
+        packed = self._by_region.get(key.region, _NO_FEATURES).get(key.feature)
+        return (packed[_CHECKSUM_AT:] if packed else _NO_RULES) == _packed_checksum(checksum)
+
     def set(self, key: RuleKey, published: PublishedRule) -> None:
         """Take what a key holds now; raises `ValueError` if a number is out of range."""
         feature = self._features.setdefault(key.feature, key.feature)
@@ -99,6 +121,11 @@ class RuleTable:
         """Return how many keys of a region existed already at a sequence of RULES."""
         entries = self._by_region.get(region, {}).values()
         return sum(_SEQUENCES.unpack_from(packed)[1] <= sequence for packed in entries)
+
+
+@lru_cache(RECENT_CHECKSUMS)
+def _packed_checksum(checksum: str) -> bytes:
+    return _CHECKSUM.pack(checksum.encode())
 
 
 def _pack(published: PublishedRule) -> bytes:

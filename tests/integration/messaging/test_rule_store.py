@@ -8,8 +8,9 @@ import pytest
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.rule_document import CompleteSet
-from sluiceway.messaging.rule_store import RuleStore, RuleWrite
+from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rule_table import RuleKey, RuleVersion
+from sluiceway.messaging.rule_writes import RuleWrite
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
 from tests.support.history import SavedStore

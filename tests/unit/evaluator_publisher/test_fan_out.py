@@ -18,8 +18,8 @@ from sluiceway.errors import MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import StoredDocument
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry, Index
-from sluiceway.messaging.rule_store import RuleWrite
 from sluiceway.messaging.rule_table import NOTHING, RuleKey
+from sluiceway.messaging.rule_writes import RuleWrite
 from sluiceway.messaging.rules_streams import RulesStreams
 from sluiceway.messaging.stream_records import Position
 from sluiceway.tasks import cancel_and_wait

@@ -13,6 +13,7 @@ from services.evaluator_publisher.fan_out import FanOut
 from services.evaluator_publisher.grouped_regions import GroupedRegions, RegionGroup
 from services.evaluator_publisher.publishable_rules import PublishableRules
 from sluiceway.contracts import subjects
+from sluiceway.messaging import rule_writes
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.checkpoint_store import CheckpointStore
 from sluiceway.messaging.connection import Connection
@@ -20,6 +21,7 @@ from sluiceway.messaging.dead_letters import DeadLetters
 from sluiceway.messaging.feature_entry import FeatureEntry
 from sluiceway.messaging.feature_log import FeatureLog, headers_of
 from sluiceway.messaging.feature_view import FeatureView
+from sluiceway.messaging.publishing import begin_headers
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rules_streams import RulesStreams
 from sluiceway.messaging.stream_records import Record
@@ -75,8 +77,8 @@ class Publisher:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Count how often an event is asked for, and projected."""
-    counts = {"read": 0, "projected": 0}
+    """Count how often an event is asked for, and projected, and its headers are encoded."""
+    counts = {"read": 0, "projected": 0, "encoded": 0}
 
     def counting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def count(*args: Any, **kwargs: Any) -> Any:
@@ -88,6 +90,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     read: Any = vars(FeatureEntry)["event"]
     monkeypatch.setattr(FeatureEntry, "event", property(counting("read", read.fget)))
     monkeypatch.setattr(event_documents, "project", counting("projected", project))
+    rule_writes._common_headers.cache_clear()
+    monkeypatch.setattr(rule_writes, "begin_headers", counting("encoded", begin_headers))
     return counts
 
 
@@ -105,5 +109,6 @@ async def test_an_event_is_projected_for_each_kind_of_region_and_written_togethe
     regions = [{streams.of(subjects.parse_region(each)) for each in write} for write in written]
     assert [len(names) for names in regions] == [1] * groups
     assert counted["projected"] == len(KINDS)
+    assert counted["encoded"] == 1
     assert counted["read"] < 8 + 2 * groups
     assert len(publisher.client.subscribed) == 1

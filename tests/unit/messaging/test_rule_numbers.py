@@ -12,8 +12,9 @@ from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.contracts.rule_document import EPOCH_AHEAD_MAX_MS, REVISION_MAX
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.rule_store import RuleStore, RuleWrite
+from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rule_table import RuleKey, RuleVersion
+from sluiceway.messaging.rule_writes import RuleWrite
 from sluiceway.messaging.stream_records import Record
 from tests.support.answering_client import AnsweringClient, stored
 from tests.support.builders import NOW

@@ -26,7 +26,13 @@ def test_what_is_stored_is_returned() -> None:
 
     assert table.get(a_key()) == published
     assert table.get(a_key("other")).checksum == NOTHING
+    assert (table.sequences(a_key()), table.version(a_key())) == ((9, 4), VERSION)
+    assert table.holds(a_key(), "0123456789abcdef")
+    assert not table.holds(a_key(), "0123456789abcdee")
     assert table.get(a_key(region="prod")).sequence == 0
+    assert table.sequences(a_key(region="prod")) == (0, 0)
+    assert table.version(a_key(region="prod")) == RuleVersion(0, 0)
+    assert table.holds(a_key(region="prod"), NOTHING)
     assert [*table.with_rules("dev")] == [a_key().feature]
     assert len(table) == 2
 
