@@ -68,10 +68,11 @@ class Scheduler(Service):
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Declare the streams, read the log, run the deadlines, then answer commands."""
         self.missing = {"streams": "not declared yet"}
-        replicas = self._settings.stream_replicas
         audit = AuditRetention(self._settings.audit_days * DAY_SECONDS, self._settings.audit_bytes)
         wanted = self._settings.rules_streams
-        await declare(connection.js, replicas, self._record_undeclared, audit, wanted)
+        replicas = await declare(
+            connection.js, self._settings.stream_replicas, self._record_undeclared, audit, wanted
+        )
         connection.writes.recreate_probes = partial(recreate_probes, connection.js, replicas)
         clock = await self.broker_clock(connection, stack)
         trail = await stack.enter_async_context(AuditTrail(connection, self.name, clock))
@@ -95,7 +96,7 @@ class Scheduler(Service):
         for name, view in (("log", features), ("catalogue", catalogue)):
             await self.follow(name, view, stack)
         await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))
-        await self._keep_regions(connection, catalogue, stack)
+        await self._keep_regions(connection, catalogue, replicas, stack)
         store = CatalogueStore(connection, SOURCE)
         handlers = CommandHandlers(
             processor, features, catalogue, store, connection.js, clock, side_thread, budget.charge
@@ -118,10 +119,9 @@ class Scheduler(Service):
         await stack.enter_async_context(intake.running())
 
     async def _keep_regions(
-        self, connection: Connection, catalogue: CatalogueView, stack: AsyncExitStack
+        self, connection: Connection, catalogue: CatalogueView, replicas: int, stack: AsyncExitStack
     ) -> None:
         """Keep what a region needs at the broker: its place in the streams of rules, and its copies."""
-        replicas = self._settings.stream_replicas
         keepers: list[RulesRegions | RegionAccounts] = [
             RulesRegions(RulesDeclaration(connection.js, rules_config(replicas)), catalogue)
         ]

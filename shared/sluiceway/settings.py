@@ -127,8 +127,8 @@ class BrokerSettings(BaseSettings):
     nats_key: Path | None = None
     #: `true`: begin with TLS, before the broker's greeting; the broker then needs `handshake_first`.
     nats_tls_first: bool = False
-    #: Copies of every stream: 1 on a laptop, 3 on a cluster.
-    stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    #: Copies of every stream; without it 3 on a cluster of three brokers or more, else 1.
+    stream_replicas: Annotated[int, Field(ge=1, le=5)] | None = None
 
     @property
     def requires_tls(self) -> bool:

@@ -56,9 +56,7 @@ class RulesDeclaration:
         first = await self._stored_config(subjects.RULES_STREAM)
         count = _metadata(first).get(COUNT_METADATA, "1") if first else None
         streams = RulesStreams(wanted) if wanted else _parse(first or {})
-        if count == str(streams.groups):
-            await upgrade(self._js, self._config)
-        else:
+        if count != str(streams.groups):
             if count:
                 log.warning(
                     "changing the number of streams that hold the rules from %s to %s: all rules are written "
@@ -71,6 +69,8 @@ class RulesDeclaration:
             await self._complete(streams, range(1, streams.groups), places)
             await self._create(streams, 0, places[0])
         await self.complete()
+        for name in streams.names:
+            await upgrade(self._js, self._config.evolve(name=name))
 
     async def complete(self) -> bool:
         """Create missing streams, and add the subjects of new regions; return whether anything was changed.

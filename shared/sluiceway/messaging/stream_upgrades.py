@@ -1,7 +1,8 @@
 """What an older version set when it created a stream, and this one has to change.
 
 A setting is changed only while it has the value that the older version gave it: another one is the
-operator's. Settings that this version does not know stay as they are.
+operator's. Flags that a stream needs are set, and replicas added, in any case. Settings that this
+version does not know stay as they are.
 """
 
 import json
@@ -18,6 +19,7 @@ from ..contracts import subjects
 from ..errors import error_text
 from .jetstream_api import API, CONSUMERS_LIMIT, request_jetstream
 from .stream_creation import warn_of_consumers
+from .stream_replicas import match_replicas
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +54,25 @@ OLDER: Mapping[str, Mapping[str, tuple[JsonValue, ...]]] = {
         **_FEW_CONSUMERS,
     },
 }
+#: What a stream has to allow or deny if this version declares it so, also one that an operator has created.
+FLAGS = ("allow_direct", "allow_msg_ttl", "deny_delete", "deny_purge")
 _DOCUMENT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
 async def upgrade(js: JetStreamContext, declared: StreamConfig) -> None:
-    """Change the settings of an existing stream that an older version gave it; a failure is only logged."""
+    """Change the settings of an existing stream that an older version gave it, and add replicas and flags.
+
+    A failure is only logged.
+    """
     name = str(declared.name)
-    if name not in OLDER:
-        return
     try:
         info = await request_jetstream(js._nc, f"{API}.STREAM.INFO.{name}")
         stored = _DOCUMENT.validate_python(info["config"])
         if changes := _changes(name, stored, declared):
             changed = await _change(js, name, stored, changes)
             log.info("changed the stream %s as this version needs it: %s", name, json.dumps(changed))
+            stored = {**stored, **changed}
+        await match_replicas(js, stored, declared.num_replicas or 1)
     except (NatsError, TimeoutError) as error:
         description = error.description if isinstance(error, APIError) else None
         log.warning("cannot change the stream %s: %s", name, description or error_text(error))
@@ -88,8 +95,10 @@ async def _change(
 
 def _changes(name: str, stored: Mapping[str, JsonValue], declared: StreamConfig) -> dict[str, JsonValue]:
     wanted = _DOCUMENT.validate_python(declared.as_dict())
-    return {
+    older = {
         setting: wanted[setting]
-        for setting, values in OLDER[name].items()
+        for setting, values in OLDER.get(name, {}).items()
         if stored.get(setting, -1) in values and wanted[setting] != stored.get(setting, -1)
     }
+    flags = {flag: True for flag in FLAGS if wanted.get(flag) is True and stored.get(flag) is not True}
+    return {**older, **flags}

@@ -21,6 +21,7 @@ from ..errors import error_text
 from ..repeated_logs import RepeatedLogs
 from .rules_declaration import RulesDeclaration
 from .stream_creation import create_stream
+from .stream_replicas import choose_replicas
 from .stream_sizes import LARGEST, NoSpace, fitting_sizes
 from .stream_upgrades import upgrade
 
@@ -231,12 +232,15 @@ async def _has_space(js: JetStreamContext) -> bool:
 
 async def declare(
     js: JetStreamContext,
-    replicas: int,
+    replicas: int | None,
     on_wait: Callable[[str], None] = lambda reason: None,
     audit: AuditRetention = DEFAULT_AUDIT_RETENTION,
     rules_streams: int | None = None,
-) -> None:
-    """Create the missing streams, as large as JetStream allows; existing ones keep their settings.
+) -> int:
+    """Create the missing streams, as large as JetStream allows; return how many replicas they have.
+
+    Existing streams get the replicas that they lack, and otherwise keep their settings. Without `replicas`,
+    the broker suggests how many (`stream_replicas`).
 
     With another number of `rules_streams` than there are, all rules are deleted; None: leave what exists.
     Settings belong to the operator, except for what an older version of ours has set and this one must
@@ -245,7 +249,7 @@ async def declare(
     backoff = Backoff(*RETRY_SECONDS)
     while True:
         try:
-            return await _declare(js, replicas, audit, rules_streams)
+            return await _declare(js, await choose_replicas(js, replicas), audit, rules_streams)
         except NoSpace as error:
             reason = f"cannot create the streams: {error}"
         except (NatsError, TimeoutError) as error:
@@ -258,7 +262,7 @@ async def declare(
 
 async def _declare(
     js: JetStreamContext, replicas: int, audit: AuditRetention, rules_streams: int | None
-) -> None:
+) -> int:
     existing = await _existing_sizes(js, [str(config.name) for config in streams(replicas)])
     missing = [str(config.name) for config in streams(replicas) if config.name not in existing]
     sizes = await fitting_sizes(js, missing, replicas)
@@ -269,6 +273,7 @@ async def _declare(
             await upgrade(js, config)
         else:
             await create_stream(js, config)
+    return replicas
 
 
 async def _existing_sizes(js: JetStreamContext, names: Sequence[str]) -> dict[str, int]:
