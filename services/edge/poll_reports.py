@@ -19,6 +19,7 @@ from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.publishing import StreamPublisher
 from sluiceway.messaging.stream_records import Position
+from sluiceway.repeated_logs import RepeatedLogs
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class PollReports:
 
     def __init__(self, region: str) -> None:
         self._region = region
+        self._repeated = RepeatedLogs(log)
         self._by_key: dict[str, _Sessions] = {}
         self._known = 0
         self._due: dict[str, Position] = {}
@@ -139,7 +141,9 @@ class PollReports:
         try:
             await publisher.publish(subjects.applied(self._region, instance), report.to_json())
         except Unavailable as error:
-            log.info("cannot report the rules that SDKs have applied, trying again: %s", error)
+            self._repeated.info(
+                "report", "cannot report the rules that SDKs have applied, trying again: %s", error
+            )
             return False
         return True
 

@@ -174,7 +174,7 @@ class FanOut:
                 backoff.reset()
             except Unavailable as error:
                 self._repeated.warning(
-                    str(error), "cannot publish rules to %s, trying again: %s", self._rules.stream, error
+                    "publish", "cannot publish rules to %s, trying again: %s", self._rules.stream, error
                 )
                 self._has_work.set()
                 await asyncio.sleep(backoff.next_seconds())

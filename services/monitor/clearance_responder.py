@@ -19,6 +19,7 @@ from sluiceway.messaging.measurement_store import MeasurementView
 from sluiceway.pipelines.guardrail_schedule import ActiveGuardrail, is_overdue
 from sluiceway.pipelines.guardrail_verdicts import is_holding
 from sluiceway.pipelines.message_limits import bounded_holds
+from sluiceway.repeated_logs import RepeatedLogs
 
 from .active_guardrails import ActiveGuardrails
 from .guardrail_actions import in_region
@@ -58,13 +59,16 @@ class ClearanceResponder:
         self._measurements = measurements
         self._guardrails = guardrails
         self._clock = clock
+        self._repeated = RepeatedLogs(log)
 
     async def clear(self, request: ClearanceRequest) -> Clearance:
         """Return what holds each phase. A monitor that cannot read the log holds them all, too."""
         try:
             await self._catch_up(request.questions)
         except RetryLater as error:
-            log.warning("%s: no clearance: %s", request.trigger, error)
+            self._repeated.warning(
+                "clear", "no clearance for %s and %s more: %s", request.trigger, len(request.others), error
+            )
             return all_held(request, NOT_CAUGHT_UP)
         first, *others = _bounded(self._answer(question) for question in request.questions)
         return Clearance(

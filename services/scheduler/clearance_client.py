@@ -16,8 +16,10 @@ from sluiceway.contracts.measurements import (
     ClearanceQuestion,
     ClearanceRequest,
 )
+from sluiceway.errors import error_text
 from sluiceway.messaging.batched_requests import BatchedRequests
 from sluiceway.messaging.connection import Connection
+from sluiceway.repeated_logs import RepeatedLogs
 
 from . import metrics
 from .baked_phase import BakedPhase
@@ -48,6 +50,7 @@ class ClearanceClient:
 
     def __init__(self, connection: Connection, rules: RulesReader, confirmations: Confirmations) -> None:
         self._client = connection.client
+        self._repeated = RepeatedLogs(log)
         self._rules = rules
         self._confirmations = confirmations
         self._guardrail_holds: BatchedRequests[ClearanceQuestion, tuple[str, ...]] = BatchedRequests(
@@ -106,7 +109,10 @@ class ClearanceClient:
         except NoRespondersError:
             return {question: _unanswered(NO_MONITOR) for question in questions}
         except (TimeoutError, NatsError, ValidationError) as error:
-            log.warning("no clearance for %s: %s", first.trigger, error or type(error).__name__)
+            text = error_text(error)
+            self._repeated.warning(
+                text, "no clearance for %s and %s more: %s", first.trigger, len(others), text
+            )
             return {question: _unanswered(NO_ANSWER) for question in questions}
         found = {
             question: answer.holds

@@ -235,6 +235,7 @@ class PhaseDeadlines:
 
     def _conclude(self, due: _DuePhase, reply: Reply) -> None:
         """Do what follows from the answer to the command about a phase."""
+        repeated.end("advance", "phases are advanced again")
         deadline, trigger = due.deadline, due.phase.trigger
         self._note_race(deadline, won=reply.outcome is Outcome.ACCEPTED)
         newest = reply.feature.active_trigger if reply.feature else None

@@ -18,6 +18,7 @@ from sluiceway.messaging.jetstream_api import API, request_jetstream
 from sluiceway.messaging.region_documents import RegionDocuments, region_documents
 from sluiceway.messaging.region_streams import COPIES, StreamEnd, copied_from, copy_config, origin_of
 from sluiceway.messaging.rules_streams import read_rules_streams
+from sluiceway.repeated_logs import RepeatedLogs
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class RegionAccounts:
         self._documents = documents
         self._replicas = replicas
         self._changed = asyncio.Event()
+        self._repeated = RepeatedLogs(log)
         #: Regions that the log has named, because they have no account.
         self._without_account: set[str] = set()
         #: What was known when the copies were looked at, and when that was, by the loop's clock.
@@ -67,7 +69,8 @@ class RegionAccounts:
             try:
                 await self.update()
             except (Unavailable, NatsError, TimeoutError, LookupError) as error:
-                log.warning("cannot update the accounts of regions, trying again: %s", error_text(error))
+                text = error_text(error)
+                self._repeated.warning(text, "cannot update the accounts of regions, trying again: %s", text)
                 wait = RETRY_SECONDS
             try:
                 async with asyncio.timeout(wait):

@@ -9,6 +9,7 @@ from sluiceway.errors import error_text
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.rules_declaration import RulesDeclaration
 from sluiceway.messaging.rules_streams import STREAMS_MAX
+from sluiceway.repeated_logs import RepeatedLogs
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class RulesRegions:
         self._declaration = declaration
         self._catalogue = catalogue
         self._is_advised = False
+        self._repeated = RepeatedLogs(log)
         self._changed = asyncio.Event()
 
     def wake(self, kind: str) -> None:
@@ -56,7 +58,8 @@ class RulesRegions:
         try:
             return CHECK_AGAIN_SECONDS if await self._declaration.complete() else CHECK_EVERY_SECONDS
         except (NatsError, TimeoutError) as error:
-            log.warning("cannot add regions to the streams of rules, trying again: %s", error_text(error))
+            text = error_text(error)
+            self._repeated.warning(text, "cannot add regions to the streams of rules, trying again: %s", text)
             return RETRY_SECONDS
 
     def _advise(self) -> None:

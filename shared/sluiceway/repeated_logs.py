@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 #: At most one line of a kind within this time.
-PERIOD_SECONDS = 30.0
+PERIOD_SECONDS = 60.0
 #: Kinds that are told apart; the one that was logged longest ago is forgotten.
 KINDS_MAX = 256
 
@@ -16,6 +16,8 @@ KINDS_MAX = 256
 class _Repetition:
     logged_at: float
     left_out: int = 0
+    #: Whether the log says that it is over.
+    is_over: bool = False
 
 
 class RepeatedLogs:
@@ -44,10 +46,18 @@ class RepeatedLogs:
         """Log an error, unless one of its kind was logged within the period."""
         self._write(logging.ERROR, kind, message, args)
 
+    def end(self, kind: Hashable, message: str, *args: object) -> None:
+        """Log that what was logged as `kind` is over; nothing if the log says so already."""
+        known = self._kinds.get(kind)
+        if known and not known.is_over:
+            known.is_over = True
+            self._log.info(message, *args)
+
     def _write(self, level: int, kind: Hashable, message: str, args: tuple[object, ...]) -> None:
         now, known = self._clock(), self._kinds.pop(kind, None)
         if known and now - known.logged_at < self._period:
-            self._kinds[kind] = _Repetition(known.logged_at, known.left_out + 1)
+            known.left_out += 1
+            self._kinds[kind] = known
             return
         self._kinds[kind] = _Repetition(now)
         while len(self._kinds) > KINDS_MAX:

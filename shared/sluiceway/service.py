@@ -18,6 +18,7 @@ from .http.server import AsgiApp, run_service
 from .messaging.broker_clock import BrokerClock
 from .messaging.connection import Connection, answers_now, connected, until_given_up
 from .pipelines.message_limits import MESSAGE_BYTES_MAX, catalogue_document_bytes_max, state_bytes_max
+from .repeated_logs import RepeatedLogs
 from .settings import ServiceSettings, read_settings
 from .tasks import cancel_and_wait
 from .telemetry import metrics
@@ -59,6 +60,7 @@ class Service(ABC):
         """`host_clock`: the time of this host, which is compared with the broker's."""
         self.settings = settings
         self._host_clock = host_clock
+        self._repeated = RepeatedLogs(log)
         self._clock: BrokerClock | None = None
         #: What the start waits for; empty once the service has started.
         self.missing: dict[str, str] = {"nats": "not connected yet"}
@@ -155,7 +157,7 @@ class Service(ABC):
             )
 
     async def _record_connection_error(self, error: Exception) -> None:
-        log.warning("broker: %s", error_text(error))
+        self._repeated.warning(error_text(error), "broker: %s", error_text(error))
         if self._connection is None:
             self.missing = {"nats": f"not connected yet: {error_text(error)}"}
 

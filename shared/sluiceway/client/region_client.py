@@ -22,6 +22,7 @@ from ..messaging.publishing import StreamPublisher
 from ..messaging.rules_places import find_region
 from ..messaging.stream_follower import Follower
 from ..messaging.stream_records import START, Record
+from ..repeated_logs import RepeatedLogs
 from ..tasks import cancel_and_wait
 from .region_rules import RegionRules
 from .staged_set import StagedSet, parse_mark
@@ -47,6 +48,7 @@ class RegionClient:
         #: Called whenever the rules have become a whole and current set.
         self.on_complete: Callable[[], None] = lambda: None
         self._connection = connection
+        self._repeated = RepeatedLogs(log)
         self._instance = instance or uuid.uuid4().hex[:12]
         self._is_reporting = report
         self._reports = StreamPublisher(connection, subjects.APPLIED_STREAM)
@@ -201,7 +203,7 @@ class RegionClient:
         try:
             await self._reports.publish(subjects.applied(self.rules.region, self._instance), report.to_json())
         except Unavailable as error:
-            log.info("cannot report the applied rules, trying again: %s", error)
+            self._repeated.info("report", "cannot report the applied rules, trying again: %s", error)
             return False
         except MessageTooLarge as error:
             log.error("reporting no changes: %s", error)

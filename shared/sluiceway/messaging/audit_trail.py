@@ -27,6 +27,7 @@ from ..contracts.audit_records import (
     link,
 )
 from ..errors import error_text
+from ..repeated_logs import RepeatedLogs
 from ..tasks import cancel_and_wait
 from ..telemetry import metrics
 from .audit_limits import AuditLimits
@@ -64,6 +65,7 @@ class AuditTrail:
         self, connection: Connection, service: str, clock: Clock, limits: AuditLimits | None = None
     ) -> None:
         self._js = connection.js
+        self._repeated = RepeatedLogs(log)
         self._service = service
         self.clock = clock
         self._limits = limits or AuditLimits()
@@ -121,7 +123,8 @@ class AuditTrail:
                 backoff.reset()
             except (NatsError, TimeoutError) as error:
                 seconds = backoff.next_seconds()
-                log.warning("cannot write to the stream AUDIT, trying again: %s", error_text(error))
+                text = error_text(error)
+                self._repeated.warning(text, "cannot write to the stream AUDIT, trying again: %s", text)
                 await asyncio.sleep(seconds)
 
     async def _sleep(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from ..errors import Unavailable, error_text
+from ..repeated_logs import RepeatedLogs
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait, run_within
 from .credentials import credential_options
@@ -144,8 +145,10 @@ async def _close(client: Client) -> None:
 def connect_options(settings: BrokerSettings, name: str) -> dict[str, Any]:
     """Return the options of `nats.connect`, without those of `security_options`."""
 
+    repeated = RepeatedLogs(log)
+
     async def failed(error: Exception) -> None:
-        log.warning("broker: %s", error_text(error))
+        repeated.warning(error_text(error), "broker: %s", error_text(error))
 
     options: dict[str, Any] = {
         "servers": list(settings.nats_url.urls),

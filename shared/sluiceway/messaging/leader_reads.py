@@ -14,6 +14,7 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from ..errors import MessageTooLarge, error_text
+from ..repeated_logs import RepeatedLogs
 from .batched_requests import BatchedRequests
 from .connection import Connection
 from .jetstream_api import ANSWER_SECONDS, API
@@ -60,6 +61,7 @@ class LeaderReads:
     def __init__(self, connection: Connection, stream_of: Callable[[str], str]) -> None:
         """`stream_of`: returns the stream that stores a subject."""
         self._replies = connection.replies
+        self._repeated = RepeatedLogs(log)
         self._stream_of = stream_of
         self._reads: BatchedRequests[str, StoredHeaders | None] = BatchedRequests(
             self._read, questions_max=READS_MAX, requests_max=WRITES_MAX
@@ -83,8 +85,9 @@ class LeaderReads:
         try:
             replies = await self._replies.request_all(requests, ANSWER_SECONDS)
         except (NatsError, TimeoutError, MessageTooLarge) as error:
-            log.warning(
-                "cannot read %s and %s more now: %s", subjects[0], len(subjects) - 1, error_text(error)
+            text = error_text(error)
+            self._repeated.warning(
+                text, "cannot read %s and %s more now: %s", subjects[0], len(subjects) - 1, text
             )
             return {}
         found: dict[str, StoredHeaders | None] = {}
@@ -92,7 +95,7 @@ class LeaderReads:
             try:
                 found[subject] = _parse(reply.data)
             except (ValueError, msgspec.MsgspecError) as error:
-                log.warning("cannot read %s now: %s", subject, error)
+                self._repeated.warning("answer", "cannot read %s now: %s", subject, error)
         return found
 
 

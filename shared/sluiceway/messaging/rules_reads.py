@@ -8,6 +8,7 @@ from nats.errors import Error as NatsError
 
 from ..contracts import subjects
 from ..errors import error_text
+from ..repeated_logs import RepeatedLogs
 from .connection import Connection
 from .leader_reads import LeaderReads, StoredHeaders
 from .rules_streams import RulesStreams, read_rules_streams
@@ -27,6 +28,7 @@ class RulesReads:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._repeated = RepeatedLogs(log)
         self._streams = RulesStreams()
         self._reads = LeaderReads(connection, lambda place: self._streams.of(subjects.parse_region(place)))
         self._number: SharedRequest[None] = SharedRequest(self._ask)
@@ -58,4 +60,5 @@ class RulesReads:
         try:
             self._streams = await read_rules_streams(self._connection.replies)
         except (NatsError, TimeoutError) as error:
-            log.warning("cannot tell in which streams the rules are: %s", error_text(error))
+            text = error_text(error)
+            self._repeated.warning(text, "cannot tell in which streams the rules are: %s", text)

@@ -13,11 +13,9 @@ from nats.js.errors import APIError, NotFoundError
 from pydantic import JsonValue
 
 from ..contracts import subjects
-from ..repeated_logs import RepeatedLogs
 from .jetstream_api import API, request_jetstream
 
 log = logging.getLogger(__name__)
-repeated = RepeatedLogs(log)
 
 SETTING = "SLUICEWAY_STREAM_REPLICAS"
 NUM_REPLICAS = "num_replicas"
@@ -84,7 +82,7 @@ async def match_replicas(js: JetStreamContext, stored: Mapping[str, JsonValue], 
 
 
 def _chosen(replicas: int, why: str) -> int:
-    repeated.info(why, "streams have %s replicas: %s", replicas, why)
+    log.info("streams have %s replicas: %s", replicas, why)
     return replicas
 
 

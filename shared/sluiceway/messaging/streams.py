@@ -246,10 +246,12 @@ async def declare(
     Settings belong to the operator, except for what an older version of ours has set and this one must
     change (`stream_upgrades`). Waits until JetStream is ready, and calls `on_wait` with the reason.
     """
-    backoff = Backoff(*RETRY_SECONDS)
+    backoff, chosen = Backoff(*RETRY_SECONDS), 0
     while True:
         try:
-            return await _declare(js, await choose_replicas(js, replicas), audit, rules_streams)
+            chosen = chosen or await choose_replicas(js, replicas)
+            await _declare(js, chosen, audit, rules_streams)
+            return chosen
         except NoSpace as error:
             reason = f"cannot create the streams: {error}"
         except (NatsError, TimeoutError) as error:
@@ -262,7 +264,7 @@ async def declare(
 
 async def _declare(
     js: JetStreamContext, replicas: int, audit: AuditRetention, rules_streams: int | None
-) -> int:
+) -> None:
     existing = await _existing_sizes(js, [str(config.name) for config in streams(replicas)])
     missing = [str(config.name) for config in streams(replicas) if config.name not in existing]
     sizes = await fitting_sizes(js, missing, replicas)
@@ -273,7 +275,6 @@ async def _declare(
             await upgrade(js, config)
         else:
             await create_stream(js, config)
-    return replicas
 
 
 async def _existing_sizes(js: JetStreamContext, names: Sequence[str]) -> dict[str, int]:
