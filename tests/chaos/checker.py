@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from sluiceway.contracts.events import EventType, FeatureEvent
@@ -150,15 +150,24 @@ class _Allowed:
     def __init__(self, history: History) -> None:
         self._events = {entry.sequence: entry for entry in history.events}
         self._places = {known.region.name: Location.of(known.region) for known in history.regions}
-        self._next: dict[int, list[StoredEvent]] = {}
-        for entries in _by_feature(history).values():
-            for index, entry in enumerate(entries):
-                self._next[entry.sequence] = entries[index + 1 :]
+        self._by_feature = _by_feature(history)
+        #: Sequence → the place of the event in its feature's log.
+        self._index = {
+            entry.sequence: index
+            for entries in self._by_feature.values()
+            for index, entry in enumerate(entries)
+        }
+
+    def knows(self, served: ServedRules) -> bool:
+        """Return whether the log has the event that is served."""
+        entry = self._events.get(served.revision)
+        return entry is not None and str(entry.event.feature.key) == served.feature
 
     def problem_of(self, served: ServedRules) -> str | None:
-        entry = self._events.get(served.revision)
-        if entry is None or str(entry.event.feature.key) != served.feature:
+        """Return what is wrong with what was served; None if nothing is."""
+        if not self.knows(served):
             return "the log has no such event of it"
+        entry = self._events[served.revision]
         if served.first_ms < entry.stored_ms - ROUNDING_MS:
             return f"{entry.stored_ms - served.first_ms} ms before that event was stored"
         place = self._places[served.region]
@@ -173,7 +182,7 @@ class _Allowed:
     def late_ms(self, served: ServedRules) -> int:
         """Return for how long a version was still served after it was taken back there; 0 if it was not."""
         place = self._places[served.region]
-        for later in self._next.get(served.revision, ()):
+        for later in self._after(served):
             if set(served.versions) - allowed_versions(later.event.feature, place):
                 return max(0, served.last_ms - later.stored_ms)
         return 0
@@ -183,14 +192,18 @@ class _Allowed:
         place = self._places[served.region]
         return any(
             later.stored_ms <= (served.absent_ms or 0) and not allowed_versions(later.event.feature, place)
-            for later in self._next[served.revision]
+            for later in self._after(served)
         )
+
+    def _after(self, served: ServedRules) -> Iterator[StoredEvent]:
+        """Yield the events of the feature after the one that is served."""
+        return islice(self._by_feature[served.feature], self._index[served.revision] + 1, None)
 
 
 def longest_taken_back_ms(history: History) -> int:
     """Return for how long a version was served after it was taken back, at most, by any edge."""
     allowed = _Allowed(history)
-    return max(map(allowed.late_ms, history.served), default=0)
+    return max((allowed.late_ms(served) for served in history.served if allowed.knows(served)), default=0)
 
 
 def allowed_versions(feature: Feature, place: Location) -> set[int]:

@@ -4,9 +4,11 @@ This process works in the namespace of the switch. A second network, which no fa
 health pages of every host: so what a host that is cut off says of itself can be read.
 """
 
+import contextlib
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -127,7 +129,14 @@ def remove_leftovers() -> None:
 
 
 def _remove(prefix: str) -> None:
+    """Remove namespaces, and what still runs in them: a frozen process of a run that was killed, say."""
     for path in NAMESPACES.glob(f"{prefix}*"):
+        running = subprocess.run(
+            ["ip", "netns", "pids", path.name], capture_output=True, text=True, check=False
+        )
+        for pid in running.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
         _run("ip", "netns", "del", path.name)
 
 

@@ -101,7 +101,6 @@ def percentile(values: Sequence[int], percent: int) -> int:
 
 
 def _overlaps(sent: SentCommand, faults: Iterable[Fault]) -> bool:
-    assert sent.sent_ms
     answered_ms = sent.answered_ms or sent.sent_ms
     return any(
         sent.sent_ms <= (fault.ready_ms or fault.healed_ms) and fault.started_ms <= answered_ms

@@ -35,14 +35,14 @@ class EdgeSamples:
         """Return what was served in all samples."""
         return (*self._ended, *self._current.values())
 
-    async def run(self, http: httpx2.AsyncClient) -> None:
+    async def run(self, http: httpx2.AsyncClient, every_seconds: float = RULES_EVERY_SECONDS) -> None:
         """Ask until cancelled."""
         while True:
             life, asked_ms = self.edge.life, now_ms()
             documents = await self.ask(http)
             if documents is not None and life == self.edge.life:
                 self._record(documents, life, asked_ms, now_ms())
-            await asyncio.sleep(RULES_EVERY_SECONDS)
+            await asyncio.sleep(every_seconds)
 
     async def ask(self, http: httpx2.AsyncClient) -> list[RuleDocument] | None:
         """Return what the edge serves now; None if it does not answer."""
