@@ -5,6 +5,7 @@ Times are in ms since 1970, by the one clock that this machine, and so every bro
 
 import json
 import time
+from collections import defaultdict
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -171,6 +172,13 @@ class History:
     def with_final(self, final: tuple[FinalRules, ...]) -> "History":
         """Return it with what the edges held at last."""
         return replace(self, final=final)
+
+    def by_feature(self) -> dict[str, list[StoredEvent]]:
+        """Return the events of each feature, oldest first."""
+        found: dict[str, list[StoredEvent]] = defaultdict(list)
+        for entry in self.events:
+            found[str(entry.event.feature.key)].append(entry)
+        return found
 
     def write(self, folder: Path) -> None:
         """Write it into a folder, one record a line."""

@@ -8,24 +8,25 @@ from typing import NamedTuple
 
 from sluiceway.contracts.replies import Outcome
 
-from .checker import LAWS, Finding, count_by_law, longest_taken_back_ms
+from .checker import LAWS, Finding, count_by_law
 from .faults import Faults
 from .history import Fault, History, SentCommand
-from .load import Load
+from .region_laws import longest_taken_back_ms
+from .sender import Sender
 
 PROGRESS_SECONDS = 10.0
 #: Findings of one law that are printed; the file has all.
 SHOWN_MAX = 10
 
 
-async def print_progress(load: Load, faults: Faults) -> None:
+async def print_progress(sender: Sender, faults: Faults) -> None:
     """Print a line every ten seconds, until cancelled."""
     seen = 0
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)
-        recent, seen = load.commands[seen:], len(load.commands)
+        recent, seen = sender.commands[seen:], len(sender.commands)
         print(
-            f"{time.strftime('%H:%M:%S')} {progress(load.commands, recent)}, {len(faults.faults)} faults",
+            f"{time.strftime('%H:%M:%S')} {progress(sender.commands, recent)}, {len(faults.faults)} faults",
             flush=True,
         )
 

@@ -17,14 +17,15 @@ from tests.support.edges import create_key
 from tests.support.system import Driver, driving
 from tests.support.waiting import eventually
 
-from .checker import convergence
 from .cluster import REGIONS, Cluster, running_cluster
 from .faults import Faults
 from .history import FinalRules, History, KnownRegion, ReadinessAnswer, SeenEvent, StoredEvent
 from .hosts import Network
 from .load import Load, save_catalogue
+from .region_laws import convergence
 from .report import print_progress
 from .samples import EdgeSamples, record_readiness
+from .sender import Sender
 
 #: For the log to be readable, and for all edges to hold what it says, after everything was healed.
 CONVERGENCE_SECONDS = 60.0
@@ -54,28 +55,29 @@ async def run(folder: Path, network: Network, options: Options) -> History:
         samples = await _start_edges(cluster, driver)
         print("everything is ready", flush=True)
         dice = random.Random(options.seed)
-        load = Load(driver)
+        sender = Sender(driver)
+        load = Load(sender)
         faults = Faults(cluster, random.Random(dice.random()), options.kinds)
         readiness: list[ReadinessAnswer] = []
         asking = [record_readiness(process, cluster.http, readiness) for process in cluster.asking()]
         sampling = [sample.run(cluster.http) for sample in samples]
         seen: list[SeenEvent] = []
-        async with _beside(print_progress(load, faults), _watch_log(driver, seen), *asking, *sampling):
+        async with _beside(print_progress(sender, faults), _watch_log(driver, seen), *asking, *sampling):
             await asyncio.gather(load.run(options.people, options.seconds, dice), faults.run(options.seconds))
         history = History(
             regions=tuple(
                 KnownRegion(region=catalogues.region(name), edges=tuple(edge.name for edge in edges))
                 for name, edges in cluster.edges.items()
             ),
-            commands=tuple(load.commands),
-            alerts=tuple(load.alerts),
+            commands=tuple(sender.commands),
+            alerts=tuple(sender.alerts),
             events=await _read_log(driver),
             seen=tuple(seen),
             served=tuple(record for sample in samples for record in sample.served()),
             readiness=tuple(readiness),
             faults=tuple(faults.faults),
             ends=tuple(cluster.ends),
-            stuck=tuple(load.stuck),
+            stuck=tuple(sender.stuck),
         )
         return await _converged(history, cluster, samples)
 

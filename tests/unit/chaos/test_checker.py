@@ -19,6 +19,7 @@ from tests.chaos.history import (
     StoredEvent,
     StuckRelease,
 )
+from tests.chaos.region_laws import TAKEN_BACK_MS
 
 from .histories import BAKE_MS, GATE, a_release, a_whole_release, laws_broken_by
 
@@ -32,7 +33,8 @@ CONVERGENCE = "all edges end with what the log says"
 RELEASES = "releases get on, and alerts take them back"
 PROCESSES = "no process ends by itself, or stays unready"
 SERVING = "an edge goes on serving"
-READINESS = "ready means able"
+READINESS = "who is cut off is not ready"
+ABLE = "if all are ready, commands are answered"
 
 
 def test_a_release_as_it_should_be_has_no_findings() -> None:
@@ -52,6 +54,7 @@ def test_the_laws_of_these_tests_are_those_of_the_checker() -> None:
         PROCESSES,
         SERVING,
         READINESS,
+        ABLE,
     ]
 
     assert laws == list(checker.LAWS)
@@ -167,7 +170,7 @@ def test_rules_of_an_event_that_the_log_lacks_are_found() -> None:
     assert REGIONS in laws_broken_by(replace(recorded.history, served=(lost,)))
 
 
-@pytest.mark.parametrize(("late_ms", "is_found"), [(1_000, False), (checker.TAKEN_BACK_MS + 1_000, True)])
+@pytest.mark.parametrize(("late_ms", "is_found"), [(1_000, False), (TAKEN_BACK_MS + 1_000, True)])
 def test_a_candidate_that_stays_after_an_abort_is_found(late_ms: int, is_found: bool) -> None:
     recorded = a_release()
     recorded.act(AbortTrigger)
@@ -300,6 +303,28 @@ def test_an_edge_that_stops_serving_is_found(process: str, life: int, broken: se
     later = ready.model_copy(update={"life": life, "is_ready": False})
 
     assert laws_broken_by(replace(a_whole_release(), readiness=(ready, later))) == broken
+
+
+@pytest.mark.parametrize(
+    ("started_ms", "ready_ms", "broken"),
+    [(-9_000, -8_000, {ABLE}), (-9_000, 1_000, set()), (1_000, 2_000, set()), (7_000, 8_000, {ABLE})],
+    ids=["all were ready", "a fault lasted", "a fault began", "a fault began too late to excuse it"],
+)
+def test_a_command_that_waits_although_all_are_ready_is_found(
+    started_ms: int, ready_ms: int, broken: set[str]
+) -> None:
+    history = a_whole_release()
+    *others, last = history.commands
+    slow = last.model_copy(update={"answered_ms": last.sent_ms + 9_000})
+    fault = Fault(
+        kind="kill",
+        target="broker-1",
+        started_ms=last.sent_ms + started_ms,
+        healed_ms=last.sent_ms + ready_ms,
+        ready_ms=last.sent_ms + ready_ms,
+    )
+
+    assert laws_broken_by(replace(history, commands=(*others, slow), faults=(fault,))) == broken
 
 
 def _with_answer(**answer: object) -> History:
