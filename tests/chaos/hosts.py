@@ -91,7 +91,7 @@ def missing_requirements() -> list[str]:
         return [f"the right to make network namespaces ({probe.stderr.strip()})"]
     bridge = _run("ip", "-n", name, "link", "add", "probe", "type", "bridge", is_checked=False)
     _run("ip", "netns", "del", name)
-    return [f"bridges in the kernel ({bridge})"] if bridge else []
+    return [f"the right to make bridges ({bridge})"] if bridge else []
 
 
 @contextmanager

@@ -180,12 +180,14 @@ def test_a_candidate_that_stays_after_an_abort_is_found(late_ms: int, is_found: 
     assert laws_broken_by(recorded.hold_at_last()) == ({REGIONS} if is_found else set())
 
 
-@pytest.mark.parametrize("life", [1, 2], ids=["while it runs", "when it is started again"])
-def test_an_edge_that_goes_back_is_found(life: int) -> None:
+@pytest.mark.parametrize(
+    "changes", [{}, {"life": 2}, {"epoch": 2}], ids=["while it runs", "started again", "in a newer epoch"]
+)
+def test_an_edge_that_goes_back_is_found(changes: dict[str, object]) -> None:
     history = a_whole_release()
     newest = history.served[-1]
     older = newest.model_copy(
-        update={"life": life, "revision": 1, "versions": (1,), "first_ms": newest.last_ms + 1}
+        update={"revision": 1, "versions": (1,), "first_ms": newest.last_ms + 1, **changes}
     )
 
     assert laws_broken_by(replace(history, served=(*history.served, older))) == {FORWARD}
