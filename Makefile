@@ -34,7 +34,7 @@ up: $(VENV)/installed ## Start everything and keep it running (ARGS="--data-dir 
 	@$(BIN)/python -m services.local up $(ARGS)
 
 test: $(VENV)/installed check ## Run the checks and all tests except benchmarks
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not benchmark and not containers and not full' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not benchmark and not containers and not full' $(ARGS)
 
 test-pythons: ## Run the checks and tests with each supported Python (PYTHONS="python3.12 python3.13")
 	@for python in $(PYTHONS); do \

@@ -1,5 +1,6 @@
 """Options and fixtures that every suite shares: a real broker for each test that asks for one."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="run the broker of the integration tests as a process, or in Docker",
     )
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what was imported and collected from garbage collections, which look at all of it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
