@@ -1,16 +1,17 @@
 """A consumer of a stream: its records in order, until one is missing or nothing more is heard.
 
 nats-py's ordered consumer receives nothing for seconds after a restart of the broker, and never gets back
-what its queue dropped.
+what its queue dropped. Its queue and its task of a subscription also cost as much as reading a message: what
+arrives waits in a queue of our own here, and is handled in turns of the loop.
 """
 
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, Header
@@ -18,6 +19,8 @@ from nats.nuid import NUID
 
 from ..tasks import cancel_and_wait
 from .connection import Connection
+from .message_size import OutgoingMessage
+from .nats_client import RawMessage
 from .stream_records import DeliveryInfo, Record
 
 log = logging.getLogger(__name__)
@@ -69,7 +72,9 @@ class StreamConsumer:
         self._expected = 1
         #: How often it was noted that nothing was heard since the last message.
         self._silent_notes = 0
-        self._worked_seconds = 0.0
+        #: What has arrived; the broker stops at a window of some 32 MB until `_acknowledge` goes on.
+        self._waiting: deque[RawMessage] = deque()
+        self._has_turn = False
         self._subscription: Subscription | None = None
         self._name = NUID().next().decode()
 
@@ -83,9 +88,7 @@ class StreamConsumer:
         """Deliver while the block runs, from sequence `first` on; 0: the last message of each subject."""
         client = self._connection.client
         inbox = client.new_inbox()
-        self._subscription = subscription = await client.subscribe(
-            inbox, cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        self._subscription = subscription = await client.receive_now(inbox, self._receive)
         try:
             info = await self._connection.js.add_consumer(self._stream, self._config(inbox, first))
             self._silent_notes = 0
@@ -96,6 +99,7 @@ class StreamConsumer:
                 await cancel_and_wait(listening)
         finally:
             self._subscription = None
+            self._waiting.clear()
             with contextlib.suppress(NatsError, TimeoutError, OSError):
                 await subscription.unsubscribe()
 
@@ -115,7 +119,7 @@ class StreamConsumer:
             await self._connection.client.flush(timeout=PONG_SECONDS)  # type: ignore[arg-type]
         except (NatsError, TimeoutError, OSError):
             return False
-        return self._subscription is not None and not self._subscription.pending_msgs
+        return self._subscription is not None and not self._waiting
 
     def _config(self, inbox: str, first: int) -> ConsumerConfig:
         subjects = self._delivery.subjects
@@ -150,33 +154,51 @@ class StreamConsumer:
             if self.is_silent and await self.nothing_waits() and self.is_silent:
                 self._lose("its consumer says nothing, although the broker answers")
 
-    async def _receive(self, message: Msg) -> None:
+    def _receive(self, message: RawMessage) -> None:
+        """Let a message wait for the next turn: while it is handled, nothing else is read."""
+        self._waiting.append(message)
+        if not self._has_turn:
+            self._has_turn = True
+            asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Handle what waits for as long as one turn may take."""
+        loop, waiting = asyncio.get_running_loop(), self._waiting
+        end = loop.time() + TURN_SECONDS
+        while waiting:
+            self._handle(waiting.popleft())
+            if loop.time() > end:
+                break
+        self._has_turn = bool(waiting)
+        if waiting:
+            loop.call_soon(self._take_turn)
+
+    def _handle(self, message: RawMessage) -> None:
         if self._subscription is None or self._broken.is_set():
             return
         self._silent_notes = 0
-        if message.headers and Header.STATUS.value in message.headers:
-            await self._receive_status(message)
-            return
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        self._receive_record(message)
-        self._worked_seconds += clock() - began
-        if self._worked_seconds > TURN_SECONDS:
-            # nats-py takes message after message from its queue without a pause.
-            self._worked_seconds = 0.0
-            await asyncio.sleep(0)
+        try:
+            if message.headers and Header.STATUS.value in message.headers:
+                self._receive_status(message)
+            else:
+                self._receive_record(message)
+        except Exception:  # an internal error with one message must not stop the others
+            log.exception("internal error while handling a message of %s", self._stream)
 
-    async def _receive_status(self, message: Msg) -> None:
+    def _receive_status(self, message: RawMessage) -> None:
         headers = message.headers or {}
-        if message.reply:
-            await message.respond(b"")
-        elif stalled := headers.get(Header.CONSUMER_STALLED.value):
-            await self._connection.client.publish(stalled)
+        if flow := message.reply or headers.get(Header.CONSUMER_STALLED.value):
+            self._acknowledge(flow)
         last = headers.get(Header.LAST_CONSUMER.value)
         if last is not None and int(last) >= self._expected:
             self._lose(f"{int(last) - self._expected + 1} records did not arrive")
 
-    def _receive_record(self, message: Msg) -> None:
+    def _acknowledge(self, flow: str) -> None:
+        """Let the broker send more; if too much waits to be sent, its next heartbeat asks again."""
+        with contextlib.suppress(NatsError):
+            self._connection.client.publish_now(OutgoingMessage(flow, b""))
+
+    def _receive_record(self, message: RawMessage) -> None:
         delivery = DeliveryInfo.of(message.reply)
         if delivery.consumer_sequence != self._expected:
             self._lose(f"expected record {self._expected}, got {delivery.consumer_sequence}")
