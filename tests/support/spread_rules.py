@@ -41,7 +41,7 @@ def _config(streams: RulesStreams, group: int, regions: Iterable[str]) -> Stream
         subjects=streams.subjects(group, regions),
         max_msgs_per_subject=1,
         allow_direct=True,
-        metadata=streams.metadata if group == 0 else None,
+        metadata=streams.metadata or None,
     )
 
 

@@ -1,8 +1,8 @@
 """Declares the streams of rules: creates them, changes their number, and adds the subjects of new regions.
 
-All that they hold is derived, so most are deleted and created again when their number changes. The first
-stream says how many there are; it is deleted first and created last. Without it nobody can tell how the rules
-are spread, and a scheduler that starts completes the change.
+All that they hold is derived, so they are deleted and created again when their number changes. Each says for
+which number it was created. What the first one says counts: it is deleted first and created last. Without it
+nobody can tell how the rules are spread, and a scheduler that starts completes the change.
 """
 
 import contextlib
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 _is_name = re.compile(NAME_PATTERN).fullmatch
 _is_later_stream = re.compile(rf"{subjects.RULES_STREAM}_[0-9]+").fullmatch
-_RULES_PREFIX = subjects.RULES.removesuffix(">")
 #: The configuration of a stream as JetStream has it, also what this version does not know.
 _Config = Mapping[str, JsonValue]
 _DOCUMENT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
@@ -54,7 +53,7 @@ class RulesDeclaration:
         time get one of them.
         """
         first = await self._stored_config(subjects.RULES_STREAM)
-        count = _metadata(first).get(COUNT_METADATA, "1") if first else None
+        count = _count(first) if first else None
         streams = RulesStreams(wanted) if wanted else _parse(first or {})
         if count != str(streams.groups):
             if count:
@@ -87,14 +86,10 @@ class RulesDeclaration:
     async def _complete(
         self, streams: RulesStreams, groups: Iterable[int], places: Sequence[Collection[str]]
     ) -> bool:
-        """Do so for some groups. Streams that fit stay: a change that is repeated comes further each time."""
+        """Do so for some groups. A stream of the same number stays, also of a change that was interrupted."""
         stored = {group: await self._stored_config(streams.names[group]) for group in groups}
-        others = [name for name in await self._names() if _is_later_stream(name)]
-        void = [name for name in others if name not in streams.names]
-        for group, config in stored.items():
-            if config and (foreign := _foreign(streams, group, config)):
-                log.info("creating %s again: the subject %s is not its own", streams.names[group], foreign)
-                void.append(streams.names[group])
+        fitting = {streams.names[group] for group, config in stored.items() if _is_of(streams, config)}
+        void = [name for name in await self._names() if _is_later_stream(name) and name not in fitting]
         for name in void:
             await self._delete(name)
         is_changed = bool(void)
@@ -111,7 +106,7 @@ class RulesDeclaration:
         """Add subjects to a stream, unless another scheduler has done so or changes the number."""
         name = streams.names[group]
         stored = await self._stored_config(name)
-        if stored is None or (group == 0 and _parse(stored) != streams):
+        if stored is None or not _is_of(streams, stored):
             return
         listed = _listed(stored)
         if missing := sorted(set(places) - set(listed)):
@@ -121,9 +116,7 @@ class RulesDeclaration:
 
     async def _create(self, streams: RulesStreams, group: int, places: Collection[str]) -> None:
         config = self._config.evolve(name=streams.names[group], subjects=sorted(places))
-        if group == 0 and streams.metadata:
-            config = config.evolve(metadata=streams.metadata)
-        await create_stream(self._js, config)
+        await create_stream(self._js, config.evolve(metadata=streams.metadata or None))
 
     async def _delete(self, name: str) -> None:
         with contextlib.suppress(NotFoundError):
@@ -159,6 +152,19 @@ class RulesDeclaration:
         return _DOCUMENT.validate_python(answer["config"])
 
 
+def _count(stored: _Config) -> str:
+    """Return the number of streams that a stream was created for."""
+    return _metadata(stored).get(COUNT_METADATA, "1")
+
+
+def _is_of(streams: RulesStreams, stored: _Config | None) -> bool:
+    """Return whether a stream was created for this number.
+
+    With another number regions are elsewhere, and those who read it need to notice: it must not stay.
+    """
+    return stored is not None and _count(stored) == str(streams.groups)
+
+
 def _metadata(stored: _Config) -> dict[str, str]:
     return _METADATA.validate_python(stored.get("metadata") or {})
 
@@ -171,19 +177,6 @@ def _parse(first: _Config) -> RulesStreams:
         raise APIError(
             description=f"{error}; set SLUICEWAY_RULES_STREAMS to the number that you want"
         ) from error
-
-
-def _foreign(streams: RulesStreams, group: int, stored: _Config) -> str | None:
-    """Return a subject of a stream that belongs to another one; None if there is none.
-
-    The stream was created for another number, or a scheduler was late with an update. What it has of such a
-    region would mislead.
-    """
-    if group == 0 and _parse(stored) != streams:
-        return None  # another scheduler has just changed the number
-    listed = [place for place in _listed(stored) if place.startswith(_RULES_PREFIX)]
-    own = streams.subjects(group, map(subjects.parse_region, listed))
-    return min({*listed} - {*own}, default=None)
 
 
 def _listed(stored: _Config) -> list[str]:

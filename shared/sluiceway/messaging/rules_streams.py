@@ -51,7 +51,7 @@ class RulesStreams(NamedTuple):
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the first stream says of this."""
+        """What each stream says of this; what the first one says counts."""
         return {COUNT_METADATA: str(self.groups)} if self.groups > 1 else {}
 
     @classmethod

@@ -260,10 +260,10 @@ async def test_a_late_update_for_another_number_misleads_nobody(
     await declaration.declare(3)
     streams, new = RulesStreams(3), "new"
     wrong = streams.names[(streams.group_of(new) + 1) % 3]
+    assert wrong != subjects.RULES_STREAM
     config = (await connection.js.stream_info(wrong)).config
-    await connection.js.update_stream(
-        config.evolve(subjects=[*(config.subjects or []), subjects.rules_of(new)])
-    )
+    late = {"subjects": [*(config.subjects or []), subjects.rules_of(new)], "metadata": {COUNT_METADATA: "4"}}
+    await connection.js.update_stream(config.evolve(**late))
     await connection.js.publish(subjects.complete_set(new), b"{}")
     await save_regions(connection, [new])
 
@@ -272,6 +272,20 @@ async def test_a_late_update_for_another_number_misleads_nobody(
 
     await assert_complete(connection, 3, [*REGIONS, new])
     assert (await connection.js.stream_info(wrong)).state.messages < len(REGIONS)
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 16), (16, 4), (3, 4), (2, 1)])
+async def test_no_stream_survives_a_change_of_the_number(
+    connection: Connection, declaration: RulesDeclaration, before: int, after: int
+) -> None:
+    """Its readers notice by that: also one of a region that no stream lists yet."""
+    await declaration.declare(before)
+    streams = {name: await connection.js.stream_info(name) for name in RulesStreams(before).names}
+
+    await declaration.declare(after)
+
+    for name in {*streams} & {*RulesStreams(after).names}:
+        assert (await connection.js.stream_info(name)).created != streams[name].created
 
 
 async def test_a_stream_that_was_lost_is_created_and_one_too_many_deleted(
