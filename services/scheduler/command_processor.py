@@ -5,7 +5,7 @@ again on the newer state.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple
@@ -105,18 +105,27 @@ class CommandProcessor:
         """Decide commands about different features on what was followed, and append their events together.
 
         One look at the catalogue and one write serve all of them. Returns the replies to those whose events
-        are stored, by the ids of the commands; each of the others has to be processed alone. Raises
-        `Unavailable` as `process` does.
+        are stored, and to those whose phase stays held, by the ids of the commands; each of the others has to
+        be processed alone. Raises `Unavailable` as `process` does.
         """
         catalogue = self._catalogue.catalogue()
-        decided = [
-            event
-            async for command in with_pauses(commands, DECIDED_IN_A_ROW)
-            if (event := await self._decided(command))
-        ]
+        decided, still_held = list[_DecidedCommand](), dict[str, Reply]()
+        async for command in with_pauses(commands, DECIDED_IN_A_ROW):
+            tail = self._remembered(command)
+            if tail is None or _is_outdated(command, tail):
+                continue
+            decision = await self._decide(command, tail)
+            if isinstance(decision, FeatureEvent):
+                decided.append(_DecidedCommand(command, self._log.encode(decision), tail.sequence))
+            elif isinstance(decision, Unchanged) and _is_held(tail):
+                still_held[command.id] = self._reply(decision, tail)
         # A freeze may be new, or have come in a pause.
         if not decided or await self._catalogue.has_changed() or self._catalogue.catalogue() is not catalogue:
-            return {}
+            return still_held
+        return still_held | await self._append_together(decided)
+
+    async def _append_together(self, decided: Sequence[_DecidedCommand]) -> dict[str, Reply]:
+        """Return the replies to the commands whose events are stored, by the ids of the commands."""
         with ExitStack() as appending:
             for each in decided:
                 appending.enter_context(self._features.appending(each.encoded))
@@ -126,16 +135,6 @@ class CommandProcessor:
             for each, result in zip(decided, results, strict=True)
             if isinstance(result, int)
         }
-
-    async def _decided(self, command: AdvancePhase) -> _DecidedCommand | None:
-        """Return the event of a command on the state that was followed; None if it needs a second look."""
-        tail = self._remembered(command)
-        if tail is None or _is_outdated(command, tail):
-            return None
-        decision = await self._decide(command, tail)
-        if not isinstance(decision, FeatureEvent):
-            return None
-        return _DecidedCommand(command, self._log.encode(decision), tail.sequence)
 
     def _remembered(self, command: FeatureCommand) -> LogTail | None:
         """Return the state that was followed. It may be old: only an append proves that it is not."""
@@ -236,6 +235,11 @@ def _is_outdated(command: FeatureCommand, tail: LogTail) -> bool:
     if not isinstance(command, AdvancePhase) or command.cleared_revision is None:
         return False
     return tail.logged is None or tail.logged.sequence != command.cleared_revision
+
+
+def _is_held(tail: LogTail) -> bool:
+    trigger = tail.logged.event.feature.active_trigger if tail.logged else None
+    return trigger is not None and bool(trigger.held)
 
 
 def _depends_on_others(decision: Decision) -> bool:

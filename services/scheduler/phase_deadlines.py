@@ -156,8 +156,8 @@ class PhaseDeadlines:
     def _regions_of(self, deadline: PhaseDeadline) -> tuple[str, ...]:
         entry = self._features.get(deadline.key)
         try:
-            if entry and entry.event.feature.active_trigger:
-                return self._clearance.regions_of(BakedPhase(entry.event, entry.sequence))
+            if entry and (event := entry.event).feature.active_trigger:
+                return self._clearance.regions_of(BakedPhase(event, entry.sequence))
         except Rejected:  # which is said when it is its turn
             pass
         return ()
@@ -180,14 +180,15 @@ class PhaseDeadlines:
             self._try_again(GIVE_WAY_MS, deadline._replace(gave_way=True))
             return None
         try:
-            trigger = entry.event.feature.active_trigger
+            event = entry.event
         except Rejected as error:
             log.error("could not advance %s: %s", deadline.key, error)
             return None
+        trigger = event.feature.active_trigger
         if trigger is None:
             return None
         self._due[deadline.key] = trigger.due_ms or self._clock()
-        return _DuePhase(deadline, BakedPhase(entry.event, entry.sequence))
+        return _DuePhase(deadline, BakedPhase(event, entry.sequence))
 
     async def _advance(self, due: Sequence[_DuePhase]) -> None:
         """Advance phases that cover the same regions: with one write, but those that need a second look."""

@@ -289,3 +289,33 @@ async def test_what_needs_a_second_look_is_not_stored_together() -> None:
     replies = await scheduler.processor.process_together(commands)
 
     assert replies.keys() == {an_advance(due).id}
+
+
+async def test_phases_that_stay_held_are_neither_read_in_the_log_nor_looked_at_in_the_catalogue() -> None:
+    held, newly_held = due_releases(2)
+    happened(held.act(AdvancePhase, holds=("errors",)))
+    scheduler = Scheduler(held, newly_held)
+    commands = [
+        an_advance(held).model_copy(update={"holds": ("errors",)}),
+        an_advance(newly_held).model_copy(update={"holds": ("errors",)}),
+    ]
+
+    first = await scheduler.processor.process_together(commands)
+    scheduler.client.writes.clear()
+    again = await scheduler.processor.process_together(commands)
+
+    assert [reply.outcome for reply in first.values()] == [Outcome.UNCHANGED, Outcome.ACCEPTED]
+    assert [reply.outcome for reply in again.values()] == [Outcome.UNCHANGED] * 2
+    assert [reply.feature.trigger.held for reply in again.values() if reply.feature and reply.feature.trigger]
+    assert scheduler.client.writes == []
+
+
+async def test_a_held_phase_that_is_cleared_is_left_together_with_others() -> None:
+    held, due = due_releases(2)
+    happened(held.act(AdvancePhase, holds=("errors",)))
+    scheduler = Scheduler(held, due)
+
+    replies = await scheduler.processor.process_together([an_advance(held), an_advance(due)])
+
+    assert [reply.outcome for reply in replies.values()] == [Outcome.ACCEPTED] * 2
+    assert {entry.event.type for entry in scheduler.features} == {EventType.PHASE_ADVANCED}
