@@ -16,6 +16,11 @@ from sluiceway.pipelines.substitutes import LiveVersions, substitutes
 
 from .other_references import OtherReferences
 
+#: In the JSON of a document that is not of any epoch yet; only kind and name come before it.
+_NO_EPOCH = b'"epoch":0,'
+#: About the bytes of what is chosen for one kind of regions, without the document.
+CHOSEN_BYTES = 1_000
+
 
 class ProjectedRules(NamedTuple):
     """What regions of one kind receive; `data` is None if they receive nothing."""
@@ -28,22 +33,25 @@ class ChosenDocument:
     """The document for regions of one kind, and why it is not the newest one."""
 
     def __init__(self, document: RuleDocument | None, error: str | None) -> None:
-        self.document = document
         self.error = error
+        #: What is published instead of the newest version, if that is not.
+        self.substitute = document if error else None
+        self.references = document_references(document) if document else ()
         self._checksum = NOTHING if document is None else checksum(document)
-        #: The newest epoch that was asked for, and what regions receive in it.
-        self._encoded: tuple[int, ProjectedRules] | None = None
+        encoded = b"" if document is None else document.to_json()
+        #: An epoch comes between them: that of each stream is another.
+        self._begin, _, self._end = encoded.partition(_NO_EPOCH)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return CHOSEN_BYTES + len(self._begin) + len(self._end)
 
     def rules(self, epoch: int) -> ProjectedRules:
         """Return what regions receive in an epoch."""
-        if self._encoded is None or self._encoded[0] != epoch:
-            self._encoded = epoch, self._encode(epoch)
-        return self._encoded[1]
-
-    def _encode(self, epoch: int) -> ProjectedRules:
-        document = self.document
-        data = document.model_copy(update={"epoch": epoch}).to_json() if document else None
-        return ProjectedRules(self._checksum, data)
+        if not self._begin:
+            return ProjectedRules(self._checksum, None)
+        return ProjectedRules(self._checksum, b'%b"epoch":%d,%b' % (self._begin, epoch, self._end))
 
 
 class EventDocuments:
@@ -60,16 +68,15 @@ class EventDocuments:
         self._bytes_max = bytes_max
         self._fields = sorted(used_attributes(event.feature).union(*_attributes(event.feature, earlier)))
         self._chosen: dict[tuple[str, ...], ChosenDocument] = {}
+        #: About how many bytes all of this takes.
+        self.size = CHOSEN_BYTES
+        #: Whether something that was chosen is not the newest version.
+        self.have_errors = False
 
     @property
     def all(self) -> Iterable[ChosenDocument]:
         """What was chosen for all kinds of regions that were asked for."""
         return self._chosen.values()
-
-    @property
-    def have_errors(self) -> bool:
-        """Whether one of those is not the newest version."""
-        return any(chosen.error for chosen in self.all)
 
     def of(self, region: Region) -> ChosenDocument:
         """Return what a region receives."""
@@ -77,6 +84,8 @@ class EventDocuments:
         chosen = self._chosen.get(kind)
         if chosen is None:
             chosen = self._chosen[kind] = self._choose(region)
+            self.size += chosen.size
+            self.have_errors |= chosen.error is not None
         return chosen
 
     def _choose(self, region: Region) -> ChosenDocument:

@@ -8,7 +8,7 @@ new epoch. Then each region's set is marked as complete.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sluiceway.backoff import Backoff
 from sluiceway.clock import Clock
@@ -76,6 +76,8 @@ class FanOut:
         self._proofs = Proofs(features, rules, publishable, self._writer, checkpoints, lambda: self.is_idle)
         self._urgent: PendingFeatures = OrderedDict()
         self._to_check: PendingFeatures = OrderedDict()
+        #: What comes after that, if everything is to be checked.
+        self._rest: Iterator[FeatureEntry] | None = None
         #: Regions in which every feature is still to be put on the list.
         self._regions_to_check: set[str] = set()
         #: Whether everything has to be checked, in a new epoch; and if so, whether a checkpoint may prove it.
@@ -149,8 +151,12 @@ class FanOut:
     @property
     def is_idle(self) -> bool:
         """Whether everything is published."""
-        to_check = self._to_check or self._regions_to_check or self._must_check_all
-        return not (self._urgent or to_check or self._deletions.regions or self._marks.missing)
+        must_check = self._has_features_to_check or self._must_check_all
+        return not (self._urgent or must_check or self._deletions.regions or self._marks.missing)
+
+    @property
+    def _has_features_to_check(self) -> bool:
+        return bool(self._to_check or self._regions_to_check or self._rest)
 
     async def run(self) -> None:
         """Publish until cancelled what no checkpoint proves, and then each change."""
@@ -223,12 +229,22 @@ class FanOut:
     async def _list_unproved(self) -> None:
         """Put on the list what has to be checked after a start, or after a stream has gone back."""
         self._checkpoints.begin()
+        if not self._group.regions():
+            return
         unproved = await self._checkpoints.unproved() if self._may_be_proved else None
         if unproved:
             self._to_check.update(dict.fromkeys(unproved.features, None))
             self._regions_to_check |= unproved.regions
         else:
-            self._to_check.update(dict.fromkeys((entry.key for entry in self._features), None))
+            self._rest = iter(self._features)
+
+    def _list_rest(self) -> None:
+        """Put the next features on the list, if everything is to be checked: many streams list them all."""
+        while self._rest and len(self._to_check) < CHECK_BATCH:
+            if entry := next(self._rest, None):
+                self._to_check[entry.key] = None
+            else:
+                self._rest = None
 
     async def _list_regions(self) -> None:
         """Put every feature on the list, in the regions that were added or changed."""
@@ -243,9 +259,10 @@ class FanOut:
         while not (self.is_idle or self._must_check_all):
             await self._publish_pending(self._urgent)
             await self._list_regions()
+            self._list_rest()
             await self._publish_pending(self._to_check, limit=CHECK_BATCH)
             await self._deletions.delete_regions()
-            if not (self._to_check or self._regions_to_check):
+            if not self._has_features_to_check:
                 await self._marks.write()
 
     async def _publish_pending(self, pending: PendingFeatures, limit: int | None = None) -> None:

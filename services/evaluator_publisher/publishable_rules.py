@@ -20,7 +20,6 @@ from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.stream_records import Position
 from sluiceway.pipelines.message_limits import MESSAGE_BYTES_MAX, document_bytes_max
-from sluiceway.pipelines.publish_checks import document_references
 from sluiceway.pipelines.reference_graph import ReferenceGraph
 from sluiceway.pipelines.substitutes import LiveVersions
 
@@ -30,8 +29,8 @@ from .other_references import EvaluatedReferences, OtherReferences, Substitution
 
 log = logging.getLogger(__name__)
 
-#: Events whose documents are remembered: streams that publish the same events are about as far as each other.
-RECENT_EVENTS = 64
+#: Documents are remembered in so many bytes: streams publish the same events, but not at the same moment.
+RECENT_BYTES = 16 * 2**20
 
 
 class Outdated(Exception):
@@ -84,7 +83,9 @@ class PublishableRules:
         self._changes = 0
         self._substituting = asyncio.Lock()
         #: All streams publish the same events: each is projected once.
-        self._recent: LRUCache[FeatureKey, _Recent] = LRUCache(RECENT_EVENTS)
+        self._recent: LRUCache[FeatureKey, _Recent] = LRUCache(
+            RECENT_BYTES, lambda recent: recent.documents.size
+        )
         self._references = features.with_index(EvaluatedReferences())
         self.on_conflict: Callable[[Iterable[FeatureKey]], None] = lambda keys: None
         metrics.SUBSTITUTED_FEATURES.set_function(lambda: len(self._substituted))
@@ -107,13 +108,15 @@ class PublishableRules:
         `Rejected` if the event is invalid, `Unavailable` if the log has to be read and cannot be, and
         `Outdated` if a newer event or another state of a region has come meanwhile.
         """
-        documents = self._known(entry) or self._remember(entry, self._documents(entry, None))
+        documents = self._known(entry) or self._documents(entry, None)
         chosen = {region.name: documents.of(region) for region in regions}
         if documents.earlier is None and (documents.have_errors or entry.key in self._substituted):
             documents = await self._with_substitutes(entry)
             chosen = {region.name: documents.of(region) for region in regions}
             if documents.earlier is None and documents.have_errors:  # a region has changed meanwhile
                 raise Outdated
+        else:
+            self._remember(entry, documents)
         return {name: document.rules(epoch) for name, document in chosen.items()}
 
     def _known(self, entry: FeatureEntry) -> EventDocuments | None:
@@ -123,7 +126,10 @@ class PublishableRules:
         return known.documents if known and is_valid else None
 
     def _remember(self, entry: FeatureEntry, documents: EventDocuments) -> EventDocuments:
-        self._recent[entry.key] = _Recent(entry, self._basis(), documents)
+        """Remember what was chosen by now, unless that is too large."""
+        self._recent.pop(entry.key, None)
+        if documents.size <= RECENT_BYTES:
+            self._recent[entry.key] = _Recent(entry, self._basis(), documents)
         return documents
 
     def _documents(self, entry: FeatureEntry, earlier: LiveVersions | None) -> EventDocuments:
@@ -175,12 +181,7 @@ class PublishableRules:
 
     def _note(self, entry: FeatureEntry, documents: EventDocuments, earlier: LiveVersions) -> bool:
         """Take note of what is published instead; return whether this event was not known for it."""
-        references = sorted(
-            reference
-            for chosen in documents.all
-            if chosen.document
-            for reference in document_references(chosen.document)
-        )
+        references = sorted(reference for chosen in documents.all for reference in chosen.references)
         before = self._substituted.get(entry.key)
         now = Substitution(entry.sequence, tuple(references), earlier, self._features.position)
         if before == now:
@@ -193,7 +194,7 @@ class PublishableRules:
     async def _report(self, entry: FeatureEntry, documents: EventDocuments) -> None:
         """Say loudly, once for each event, what is not published, and what is published instead."""
         metrics.RULES_REFUSED.inc()
-        error, document = next((each.error, each.document) for each in documents.all if each.error)
+        error, document = next((each.error, each.substitute) for each in documents.all if each.error)
         reason = f"{entry.key} cannot be published: {error}; published instead: {_described(document)}"
         log.error("%s", reason)
         await self._dead_letters.store(

@@ -77,6 +77,8 @@ class RuleWriter:
         chosen: Sequence[StoredRegion] = self._group.regions()
         if regions is not None:
             chosen = [stored for stored in chosen if stored.region.name in regions]
+        if not chosen:
+            return []
         epoch = self._rules.epoch
         rules = await self._publishable.of(entry, [stored.region for stored in chosen], epoch)
         event_time_ms = entry.event.time_ms

@@ -170,9 +170,9 @@ class Checkpoints:
 
 
 class Publisher:
-    """A publisher to the first of several streams whose log is read, and what it did."""
+    """A publisher to one of several streams whose log is read, and what it did."""
 
-    def __init__(self, features: int = FEATURES, streams: int = 1) -> None:
+    def __init__(self, features: int = FEATURES, streams: int = 1, group: int = 0) -> None:
         self.log, self.rules, self.checkpoints = Log(features), Rules(), Checkpoints()
         self.projections = Projections(self.log)
         catalogue: Any = Catalogue()
@@ -183,7 +183,7 @@ class Publisher:
             self.projections,
             lambda: NOW,
             cast(Any, self.checkpoints),
-            RegionGroup(GroupedRegions(catalogue, RulesStreams(streams)), 0),
+            RegionGroup(GroupedRegions(catalogue, RulesStreams(streams)), group),
         )
 
     @property
@@ -395,6 +395,31 @@ async def test_a_new_event_comes_before_what_is_compared() -> None:
     assert publisher.order[2] == newest
     assert publisher.checkpoints.left_out == frozenset()
     assert publisher.checkpoints.saved == 1
+
+
+async def test_a_check_of_everything_keeps_a_short_list_however_many_features_there_are() -> None:
+    publisher = Publisher()
+    lengths: list[int] = []
+    publisher.projections.at = {
+        number: lambda: lengths.append(len(publisher.fan_out._to_check)) for number in range(FEATURES)
+    }
+    publisher.fan_out.check_all()
+
+    await publisher.run()
+
+    assert max(lengths) < CHECK_BATCH
+    assert sorted(publisher.order) == sorted(publisher.log.entries)
+
+
+async def test_a_stream_without_regions_looks_at_no_feature() -> None:
+    publisher = Publisher(streams=3, group=1)
+    publisher.fan_out.check_all()
+    publisher.fan_out.feature_changed(publisher.log.entries[a_key(0)])
+
+    await publisher.ticks()
+
+    assert publisher.order == []
+    assert publisher.fan_out.is_idle
 
 
 async def test_rules_of_the_regions_of_other_streams_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
