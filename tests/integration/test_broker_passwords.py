@@ -16,6 +16,7 @@ from services.monitor.settings import Settings as MonitorSettings
 from sluiceway.client import Client
 from sluiceway.contracts.measurements import Clearance
 from sluiceway.messaging.connection import connected
+from tests.support.catalogues import REGIONS
 from tests.support.certificates import Authority
 from tests.support.cli.calls import Cli
 
@@ -35,7 +36,8 @@ async def test_every_process_connects_with_an_encoded_password_and_none_shows_it
 ) -> None:
     url, printed = _url(broker, PASSWORD), list[str]()
 
-    options = Options(tmp_path / "data", nats_url=url, print_line=printed.append)
+    one_edge = {f"edge-{name}": int(name == "prod-eu") for name in REGIONS}
+    options = Options(tmp_path / "data", nats_url=url, scale=one_edge, print_line=printed.append)
     async with running_system(options) as system:
         await apply_to(url, CATALOGUE)
         await system.edges_started()

@@ -27,6 +27,8 @@ from tests.support.waiting import eventually
 
 REGION = Region(name="prod-asia", environment="production")
 EDGE = f"edge-{REGION.name}"
+#: Replicas with which a system has a scheduler, which creates the streams, and nothing that a test ignores.
+SCHEDULER_ALONE = {name: 0 for name in SERVICES if name != "scheduler"}
 
 
 async def test_system_json_lists_the_processes_and_afterwards_that_none_runs(tmp_path: Path) -> None:
@@ -46,7 +48,7 @@ async def test_system_json_lists_the_processes_and_afterwards_that_none_runs(tmp
 
 
 async def test_a_killed_broker_is_restarted_at_its_port(tmp_path: Path) -> None:
-    async with running_system(Options(tmp_path)) as system:
+    async with running_system(Options(tmp_path, scale=SCHEDULER_ALONE)) as system:
         url, old = system.nats_url, _pid(tmp_path, "broker")
         assert old is not None
 
@@ -58,7 +60,7 @@ async def test_a_killed_broker_is_restarted_at_its_port(tmp_path: Path) -> None:
 
 
 async def test_an_edge_starts_and_stops_with_its_region(tmp_path: Path) -> None:
-    async with running_system(Options(tmp_path, scale={EDGE: 2})) as system:
+    async with running_system(Options(tmp_path, scale={**SCHEDULER_ALONE, EDGE: 2})) as system:
         await _write(system, REGION.to_json())
         await eventually(lambda: {EDGE, f"{EDGE}-2"} <= _running(tmp_path), "the region has its edges")
         pid = _pid(tmp_path, EDGE)
@@ -76,7 +78,8 @@ async def test_settings_of_the_console_are_not_those_of_edges_and_all_may_listen
 ) -> None:
     monkeypatch.setenv("SLUICEWAY_HTTP_HOST", "::")
     monkeypatch.setenv("SLUICEWAY_PUBLIC_URL", "https://releases.example/console")
-    async with running_system(Options(tmp_path)) as system, http_client() as http:
+    options = Options(tmp_path, scale={**SCHEDULER_ALONE, "evaluator_publisher": 1, "console": 1})
+    async with running_system(options) as system, http_client() as http:
         await _write(system, REGION.to_json())
         await eventually(lambda: EDGE in _running(tmp_path), "the region has its edge")
         await system.ready()
@@ -106,7 +109,7 @@ async def test_a_start_that_fails_half_way_leaves_no_process(tmp_path: Path) -> 
 
 
 async def test_a_data_folder_has_one_user_even_on_an_external_broker(tmp_path: Path, broker: Broker) -> None:
-    options = Options(tmp_path / "data", broker.url)
+    options = Options(tmp_path / "data", broker.url, scale=SCHEDULER_ALONE)
     async with running_system(options):
         with pytest.raises(Misconfigured, match=f"in use by process {os.getpid()};"):
             async with running_system(options):
