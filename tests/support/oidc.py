@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +23,13 @@ from sluiceway.settings import ServiceSettings
 
 CLIENT = "sluiceway"
 SECRET = "the-clients-secret"
+
+
+@cache
+def _signing_keys() -> tuple[RSAKey, RSAKey]:
+    """Return the key that is published, and another of its name; to make one takes 60 ms."""
+    one, other = (RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}) for _ in range(2))
+    return one, other
 
 
 @dataclass
@@ -42,8 +50,7 @@ class FakeProvider:
     reuses_codes: bool = False
 
     def __post_init__(self) -> None:
-        self._key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
-        self._other = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+        self._key, self._other = _signing_keys()
 
     @property
     def issuer(self) -> str:
