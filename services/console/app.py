@@ -13,7 +13,7 @@ from sluiceway import __version__
 from sluiceway.http.concurrency_limit import ConcurrencyLimit
 from sluiceway.http.file_descriptors import http_connections_max, raise_file_descriptor_limit
 from sluiceway.messaging.connection import Connection
-from sluiceway.service import Service
+from sluiceway.service import FollowedView, Service
 from sluiceway.turns import Turns
 
 from . import api, official, pages
@@ -49,14 +49,13 @@ class Console(Service):
         """Follow the log, the catalogue and the regions; serve requests once all have caught up."""
         clock = await self.broker_clock(connection, stack, decides=False)
         backend = ConsoleBackend(connection, clock)
-        views = (
-            ("log", backend.features),
-            ("catalogue", backend.catalogue),
-            ("regions", backend.regions),
-            ("ended sessions", backend.ended_sessions),
-        )
-        for name, view in views:
-            await self.follow(name, view, stack)
+        views: dict[str, FollowedView] = {
+            "log": backend.features,
+            "catalogue": backend.catalogue,
+            "regions": backend.regions,
+            "ended sessions": backend.ended_sessions,
+        }
+        await self.follow_all(views, stack)
         backend.names.sort()
         await stack.enter_async_context(backend.trail)
         await stack.enter_async_context(backend.events)

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from sluiceway.contracts.identifiers import FeatureKey, feature_of, trigger_id
+from sluiceway.contracts.identifiers import FeatureKey, trigger_id
 from sluiceway.messaging.stream_records import Position
 
 #: Sequence in RULES, when it was stored, sequence in FEATURES, run of the trigger (0: none).
@@ -43,8 +43,9 @@ class RulesOfRegion(Mapping[FeatureKey, HeldRules]):
 
     def set(self, key: FeatureKey, sequence: int, stored_ms: int, revision: int, trigger: str | None) -> None:
         """Hold the rules of a feature that RULES has at `sequence`; `key` is kept."""
-        run = int(trigger.rpartition(".")[2]) if trigger and feature_of(trigger) == key else 0
-        self._packed[key] = _PACKED.pack(sequence, stored_ms, revision, run)
+        feature, _, run = (trigger or "").rpartition(".")
+        run_number = int(run) if feature == f"{key.kind}.{key.name}" else 0
+        self._packed[key] = _PACKED.pack(sequence, stored_ms, revision, run_number)
 
     def discard(self, key: FeatureKey) -> None:
         """Hold no rules of a feature any more."""

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -92,10 +92,16 @@ class Service(ABC):
 
     async def follow(self, name: str, view: FollowedView, stack: AsyncExitStack) -> None:
         """Read a view to its end, and keep it current until `stack` is closed; readiness watches it."""
-        self.missing = {name: "not read to its end yet; is a scheduler running?"}
-        await stack.enter_async_context(view)
-        await view.caught_up()
-        self._views[name] = view
+        await self.follow_all({name: view}, stack)
+
+    async def follow_all(self, views: Mapping[str, FollowedView], stack: AsyncExitStack) -> None:
+        """Read several views at the same time: the broker looks for what one holds while another is read."""
+        for view in views.values():
+            await stack.enter_async_context(view)
+        for name, view in views.items():
+            self.missing = {name: "not read to its end yet; is a scheduler running?"}
+            await view.caught_up()
+            self._views[name] = view
 
     async def watch_client(self, name: str, client: Client, stack: AsyncExitStack) -> None:
         """Watch a connection until `stack` is closed: readiness names it, and the process ends without it.

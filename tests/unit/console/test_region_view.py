@@ -92,6 +92,13 @@ def test_rules_of_a_region_are_as_they_were_sent(view: RegionsView, trigger: str
     assert len(held) == 0
 
 
+@pytest.mark.parametrize("trigger", ["gate.other.3", "dynamic_config.checkout.3", "checkout", "", "..."])
+def test_a_trigger_of_another_feature_is_left_out(view: RegionsView, trigger: str) -> None:
+    view._sent[0]._handle(rules(CHECKOUT, 5, trigger))
+
+    assert view.held("dev")[CHECKOUT].trigger is None
+
+
 def test_rules_of_a_region_take_little_memory(view: RegionsView) -> None:
     records = [rules(FeatureKey(FeatureKind.GATE, f"gate{n}"), n, f"gate.gate{n}.1") for n in range(1_000)]
 
