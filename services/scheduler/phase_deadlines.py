@@ -28,7 +28,7 @@ repeated = RepeatedLogs(log)
 
 ACTOR = "scheduler"
 #: Phases that are cleared and left together,
-TOGETHER_MAX = 100
+TOGETHER_MAX = 50
 #: fewer if they cover many regions: so many documents of RULES are read for them.
 DOCUMENTS_TOGETHER_MAX = 1_000
 #: A held phase is tried again after this time, doubled each time it is still held.

@@ -25,5 +25,5 @@ class Settings(ServiceSettings):
     #: fewer bytes if JetStream offers little.
     audit_days: Annotated[int, Field(ge=1, le=3_650)] = 400
     audit_bytes: Annotated[int, Field(ge=2**20, le=2**28)] = 2**28
-    #: Due phases advanced at the same time, up to 100 of them together.
-    ticker_workers: Annotated[int, Field(ge=1, le=1_000)] = 400
+    #: Due phases advanced at the same time, up to 50 of them together.
+    ticker_workers: Annotated[int, Field(ge=1, le=1_000)] = 200

@@ -249,14 +249,15 @@ async def answered(system: System, count: int) -> None:
 
 
 async def test_phases_in_the_same_regions_are_cleared_and_decided_together() -> None:
-    system = System(workers=250)
+    count = 2 * TOGETHER_MAX + 10
+    system = System(workers=count)
     system.processor.stores_together, system.processor.outcome = True, Outcome.ACCEPTED
-    waiting_phases(system, 250)
+    waiting_phases(system, count)
 
     async with system.running():
-        await answered(system, 250)
+        await answered(system, count)
 
-    assert list(map(len, system.clearance.asked_together)) == [TOGETHER_MAX, TOGETHER_MAX, 50]
+    assert list(map(len, system.clearance.asked_together)) == [TOGETHER_MAX, TOGETHER_MAX, 10]
     assert system.processor.alone == []
 
 
