@@ -19,6 +19,7 @@ from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rule_table import RuleKey
 from sluiceway.repeated_logs import RepeatedLogs
+from sluiceway.tasks import run_together
 
 from . import metrics
 from .checkpoints import Checkpoints
@@ -161,10 +162,7 @@ class FanOut:
     async def run(self) -> None:
         """Publish until cancelled what no checkpoint proves, and then each change."""
         self.check_unproved()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.publish(), name=f"publish to {self._rules.stream}")
-            tasks.create_task(self.watch_for_removals(), name=f"removals from {self._rules.stream}")
-            tasks.create_task(self.save_checkpoints(), name=f"checkpoints in {self._rules.stream}")
+        await run_together(self.publish(), self.watch_for_removals(), self.save_checkpoints())
 
     async def publish(self) -> None:
         """Publish until cancelled; try again while the broker is not available."""

@@ -26,6 +26,7 @@ from sluiceway.messaging.rules_streams import RulesStreams, read_rules_streams
 from sluiceway.pipelines.message_limits import MESSAGE_BYTES_MAX
 from sluiceway.repeated_logs import RepeatedLogs
 from sluiceway.service import background_task
+from sluiceway.tasks import run_together
 
 from . import metrics
 from .checkpoints import Checkpoints
@@ -156,12 +157,13 @@ class RulesPublisher:
             pairs = list(zip(self._stores, map(self._fan_out, self._stores, groups), strict=True))
             self._fan_outs = tuple(fan_out for _, fan_out in pairs)
             stack.callback(self._close)
-            async with asyncio.TaskGroup() as tasks:
-                for store, fan_out in pairs:
-                    tasks.create_task(self._publish_to(store, fan_out))
-                for store in self._stores:
-                    await store.caught_up()
-                self._are_read.set()
+            publishing = (self._publish_to(store, fan_out) for store, fan_out in pairs)
+            await run_together(self._read_all(), *publishing)
+
+    async def _read_all(self) -> None:
+        for store in self._stores:
+            await store.caught_up()
+        self._are_read.set()
 
     def _close(self) -> None:
         self._are_read.clear()

@@ -10,17 +10,40 @@ Result = TypeVar("Result")
 CANCEL_AGAIN_SECONDS = 0.5
 
 
-async def cancel_and_wait(task: "asyncio.Task[Any]") -> None:
-    """Cancel a task and return once it has ended; its result or error is ignored.
+async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and return once all have ended; their results and errors are ignored.
 
-    It is cancelled again while it runs: a library may swallow a cancellation (`asyncio.wait_for`
-    does so before Python 3.12, if the result arrives at the same moment).
+    They are cancelled again while they run: a library may swallow a cancellation (`asyncio.wait_for`
+    does so before Python 3.12, if the result arrives at the same moment). They have ended in any case,
+    also if the caller is cancelled meanwhile.
     """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
-    if not task.cancelled():
-        task.exception()
+    interruption: asyncio.CancelledError | None = None
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        try:
+            await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
+        except asyncio.CancelledError as error:
+            interruption = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+    if interruption:
+        raise interruption
+
+
+async def run_together(*work: Coroutine[Any, Any, None]) -> None:
+    """Run all of `work` until it ends, one of it fails, or the caller is cancelled; all has ended then.
+
+    `asyncio.TaskGroup` cancels its tasks once, and waits for ever for one that swallows that.
+    """
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        await cancel_and_wait(*tasks)
 
 
 async def run_within(seconds: float | None, work: Coroutine[Any, Any, Result]) -> Result:

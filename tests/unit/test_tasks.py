@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from sluiceway.tasks import all_done, cancel_and_wait, run_within, with_pauses
+from sluiceway.tasks import all_done, cancel_and_wait, run_together, run_within, with_pauses
 
 
 async def stubborn() -> None:
@@ -55,6 +55,46 @@ async def test_a_task_that_swallows_a_cancellation_still_ends() -> None:
     await cancel_and_wait(task)
 
     assert task.cancelled()
+
+
+async def test_a_task_ends_although_its_caller_is_cancelled_as_well() -> None:
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(cancel_and_wait(task))
+    await asyncio.sleep(0)
+
+    ending.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert task.done()
+
+
+async def test_work_that_runs_together_ends_also_where_it_swallows_a_cancellation() -> None:
+    """As a publisher that looks for removals while the number of streams changes."""
+    work = [stubborn() for _ in range(3)]
+    task = asyncio.create_task(run_together(work[0], run_together(*work[1:])))
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(60):
+        await cancel_and_wait(task)
+
+    assert task.cancelled()
+    assert {inspect.getcoroutinestate(each) for each in work} == {inspect.CORO_CLOSED}
+
+
+async def test_the_first_error_ends_what_runs_together() -> None:
+    async def wrong() -> None:
+        raise ValueError("wrong")
+
+    work = stubborn()
+
+    async with asyncio.timeout(60):
+        with pytest.raises(ValueError, match="wrong"):
+            await run_together(work, asyncio.sleep(0), wrong())
+
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
 
 
 async def test_a_long_list_gives_the_loop_its_turns() -> None:
