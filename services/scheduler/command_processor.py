@@ -88,7 +88,8 @@ class CommandProcessor:
         for _ in range(ATTEMPTS_MAX):
             tail = tail or await self._log.newest_tail(command.key, self._features.parse)
             if _is_outdated(command, tail):
-                return Reply(outcome=Outcome.UNCHANGED, message=f"a newer event of {command.key} came first")
+                return self._reply(Unchanged(f"a newer event of {command.key} came first"), tail)
+            is_fresh = is_fresh and not self._is_behind(command, tail)
             decision = await self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
@@ -112,7 +113,7 @@ class CommandProcessor:
         decided, still_held = list[_DecidedCommand](), dict[str, Reply]()
         async for command in with_pauses(commands, DECIDED_IN_A_ROW):
             tail = self._remembered(command)
-            if tail is None or _is_outdated(command, tail):
+            if tail is None or not _is_cleared(command, tail):
                 continue
             decision = await self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
@@ -143,6 +144,15 @@ class CommandProcessor:
             return entry.logged if entry else None
         except InvalidEvent:  # the tail of the log skips it
             return None
+
+    def _is_behind(self, command: FeatureCommand, tail: LogTail) -> bool:
+        """Return whether a newer event is known than the one that was read.
+
+        A broker that led the log until a moment ago may answer, or the log went back, which its followers
+        notice. Nothing is refused until then: an append would have failed.
+        """
+        known = self._features.get(command.key)
+        return known is not None and known.tail > tail.sequence
 
     async def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:
         """Return the decision; to save is to validate and to project a whole document, beside the loop."""
@@ -231,15 +241,26 @@ class CommandProcessor:
 
 
 def _is_outdated(command: FeatureCommand, tail: LogTail) -> bool:
-    """Return whether the clearance of a phase was asked for an older event: the newer one has its own."""
+    """Return whether the clearance of a phase was asked for an older event: the newer one has its own.
+
+    Raises `Unavailable` if an older event was read: the broker that answers is behind, or the log went back.
+    """
     if not isinstance(command, AdvancePhase) or command.cleared_revision is None:
         return False
-    return tail.logged is None or tail.logged.sequence != command.cleared_revision
+    newest = tail.logged.sequence if tail.logged else 0
+    if newest < command.cleared_revision:
+        raise Unavailable(f"the log of {command.key} was read to {newest} only, not to the event that is due")
+    return newest > command.cleared_revision
 
 
 def _is_held(tail: LogTail) -> bool:
     trigger = tail.logged.event.feature.active_trigger if tail.logged else None
     return trigger is not None and bool(trigger.held)
+
+
+def _is_cleared(command: AdvancePhase, tail: LogTail) -> bool:
+    """Return whether the clearance of a phase was asked for this event."""
+    return tail.logged is not None and command.cleared_revision in (None, tail.logged.sequence)
 
 
 def _depends_on_others(decision: Decision) -> bool:

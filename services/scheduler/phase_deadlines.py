@@ -182,7 +182,7 @@ class PhaseDeadlines:
         try:
             event = entry.event
         except Rejected as error:
-            log.error("could not advance %s: %s", deadline.key, error)
+            self._retry_rejected(deadline, error)
             return None
         trigger = event.feature.active_trigger
         if trigger is None:
@@ -213,7 +213,7 @@ class PhaseDeadlines:
         except RetryLater as error:
             self._retry_failed(attempt.due.deadline, error)
         except Rejected as error:
-            log.error("could not advance %s: %s", attempt.due.deadline.key, error)
+            self._retry_rejected(attempt.due.deadline, error)
 
     def _command(self, due: _DuePhase, found: Holds) -> AdvancePhase | None:
         """Return the command that leaves a phase, or holds it; None if its rules only need a moment more."""
@@ -241,6 +241,8 @@ class PhaseDeadlines:
         self._note_race(deadline, won=reply.outcome is Outcome.ACCEPTED)
         newest = reply.feature.active_trigger if reply.feature else None
         is_held = bool(newest and newest.held)  # by the clearance, or by a freeze
+        if reply.outcome is not Outcome.ACCEPTED and (reply.revision or 0) > deadline.sequence:
+            return  # a newer event is stored, which has its own deadline
         if is_held and reply.outcome is Outcome.UNCHANGED:
             retry = deadline._replace(retry_ms=min(2 * deadline.retry_ms, HELD_RETRY_MAX_MS))
             self._try_again(self._held_retry_ms(deadline.retry_ms), retry)
@@ -249,12 +251,16 @@ class PhaseDeadlines:
         elif reply.refusal and reply.refusal.code is RefusalCode.TOO_LARGE:
             log.error("%s stays in its phase: %s", trigger.id, reply.refusal.message)
             self._try_again(TOO_LARGE_RETRY_MS, deadline)
-        elif reply.refusal and reply.refusal.code is RefusalCode.NOT_DUE:  # the broker's clock was set back
+        elif reply.outcome is not Outcome.ACCEPTED:  # as when the broker's clock was set back (`NOT_DUE`)
             self._try_again(deadline.retry_ms, deadline)
 
     def _retry_failed(self, deadline: PhaseDeadline, error: RetryLater) -> None:
         repeated.warning("advance", "could not advance %s, trying again: %s", deadline.key, error)
         self._try_again(FAILED_RETRY_MS, deadline)
+
+    def _retry_rejected(self, deadline: PhaseDeadline, error: Rejected) -> None:
+        repeated.error(("rejected", deadline.key), "could not advance %s: %s", deadline.key, error)
+        self._try_again(TOO_LARGE_RETRY_MS, deadline)
 
     def _note_race(self, deadline: PhaseDeadline, *, won: bool) -> None:
         """Give way to a faster replica from now on, or no longer to one that was slower.

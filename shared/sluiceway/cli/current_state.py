@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
 from nats.errors import Error as NatsError
 
@@ -40,7 +39,7 @@ async def read_catalogue(connection: Connection) -> Catalogue:
     """Return the environments, regions, pipelines, freezes, sources of alerts and keys."""
     view = CatalogueView(connection)
     async with view, _read_timeout():
-        await view.caught_up()
+        await through_stalls(view.catch_up)
         return view.catalogue()
 
 
@@ -48,7 +47,7 @@ async def read_revision(connection: Connection, kind: str, id_: str) -> Revision
     """Return the revision of a document of the catalogue."""
     view = CatalogueView(connection)
     async with view, _read_timeout():
-        await view.caught_up()
+        await through_stalls(view.catch_up)
         return view.revision_tag(kind, id_)
 
 
@@ -60,9 +59,13 @@ async def read_features(connection: Connection) -> list[LoggedEvent]:
 
 
 async def read_feature(connection: Connection, kind: FeatureKind, name: str) -> FeatureReading:
-    """Return the state of one feature, and its revision."""
+    """Return the state of one feature, and its revision.
+
+    Who has permissions of his own may not ask the stream's leader, but any replica, which may be behind.
+    """
     log, key = FeatureLog(connection, ""), FeatureKey(kind, name)
-    tail = await through_stalls(partial(log.tail, key))
+    read = log.newest_tail if connection.principal is None else log.tail
+    tail = await through_stalls(lambda: read(key))
     return FeatureReading(tail.logged.event.feature if tail.logged else None, tail.revision_tag)
 
 
@@ -124,7 +127,7 @@ async def open_feature_view(connection: Connection) -> AsyncIterator[DecisionVie
     view = DecisionView(connection, FeatureLog(connection, ""))
     async with view:
         async with _read_timeout():
-            await view.caught_up()
+            await through_stalls(view.catch_up)
         yield view
 
 
@@ -138,7 +141,7 @@ async def _newest(connection: Connection, entry: FeatureEntry) -> LoggedEvent | 
     try:
         return entry.logged.logged
     except Rejected:
-        return (await FeatureLog(connection, "").tail(entry.key)).logged
+        return (await FeatureLog(connection, "").newest_tail(entry.key)).logged
 
 
 async def _rules_streams(connection: Connection) -> RulesStreams:

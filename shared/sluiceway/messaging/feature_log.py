@@ -145,8 +145,22 @@ class FeatureLog:
             return LogTail(LoggedEvent(sequence, parse(data, key)), sequence)
         except Rejected as error:
             log.warning("%s: skipping invalid message %s: %s", key, sequence, error)
-        history = await self.read_history(key)
-        return LogTail(history[-1] if history else None, sequence)
+        return LogTail(await self._newest_event(key, sequence), sequence)
+
+    async def _newest_event(self, key: FeatureKey, until: int) -> LoggedEvent | None:
+        """Return the newest event of a feature up to a sequence, which is that of an invalid message.
+
+        Raises `Unavailable` if the replica that answers does not have that message yet: it may lack the event
+        before it as well.
+        """
+        newest, last = None, 0
+        async for record in read_records(self._js, subjects.FEATURES_STREAM, subjects.feature(key)):
+            last = record.sequence
+            if last <= until and (event := _event_or_none(record.data, key)):
+                newest = LoggedEvent(last, event)
+        if last < until:
+            raise Unavailable(f"cannot read {key} in the stream FEATURES to {until} yet, only to {last}")
+        return newest
 
     async def first(self, key: FeatureKey) -> LoggedEvent | None:
         """Return the first event of a feature; None if there is none, or if it is invalid."""
@@ -229,12 +243,16 @@ class FeatureLog:
     async def between(self, after: int, until: int) -> AsyncIterator[LoggedEvent]:
         """Yield the events of all features after a sequence, up to another one, without invalid messages.
 
-        Oldest first, a few megabytes in memory at a time.
+        Oldest first, a few megabytes in memory at a time. Raises `Unavailable` at the end if the replica that
+        answers does not have all of them.
         """
-        stream, subject = subjects.FEATURES_STREAM, subjects.FEATURES
+        stream, subject, last = subjects.FEATURES_STREAM, subjects.FEATURES, after
         async for record in read_records(self._js, stream, subject, after=after, until=until):
+            last = record.sequence
             if event := _event_or_none(record.data):
                 yield LoggedEvent(record.sequence, event)
+        if last < until:
+            raise Unavailable(f"cannot read the stream FEATURES to {until} yet, only to {last}")
 
 
 def _message(event: EncodedEvent, expected: int) -> ConditionalMessage:

@@ -64,9 +64,9 @@ class FeatureView(StreamView):
         self.on_change: Callable[[FeatureEntry], None] = lambda entry: None
         self.on_invalid: Callable[[str, bytes, str], None] = lambda subject, data, reason: None
         self.on_reset: Callable[[], None] = lambda: None
-        #: Features whose event has to be read from the log, since an invalid message is the newest one.
-        #: Those of which only the body is invalid have an entry until then.
-        self._without_event: set[FeatureKey] = set()
+        #: Features whose event has to be read from the log, since an invalid message is the newest one: and
+        #: its sequence. Those of which only the body is invalid have an entry until then.
+        self._without_event: dict[FeatureKey, int] = {}
         self._reading: asyncio.Task[None] | None = None
         #: What indexes have of features none of whose messages is a valid event.
         self._no_event: dict[FeatureKey, FeatureEntry] = {}
@@ -131,10 +131,12 @@ class FeatureView(StreamView):
     async def _read_event(self, key: FeatureKey) -> None:
         """Let a feature have the newest event before an invalid message, unless a newer one has come."""
         resets = self.resets
-        tail = await self._log.tail(key)
+        tail = await self._log.newest_tail(key)
+        if tail.sequence < self._without_event.get(key, 0):
+            raise Unavailable(f"the log was read to {tail.sequence} only, not to the invalid message")
         if self.resets != resets or key not in self._without_event:
             return  # what was read may be of a history that is lost, or older than what has come since
-        self._without_event.discard(key)
+        del self._without_event[key]
         if tail.logged:
             self._set(self._entry_of(tail.logged, tail.sequence))
         elif before := self._entries.pop(key, None):
@@ -249,7 +251,7 @@ class FeatureView(StreamView):
     def _set(self, entry: FeatureEntry) -> None:
         before = self._entries.get(entry.key) or self._no_event.pop(entry.key, None)
         self._entries[entry.key] = entry
-        self._without_event.discard(entry.key)
+        self._without_event.pop(entry.key, None)
         self._announce(before, entry)
 
     def _announce(self, before: FeatureEntry | None, entry: FeatureEntry) -> None:
@@ -271,7 +273,7 @@ class FeatureView(StreamView):
             return
         log.warning("%s: message %s is not a valid event: %s", key, sequence, reason)
         self.on_invalid(subjects.feature(key), entry.body, reason)
-        self._without_event.add(key)
+        self._without_event[key] = sequence
         self._reading_task()
 
     def _reject(self, record: Record, reason: str) -> None:
@@ -284,4 +286,4 @@ class FeatureView(StreamView):
         if known := self._entries.get(key):
             known.tail = record.sequence
         elif not self.follower.is_caught_up:  # afterwards, a feature without an entry has no event
-            self._without_event.add(key)
+            self._without_event[key] = record.sequence

@@ -6,12 +6,13 @@ from typing import Any, cast
 import pytest
 
 from services.console.command_executor import CommandExecutor
-from services.console.preconditions import ANY_REVISION
+from services.console.preconditions import ANY_REVISION, Preconditions
 from sluiceway.contracts.commands import Command, SaveFeature
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.identity import Identity
 from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
 from sluiceway.errors import Unavailable
+from sluiceway.http.etags import tag_condition
 from sluiceway.messaging.feature_edits import FeatureEdit
 from sluiceway.messaging.feature_entry import FeatureEntry
 from sluiceway.messaging.feature_log import headers_of
@@ -106,3 +107,22 @@ async def test_a_request_that_nobody_answers_ends(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(Unavailable, match=r"no answer to save_feature in .*; it may have been applied"):
         await an_executor(LateView(ledger), Commands(answers=False)).execute(command, caller, ANY_REVISION)
+
+
+async def test_nobody_is_refused_because_this_console_has_not_followed_what_they_have_read() -> None:
+    """They have read the newest revision at another console, which this one does not know yet."""
+    ledger = Ledger(a_catalogue())
+    ledger.save(a_gate(EVERYONE))
+    ledger.save(a_gate(EVERYONE, description="newer"))
+    view = LateView(ledger)
+    read = FeatureEntry(
+        view.known.key, 2, headers_of(ledger.events[-1], ""), data=ledger.events[-1].to_json()
+    ).revision_tag
+    caller = Identity(name="ada", grants=(), vouched_by="console")
+    command = SaveFeature(actor="ada", feature=a_gate(EVERYONE, description="mine"))
+
+    reply = await an_executor(view, Commands(answers=True)).execute(
+        command, caller, Preconditions(match=tag_condition([f'"{read}"']))
+    )
+
+    assert reply.outcome is Outcome.ACCEPTED

@@ -67,7 +67,7 @@ class AnsweringLog:
         self.failures = failures
         self.before_answer: Callable[[], None] = lambda: None
 
-    async def tail(self, key: FeatureKey) -> LogTail:
+    async def newest_tail(self, key: FeatureKey) -> LogTail:
         await asyncio.sleep(0)
         if self.failures:
             self.failures -= 1
@@ -281,6 +281,24 @@ async def test_a_snapshot_that_ends_with_an_invalid_message_is_complete_with_the
 
     assert [(entry.sequence, entry.tail, entry.event) for entry in changes] == [(1, 2, event)] * 2
     assert log.failures == 0
+
+
+async def test_an_event_of_a_broker_that_is_behind_the_invalid_message_does_not_count() -> None:
+    old, new = an_event(), an_event().model_copy(update={"actor_id": "eve"})
+    log = AnsweringLog(LogTail(LoggedEvent(1, old), 1))
+    view = a_view_that_reads(log)
+
+    def go_on() -> None:
+        log.tail_now = LogTail(LoggedEvent(2, new), 3)
+
+    log.before_answer = go_on
+    view._on_record(a_record(old, 3, b"{}")._replace(headers={}))
+    view.follower._reach_end()
+    await view.caught_up()
+
+    entry = view.get(old.feature.key)
+    assert entry
+    assert (entry.event, entry.tail) == (new, 3)
 
 
 async def test_an_event_that_was_read_while_the_log_went_back_does_not_count() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from prometheus_client import REGISTRY
 
 from services.scheduler.baked_phase import BakedPhase
@@ -16,13 +17,14 @@ from services.scheduler.phase_deadlines import (
     HELD_RETRIES_PER_SECOND,
     HELD_RETRY_MS,
     TOGETHER_MAX,
+    TOO_LARGE_RETRY_MS,
     PhaseDeadlines,
 )
 from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey, trigger_id
 from sluiceway.contracts.replies import Outcome, Reply
-from sluiceway.errors import Unavailable
+from sluiceway.errors import Rejected, Unavailable
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.feature_view import FeatureEntry
 from sluiceway.tasks import cancel_and_wait
@@ -73,6 +75,9 @@ class FakeProcessor:
         self.stores_together = False
         self.is_unavailable = False
         self.alone: list[str] = []
+        #: The sequence of the newest event that the log has, if that is said.
+        self.revision: int | None = None
+        self.error: Rejected | None = None
         self._view = view
 
     async def process_together(self, commands: Sequence[AdvancePhase]) -> dict[str, Reply]:
@@ -81,12 +86,14 @@ class FakeProcessor:
         return {command.id: self._reply(command) for command in commands} if self.stores_together else {}
 
     async def process(self, command: AdvancePhase) -> Reply:
+        if self.error:
+            raise self.error
         self.alone.append(command.id)
         return self._reply(command)
 
     def _reply(self, command: AdvancePhase) -> Reply:
         entry = self._view.entries[command.key]
-        return Reply(outcome=self.outcome, feature=entry.event.feature)
+        return Reply(outcome=self.outcome, feature=entry.event.feature, revision=self.revision)
 
 
 class System:
@@ -310,6 +317,45 @@ async def test_phases_are_tried_again_together_after_the_log_did_not_answer() ->
         await eventually(lambda: system.waiting == [], "all are decided")
 
     assert sorted(system.clearance.asked) == [1, 2, 2, 3, 3, 9]
+
+
+def a_due_event() -> FeatureEvent:
+    """Return the start of a release, whose first phase is due at the time of `System`."""
+    return a_release().events[-1]
+
+
+@pytest.mark.parametrize("revision", [None, 4, 5])
+async def test_a_deadline_that_nothing_newer_replaces_is_tried_again(revision: int | None) -> None:
+    """Whatever the answer is: it may come from a state that is older than the event."""
+    system = System()
+    system.processor.revision = revision
+
+    async with system.running():
+        system.append(a_due_event(), 5)
+        await eventually(lambda: system.waiting == [(system.now + HELD_RETRY_MS, 5)], "it is tried again")
+
+
+async def test_a_deadline_is_dropped_for_a_newer_event_alone() -> None:
+    system = System()
+    system.processor.revision = 6
+
+    async with system.running():
+        system.append(a_due_event(), 5)
+        await eventually(lambda: system.clearance.asked == [5], "it is decided")
+        await eventually(lambda: not system.deadlines._timers._running, "it is over")
+
+    assert system.waiting == []
+
+
+async def test_a_deadline_that_cannot_be_handled_is_kept() -> None:
+    system = System()
+    system.processor.error = Rejected("too large")
+
+    async with system.running():
+        system.append(a_due_event(), 5)
+        await eventually(
+            lambda: system.waiting == [(system.now + TOO_LARGE_RETRY_MS, 5)], "it is tried again"
+        )
 
 
 async def test_the_longest_overdue_phase_is_measured_without_a_look_at_all_features() -> None:
