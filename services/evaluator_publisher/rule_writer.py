@@ -7,11 +7,12 @@ from sluiceway.clock import Clock
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.messaging.rule_store import RuleStore
-from sluiceway.messaging.rule_table import NOTHING, RuleKey, RuleVersion
+from sluiceway.messaging.rule_table import NOTHING, PublishedRule, RuleKey, RuleVersion
 from sluiceway.messaging.rule_writes import RuleWrite
 
 from . import metrics
 from .grouped_regions import RegionGroup, StoredRegion
+from .lost_revisions import LostRevisions
 from .publishable_rules import Outdated, PublishableRules
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class RuleWriter:
         self._publishable = publishable
         self._clock = clock
         self._group = group
+        self._lost_events = LostRevisions(features, rules)
+        self._lost_regions = LostRevisions(catalogue, rules)
 
     async def write(self, writes: Iterable[RuleWrite]) -> bool:
         """Write what differs from RULES; return whether anything did.
@@ -42,8 +45,10 @@ class RuleWriter:
         Raises `Outdated` if the rules have to be projected again.
         """
         needed = [write for write in writes if self._rules.differs(write)]
-        if newer := [write for write in needed if self._rules.is_newer(write)]:
+        if newer := self._newer(needed):
             await self._prove_lost(newer)
+            if self._newer(needed) != newer:  # another replica has written meanwhile
+                raise Outdated
         conflicts = await self._rules.write(needed)
         for write in _without(needed, conflicts):
             action = "deleted" if write.data is None else "published"
@@ -52,21 +57,25 @@ class RuleWriter:
             raise Outdated
         return bool(needed)
 
-    async def _prove_lost(self, newer: Iterable[RuleWrite]) -> None:
+    def _newer(self, writes: Iterable[RuleWrite]) -> list[tuple[RuleWrite, PublishedRule]]:
+        """Return the writes whose version is older than what RULES holds, each with that."""
+        return [(write, self._rules.published(write.key)) for write in writes if self._rules.is_newer(write)]
+
+    async def _prove_lost(self, newer: Iterable[tuple[RuleWrite, PublishedRule]]) -> None:
         """Return if what RULES holds comes from a history that is lost, although its version is newer.
 
         A version that the log or the catalogue still does not hold, when they are read to their end
         afterwards, is lost. Otherwise another replica was faster: raises `Outdated`.
         """
-        await self._features.catch_up()
-        await self._catalogue.catch_up()
-        for write in newer:
+        versions = {published.sequence: published.version for _, published in newer}
+        await self._lost_events.read_past({at: version.revision for at, version in versions.items()})
+        await self._lost_regions.read_past({at: version.region_revision for at, version in versions.items()})
+        for write, published in newer:
             entry = self._features.get(write.key.feature)
             region = self._catalogue.get("region", write.key.region)
             newest = RuleVersion(entry.sequence if entry else 0, region.revision if region else 0)
             if newest != write.version:
                 raise Outdated
-            published = self._rules.published(write.key)
             log.warning("%s: replacing rules of a lost history: %s", write.key, published.version)
             if published.epoch >= write.epoch:
                 self._rules.begin_epoch(self._clock())

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
+from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
 from sluiceway.contracts import subjects
 from sluiceway.errors import Unavailable, error_text
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.history_loss import settled
 from sluiceway.messaging.jetstream_api import API, request_jetstream
 from sluiceway.messaging.region_documents import RegionDocuments, region_documents
 from sluiceway.messaging.region_streams import COPIES, StreamEnd, copied_from, copy_config, origin_of
@@ -125,8 +127,10 @@ class RegionAccounts:
         """Return whether the original is behind the copy, or holds another message where the copy ends."""
         if copied.is_of_another_history(original):
             # It was read before the copy, which may have got what has been written since.
-            newest = StreamEnd.of(await self._info(f"{API}.STREAM.INFO.{name}"))
-            return copied.is_of_another_history(newest)
+            def is_behind(info: StreamInfo) -> bool:
+                return copied.is_of_another_history(StreamEnd.of_original(info))
+
+            return is_behind(await settled(lambda: self._connection.js.stream_info(name), is_behind))
         if copied.time is None or not copied.sequence:
             return False
         try:

@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import StorageType, StreamConfig
 
 from services.local.broker import HOST, EmbeddedBroker
-from sluiceway.messaging.connection import connected
+from sluiceway.messaging.connection import Connection, connected
 from sluiceway.nats_servers import NatsServers
 from sluiceway.settings import BrokerSettings
 from tests.support.proxies import free_port
@@ -140,9 +140,15 @@ class Cluster:
     @asynccontextmanager
     async def client(self, *servers: ClusterServer) -> AsyncIterator[Client]:
         """Return a client that connects to one of these first, by default of all; it moves if that ends."""
+        async with self.connection(*servers) as connection:
+            yield connection.client
+
+    @asynccontextmanager
+    async def connection(self, *servers: ClusterServer) -> AsyncIterator[Connection]:
+        """Return a connection, as `client` does."""
         urls = ",".join(server.url for server in servers or self.servers)
         async with connected(BrokerSettings(nats_url=NatsServers.parse(urls)), "test") as connection:
-            yield connection.client
+            yield connection
 
 
 @asynccontextmanager

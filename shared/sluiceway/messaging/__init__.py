@@ -4,8 +4,8 @@
 - `streams`: declare every stream and bucket
 - `publishing`: append and publish to streams; the names of NATS headers
 - `stream_follower`: the last message of every subject, then each new one, across any outage: by one
-  `stream_consumer` after the other, while `stream_history` says that it is the same stream; as
-  `stream_records`, kept in memory by a `stream_view`
+  `stream_consumer` after the other, while `stream_history` says that it is the same stream, and
+  `history_loss` that no broker is just behind; as `stream_records`, kept in memory by a `stream_view`
 - `reply_inbox`, `shared_request`, `batched_requests`, `leader_reads`: what is asked of the broker, for many
   at the same time
 - `history`: every message of a subject

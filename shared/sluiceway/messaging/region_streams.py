@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from nats.js.api import StreamInfo
+
 from ..contracts import subjects
 from .rules_streams import RulesStreams
 
@@ -68,6 +70,12 @@ class StreamEnd:
         if sources is not None:
             return cls(created, max((source.get("seq", 0) for source in sources), default=0))
         return cls(created, state["last_seq"], datetime.fromisoformat(state["last_ts"]))
+
+    @classmethod
+    def of_original(cls, info: StreamInfo) -> "StreamEnd":
+        """Read an answer about a stream, as nats-py has it: without a time."""
+        assert info.created
+        return cls(info.created, info.state.last_seq)
 
     def is_of_another_history(self, original: "StreamEnd") -> bool:
         """Return whether a copy ends behind its original, which then was restored or created again."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
+from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
 from ..contracts import envelope, subjects
@@ -198,7 +199,11 @@ class RuleStore(StreamView):
     async def lacks_messages(self) -> bool:
         """Return whether messages that were read were removed from RULES, by a purge or a deletion."""
         known = len(self._published) + len(self._marks) + len(self._checkpoints)
-        return (await self.follower.count_messages()) < known
+
+        def lacks(info: StreamInfo) -> bool:
+            return info.state.messages < known
+
+        return lacks(await self.follower.settled_info(lacks))
 
     def is_marked(self, region: str) -> bool:
         """Return whether the set of a region is marked as complete in this epoch."""

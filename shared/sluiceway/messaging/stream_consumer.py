@@ -53,7 +53,8 @@ class Delivery(NamedTuple):
 class StreamConsumer:
     """Delivers the records of one consumer until `broken` is set, which it sets if something is missing.
 
-    `on_record` is called with each record, and how many follow it now.
+    `on_record` is called with each record, and how many follow it now; `on_idle` with how far the consumer
+    has looked in its replica of the stream, if nothing more is there. The replica may be behind.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class StreamConsumer:
         delivery: Delivery,
         on_record: Callable[[Record, int], None],
         broken: asyncio.Event,
+        on_idle: Callable[[int], object] = lambda sequence: None,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._delivery = delivery
         self._on_record = on_record
+        self._on_idle = on_idle
         self._broken = broken
         self._expected = 1
         #: How often it was noted that nothing was heard since the last message.
@@ -190,8 +193,12 @@ class StreamConsumer:
         if flow := message.reply or headers.get(Header.CONSUMER_STALLED.value):
             self._acknowledge(flow)
         last = headers.get(Header.LAST_CONSUMER.value)
-        if last is not None and int(last) >= self._expected:
+        if last is None:
+            return
+        if int(last) >= self._expected:
             self._lose(f"{int(last) - self._expected + 1} records did not arrive")
+        elif Header.CONSUMER_STALLED.value not in headers:
+            self._on_idle(int(headers[Header.LAST_STREAM.value]))
 
     def _acknowledge(self, flow: str) -> None:
         """Let the broker send more; if too much waits to be sent, its next heartbeat asks again."""

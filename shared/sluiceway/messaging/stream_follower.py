@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from nats.errors import Error as NatsError
-from nats.js.api import ConsumerInfo
+from nats.js.api import ConsumerInfo, StreamInfo
 from nats.js.errors import APIError
 
 from ..backoff import Backoff
@@ -19,6 +19,7 @@ from ..errors import Unavailable, error_text
 from ..repeated_logs import RepeatedLogs
 from ..tasks import cancel_and_wait
 from .connection import Connection
+from .history_loss import settled
 from .jetstream_api import CONSUMERS_LIMIT, last_sequence
 from .shared_request import SharedRequest
 from .stream_consumer import Delivery, StreamConsumer
@@ -95,7 +96,11 @@ class Follower:
         self._is_resuming = False
         #: The end of the stream when it was last read to its end: messages before it may have been removed.
         self._read_until = 0
+        #: Where the stream ended before the consumer was made, and the broker that said so.
         self._last_at_start = 0
+        self._leader: str | None = None
+        #: Whether the consumer reads that broker's replica. Another one may end earlier.
+        self._is_at_leader = True
         self._end = SharedRequest(lambda: last_sequence(connection.replies, self._stream))
         self._task: asyncio.Task[None] | None = None
 
@@ -126,18 +131,25 @@ class Follower:
         """Return once the snapshot is complete."""
         await self._caught_up.wait()
 
-    def _reach_end(self) -> None:
-        self._read_until = max(self._read_until, self._last_at_start)
+    def _reach_end(self, sequence: int) -> None:
+        """Handle that the consumer has nothing more up to a sequence.
+
+        If that is before the end of the stream, its replica is behind, and the rest will come.
+        """
+        if sequence < self._last_at_start:
+            return
+        self._is_behind = False
+        self._read_until = max(self._read_until, sequence)
         self._advanced.set()
         if not self._caught_up.is_set():
             self._caught_up.set()
             self._on_caught_up()
 
-    async def catch_up(self, timeout: float) -> None:
+    async def catch_up(self, timeout: float, at_least: int = 0) -> None:
         """Return once every record that the stream holds now was delivered.
 
-        All who call at the same moment cost one request. Raises `Unavailable` if that takes longer than
-        `timeout` seconds.
+        `at_least`: where a better broker said that the stream ends. All who call at the same moment cost one
+        request. Raises `Unavailable` if that takes longer than `timeout` seconds.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -150,7 +162,8 @@ class Follower:
                     log.warning("following %s with a new consumer: %s", self._stream, ends)
                     self._broken.set()
                     await self.caught_up()
-                while max(self.position.sequence, self._read_until) < last:
+                    last = self._last_at_start
+                while max(self.position.sequence, self._read_until) < max(last, at_least):
                     await self._advance()
         except (NatsError, TimeoutError) as error:
             raise Unavailable(
@@ -169,12 +182,18 @@ class Follower:
                 self._broken.set()
                 await self._advanced.wait()
 
-    async def count_messages(self) -> int:
-        """Return how many messages the stream holds; raises `Unavailable` if the broker does not say."""
+    async def settled_info(self, is_loss: Callable[[StreamInfo], bool]) -> StreamInfo:
+        """Return what the broker says of the stream; a loss only if it is not just behind.
+
+        That takes ten seconds on a cluster. Raises `Unavailable` if the broker does not say.
+        """
         try:
-            return (await self._connection.js.stream_info(self._stream)).state.messages
+            return await settled(self._look, is_loss)
         except (NatsError, TimeoutError) as error:
             raise Unavailable(f"cannot look at {self._stream}: {error_text(error)}") from error
+
+    async def _look(self) -> StreamInfo:
+        return await self._connection.js.stream_info(self._stream)
 
     def read_again(self, why: str) -> None:
         """Read the stream from the start: what was read is void, although the stream did not go back."""
@@ -217,7 +236,12 @@ class Follower:
         looked up again when the consumer exists: from then on it falls silent if its stream is deleted.
         """
         self._consumer = consumer = StreamConsumer(
-            self._connection, self._stream, self._delivery, self._receive_record, self._broken
+            self._connection,
+            self._stream,
+            self._delivery,
+            self._receive_record,
+            self._broken,
+            self._receive_idle,
         )
         try:
             async with consumer.opened(self.position.sequence) as info:
@@ -234,10 +258,20 @@ class Follower:
         """Start over if the stream cannot be the one that was followed."""
         self._stream = place.stream
         stored = self._stored_until()  # before the request: more may be stored meanwhile
-        info = await self._connection.js.stream_info(self._stream)
+
+        def lost_place(info: StreamInfo) -> LostPlace | None:
+            return lost_in_stream(self.position, stored, StreamState.of(place, info))
+
+        def went_back(info: StreamInfo) -> bool:
+            lost = lost_place(info)
+            return lost is not None and lost.went_back
+
+        info = await settled(self._look, went_back)
         state = StreamState.of(place, info)
         self._last_at_start = state.last
-        if lost := lost_in_stream(self.position, stored, state):
+        self._leader = info.cluster.leader if info.cluster and info.cluster.replicas else None
+        self._is_at_leader = self._leader is None
+        if lost := lost_place(info):
             self._start_over(lost)
         self.position = self.position._replace(created=state.created)
         self._is_resuming = self.position.sequence > 0
@@ -255,17 +289,20 @@ class Follower:
 
     def _receive_start(self, info: ConsumerInfo) -> None:
         """Handle that the stream holds nothing at or after `position`, if so."""
-        if info.num_pending:
-            return
-        self._is_behind = False
-        if info.delivered and info.delivered.consumer_seq:
-            return
-        if self._is_resuming:
+        if info.cluster and info.cluster.leader == self._leader:
+            self._is_at_leader = True
+        is_empty = not (info.num_pending or (info.delivered and info.delivered.consumer_seq))
+        if is_empty and self._is_at_leader:
+            self._receive_idle(self._last_at_start)
+
+    def _receive_idle(self, looked_until: int) -> None:
+        """Handle that the consumer has found nothing more up to a sequence."""
+        if looked_until >= self._last_at_start and self._is_resuming:
             self._is_resuming = False
             self._start_over(lost_record(self.position))
             self._broken.set()
         else:
-            self._reach_end()
+            self._reach_end(looked_until)
 
     def _receive_record(self, record: Record, pending: int) -> None:
         if not self._is_resuming:
@@ -273,8 +310,7 @@ class Follower:
         elif not self._resume_at(record):
             return
         if not pending:
-            self._is_behind = False
-            self._reach_end()
+            self._reach_end(max(record.sequence, self._last_at_start if self._is_at_leader else 0))
         self._advanced.set()
 
     def _deliver(self, record: Record) -> None:

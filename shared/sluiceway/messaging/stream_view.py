@@ -33,6 +33,16 @@ class StreamView:
         """Return once everything stored before this call is in the view; raise `Unavailable` otherwise."""
         await self.follower.catch_up(CATCH_UP_SECONDS)
 
+    async def catch_up_past(self, sequence: int) -> None:
+        """Catch up, and do not believe a broker that is behind that the stream ends before `sequence`.
+
+        Raises `Unavailable` if neither that nor the contrary is known within some ten seconds.
+        """
+        if self.follower.position.sequence < sequence:
+            info = await self.follower.settled_info(lambda info: info.state.last_seq < sequence)
+            await self.follower.catch_up(CATCH_UP_SECONDS, at_least=info.state.last_seq)
+        await self.catch_up()
+
     async def has_changed(self) -> bool:
         """Catch up with the stream; return whether it held something that the view did not know."""
         known = self.follower.position

@@ -271,11 +271,11 @@ async def test_a_snapshot_that_ends_with_an_invalid_message_is_complete_with_the
     garbage = a_record(event, 2, b"{}")._replace(headers={})
 
     view._on_record(garbage)
-    view.follower._reach_end()
+    view.follower._reach_end(view.position.sequence)
     await eventually(lambda: changes, "the event is read, although nobody asks for it")
     view.follower._forget()
     view._on_record(garbage)
-    view.follower._reach_end()
+    view.follower._reach_end(view.position.sequence)
     assert not view.is_current
     await view.caught_up()
 
@@ -312,11 +312,11 @@ async def test_an_event_that_was_read_while_the_log_went_back_does_not_count() -
         log.tail_now = LogTail(LoggedEvent(1, new), 2)
         view.follower._forget()
         view._on_record(garbage._replace(sequence=2))
-        view.follower._reach_end()
+        view.follower._reach_end(view.position.sequence)
 
     log.before_answer = go_back
     view._on_record(garbage)
-    view.follower._reach_end()
+    view.follower._reach_end(view.position.sequence)
     await view.caught_up()
 
     entry = view.get(old.feature.key)
@@ -331,7 +331,7 @@ async def test_a_newer_event_that_comes_while_the_one_before_is_read_stays() -> 
 
     log.before_answer = lambda: view._on_record(a_record(new, 3))
     view._on_record(a_record(old, 2, b"{}")._replace(headers={}))
-    view.follower._reach_end()
+    view.follower._reach_end(view.position.sequence)
     await view.caught_up()
 
     entry = view.get(old.feature.key)
@@ -345,7 +345,7 @@ async def test_what_is_stored_while_the_end_of_the_log_is_asked_for_is_not_taken
     class Streams:
         async def stream_info(self, stream: str) -> Any:
             view.add(LOG.encode(event), 1)
-            return SimpleNamespace(created=None, state=SimpleNamespace(last_seq=0))
+            return SimpleNamespace(created=None, cluster=None, state=SimpleNamespace(last_seq=0))
 
     view = FeatureView(cast(Any, SimpleNamespace(js=Streams(), replies=nothing)), nothing)
 
@@ -360,7 +360,7 @@ async def test_a_body_that_turns_out_invalid_is_replaced_by_the_event_before_it(
     event, changes, rejected = an_event(), list[FeatureEntry](), list[str]()
     view = a_view_that_reads(AnsweringLog(LogTail(LoggedEvent(1, event), 2)))
     view._on_record(a_record(event, 2, b"{}"))
-    view.follower._reach_end()
+    view.follower._reach_end(view.position.sequence)
     view.on_change, view.on_invalid = changes.append, lambda subject, data, reason: rejected.append(subject)
     entry = view.get(event.feature.key)
     assert entry
@@ -381,7 +381,7 @@ async def test_a_feature_without_any_valid_event_is_none_until_there_is_one() ->
     view = a_view_that_reads(AnsweringLog(LogTail(None, 1)))
     statuses, names = view.with_index(StatusCounts()), view.with_index(FeatureNames())
     view._on_record(a_record(event, 1, b"{}"))
-    view.follower._reach_end()
+    view.follower._reach_end(view.position.sequence)
     view.on_change = changes.append
     (entry,) = view
 

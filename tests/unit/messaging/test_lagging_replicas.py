@@ -1,0 +1,126 @@
+"""The broker that delivers a stream may be behind the one that says where the stream ends."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from nats.js.api import ConsumerInfo
+
+from sluiceway.messaging.stream_follower import Follower
+from sluiceway.messaging.stream_history import StreamPlace
+from sluiceway.messaging.stream_records import START, Position, Record
+
+CREATED, TIME_MS = "2026-11-28 20:38:57+00:00", 1_000
+LAST = 60
+PLACE = StreamPlace("LETTERS")
+
+
+class Streams:
+    """A stream that ends at 60, as its leader n1 says."""
+
+    async def stream_info(self, stream: str) -> Any:
+        cluster = SimpleNamespace(leader="n1", replicas=[SimpleNamespace(name="n2")])
+        return SimpleNamespace(created=CREATED, cluster=cluster, state=SimpleNamespace(last_seq=LAST))
+
+
+class Following:
+    """A follower that has asked where the stream ends, and has a consumer at one of the brokers."""
+
+    def __init__(self, after: Position = START) -> None:
+        connection = cast(Any, SimpleNamespace(js=Streams(), replies=None))
+        self.delivered: list[int] = []
+        self.follower = Follower(
+            connection,
+            "LETTERS",
+            ["letters.>"],
+            lambda record: self.delivered.append(record.sequence),
+            after=after,
+        )
+
+    async def start(self, broker: str, pending: int = 0) -> None:
+        await self.follower._check_history(PLACE)
+        info = SimpleNamespace(num_pending=pending, delivered=None, cluster=SimpleNamespace(leader=broker))
+        self.follower._receive_start(cast(ConsumerInfo, info))
+
+    def deliver(self, sequence: int, pending: int) -> None:
+        self.follower._receive_record(Record("letters.a", sequence, TIME_MS, b"", {}), pending)
+
+
+async def test_the_end_of_a_replica_that_is_behind_is_not_the_end_of_the_stream() -> None:
+    following = Following()
+    await following.start("n2", pending=40)
+
+    following.deliver(40, 0)
+    following.follower._receive_idle(40)
+
+    assert not following.follower.is_caught_up
+    following.deliver(LAST, 0)
+    assert following.follower.is_caught_up
+
+
+@pytest.mark.parametrize("broker", ["n1", "n2"])
+async def test_a_stream_that_ends_with_other_subjects_is_read_once_its_replica_is_known_to_be_whole(
+    broker: str,
+) -> None:
+    following = Following()
+    await following.start(broker, pending=40)
+
+    following.deliver(40, 0)
+    assert following.follower.is_caught_up == (broker == "n1")
+    following.follower._receive_idle(LAST)
+
+    assert following.follower.is_caught_up
+
+
+async def test_a_leader_that_has_not_delivered_everything_yet_is_waited_for() -> None:
+    following = Following()
+    await following.start("n1", pending=40)
+
+    following.follower._receive_idle(0)
+
+    assert not following.follower.is_caught_up
+
+
+async def test_nothing_is_read_again_because_a_replica_has_not_got_so_far() -> None:
+    following = Following(Position(CREATED, 50, TIME_MS))
+    await following.start("n2")
+
+    following.follower._receive_idle(49)  # the consumer waits at the position, and its replica ends at 40
+    assert following.follower.resets == 0
+    following.deliver(50, 10)
+    following.deliver(LAST, 0)
+
+    assert following.delivered == [LAST]
+    assert following.follower.is_caught_up
+
+
+@pytest.mark.parametrize("broker", ["n1", "n2"])
+async def test_a_record_that_was_removed_is_noticed_by_a_replica_that_is_whole(broker: str) -> None:
+    following = Following(Position(CREATED, 50, TIME_MS))
+    await following.start(broker)
+
+    if broker != "n1":
+        following.follower._receive_idle(LAST)
+
+    assert following.follower.resets == 1
+    assert following.follower._broken.is_set()
+
+
+async def test_catching_up_waits_for_what_a_better_broker_has_named() -> None:
+    following = Following()
+    await following.start("n1", pending=40)
+    following.deliver(40, 0)
+    following.follower._end = cast(Any, SimpleNamespace(answer=stale_end))
+
+    waiting = asyncio.create_task(following.follower.catch_up(5.0, at_least=LAST + 1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert not waiting.done()
+    following.deliver(LAST + 1, 0)
+    await waiting
+
+
+async def stale_end() -> int:
+    return 40
