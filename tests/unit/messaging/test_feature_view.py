@@ -293,7 +293,7 @@ async def test_an_event_of_a_broker_that_is_behind_the_invalid_message_does_not_
 
     log.before_answer = go_on
     view._on_record(a_record(old, 3, b"{}")._replace(headers={}))
-    view.follower._reach_end()
+    view.follower._reach_end(0)
     await view.caught_up()
 
     entry = view.get(old.feature.key)
