@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
@@ -31,6 +31,9 @@ ONE_STREAM = RulesStreams()
 
 #: Of all groups: a publisher that has not noticed yet that their number has changed may still write its own.
 CHECKPOINTS = frozenset(map(subjects.checkpoint, range(STREAMS_MAX)))
+
+#: After a conflict, it is looked again after these pauses whether the other writer's message is stored.
+UNDER_WAY_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class PublishedMark(NamedTuple):
@@ -183,13 +186,38 @@ class RuleStore(StreamView):
             else:
                 published = PublishedRule(result, first or result, write.epoch, write.version, write.checksum)
                 self._set(write.key, published)
-        if conflicts:
-            await self.catch_up()
-        if any(self._published.sequence(write.key) == last for write, last in conflicts):
-            self.follower.read_again("what RULES held was removed")
+        await self._follow_others([(write.key, last) for write, last in conflicts])
         if too_large:
             raise Unavailable(f"rules have to be projected again: {too_large[0]}")
         return [write for write, _ in conflicts]
+
+    async def _follow_others(self, conflicts: Sequence[tuple[RuleKey, int]]) -> None:
+        """Return once other messages than the last known ones of these keys are known.
+
+        A cluster refuses a write while another one to the same key is under way. If what is known was
+        removed, nothing follows: then everything is read again.
+        """
+        pauses = iter(UNDER_WAY_SECONDS)
+        while conflicts:
+            await self.catch_up()
+            conflicts = [(key, last) for key, last in conflicts if self._published.sequence(key) == last]
+            for key, last in conflicts[:1]:
+                if last and await self._was_removed(key):
+                    self.follower.read_again("what RULES held was removed")
+                    return
+                pause = next(pauses, None)
+                if pause is None:
+                    raise Unavailable(f"another writer's rules of {key.feature} are not stored yet")
+                await asyncio.sleep(pause)
+
+    async def _was_removed(self, key: RuleKey) -> bool:
+        """Return whether the stream holds nothing under a key."""
+        subject = subjects.rule(*key)
+
+        def is_absent(info: StreamInfo) -> bool:
+            return subject not in (info.state.subjects or {})
+
+        return is_absent(await self.follower.settled_info(is_absent, subject))
 
     @property
     def message_bytes_max(self) -> int:

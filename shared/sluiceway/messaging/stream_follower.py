@@ -182,18 +182,20 @@ class Follower:
                 self._broken.set()
                 await self._advanced.wait()
 
-    async def settled_info(self, is_loss: Callable[[StreamInfo], bool]) -> StreamInfo:
-        """Return what the broker says of the stream; a loss only if it is not just behind.
+    async def settled_info(
+        self, is_loss: Callable[[StreamInfo], bool], subject: str | None = None
+    ) -> StreamInfo:
+        """Return what the broker says of the stream, and of a subject; a loss only if it is not just behind.
 
         That takes ten seconds on a cluster. Raises `Unavailable` if the broker does not say.
         """
         try:
-            return await settled(self._look, is_loss)
+            return await settled(lambda: self._look(subject), is_loss)
         except (NatsError, TimeoutError) as error:
             raise Unavailable(f"cannot look at {self._stream}: {error_text(error)}") from error
 
-    async def _look(self) -> StreamInfo:
-        return await self._connection.js.stream_info(self._stream)
+    async def _look(self, subject: str | None = None) -> StreamInfo:
+        return await self._connection.js.stream_info(self._stream, subjects_filter=subject)
 
     def read_again(self, why: str) -> None:
         """Read the stream from the start: what was read is void, although the stream did not go back."""

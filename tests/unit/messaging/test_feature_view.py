@@ -343,7 +343,7 @@ async def test_what_is_stored_while_the_end_of_the_log_is_asked_for_is_not_taken
     event, nothing = an_event(), cast(Any, None)
 
     class Streams:
-        async def stream_info(self, stream: str) -> Any:
+        async def stream_info(self, stream: str, subjects_filter: str | None = None) -> Any:
             view.add(LOG.encode(event), 1)
             return SimpleNamespace(created=None, cluster=None, state=SimpleNamespace(last_seq=0))
 

@@ -19,7 +19,7 @@ PLACE = StreamPlace("LETTERS")
 class Streams:
     """A stream that ends at 60, as its leader n1 says."""
 
-    async def stream_info(self, stream: str) -> Any:
+    async def stream_info(self, stream: str, subjects_filter: str | None = None) -> Any:
         cluster = SimpleNamespace(leader="n1", replicas=[SimpleNamespace(name="n2")])
         return SimpleNamespace(created=CREATED, cluster=cluster, state=SimpleNamespace(last_seq=LAST))
 
