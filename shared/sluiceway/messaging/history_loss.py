@@ -7,13 +7,10 @@ says so for longer than such a leader can be out of date.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from nats.errors import Error as NatsError
 from nats.js.api import StreamInfo
-
-log = logging.getLogger(__name__)
 
 #: A leader hears each replica at least once a second. The others elect another one after 4 s without it.
 HEARD_SECONDS = 3.0
@@ -55,14 +52,18 @@ def _has_replicas(info: StreamInfo) -> bool:
 
 
 def _hears_most(info: StreamInfo) -> bool:
-    """Return whether an answer comes from a leader that has lately heard enough replicas to lead.
-
-    The replicas in an answer are all but the broker that answers; one that was never heard was active 0 ns
-    ago.
-    """
     cluster = info.cluster
     replicas = (cluster and cluster.replicas) or []
-    if not (cluster and cluster.leader) or cluster.leader in {replica.name for replica in replicas}:
+    heard = {str(replica.name): replica.active or 0 for replica in replicas}
+    return cluster is not None and hears_most(cluster.leader, heard)
+
+
+def hears_most(leader: str | None, heard_ns: Mapping[str, int]) -> bool:
+    """Return whether an answer comes from a leader that has lately heard enough replicas to lead.
+
+    `heard_ns`: how long ago the broker that answers has heard each of the others; 0 means never.
+    """
+    if not leader or leader in heard_ns:
         return False
-    heard = sum(0 < (replica.active or 0) < HEARD_SECONDS * NANOSECONDS for replica in replicas)
-    return 2 * (1 + heard) > 1 + len(replicas)
+    heard = sum(0 < ago < HEARD_SECONDS * NANOSECONDS for ago in heard_ns.values())
+    return 2 * (1 + heard) > 1 + len(heard_ns)

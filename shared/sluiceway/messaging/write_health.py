@@ -2,7 +2,9 @@
 
 A store that has reached its limit refuses each message, and stores again as soon as there is space. A disk
 that is full is worse: nats-server stops writing to each stream whose write failed, until it is restarted, and
-answers nothing. That looks like a slow broker, but it still answers questions about the stream.
+answers nothing. That looks like a slow broker, but it still answers questions about the stream. So does the
+leader of a stream that has lost its replicas: a stream with replicas counts as stuck only after
+some time, and if most of them are heard.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 from ..contracts import subjects
 from ..errors import error_text
 from ..telemetry import metrics
+from .history_loss import hears_most
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,8 @@ STUCK_TIMEOUT_SECONDS = 0.5
 ANSWER_SECONDS = 0.6
 #: A leader that was elected so lately was not there to answer the message before.
 NEW_LEADER_SECONDS = 10.0
+#: A stream with replicas that stores nothing for so long elects no leader.
+STUCK_SECONDS = 10.0
 #: A probe is written at most this often.
 PROBE_EVERY_SECONDS = 2.0
 #: A smaller probe could still fit into the last block of a disk that is full.
@@ -49,9 +54,17 @@ class _State(msgspec.Struct):
     last_seq: int
 
 
+class _Replica(msgspec.Struct):
+    name: str
+    #: How long ago the leader has heard it, in nanoseconds.
+    active: int = 0
+
+
 class _Group(msgspec.Struct):
+    leader: str = ""
     #: Only of a cluster.
     leader_since: datetime | None = None
+    replicas: tuple[_Replica, ...] = ()
 
 
 class _StreamInfo(msgspec.Struct):
@@ -67,6 +80,18 @@ class _StreamInfo(msgspec.Struct):
         since = self.cluster.leader_since if self.cluster else None
         return since is not None and (self.ts - since).total_seconds() < NEW_LEADER_SECONDS
 
+    @property
+    def has_replicas(self) -> bool:
+        """Whether other brokers have to store a message as well."""
+        return bool(self.cluster and self.cluster.replicas)
+
+    @property
+    def is_led(self) -> bool:
+        """Whether a leader answers that hears most replicas, or a broker that needs none."""
+        if not (self.cluster and self.cluster.replicas):
+            return True
+        return hears_most(self.cluster.leader, {each.name: each.active for each in self.cluster.replicas})
+
 
 _STREAM_INFOS = msgspec.json.Decoder(_StreamInfo)
 
@@ -79,6 +104,13 @@ class WriteFailure(NamedTuple):
     last_sequence: int = 0
 
 
+class _Silence(NamedTuple):
+    """When a stream was first and last without an acknowledgement, by the loop's clock."""
+
+    first: float
+    last: float
+
+
 class WriteHealth:
     """What became of the last write to each stream, and a probe for the time without writes."""
 
@@ -88,6 +120,8 @@ class WriteHealth:
         #: Counts the connections: what was under way when one broke does not tell of a full store.
         self.connections = 0
         self._failures: dict[str, WriteFailure] = {}
+        #: Of streams that have not stored the last message.
+        self._silences: dict[str, _Silence] = {}
         self._probed_at: float | None = None
         self._probing = asyncio.Lock()
         self._was_probe_stored = False
@@ -102,6 +136,7 @@ class WriteHealth:
     def record_stored(self, stream: str) -> None:
         """Record that a stream has stored a message."""
         self._failures.pop(stream, None)
+        self._silences.pop(stream, None)
 
     async def record_failure(self, stream: str, error: Exception, connection: int) -> WriteFailure | None:
         """Record that a message was not stored; return why, if the store is the reason.
@@ -121,6 +156,7 @@ class WriteHealth:
         """Forget all failures: this is a new connection, perhaps to a broker that was restarted."""
         self.connections += 1
         self._failures.clear()
+        self._silences.clear()
         self._probed_at = None
 
     async def problem(self, service: str) -> str | None:
@@ -170,10 +206,21 @@ class WriteHealth:
             return WriteFailure(reason, is_stuck=False) if is_full else None
         if not isinstance(error, TimeoutError):
             return None
+        silent_seconds = self._silent_seconds(stream)
         info = await self._stream_info(stream)
-        if info is None or info.is_newly_led:  # the broker is away, or elects a leader: not a full disk
+        if info is None or info.is_newly_led or not info.is_led:  # away, or without a leader: no full disk
+            return None
+        if info.has_replicas and silent_seconds < STUCK_SECONDS:
             return None
         return WriteFailure(STUCK.format(stream=stream), is_stuck=True, last_sequence=info.state.last_seq)
+
+    def _silent_seconds(self, stream: str) -> float:
+        """Return for how long a stream has acknowledged nothing, as far as it was tried."""
+        now = asyncio.get_running_loop().time()
+        known = self._silences.get(stream)
+        first = known.first if known and now - known.last <= STUCK_SECONDS else now
+        self._silences[stream] = _Silence(first, now)
+        return now - first
 
     async def _stream_info(self, stream: str) -> _StreamInfo | None:
         """Return what the leader of a stream says of it; None if the broker does not answer."""

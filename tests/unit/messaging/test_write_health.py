@@ -1,5 +1,6 @@
 """A message without an acknowledgement: the disk is full, or the broker elects a leader."""
 
+import asyncio
 import json
 from types import SimpleNamespace
 from typing import cast
@@ -13,6 +14,14 @@ from sluiceway.messaging.write_health import WriteHealth
 
 #: What nats-server 2.15.1 says of a stream with three replicas; of a single broker, without `leader_since`.
 CLUSTER = {"name": "c", "leader": "n1", "leader_since": "2026-11-28T19:31:44.409544853Z", "replicas": []}
+
+SECOND = 1_000_000_000
+
+
+def led(*active: int, leader: str = "n1") -> dict[str, object]:
+    """Return what a broker says of its cluster, which has had the same leader for an hour."""
+    replicas = [{"name": f"n{number}", "active": ns} for number, ns in enumerate(active, 2)]
+    return {"leader": leader, "leader_since": "2026-11-28T18:31:44.409544853Z", "replicas": replicas}
 
 
 class FakeClient:
@@ -41,3 +50,54 @@ async def test_a_leader_that_is_new_is_not_taken_for_a_full_disk(
 
     assert (failure is not None) == is_stuck
     assert ("the store is full" in caplog.text) == is_stuck
+
+
+@pytest.mark.parametrize(
+    ("cluster", "is_stuck"),
+    [
+        (led(SECOND // 2, SECOND // 2), True),
+        (led(SECOND // 2, 60 * SECOND), True),
+        (led(4 * SECOND, 60 * SECOND), False),
+        (led(0, 0), False),
+        (led(SECOND // 2, SECOND // 2, leader=""), False),
+    ],
+    ids=["all heard", "most heard", "none heard lately", "none heard yet", "no leader"],
+)
+async def test_a_leader_without_its_replicas_is_not_taken_for_a_full_disk(
+    cluster: dict[str, object], is_stuck: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers until it has noticed, and stores nothing. With its replicas it has ten seconds."""
+    loop = asyncio.get_running_loop()
+    health = WriteHealth(
+        cast(Client, FakeClient("2026-11-28T19:31:44.409544853Z", cluster)), cast(JetStreamContext, None)
+    )
+    started, failures = loop.time(), []
+
+    for seconds in (0, 5, 9, 11):
+        monkeypatch.setattr(loop, "time", lambda seconds=seconds: started + seconds)
+        failures.append(await health.record_failure("FEATURES", NatsTimeoutError(), 0))
+    monkeypatch.undo()
+
+    assert [failure is not None for failure in failures] == [False, False, False, is_stuck]
+
+
+@pytest.mark.parametrize("between", ["stored", "a pause", "a reconnect"])
+async def test_two_stalls_are_not_taken_for_one_long_one(
+    between: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    client = FakeClient("2026-11-28T19:31:44.409544853Z", led(SECOND, SECOND))
+    health = WriteHealth(cast(Client, client), cast(JetStreamContext, None))
+    started = loop.time()
+    await health.record_failure("FEATURES", NatsTimeoutError(), 0)
+
+    if between == "stored":
+        health.record_stored("FEATURES")
+    elif between == "a reconnect":
+        health.forget()
+    seconds = 60 if between == "a pause" else 11
+    monkeypatch.setattr(loop, "time", lambda: started + seconds)
+    failure = await health.record_failure("FEATURES", NatsTimeoutError(), health.connections)
+    monkeypatch.undo()
+
+    assert failure is None
