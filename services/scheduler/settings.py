@@ -11,8 +11,6 @@ from sluiceway.settings import ServiceSettings
 class Settings(ServiceSettings):
     """`SLUICEWAY_…`"""
 
-    #: Refuse commands on subjects that name no sender: nobody vouches for them.
-    require_identity: bool = False
     #: Each region has an account of its own at the broker, as `sluiceway broker-config` writes it, into which
     #: its rules and keys are copied.
     region_accounts: bool = False

@@ -127,6 +127,11 @@ class BrokerSettings(BaseSettings):
     nats_key: Path | None = None
     #: `true`: begin with TLS, before the broker's greeting; the broker then needs `handshake_first`.
     nats_tls_first: bool = False
+    #: `true`: connect to a broker on another host that lets anybody connect, since nobody else can reach it.
+    allow_anonymous_broker: bool = False
+    #: `true`: connect to no broker that lets anybody connect, not on this host either. A scheduler then also
+    #: refuses commands on subjects that name no sender: nobody vouches for them.
+    require_identity: bool = False
     #: Copies of every stream; without it 3 on a cluster of three brokers or more, else 1.
     stream_replicas: Annotated[int, Field(ge=1, le=5)] | None = None
 

@@ -155,6 +155,7 @@ class Cluster:
     def _service(self, name: str, service: str, host: Host, port: int, **settings: str) -> HostProcess:
         settings = {
             "NATS_URL": self.nats_url,
+            "ALLOW_ANONYMOUS_BROKER": "true",  # nobody else reaches these namespaces
             "STREAM_REPLICAS": str(BROKERS),
             "HTTP_HOST": host.management_address,
             "HTTP_PORT": str(port),

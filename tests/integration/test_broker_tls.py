@@ -3,25 +3,23 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nkeys
 import pytest
-from nats.aio.client import Client as NatsClient
 
 from services.local.broker import EmbeddedBroker
-from services.monitor.app import build_clearance_broker
 from services.monitor.settings import Settings as MonitorSettings
 from sluiceway.client import Client
-from sluiceway.contracts.measurements import Clearance
 from sluiceway.errors import Misconfigured, Unavailable
 from sluiceway.messaging.connection import connected
 from sluiceway.settings import BrokerSettings
 from tests.support.certificates import Authority
 from tests.support.cli.calls import Cli
 from tests.support.listeners import Listener, listening
+from tests.support.nats_drivers import Driver, both_drivers, nats_py, trying
 from tests.support.waiting import eventually
 
 SECRET = "s3cr3t"
@@ -42,28 +40,6 @@ def tls_broker(
     (folder / "broker.conf").write_text(f'jetstream {{store_dir: "{folder / "streams"}"}}\n{written}')
     with EmbeddedBroker(folder / "broker", config=folder / "broker.conf") as broker:
         yield broker
-
-
-@asynccontextmanager
-async def nats_py(settings: MonitorSettings) -> AsyncIterator[NatsClient]:
-    """Connect as every process does."""
-    async with connected(settings, "tests") as connection:
-        yield connection.client
-
-
-@asynccontextmanager
-async def faststream(settings: MonitorSettings) -> AsyncIterator[NatsClient]:
-    """Connect as the scheduler and the monitor do as well."""
-    broker = build_clearance_broker(settings, _unused)
-    await broker.start()
-    try:
-        yield await broker.connect()
-    finally:
-        await broker.stop()
-
-
-Driver = Callable[[MonitorSettings], AbstractAsyncContextManager[NatsClient]]
-both_drivers = pytest.mark.parametrize("driver", [nats_py, faststream])
 
 
 @both_drivers
@@ -282,23 +258,6 @@ async def test_a_key_with_a_password_is_refused_instead_of_asking_for_it(authori
             pass
 
 
-@asynccontextmanager
-async def trying(driver: Driver, settings: MonitorSettings) -> AsyncIterator[None]:
-    """Try to connect while the block runs."""
-
-    async def keep_connected() -> None:
-        async with driver(settings):
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(keep_connected())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
-
-
 @contextmanager
 def plain_broker(folder: Path, config: str) -> Iterator[EmbeddedBroker]:
     (folder / "broker.conf").write_text(config)
@@ -317,7 +276,3 @@ def _users(password: str = SECRET) -> str:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
-
-
-async def _unused(request: object) -> Clearance:
-    raise AssertionError("nobody asks")

@@ -146,7 +146,8 @@ class Driver:
 @asynccontextmanager
 async def driving(url: str) -> AsyncIterator[Driver]:
     """Connect a driver."""
-    async with connected(BrokerSettings(nats_url=url), "tests") as connection:
+    settings = BrokerSettings(nats_url=url, allow_anonymous_broker=True)
+    async with connected(settings, "tests") as connection:
         yield Driver(connection)
 
 

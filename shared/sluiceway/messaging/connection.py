@@ -10,10 +10,11 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
-from ..errors import Unavailable, error_text
+from ..errors import Misconfigured, Unavailable, error_text
 from ..repeated_logs import RepeatedLogs
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait, run_within
+from .anonymous_brokers import AnonymousBrokerRefused
 from .credentials import credential_options
 from .message_size import SizeCheckedClient
 from .reply_inbox import ReplyInbox
@@ -95,7 +96,8 @@ async def connected(
     """Connect as `name` while the block runs; reconnect forever.
 
     Without `wait_for_broker`, raise `Unavailable` if the first connection takes more than two seconds.
-    `Misconfigured` if the credentials or certificates are invalid.
+    `Misconfigured` if the credentials or certificates are invalid; without `wait_for_broker` also
+    if the broker is refused because it lets anybody connect.
     """
     options = {**connect_options(settings, name), **security_options(settings), **options}
     client = new_client(settings)
@@ -115,6 +117,8 @@ async def connected(
         raise
     except (OSError, TimeoutError, NatsError) as error:
         await _close(client)
+        if isinstance(client.last_error, AnonymousBrokerRefused):
+            raise Misconfigured(str(client.last_error)) from None
         reason = error_text(client.last_error or error)
         raise Unavailable(
             f"no NATS broker answers at {settings.nats_url} ({reason}); "

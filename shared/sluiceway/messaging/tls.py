@@ -15,15 +15,15 @@ from nats.aio.transport import TcpTransport, WebSocketTransport
 from ..errors import Misconfigured
 from ..settings import BrokerSettings
 from ..tasks import cancel_and_wait
-from .message_size import SizeCheckedClient
+from .anonymous_brokers import IdentityCheckedClient
 
 #: For closing a socket before the next one is opened.
 CLOSED_WITHIN_SECONDS = 0.5
 
 
-def new_client(settings: BrokerSettings) -> SizeCheckedClient:
+def new_client(settings: BrokerSettings) -> IdentityCheckedClient:
     """Return a client without a connection; with TLS settings, one that never sends anything in clear."""
-    return TlsClient(settings) if settings.requires_tls else SizeCheckedClient()
+    return TlsClient(settings) if settings.requires_tls else IdentityCheckedClient(settings)
 
 
 def read_ssl_context(settings: BrokerSettings) -> ssl.SSLContext:
@@ -61,12 +61,8 @@ class PlaintextRefused(ConnectionError):
     """A server does not begin TLS, which the settings require."""
 
 
-class TlsClient(SizeCheckedClient):
+class TlsClient(IdentityCheckedClient):
     """A client that talks to every server of the cluster over TLS only, also to those it hears of later."""
-
-    def __init__(self, settings: BrokerSettings) -> None:
-        super().__init__()
-        self._settings = settings
 
     @property
     def ssl_context(self) -> ssl.SSLContext:

@@ -28,7 +28,8 @@ CODE = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
 CONNECTS = {
     "Client": set[str](),
     "NatsBroker": {"services/asyncapi.py"},
-    "SizeCheckedClient": {"shared/sluiceway/messaging/tls.py"},
+    "IdentityCheckedClient": {"shared/sluiceway/messaging/tls.py"},
+    "SizeCheckedClient": set[str](),
     "TlsClient": {"shared/sluiceway/messaging/tls.py"},
 }
 #: Methods of nats-py that write a message, and the names that its clients have here.
