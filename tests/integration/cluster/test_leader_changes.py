@@ -51,11 +51,11 @@ async def test_no_command_is_refused_lost_or_stored_twice_while_a_leader_goes(
     tmp_path: Path, stop: Callable[[ClusterServer], None]
 ) -> None:
     async with cluster(tmp_path) as running, AsyncExitStack() as stack:
-        for _ in range(2):
-            await stack.enter_async_context(Scheduler(Settings(nats_url=running.url, stream_replicas=3)))
+        await stack.enter_async_context(Scheduler(Settings(nats_url=running.url, stream_replicas=3)))
         leader = await running.leader(subjects.FEATURES_STREAM)
         # Who is connected to a frozen broker notices that after some seconds more, as `docs/faults.md` says.
         others = ",".join(server.url for server in running.others(leader.name))
+        await stack.enter_async_context(Scheduler(Settings(nats_url=others, stream_replicas=3)))
         driver = await stack.enter_async_context(driving(others))
         senders = [Sender(driver, number) for number in range(SENDERS)]
         async with asyncio.TaskGroup() as group:
