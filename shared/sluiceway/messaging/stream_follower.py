@@ -290,7 +290,12 @@ class Follower:
         self.position = Position(self.position.created, 0)
 
     def _receive_start(self, info: ConsumerInfo) -> None:
-        """Handle that the stream holds nothing at or after `position`, if so."""
+        """Handle that the stream holds nothing at or after `position`, if so.
+
+        A record that came since may have made everything void.
+        """
+        if self._broken.is_set():
+            return
         if info.cluster and info.cluster.leader == self._leader:
             self._is_at_leader = True
         is_empty = not (info.num_pending or (info.delivered and info.delivered.consumer_seq))
@@ -299,6 +304,8 @@ class Follower:
 
     def _receive_idle(self, looked_until: int) -> None:
         """Handle that the consumer has found nothing more up to a sequence."""
+        if self._broken.is_set():
+            return
         if looked_until >= self._last_at_start and self._is_resuming:
             self._is_resuming = False
             self._start_over(lost_record(self.position))

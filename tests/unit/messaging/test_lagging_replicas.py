@@ -39,7 +39,13 @@ class Following:
         )
 
     async def start(self, broker: str, pending: int = 0) -> None:
+        await self.look()
+        self.begin(broker, pending)
+
+    async def look(self) -> None:
         await self.follower._check_history(PLACE)
+
+    def begin(self, broker: str, pending: int = 0) -> None:
         info = SimpleNamespace(num_pending=pending, delivered=None, cluster=SimpleNamespace(leader=broker))
         self.follower._receive_start(cast(ConsumerInfo, info))
 
@@ -104,6 +110,25 @@ async def test_a_record_that_was_removed_is_noticed_by_a_replica_that_is_whole(b
         following.follower._receive_idle(LAST)
 
     assert following.follower.resets == 1
+    assert following.follower._broken.is_set()
+
+
+@pytest.mark.parametrize("looked_until", [None, LAST])
+async def test_what_was_read_from_the_start_again_is_not_read_to_its_end_by_the_consumer_before_it(
+    looked_until: int | None,
+) -> None:
+    """Its first record came while the place was looked up, after it was created with nothing to deliver."""
+    following = Following(Position(CREATED, LAST, TIME_MS))
+    await following.look()
+
+    following.deliver(LAST + 1, 0)
+    assert following.follower.resets == 1
+    if looked_until is None:
+        following.begin("n1")
+    else:
+        following.follower._receive_idle(looked_until)
+
+    assert not following.follower.is_caught_up
     assert following.follower._broken.is_set()
 
 
