@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from nats.errors import Error as NatsError
+from nats.js.api import StreamInfo
 from nats.js.errors import APIError, NotFoundError
 from pydantic import ValidationError
 
@@ -32,6 +33,7 @@ from ..tasks import cancel_and_wait
 from ..telemetry import metrics
 from .audit_limits import AuditLimits
 from .connection import Connection
+from .history_loss import settled
 from .publishing import EXPECTED_LAST, WRONG_LAST_SEQUENCE
 
 log = logging.getLogger(__name__)
@@ -176,6 +178,12 @@ class AuditTrail:
     async def _follow_others(self, known: _Tail, tried: ChainEnd) -> None:
         """Continue after what another replica has written, or after what is left of the stream."""
         tail = await self._read_tail()
+        if tail == known:  # a cluster refuses a record while another one is under way
+            await asyncio.sleep(RETRY_FIRST_SECONDS)
+            return
+        if tail.sequence < known.sequence and not await self._is_lost(known):
+            self._tail = None  # the broker that has answered was behind
+            return
         if tail.end.number < known.end.number or tail.sequence <= known.sequence:
             log.error("the stream AUDIT went back: record %s is not in it any more", known.end.number)
             self._queue.appendleft(
@@ -186,6 +194,14 @@ class AuditTrail:
                     count=max(0, known.end.number - tail.end.number),
                 )
             )
+
+    async def _is_lost(self, known: _Tail) -> bool:
+        """Return whether the stream ends before a record, and no broker is just behind."""
+
+        def is_shorter(info: StreamInfo) -> bool:
+            return info.state.last_seq < known.sequence
+
+        return is_shorter(await settled(lambda: self._js.stream_info(subjects.AUDIT_STREAM), is_shorter))
 
     async def _read_tail(self) -> _Tail:
         """Read the newest record from the leader of the stream: another replica of it may be behind."""
