@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .history import History
 from .log_laws import answers, append_only, order, releases, times
-from .process_laws import ability, endings, readiness, serving
+from .process_laws import ability, beliefs, endings, readiness, serving
 from .region_laws import containment, convergence, forward
 
 
@@ -28,6 +28,7 @@ LAWS: Mapping[str, Callable[[History], Iterator[str]]] = {
     "all edges end with what the log says": convergence,
     "releases get on, and alerts take them back": releases,
     "no process ends by itself, or stays unready": endings,
+    "nobody takes a broker that is behind for a store that lost something": beliefs,
     "an edge goes on serving": serving,
     "who is cut off is not ready": readiness,
     "if all are ready, commands are answered": ability,

@@ -14,7 +14,7 @@ from sluiceway.http.server import write_atomically
 from tests.support.waiting import eventually
 
 from .disks import small_disk
-from .history import ProcessEnd
+from .history import BelievedBreak, ProcessEnd
 from .hosts import Host, Network
 from .processes import HostProcess
 from .replicas import ask_brokers, incomplete_streams
@@ -30,6 +30,8 @@ SMALL_DISK = f"broker-{BROKERS}"
 #: The folder of the stores of all brokers.
 STORES = "stores"
 REGIONS = ("dev", "prod-us-west", "prod-eu")
+#: What a service logs if it finds less in a stream than it has read, or than another process has written.
+BREAKS = (" went back: ", "what RULES held was removed", "messages were removed from RULES")
 #: For the first start of everything: fifteen processes on a machine that may have two cores.
 START_SECONDS = 120.0
 #: nats-server takes no shorter duration, and needs a grace period that is shorter.
@@ -87,6 +89,15 @@ class Cluster:
         """Return the streams that lack a leader or a replica."""
         streams = incomplete_streams(await ask_brokers(self.brokers, self.http), BROKERS)
         return dict.fromkeys(streams, "a replica is not current, or it has no leader")
+
+    def believed_breaks(self) -> list[BelievedBreak]:
+        """Return the lines of all logs that say that a stream went back, or lost messages."""
+        return [
+            BelievedBreak(process=process.name, line=line)
+            for process in self.asking()
+            for line in process.log.read_text(errors="replace").splitlines()
+            if any(text in line for text in BREAKS)
+        ]
 
     async def start(self) -> None:
         """Start the brokers, then the services; return once all are ready."""

@@ -137,6 +137,13 @@ class ProcessEnd(WireModel):
     is_expected: bool
 
 
+class BelievedBreak(WireModel):
+    """A process wrote into its log that a stream went back, or lost messages. None does so in a run."""
+
+    process: str
+    line: str
+
+
 class StuckRelease(WireModel):
     """A release that did not get on within the bound, and what it looked like then."""
 
@@ -167,6 +174,7 @@ class History:
     readiness: tuple[ReadinessAnswer, ...] = ()
     faults: tuple[Fault, ...] = ()
     ends: tuple[ProcessEnd, ...] = ()
+    breaks: tuple[BelievedBreak, ...] = ()
     stuck: tuple[StuckRelease, ...] = ()
 
     def with_final(self, final: tuple[FinalRules, ...]) -> "History":

@@ -26,6 +26,12 @@ def endings(history: History) -> Iterator[str]:
             yield f"not ready after {fault.kind} ({fault.target}): {what}"
 
 
+def beliefs(history: History) -> Iterator[str]:
+    """Look for processes that took a broker which is behind for a store that went back or was purged."""
+    for each in history.breaks:
+        yield f"{each.process}: {each.line}"
+
+
 def serving(history: History) -> Iterator[str]:
     """Look for edges that had rules, ran on, and were not ready later: nothing is a reason for that."""
     ready = set()

@@ -77,6 +77,7 @@ async def run(folder: Path, network: Network, options: Options) -> History:
             readiness=tuple(readiness),
             faults=tuple(faults.faults),
             ends=tuple(cluster.ends),
+            breaks=tuple(cluster.believed_breaks()),
             stuck=tuple(sender.stuck),
         )
         return await _converged(history, cluster, samples)

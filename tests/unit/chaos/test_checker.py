@@ -9,6 +9,7 @@ from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.replies import Outcome, RefusalCode
 from tests.chaos import checker
 from tests.chaos.history import (
+    BelievedBreak,
     Fault,
     History,
     ProcessEnd,
@@ -32,6 +33,7 @@ FORWARD = "what an edge serves moves forward"
 CONVERGENCE = "all edges end with what the log says"
 RELEASES = "releases get on, and alerts take them back"
 PROCESSES = "no process ends by itself, or stays unready"
+BELIEFS = "nobody takes a broker that is behind for a store that lost something"
 SERVING = "an edge goes on serving"
 READINESS = "who is cut off is not ready"
 ABLE = "if all are ready, commands are answered"
@@ -52,6 +54,7 @@ def test_the_laws_of_these_tests_are_those_of_the_checker() -> None:
         CONVERGENCE,
         RELEASES,
         PROCESSES,
+        BELIEFS,
         SERVING,
         READINESS,
         ABLE,
@@ -260,6 +263,12 @@ def test_a_process_that_ended_by_itself_is_found(is_expected: bool, broken: set[
     end = ProcessEnd(process="monitor-1", time_ms=1, code=70, is_expected=is_expected)
 
     assert laws_broken_by(replace(a_whole_release(), ends=(end,))) == broken
+
+
+def test_a_process_that_believes_that_a_stream_went_back_is_found() -> None:
+    believed = BelievedBreak(process="monitor-1", line="the stream FEATURES went back")
+
+    assert laws_broken_by(replace(a_whole_release(), breaks=(believed,))) == {BELIEFS}
 
 
 def test_a_process_that_does_not_come_back_is_found() -> None:
