@@ -221,3 +221,19 @@ async def test_what_a_stream_delivers_to_a_command_subject_is_ignored(secured: S
 async def end_of(driver: Driver, stream: str) -> int:
     """Return the last sequence of a stream."""
     return (await driver.connection.js.stream_info(stream)).state.last_seq
+
+
+async def test_only_the_schedulers_credentials_make_an_administrators_key_without_being_asked(
+    secured: Secured,
+) -> None:
+    await secured.create_person(Role.ADMIN, id_=PERSON, owner="bea")
+    person = Cli(secured.url(PERSON, "person"), SLUICEWAY_PRINCIPAL=PERSON)
+
+    refused = await person("key", "bootstrap")
+    monitor = await Cli(secured.url("monitor", "monitor"))("key", "bootstrap")
+    created = await Cli(secured.url("scheduler", "scheduler")).succeeds("key", "bootstrap")
+
+    assert "needs the scheduler's credentials, not those of" in refused.line
+    assert monitor.code == 1
+    assert "console-" not in monitor.out
+    assert created.out.startswith("console-")

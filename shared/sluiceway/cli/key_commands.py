@@ -16,6 +16,7 @@ from ..contracts.persons import Account
 from ..pipelines.permissions import describe_grant
 from .current_state import read_catalogue
 from .get import table
+from .key_bootstrap import bootstrap
 from .session import CliSession, CommandFailed, Reason, command
 
 app = typer.Typer(
@@ -181,6 +182,11 @@ async def revoke(
     """Revoke a key: it is refused everywhere from now on."""
     await session.send(RevokeKey(actor=session.actor, reason=reason, key_id=key_id))
     session.print_result({"id": key_id}, f"{key_id} revoked")
+
+
+command(
+    app, "bootstrap", "sluiceway key bootstrap --actor ada --reason 'all administrators have lost their keys'"
+)(bootstrap)
 
 
 def _day(time_ms: int) -> str:

@@ -91,9 +91,14 @@ class AuditTrail:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await asyncio.wait({self._task})
         await cancel_and_wait(self._task)
-        if left := len(self._queue) + self._lost:
+        if left := self.unstored:
             metrics.AUDIT_RECORDS_LOST.inc(len(self._queue))
             log.error("%s audit records could not be stored before this process stopped", left)
+
+    @property
+    def unstored(self) -> int:
+        """How many records are not stored yet, or are lost."""
+        return len(self._queue) + self._lost
 
     def record(self, event: AuditEvent) -> None:
         """Store an event soon; never waits and never fails."""

@@ -127,3 +127,18 @@ async def test_both_kinds_of_keys_are_revoked_the_same_way(cli: Cli) -> None:
     await cli.succeeds("key", "revoke", created["id"])
 
     assert (await cli.succeeds("key", "list", "--json")).json == []
+
+
+async def test_a_new_administrators_key_can_be_had_with_the_services_credentials(
+    cli: Cli, driver: Driver
+) -> None:
+    created = (await cli.succeeds("key", "bootstrap", "--reason", "all are lost", "--json")).json
+    listed = (await cli.succeeds("key", "list", "--json")).json
+    records = (await cli.succeeds("audit", "list", "--json")).json
+
+    stored = await driver.connection.js.get_last_msg("KV_CATALOG", f"$KV.CATALOG.api_key.{created['id']}")
+    assert console_keys.matches(created["key"], json.loads(stored.data or b"")["hash"])
+    assert [grant["role"] for key in listed for grant in key["grants"]] == ["admin"]
+    assert records
+    assert created["key"] not in json.dumps(records)
+    assert "all are lost" in json.dumps(records)
