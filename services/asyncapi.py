@@ -24,6 +24,7 @@ from sluiceway.contracts.catalogue import Environment, Region, SdkKey
 from sluiceway.contracts.commands import PUBLIC_COMMANDS, Command
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.freeze import Freeze
+from sluiceway.contracts.heartbeats import Heartbeat
 from sluiceway.contracts.measurements import Round, VerdictChanged
 from sluiceway.contracts.pipeline import Pipeline
 from sluiceway.contracts.replies import Reply
@@ -66,6 +67,12 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         CompleteSet,
         "Bucket RULES, by the evaluator-publisher: RULES holds everything that the region receives. It is "
         "written again, with a greater epoch, whenever a publisher has read the log from the start.",
+    ),
+    (
+        "sluiceway.heartbeats.<region>",
+        Heartbeat,
+        "By the evaluator-publisher, every three seconds, not stored: it is current, and the region has "
+        "everything once it has applied this sequence.",
     ),
     (
         "$KV.CATALOG.<environment|region|pipeline|freeze|alert_source|key>.<id>",

@@ -27,6 +27,7 @@ from .collectors import AppliedReleaseCollector
 from .http_app import build_http_app
 from .key_store import KeyStore
 from .limits import waiting_limit
+from .link_age import LinkAge
 from .ofrep import OfrepRoutes
 from .ofrep_events import OfrepEvents
 from .poll_reports import PollReports
@@ -64,6 +65,7 @@ class Edge(Service):
         self.keys.on_change = self.feed.wake
         self.poll_reports = PollReports(settings.region)
         self._client: RegionClient | None = None
+        self._link = LinkAge(settings.region)
         address = PublicAddress(settings.public_url)
         self._file_descriptors = raise_file_descriptor_limit()
         waiting = waiting_limit(http_connections_max(self._file_descriptors), settings.streams_per_key)
@@ -87,6 +89,8 @@ class Edge(Service):
         self.feed.is_complete = client.is_complete
         self.keys.are_rules_complete = client.is_complete
         await stack.enter_async_context(client)
+        self._link.applied = client.applied_sequence
+        await stack.enter_async_context(self._link.follow(connection))
         keys = await stack.enter_async_context(self.keys.follow(connection))
         client.on_complete = keys.finish
         await client.caught_up()
@@ -134,9 +138,19 @@ class Edge(Service):
         missing = self._client.missing if self._client else None
         return {"rules": f"a set was read, but {missing}"} if missing else self.missing
 
+    def warnings(self) -> dict[str, str]:
+        """Return why the rules may be old: an edge serves them nevertheless, and stays ready."""
+        problem = self._link_problem()
+        return {"link": f"stale: {problem}"} if problem else {}
+
     def is_stale(self) -> bool:
-        """Return whether the rules may be old because the broker is not connected."""
-        return self._connection is None or not self._connection.client.is_connected
+        """Return whether the rules may be old: nothing proves that what publishers write arrives here."""
+        return self._link_problem() is not None
+
+    def _link_problem(self) -> str | None:
+        if self._connection is None or not self._connection.client.is_connected:
+            return "the broker is not connected"
+        return self._link.problem
 
     def _record_applied(self, change: AppliedChange) -> None:
         self._releases.add(change)

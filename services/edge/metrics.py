@@ -15,7 +15,7 @@ APPLIED_REVISION = Gauge(
 )
 STALE = Gauge(
     "sluiceway_edge_stale",
-    "1 while an edge has lost the broker and serves the last rules that it received.",
+    "1 while an edge may serve old rules: the broker is not connected, or nothing comes from a publisher.",
     ("region",),
 )
 FEATURES = Gauge("sluiceway_features", "Features that have rules in this region.", ("region",))

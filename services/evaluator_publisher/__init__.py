@@ -5,6 +5,7 @@
 - `grouped_regions`: whose rules each stream holds
 - `rule_writer`, `rule_deletions`: what is written and deleted in RULES, with compare-and-set
 - `region_marks`: which regions have received everything
+- `heartbeats`: tell the edges of each region that nothing is kept from them
 - `proofs`: what of RULES is proved to be right
 - `publishable_rules`, `event_documents`: what each region receives, and what instead of rules that cannot
   be published

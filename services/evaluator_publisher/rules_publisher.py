@@ -32,6 +32,7 @@ from . import metrics
 from .checkpoints import Checkpoints
 from .fan_out import RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, FanOut
 from .grouped_regions import GroupedRegions, RegionGroup
+from .heartbeats import Heartbeats, PublishedGroup
 from .publishable_rules import PublishableRules
 
 log = logging.getLogger(__name__)
@@ -158,7 +159,13 @@ class RulesPublisher:
             self._fan_outs = tuple(fan_out for _, fan_out in pairs)
             stack.callback(self._close)
             publishing = (self._publish_to(store, fan_out) for store, fan_out in pairs)
-            await run_together(self._read_all(), *publishing)
+            heartbeats = Heartbeats(
+                self._connection, tuple(map(PublishedGroup, groups, self._stores)), self._are_views_current
+            )
+            await run_together(self._read_all(), heartbeats.run(), *publishing)
+
+    def _are_views_current(self) -> bool:
+        return self._features.is_current and self._catalogue.is_current
 
     async def _read_all(self) -> None:
         for store in self._stores:

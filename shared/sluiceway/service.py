@@ -30,6 +30,8 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 EXIT_MISCONFIGURED = 2
 EXIT_CRASHED = 70
+#: In what the broker says of a subject that a user may not use.
+PERMISSIONS = "permissions violation"
 SILENT = "the broker does not answer"
 STALE = "not current: catching up, or the broker sends nothing"
 
@@ -149,6 +151,10 @@ class Service(ABC):
             missing["store"] = problem
         return missing
 
+    def warnings(self) -> dict[str, str]:
+        """Return what is wrong although the process is ready, and why; readiness says it as well."""
+        return {}
+
     def _warn_of_small_messages(self) -> None:
         assert self._connection
         bytes_max = self._connection.client.max_payload
@@ -163,9 +169,18 @@ class Service(ABC):
             )
 
     async def _record_connection_error(self, error: Exception) -> None:
-        self._repeated.warning(error_text(error), "broker: %s", error_text(error))
+        self._repeated.warning(_kind(error_text(error)), "broker: %s", error_text(error))
         if self._connection is None:
             self.missing = {"nats": f"not connected yet: {error_text(error)}"}
+
+
+def _kind(error: str) -> str:
+    """Return for which errors of a connection one line in the log stands.
+
+    What the broker does not allow is told by subject: those that differ in the last token, such as those of
+    all regions, are one kind.
+    """
+    return error.rpartition(".")[0] if PERMISSIONS in error.lower() else error
 
 
 def run(service: Callable[[SettingsT], Service], settings: type[SettingsT]) -> None:
@@ -176,7 +191,7 @@ def run(service: Callable[[SettingsT], Service], settings: type[SettingsT]) -> N
         read = read_settings(settings)
         set_up_logging(name, form=read.log_format, level=read.log_level)
         running = service(read)
-        asyncio.run(run_service(read, running, running.readiness, running.pages))
+        asyncio.run(run_service(read, running, running.readiness, running.pages, running.warnings))
     except Misconfigured as error:
         log.error("%s", error)
         sys.exit(EXIT_MISCONFIGURED)

@@ -99,6 +99,7 @@ def published_subjects() -> Iterator[str]:
         yield f"{subjects.hub_api()}.CONSUMER.CREATE.KV_RULES.sly.{subjects.rules_of(region)}"
         yield f"{subjects.hub_api()}.CONSUMER.CREATE.KV_REGIONS.sly.{subjects.region_documents(region)}"
         yield f"{subjects.delivered(region)}.x"
+        yield subjects.heartbeat(region)
     for stream, patterns in STREAMS.items():
         yield from (f"$JS.API.{request.format(stream=stream)}" for request in STREAM_REQUESTS)
         yield from (answer.format(stream=stream) for answer in ACKNOWLEDGEMENTS)

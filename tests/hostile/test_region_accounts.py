@@ -38,6 +38,8 @@ TARGETS = (
     "sluiceway.measurements.gate.g.1.dev.errors",
     "sluiceway.dead_letters.scheduler",
     "sluiceway.delivered.prod-eu.x",
+    "sluiceway.heartbeats.dev",
+    "sluiceway.heartbeats.prod-eu",
     "sluiceway.hub_api.CONSUMER.CREATE.KV_RULES.sly.$KV.RULES.dev.>",
     "sluiceway.region_api.prod-eu.STREAM.DELETE.KV_RULES",
     "$JS.API.STREAM.DELETE.KV_RULES",

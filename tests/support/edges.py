@@ -62,7 +62,7 @@ async def running_edge(
     edge = Edge(settings)
     headers = {"x-api-key": key, "statsig-api-key": key} if key else {}
     async with (
-        health_server(settings, edge.readiness, edge.pages) as url,
+        health_server(settings, edge.readiness, edge.pages, edge.warnings) as url,
         AsyncExitStack() as stack,
         http_client(base_url=url, headers=headers, timeout=15) as http,
     ):
@@ -92,7 +92,7 @@ async def edge_from_disk(
     edge = Edge(settings)
     headers = {"x-api-key": key, "statsig-api-key": key}
     async with (
-        health_server(settings, edge.readiness, edge.pages) as url,
+        health_server(settings, edge.readiness, edge.pages, edge.warnings) as url,
         http_client(base_url=url, headers=headers, timeout=15) as http,
     ):
         yield RunningEdge(edge, url, http)

@@ -1,9 +1,13 @@
 """How a service reads what it follows."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Self
+
+import pytest
+from nats.errors import Error as NatsError
 
 from sluiceway.messaging.connection import Connection
 from sluiceway.service import Service
@@ -67,3 +71,20 @@ async def test_all_views_are_read_at_the_same_time_and_readiness_names_the_first
     await running
 
     assert told[2:] == ["read log", "read regions", "leave regions", "leave log"]
+
+
+async def test_what_the_broker_allows_for_no_region_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    service = Following({})
+
+    for _ in range(3):
+        for number in range(1_000):
+            denied = f'Permissions Violation for Publish to "sluiceway.heartbeats.region{number}"'
+            await service._record_connection_error(NatsError(f"nats: {denied}"))
+    await service._record_connection_error(
+        NatsError('nats: Permissions Violation for Publish to "sluiceway.audit.scheduler"')
+    )
+    for port in (1, 2):
+        await service._record_connection_error(OSError(f"no answer at example.org:{port}"))
+
+    assert len(caplog.records) == 4

@@ -167,6 +167,7 @@ def _publisher(rules: RulesStreams) -> BrokerUser:
             *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in rules.names),
             "$JS.FC.>",
             subjects.RULES,
+            subjects.heartbeat("*"),
             subjects.dead_letters("evaluator_publisher"),
             subjects.probe("evaluator_publisher"),
         ),
@@ -251,7 +252,7 @@ def _region(region: str) -> BrokerAccount:
             subjects.applied_in(region),
             subjects.dead_letters("edge"),
         ),
-        (INBOX,),
+        (INBOX, subjects.heartbeat(region)),
     )
     limits = f"jetstream {{max_streams: {len(COPIES)}, max_consumers: {CONSUMERS_MAX}}}"
     return BrokerAccount(account_of(region), (edge,), api, limits)
@@ -275,6 +276,7 @@ def _exports_to(region: str, rules: RulesStreams) -> tuple[Export, ...]:
         ),
         *(Export("service", f"$JS.FC.{stream}.>", importer) for stream in copied),
         Export("stream", f"{subjects.delivered(region)}.>", importer),
+        Export("stream", subjects.heartbeat(region), importer),
         Export("service", subjects.applied_in(region), importer),
         Export("service", subjects.dead_letters("edge", region), importer, subjects.dead_letters("edge")),
     )

@@ -185,7 +185,7 @@ class RegionClient:
                 async with asyncio.timeout(LAST_REPORT_SECONDS):
                     await self._report()
 
-    def _applied_sequence(self) -> int:
+    def applied_sequence(self) -> int:
         """Return how far RULES is applied: nothing is, as RULES is now, while a new set is staged."""
         return 0 if self._staged else self._follower.position.sequence
 
@@ -195,7 +195,7 @@ class RegionClient:
         report = AppliedReport(
             region=self.rules.region,
             instance=self._instance,
-            sequence=self._applied_sequence(),
+            sequence=self.applied_sequence(),
             stored_ms=self.rules.time_ms,
             time_ms=now_ms(),
             changes=changes,

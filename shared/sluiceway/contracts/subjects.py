@@ -27,6 +27,7 @@ $KV.APPLIED.<region>.<instance>
 $KV.REGIONS.<region>.<region|key>.<id> what of CATALOG concerns one region; only for regions with own accounts
 sluiceway.region_api.<region>.<request>  requests to JetStream in the account of a region
 sluiceway.hub_api.<request>              requests of the broker itself, from a region's account to ours
+sluiceway.heartbeats.<region>            not stored: what a publisher has published is up to date
 sluiceway.delivered.<region>.>           what the broker copies into the account of a region
 ```
 """
@@ -300,6 +301,11 @@ def applied(region: str, instance: str) -> str:
 def applied_in(region: str) -> str:
     """Return the subjects of all reports of a region."""
     return applied(region, "*")
+
+
+def heartbeat(region: str) -> str:
+    """Return the subject of the heartbeats that publishers send to a region."""
+    return f"{PREFIX}.heartbeats.{region}"
 
 
 def region_document(region: str, kind: str, id_: str) -> str:

@@ -27,6 +27,9 @@ from .request_bounds import RequestBounds
 #: Returns what is not ready, and why; empty if the process is ready.
 ReadinessCheck = Callable[[], Awaitable[dict[str, str]]]
 
+#: Returns what is wrong although the process is ready, and why.
+Warnings = Callable[[], dict[str, str]]
+
 #: An ASGI application.
 AsgiApp = Callable[..., Awaitable[None]]
 
@@ -48,6 +51,7 @@ async def run_service(
     service: AbstractAsyncContextManager[Any],
     readiness: ReadinessCheck,
     pages: AsgiApp | None = None,
+    warnings: Warnings = dict,
 ) -> None:
     """Serve the health pages, run `service` inside, and return after SIGTERM or SIGINT.
 
@@ -57,7 +61,7 @@ async def run_service(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with health_server(settings, readiness, pages):
+    async with health_server(settings, readiness, pages, warnings):
         await _run_until_stopped(
             service, stop, FULL_COLLECTION_AFTER_WITH_PAGES if pages else FULL_COLLECTION_AFTER
         )
@@ -65,7 +69,10 @@ async def run_service(
 
 @contextlib.asynccontextmanager
 async def health_server(
-    settings: ServiceSettings, readiness: ReadinessCheck, pages: AsgiApp | None = None
+    settings: ServiceSettings,
+    readiness: ReadinessCheck,
+    pages: AsgiApp | None = None,
+    warnings: Warnings = dict,
 ) -> AsyncIterator[str]:
     """Serve the health pages and `pages` while the block runs; yield their URL."""
     listener = listen(settings.http_host, settings.http_port)
@@ -77,7 +84,7 @@ async def health_server(
     per_address = settings.http_connections_per_address
     bounded = RequestBounds(pages or _not_found, per_address)
     app = ForwardedHeaders(
-        _with_health_pages(readiness, bounded, settings.public_path), settings.trusted_proxies
+        _with_health_pages(readiness, warnings, bounded, settings.public_path), settings.trusted_proxies
     )
     connections = Connections(total, per_address, app.is_trusted)
     server = _Server(
@@ -165,7 +172,9 @@ async def _not_found(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await _answer(send, 404, {"message": "not found; try /metrics, /healthz or /readyz"})
 
 
-def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp, public_path: str) -> AsgiApp:
+def _with_health_pages(
+    readiness: ReadinessCheck, warnings: Warnings, others: AsgiApp, public_path: str
+) -> AsgiApp:
     unready, pages = _SharedReadiness(readiness), MetricsPages()
 
     async def metrics(scope: dict[str, Any], send: Any) -> None:
@@ -176,7 +185,9 @@ def _with_health_pages(readiness: ReadinessCheck, others: AsgiApp, public_path: 
     async def ready(send: Any) -> None:
         missing = await unready.check()
         status = "waiting" if missing else "ready"
-        await _answer(send, 503 if missing else 200, {"status": status, "missing": missing})
+        wrong = warnings()
+        body = {"status": status, "missing": missing} | ({"warnings": wrong} if wrong else {})
+        await _answer(send, 503 if missing else 200, body)
 
     def app(scope: dict[str, Any], receive: Any, send: Any) -> Awaitable[None]:
         match scope["path"].removeprefix(public_path):
