@@ -9,7 +9,12 @@ from nats.errors import ProtocolError
 from nats.protocol import parser as nats_parser
 from nats.protocol.parser import Parser
 
-from sluiceway.messaging.message_parser import PART_BYTES_MAX, MessageParser
+from sluiceway.messaging.message_parser import MessageParser
+
+#: A message of this size comes in many pieces.
+LARGE_BYTES = 128 * 1024
+#: Subjects that the broker lets pass, and that nats-py takes for an error of the protocol.
+BLANK_SUBJECTS = [b"a\x0bb", b"a.\x0c", b"\x0b", b"a\x1c\x1d\x1e\x1fb", b"a\x85\xa0b"]
 
 
 class Received(NamedTuple):
@@ -59,13 +64,22 @@ def a_message(
     return b" ".join(words) + b"\r\n" + headers + data + b"\r\n"
 
 
-MESSAGES = st.builds(
-    a_message,
-    st.binary(max_size=30) | st.just(b"\r\nMSG a 1 2\r\n"),
-    subject=st.sampled_from([b"a", b"sluiceway.features.gate.x", "é".encode(), b"\xff"]),
-    reply=st.sampled_from([b"", b"_INBOX.1"]),
-    headers=st.sampled_from([b"", b"NATS/1.0\r\nName: value\r\n\r\n", b"NATS/1.0 503\r\n\r\n"]),
-)
+def messages(subjects: list[bytes]) -> st.SearchStrategy[bytes]:
+    return st.builds(
+        a_message,
+        st.binary(max_size=30) | st.just(b"\r\nMSG a 1 2\r\n"),
+        subject=st.sampled_from(subjects),
+        reply=st.sampled_from([b"", b"_INBOX.1"]),
+        headers=st.sampled_from([b"", b"NATS/1.0\r\nName: value\r\n\r\n", b"NATS/1.0 503\r\n\r\n"]),
+    )
+
+
+def cut(data: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted(min(each, len(data)) for each in cuts)
+    return [data[begin:end] for begin, end in zip([0, *ends], [*ends, len(data)], strict=True)]
+
+
+MESSAGES = messages([b"a", b"sluiceway.features.gate.x", "é".encode(), b"\xff"])
 OTHERS = st.sampled_from([b"PING\r\n", b"PONG\r\n", b"+OK\r\n", b"-ERR 'no'\r\n"])
 
 
@@ -74,13 +88,42 @@ async def test_however_messages_are_cut_they_are_those_that_nats_py_reads(
     operations: list[bytes], cuts: list[int]
 ) -> None:
     data = b"".join(operations)
-    ends = sorted(min(cut, len(data)) for cut in cuts)
-    pieces = [data[begin:end] for begin, end in zip([0, *ends], [*ends, len(data)], strict=True)]
 
-    assert await read(MessageParser, *pieces) == await read(Parser, data)
+    assert await read(MessageParser, *cut(data, cuts)) == await read(Parser, data)
 
 
-@pytest.mark.parametrize("size", [PART_BYTES_MAX - 40, PART_BYTES_MAX, 5 * PART_BYTES_MAX])
+@given(
+    sent=st.lists(
+        st.builds(
+            Received,
+            st.just(7),
+            st.sampled_from([b"a", *BLANK_SUBJECTS]),
+            st.sampled_from([b"", b"_INBOX.1"]),
+            st.binary(max_size=30) | st.integers(LARGE_BYTES - 50, LARGE_BYTES + 50).map(bytes),
+            st.sampled_from([None, b"NATS/1.0\r\nName: value\r\n\r\n"]),
+        ),
+        max_size=5,
+    ),
+    others=st.lists(OTHERS, min_size=5, max_size=5),
+    cuts=st.lists(st.integers(0, 100) | st.integers(0, 5 * LARGE_BYTES), max_size=8),
+)
+async def test_whatever_the_subject_and_the_size_what_was_sent_is_received(
+    sent: list[Received], others: list[bytes], cuts: list[int]
+) -> None:
+    data = b"".join(
+        other
+        + a_message(
+            message.data, subject=message.subject, reply=message.reply, headers=message.headers or b""
+        )
+        for message, other in zip(sent, others, strict=False)
+    )
+
+    received = await read(MessageParser, *cut(data, cuts))
+
+    assert [message for message in received if isinstance(message, Received)] == sent
+
+
+@pytest.mark.parametrize("size", [LARGE_BYTES - 40, LARGE_BYTES, 5 * LARGE_BYTES])
 async def test_a_large_message_in_many_pieces_is_one(size: int) -> None:
     data = a_message() + a_message(b"x" * size) + a_message(reply=b"r")
     pieces = [data[at : at + 4_096] for at in range(0, len(data), 4_096)]
@@ -105,7 +148,18 @@ async def test_what_follows_on_a_lost_connection_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"MSG a x 2\r\n{}\r\n", b"MSG\r\n", b"MSG a 1 2 3 4 5\r\n", b"NONSENSE\r\n"]
+    "line",
+    [
+        b"MSG a x 2\r\n{}\r\n",
+        b"MSG\r\n",
+        b"MSG a 1 2 3 4 5\r\n",
+        b"MSG a 1 -2\r\n",
+        b"HMSG\r\n",
+        b"HMSG a 1 2\r\n",
+        b"HMSG a 1 x 2\r\n",
+        b"NONSENSE\r\n",
+        b"N" * 5_000 + b"\r\n",
+    ],
 )
 async def test_what_is_no_message_is_an_error_of_the_protocol(line: bytes) -> None:
     with pytest.raises(ProtocolError):
