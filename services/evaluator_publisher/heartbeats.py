@@ -15,6 +15,7 @@ from sluiceway.contracts import subjects
 from sluiceway.contracts.heartbeats import HEARTBEAT_EVERY_SECONDS, Heartbeat
 from sluiceway.errors import error_text
 from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.message_size import OutgoingMessage
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.repeated_logs import RepeatedLogs
 
@@ -22,7 +23,7 @@ from .grouped_regions import RegionGroup
 
 log = logging.getLogger(__name__)
 
-#: Heartbeats that are sent in a row.
+#: Heartbeats that are sent with one write.
 SLICE = 100
 
 
@@ -57,10 +58,17 @@ class Heartbeats:
     async def send(self) -> None:
         """Send one to each region whose stream was read to its end."""
         for group in self._groups:
-            for number, (region, _) in enumerate(group.regions.regions()):
-                if number % SLICE == 0:
-                    await asyncio.sleep(0)
+            regions = [region.name for region, _ in group.regions.regions()]
+            for first in range(0, len(regions), SLICE):
                 if not (self._client.is_connected and self._is_current() and group.rules.is_current):
                     break  # what is sent while nobody is connected would wait, and be old
-                heartbeat = Heartbeat(sequence=group.rules.newest.get(region.name, 0))
-                await self._client.publish(subjects.heartbeat(region.name), heartbeat.to_json())
+                newest = group.rules.newest
+                await self._client.publish_all(
+                    [
+                        OutgoingMessage(
+                            subjects.heartbeat(region), Heartbeat(sequence=newest.get(region, 0)).to_json()
+                        )
+                        for region in regions[first : first + SLICE]
+                    ]
+                )
+                await asyncio.sleep(0)

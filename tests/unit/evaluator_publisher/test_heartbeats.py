@@ -1,6 +1,7 @@
 """Heartbeats say only what a publisher knows."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from services.evaluator_publisher.grouped_regions import StoredRegion
 from services.evaluator_publisher.heartbeats import SLICE, Heartbeats, PublishedGroup
 from sluiceway.contracts.heartbeats import Heartbeat
+from sluiceway.messaging.message_size import OutgoingMessage
 from tests.support.builders import a_region
 
 
@@ -19,11 +21,11 @@ class Client:
         self.sent: dict[str, int] = {}
         self.messages = 0
 
-    async def publish(self, subject: str, data: bytes) -> None:
-        self.sent[subject.removeprefix("sluiceway.heartbeats.")] = Heartbeat.model_validate_json(
-            data
-        ).sequence
-        self.messages += 1
+    async def publish_all(self, messages: Sequence[OutgoingMessage]) -> None:
+        for message in messages:
+            region = message.subject.removeprefix("sluiceway.heartbeats.")
+            self.sent[region] = Heartbeat.model_validate_json(message.data).sequence
+        self.messages += len(messages)
 
 
 class Connected:

@@ -36,8 +36,9 @@ CONNECTS = {
 PUBLISHES = {"publish", "publish_all", "publish_now", "publish_async", "request", "request_all", "respond"}
 CLIENTS = {"client", "_client", "js", "_js", "message", "replies", "_replies"}
 #: The only files outside of `messaging` that may use them: for a question to the monitor and its answer, an
-#: error reply, and a request for alerts.
+#: error reply, a request for alerts, and heartbeats.
 ASKS = {
+    "services/evaluator_publisher/heartbeats.py",
     "services/scheduler/clearance_client.py",
     "services/scheduler/command_intake.py",
     "services/monitor/clearance_subscription.py",
