@@ -105,10 +105,11 @@ class WriteFailure(NamedTuple):
 
 
 class _Silence(NamedTuple):
-    """When a stream was first and last without an acknowledgement, by the loop's clock."""
+    """When a stream that has a leader was first and last without an acknowledgement, by the loop's clock."""
 
     first: float
     last: float
+    last_sequence: int
 
 
 class WriteHealth:
@@ -206,20 +207,21 @@ class WriteHealth:
             return WriteFailure(reason, is_stuck=False) if is_full else None
         if not isinstance(error, TimeoutError):
             return None
-        silent_seconds = self._silent_seconds(stream)
         info = await self._stream_info(stream)
         if info is None or info.is_newly_led or not info.is_led:  # away, or without a leader: no full disk
+            self._silences.pop(stream, None)
             return None
-        if info.has_replicas and silent_seconds < STUCK_SECONDS:
+        if info.has_replicas and self._silent_seconds(stream, info.state.last_seq) < STUCK_SECONDS:
             return None
         return WriteFailure(STUCK.format(stream=stream), is_stuck=True, last_sequence=info.state.last_seq)
 
-    def _silent_seconds(self, stream: str) -> float:
-        """Return for how long a stream has acknowledged nothing, as far as it was tried."""
+    def _silent_seconds(self, stream: str, last_sequence: int) -> float:
+        """Return for how long a stream that has a leader has stored nothing, as far as it was tried."""
         now = asyncio.get_running_loop().time()
         known = self._silences.get(stream)
-        first = known.first if known and now - known.last <= STUCK_SECONDS else now
-        self._silences[stream] = _Silence(first, now)
+        is_same = known and known.last_sequence == last_sequence and now - known.last <= STUCK_SECONDS
+        first = known.first if known and is_same else now
+        self._silences[stream] = _Silence(first, now, last_sequence)
         return now - first
 
     async def _stream_info(self, stream: str) -> _StreamInfo | None:

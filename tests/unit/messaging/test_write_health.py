@@ -26,10 +26,12 @@ def led(*active: int, leader: str = "n1") -> dict[str, object]:
 
 class FakeClient:
     def __init__(self, ts: str, cluster: dict[str, object]) -> None:
-        self._answer = {"state": {"last_seq": 7}, "cluster": cluster, "ts": ts}
+        self.answer: dict[str, object] = {"state": {"last_seq": 7}, "cluster": cluster, "ts": ts}
 
     async def request(self, subject: str, *_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(data=json.dumps(self._answer).encode())
+        if not self.answer:
+            raise NatsTimeoutError
+        return SimpleNamespace(data=json.dumps(self.answer).encode())
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,31 @@ async def test_a_leader_without_its_replicas_is_not_taken_for_a_full_disk(
     monkeypatch.undo()
 
     assert [failure is not None for failure in failures] == [False, False, False, is_stuck]
+
+
+@pytest.mark.parametrize("between", ["other messages", "a broker without quorum", "no answer"])
+async def test_acknowledgements_that_are_lost_on_their_way_are_no_full_disk(
+    between: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a cut: the route of a broker to the leader breaks some seconds later than its own."""
+    loop = asyncio.get_running_loop()
+    client = FakeClient("2026-11-28T19:31:44.409544853Z", led(SECOND, SECOND))
+    health = WriteHealth(cast(Client, client), cast(JetStreamContext, None))
+    started, answer = loop.time(), client.answer
+    answers: dict[str, dict[str, object] | None] = {
+        "other messages": {**answer, "state": {"last_seq": 8}},
+        "a broker without quorum": {**answer, "cluster": led(4 * SECOND, 4 * SECOND)},
+        "no answer": None,
+    }
+    failures = []
+
+    for seconds, given in ((0, answer), (5, answers[between]), (11, answer)):
+        client.answer = given or {}
+        monkeypatch.setattr(loop, "time", lambda seconds=seconds: started + seconds)
+        failures.append(await health.record_failure("FEATURES", NatsTimeoutError(), 0))
+    monkeypatch.undo()
+
+    assert failures == [None] * 3
 
 
 @pytest.mark.parametrize("between", ["stored", "a pause", "a reconnect"])
