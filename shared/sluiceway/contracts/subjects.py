@@ -18,6 +18,7 @@ sluiceway.sessions.used.<sign-in>      stream SESSIONS: answers of the identity 
 sluiceway.probes.<service>             stream PROBES: messages that prove that the broker stores
 sluiceway.probe_space                  stream PROBES_SPACE: the same, after PROBES could not be written
 sluiceway.probe_reservation            stream PROBES_RESERVATION: nothing; it shows what may be reserved
+sluiceway.probe_rules.<number>         streams PROBES_RULES_…: nothing; they show that streams can be created
 $KV.CATALOG.<environment|region|pipeline|freeze|alert_source|key|api_key>.<id>
 $KV.RULES.<region>.<kind>.<name>
 $KV.RULES.<region>.complete            the publisher has written all that the region holds
@@ -206,6 +207,11 @@ def space_probe() -> str:
 def reservation_probe() -> str:
     """Return the subject of the stream that finds out how much JetStream may reserve; nobody publishes it."""
     return f"{PREFIX}.probe_reservation"
+
+
+def rules_placeholder(number: str) -> str:
+    """Return the subject of a stream that shows that streams of rules can be created; nobody publishes it."""
+    return f"{PREFIX}.probe_rules.{number}"
 
 
 def dead_letters(service: str, sender: str | None = None) -> str:

@@ -2,7 +2,8 @@
 
 All that they hold is derived, so they are deleted and created again when their number changes. Each says for
 which number it was created. What the first one says counts: it is deleted first and created last. Without it
-nobody can tell how the rules are spread, and a scheduler that starts completes the change.
+nobody can tell how the rules are spread, and a scheduler that starts completes the change. Nothing is deleted
+before it is proved that the new streams can be created.
 """
 
 import contextlib
@@ -20,9 +21,13 @@ from ..contracts.identifiers import NAME_PATTERN
 from .jetstream_api import API, request_jetstream
 from .rules_streams import COUNT_METADATA, RulesStreams
 from .stream_creation import create_stream
+from .stream_placeholders import creation_error, delete_placeholders
 from .stream_upgrades import upgrade
 
 log = logging.getLogger(__name__)
+
+#: After so many refusals to create the streams that are wanted, as many as before are created.
+REFUSALS_MAX = 5
 
 _is_name = re.compile(NAME_PATTERN).fullmatch
 _is_later_stream = re.compile(rf"{subjects.RULES_STREAM}_[0-9]+").fullmatch
@@ -45,31 +50,75 @@ class RulesDeclaration:
         self._config = config
         #: As they were when they were completed last; None while another scheduler changes the number.
         self.streams: RulesStreams | None = None
+        #: As they were when somebody could tell last.
+        self._known = RulesStreams()
+        self._has_begun = False
+        #: How often JetStream has refused to create what is missing.
+        self._refusals = 0
 
     async def declare(self, wanted: int | None) -> None:
         """Create what is missing; if there is another number of streams than `wanted`, change it.
 
         None: as many as there are, one if there is none. Schedulers that want different numbers at the same
-        time get one of them.
+        time get one of them: each begins one change at most, and completes what it finds afterwards. A number
+        that JetStream does not take is refused with a warning, and everything stays.
         """
+        await delete_placeholders(self._js)
         first = await self._stored_config(subjects.RULES_STREAM)
-        count = _count(first) if first else None
-        streams = RulesStreams(wanted) if wanted else _parse(first or {})
-        if count != str(streams.groups):
-            if count:
-                log.warning(
-                    "changing the number of streams that hold the rules from %s to %s: all rules are written "
-                    "again, and until then regions keep those that they have",
-                    count,
-                    streams.groups,
-                )
-                await self._delete(subjects.RULES_STREAM)
+        if first is None:
+            await self._create_all(wanted)
+        elif wanted and _count(first) != str(wanted):
+            await self._change(first, wanted)
+        await self.complete()
+        for name in self._known.names:
+            await upgrade(self._js, self._config.evolve(name=name))
+
+    async def _change(self, first: _Config, wanted: int) -> None:
+        """Replace the streams by another number of them, if they can be created."""
+        count, existing = _count(first), len(await self._names())
+        if self._has_begun:
+            log.warning("keeping %s streams of rules, as another scheduler wants, not %s", count, wanted)
+            return
+        if reason := await creation_error(self._js, self._config, RulesStreams(wanted), existing):
+            log.warning(
+                "cannot change the number of streams that hold the rules from %s to %s: %s; everything stays "
+                "as it is until a scheduler is started again",
+                count,
+                wanted,
+                reason,
+            )
+            return
+        log.warning(
+            "changing the number of streams that hold the rules from %s to %s: all rules are written again, "
+            "and until then regions keep those that they have",
+            count,
+            wanted,
+        )
+        self._has_begun = True
+        with contextlib.suppress(APIError):  # no version of ours has written it
+            self._known = _parse(first)
+        await self._delete(subjects.RULES_STREAM)
+        await self._create_all(wanted)
+
+    async def _create_all(self, wanted: int | None) -> None:
+        """Create the streams of rules while the first one is missing; that one last.
+
+        Somebody else may have taken what was proved to be there: then as many as before are created, in the
+        end.
+        """
+        streams = self._known
+        if wanted and self._refusals < REFUSALS_MAX:
+            streams = RulesStreams(wanted)
+        elif wanted:
+            log.warning("creating %s streams of rules: %s were refused", streams.groups, wanted)
+        try:
             places = await self._places(streams)
             await self._complete(streams, range(1, streams.groups), places)
             await self._create(streams, 0, places[0])
-        await self.complete()
-        for name in streams.names:
-            await upgrade(self._js, self._config.evolve(name=name))
+        except APIError:
+            self._refusals += 1
+            raise
+        self._refusals = 0
 
     async def complete(self) -> bool:
         """Create missing streams, and add the subjects of new regions; return whether anything was changed.
@@ -79,7 +128,10 @@ class RulesDeclaration:
         """
         first = await self._stored_config(subjects.RULES_STREAM)
         self.streams = streams = _parse(first) if first else None
-        if streams is None or streams.groups == 1:
+        if streams is None:
+            return False
+        self._known = streams
+        if streams.groups == 1:
             return False
         return await self._complete(streams, range(streams.groups), await self._places(streams))
 

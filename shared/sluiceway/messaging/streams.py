@@ -242,15 +242,19 @@ async def declare(
     Existing streams get the replicas that they lack, and otherwise keep their settings. Without `replicas`,
     the broker suggests how many (`stream_replicas`).
 
-    With another number of `rules_streams` than there are, all rules are deleted; None: leave what exists.
+    With another number of `rules_streams` than there are, all rules are deleted, if JetStream takes so many;
+    None: leave what exists.
     Settings belong to the operator, except for what an older version of ours has set and this one must
     change (`stream_upgrades`). Waits until JetStream is ready, and calls `on_wait` with the reason.
     """
     backoff, chosen = Backoff(*RETRY_SECONDS), 0
+    rules: RulesDeclaration | None = None
     while True:
         try:
             chosen = chosen or await choose_replicas(js, replicas)
-            await _declare(js, chosen, audit, rules_streams)
+            rules = rules or RulesDeclaration(js, rules_config(chosen))
+            await _declare(js, chosen, audit)
+            await rules.declare(rules_streams)
             return chosen
         except NoSpace as error:
             reason = f"cannot create the streams: {error}"
@@ -262,16 +266,15 @@ async def declare(
         await asyncio.sleep(backoff.next_seconds())
 
 
-async def _declare(
-    js: JetStreamContext, replicas: int, audit: AuditRetention, rules_streams: int | None
-) -> None:
+async def _declare(js: JetStreamContext, replicas: int, audit: AuditRetention) -> None:
+    """Declare all streams but those of rules."""
     existing = await _existing_sizes(js, [str(config.name) for config in streams(replicas)])
     missing = [str(config.name) for config in streams(replicas) if config.name not in existing]
     sizes = await fitting_sizes(js, missing, replicas)
     for config in streams(replicas, {**existing, **sizes}, audit):
         if config.name == subjects.RULES_STREAM:
-            await RulesDeclaration(js, config).declare(rules_streams)
-        elif config.name in existing:
+            continue
+        if config.name in existing:
             await upgrade(js, config)
         else:
             await create_stream(js, config)
