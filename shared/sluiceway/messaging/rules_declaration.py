@@ -138,7 +138,10 @@ class RulesDeclaration:
     async def _complete(
         self, streams: RulesStreams, groups: Iterable[int], places: Sequence[Collection[str]]
     ) -> bool:
-        """Do so for some groups. A stream of the same number stays, also of a change that was interrupted."""
+        """Do so for some groups; never create the first stream, which tells that all others are there.
+
+        A stream of the same number stays, also of a change that was interrupted.
+        """
         stored = {group: await self._stored_config(streams.names[group]) for group in groups}
         fitting = {streams.names[group] for group, config in stored.items() if _is_of(streams, config)}
         void = [name for name in await self._names() if _is_later_stream(name) and name not in fitting]
@@ -146,10 +149,13 @@ class RulesDeclaration:
             await self._delete(name)
         is_changed = bool(void)
         for group, config in stored.items():
-            if config is None or streams.names[group] in void:
+            is_missing = config is None or streams.names[group] in void
+            if is_missing and group == 0:  # another scheduler has begun to change the number
+                continue
+            if is_missing:
                 await self._create(streams, group, places[group])
                 is_changed = True
-            elif not set(places[group]).issubset(_listed(config)):
+            elif not set(places[group]).issubset(_listed(config or {})):
                 await self._add(streams, group, places[group])
                 is_changed = True
         return is_changed

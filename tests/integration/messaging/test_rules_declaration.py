@@ -315,6 +315,24 @@ async def test_nothing_is_created_while_the_first_stream_is_missing(
     assert changes.subjects == []
 
 
+async def test_the_first_stream_that_goes_while_the_others_are_completed_is_not_created_by_that(
+    connection: Connection, declaration: RulesDeclaration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else there would be the old number in the middle of a change to another one."""
+    await declaration.declare(3)
+    list_places = declaration._places
+
+    async def places(streams: RulesStreams) -> list[set[str]]:
+        await connection.js.delete_stream(subjects.RULES_STREAM)
+        return await list_places(streams)
+
+    monkeypatch.setattr(declaration, "_places", places)
+    await declaration.complete()
+
+    with pytest.raises(APIError, match="stream not found"):
+        await read_rules_streams(connection.replies)
+
+
 @pytest.mark.parametrize("text", ["many", "0", "1000"])
 async def test_a_number_that_this_version_does_not_know_is_replaced_by_the_setting(
     connection: Connection, declaration: RulesDeclaration, text: str
