@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sluiceway.contracts import subjects
 from sluiceway.contracts.measurements import Clearance, ClearanceRequest
 from sluiceway.contracts.validation_errors import describe_errors
+from sluiceway.errors import MessageTooLarge
 from sluiceway.messaging.delivery import subscribed
 from sluiceway.repeated_logs import RepeatedLogs
 
@@ -63,10 +64,20 @@ class ClearanceSubscription:
             request = ClearanceRequest.model_validate_json(message.data, extra="ignore")
             clearance = await self._clear(request)
             if subjects.is_inbox(message.reply):  # on another subject it would be stored, or obeyed
-                await self._client.publish(message.reply, clearance.to_json())
+                await self._publish(message.reply, clearance)
         except ValidationError as error:
             repeated.warning("invalid", "no answer to an invalid request: %s", describe_errors(error))
-        except NatsError as error:
+        except (NatsError, MessageTooLarge) as error:
             repeated.warning("reply", "cannot answer a scheduler: %s", error)
         except Exception:  # one request must not stop the others
             log.exception("internal error while answering a scheduler")
+
+    async def _publish(self, reply_to: str, clearance: Clearance) -> None:
+        """Send an answer, or as much of it as the broker takes: what it lacks is asked about again."""
+        try:
+            await self._client.publish(reply_to, clearance.to_json())
+        except MessageTooLarge:
+            if not clearance.others:
+                raise
+            fewer = clearance.others[: len(clearance.others) // 2]
+            await self._publish(reply_to, clearance.model_copy(update={"others": fewer}))

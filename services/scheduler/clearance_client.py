@@ -16,7 +16,7 @@ from sluiceway.contracts.measurements import (
     ClearanceQuestion,
     ClearanceRequest,
 )
-from sluiceway.errors import error_text
+from sluiceway.errors import MessageTooLarge, error_text
 from sluiceway.messaging.batched_requests import BatchedRequests
 from sluiceway.messaging.connection import Connection
 from sluiceway.repeated_logs import RepeatedLogs
@@ -36,6 +36,7 @@ REQUESTS_MAX = 4
 NAMED_MAX = 10
 NO_MONITOR = "no monitor is running, so nobody can clear the phase"
 NO_ANSWER = "the monitor does not answer, so nobody can clear the phase"
+TOO_LARGE = "the broker's max_payload is too small to ask a monitor, so nobody can clear the phase"
 
 
 class Holds(NamedTuple):
@@ -98,7 +99,7 @@ class ClearanceClient:
     async def _request(
         self, questions: Sequence[ClearanceQuestion]
     ) -> dict[ClearanceQuestion, tuple[str, ...]]:
-        """Ask a monitor once; the result lacks what it has not answered."""
+        """Ask a monitor once, or in parts; the result lacks what it has not answered."""
         first, *others = questions
         request = ClearanceRequest(**first.model_dump(), others=tuple(others))
         try:
@@ -108,6 +109,8 @@ class ClearanceClient:
             clearance = Clearance.model_validate_json(message.data, extra="ignore")
         except NoRespondersError:
             return {question: _unanswered(NO_MONITOR) for question in questions}
+        except MessageTooLarge as error:
+            return await self._request_halves(questions, error)
         except (TimeoutError, NatsError, ValidationError) as error:
             text = error_text(error)
             self._repeated.warning(
@@ -122,6 +125,18 @@ class ClearanceClient:
         for holds in found.values():
             metrics.CLEARANCES.labels("held" if holds else "cleared").inc()
         return found
+
+    async def _request_halves(
+        self, questions: Sequence[ClearanceQuestion], error: MessageTooLarge
+    ) -> dict[ClearanceQuestion, tuple[str, ...]]:
+        """Ask about each half alone; a question that is too large by itself holds its phase."""
+        middle = len(questions) // 2
+        if middle == 0:
+            self._repeated.error("too large", "no clearance for %s: %s", questions[0].trigger, error)
+            return {questions[0]: _unanswered(TOO_LARGE)}
+        halves = (self._request(questions[:middle]), self._request(questions[middle:]))
+        first, second = await asyncio.gather(*halves)
+        return first | second
 
 
 def _question(phase: BakedPhase) -> ClearanceQuestion:

@@ -170,6 +170,11 @@ class PhaseDeadlines:
         except RetryLater as error:
             for each in due:
                 self._retry_failed(each.deadline, error)
+        except Rejected as error:
+            if len(due) == 1:
+                self._retry_rejected(due[0].deadline, error)
+            else:  # because of one of them, perhaps
+                await asyncio.gather(*(self._run_due([each.deadline]) for each in due))
 
     def _due_phase(self, deadline: PhaseDeadline) -> _DuePhase | None:
         """Return what is to be left now; None if a newer event came, or another replica comes first."""

@@ -8,7 +8,7 @@ from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
 from services.scheduler.baked_phase import BakedPhase
-from services.scheduler.clearance_client import NO_ANSWER, NO_MONITOR, ClearanceClient, Holds
+from services.scheduler.clearance_client import NO_ANSWER, NO_MONITOR, TOO_LARGE, ClearanceClient, Holds
 from services.scheduler.published_rules import PhaseRules
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import trigger_id
@@ -20,6 +20,7 @@ from sluiceway.contracts.measurements import (
     ClearanceRequest,
 )
 from sluiceway.contracts.models import WireModel
+from sluiceway.errors import MessageTooLarge
 from tests.support.builders import a_release
 
 
@@ -89,6 +90,19 @@ class NoMonitor(FakeMonitor):
         raise NoRespondersError
 
 
+class SmallBroker(FakeMonitor):
+    """Takes requests of at most so many bytes."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__()
+        self.bytes_max = bytes_max
+
+    async def request(self, subject: str, data: bytes, timeout: float) -> Msg:
+        if len(data) > self.bytes_max:
+            raise MessageTooLarge(subject, len(data), self.bytes_max, "the broker's max_payload")
+        return await super().request(subject, data, timeout)
+
+
 class NothingToRead:
     async def of_phases(self, phases: Sequence[BakedPhase]) -> list[PhaseRules]:
         return [PhaseRules((), ())] * len(phases)
@@ -156,6 +170,21 @@ async def test_no_answer_is_no_clearance(monitor: FakeMonitor, reason: str) -> N
     holds = await holds_of(monitor, due_phases(3))
 
     assert [each.by_guardrails for each in holds] == [(reason,)] * 3
+
+
+async def test_what_is_too_large_for_the_broker_is_asked_in_parts() -> None:
+    monitor = SmallBroker(bytes_max=1_000)
+
+    holds = await holds_of(monitor, due_phases(CLEARANCES_MAX))
+
+    assert {each.by_guardrails for each in holds} == {()}
+    assert sum(len(request.questions) for request in monitor.requests) == CLEARANCES_MAX
+
+
+async def test_what_is_too_large_alone_is_held() -> None:
+    holds = await holds_of(SmallBroker(bytes_max=10), due_phases(3))
+
+    assert [each.by_guardrails for each in holds] == [(TOO_LARGE,)] * 3
 
 
 async def test_the_phases_of_two_events_of_one_trigger_are_told_apart() -> None:

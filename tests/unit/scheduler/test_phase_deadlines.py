@@ -53,11 +53,15 @@ class FakeClearance:
         self.let_go.set()
         #: The regions of a phase, by the sequence of its event.
         self.regions: dict[int, tuple[str, ...]] = {}
+        #: Phases that can never be asked about, by the sequence of their event.
+        self.rejected: set[int] = set()
 
     def regions_of(self, phase: BakedPhase) -> tuple[str, ...]:
         return self.regions.get(phase.revision, ("dev",))
 
     async def holds(self, phases: Sequence[BakedPhase]) -> list[Holds]:
+        if self.rejected & {phase.revision for phase in phases}:
+            raise Rejected("too large")
         self.asked_together.append([phase.revision for phase in phases])
         self.asked += self.asked_together[-1]
         if "slow" in self.regions_of(phases[0]):
@@ -356,6 +360,18 @@ async def test_a_deadline_that_cannot_be_handled_is_kept() -> None:
         await eventually(
             lambda: system.waiting == [(system.now + TOO_LARGE_RETRY_MS, 5)], "it is tried again"
         )
+
+
+async def test_a_phase_that_can_never_be_cleared_holds_no_other_up() -> None:
+    system = System(workers=20)
+    system.clearance.rejected = {2}
+    waiting_phases(system, 3)
+
+    async with system.running():
+        await answered(system, 2)
+
+    assert sorted(system.clearance.asked) == [1, 3]
+    assert (system.now + TOO_LARGE_RETRY_MS, 2) in system.waiting
 
 
 async def test_the_longest_overdue_phase_is_measured_without_a_look_at_all_features() -> None:
