@@ -74,6 +74,13 @@ class _Attempt(NamedTuple):
     command: AdvancePhase
 
 
+class _Awaited(NamedTuple):
+    """What a due phase waits for: rules in these regions and, with `reports`, their reports."""
+
+    regions: tuple[str, ...]
+    reports: bool
+
+
 class PhaseDeadlines:
     """Advances every phase whose bake is over."""
 
@@ -144,23 +151,24 @@ class PhaseDeadlines:
         await self._timers.run()
 
     def _split(self, deadlines: Sequence[PhaseDeadline]) -> Iterable[Sequence[PhaseDeadline]]:
-        """Yield the phases that cover the same regions: nobody waits for the regions of another phase."""
-        groups = defaultdict[tuple[str, ...], list[PhaseDeadline]](list)
+        """Yield the phases that wait for the same: nobody waits for the regions of another phase."""
+        groups = defaultdict[_Awaited, list[PhaseDeadline]](list)
         for deadline in deadlines:
-            groups[self._regions_of(deadline)].append(deadline)
-        for regions, group in groups.items():
-            count = max(1, DOCUMENTS_TOGETHER_MAX // max(1, len(regions)))
+            groups[self._awaited_by(deadline)].append(deadline)
+        for awaited, group in groups.items():
+            count = max(1, DOCUMENTS_TOGETHER_MAX // max(1, len(awaited.regions)))
             for first in range(0, len(group), count):
                 yield group[first : first + count]
 
-    def _regions_of(self, deadline: PhaseDeadline) -> tuple[str, ...]:
+    def _awaited_by(self, deadline: PhaseDeadline) -> _Awaited:
         entry = self._features.get(deadline.key)
         try:
-            if entry and (event := entry.event).feature.active_trigger:
-                return self._clearance.regions_of(BakedPhase(event, entry.sequence))
+            if entry and (trigger := (event := entry.event).feature.active_trigger):
+                regions = self._clearance.regions_of(BakedPhase(event, entry.sequence))
+                return _Awaited(regions, trigger.pipeline.require_confirmation)
         except Rejected:  # which is said when it is its turn
             pass
-        return ()
+        return _Awaited((), False)
 
     async def _run_due(self, deadlines: Sequence[PhaseDeadline]) -> None:
         due = [found for deadline in deadlines if (found := self._due_phase(deadline))]
@@ -196,7 +204,7 @@ class PhaseDeadlines:
         return _DuePhase(deadline, BakedPhase(event, entry.sequence))
 
     async def _advance(self, due: Sequence[_DuePhase]) -> None:
-        """Advance phases that cover the same regions: with one write, but those that need a second look."""
+        """Advance phases that wait for the same: with one write, but those that need a second look."""
         found = await self._clearance.holds([each.phase for each in due])
         attempts = [
             _Attempt(each, command)

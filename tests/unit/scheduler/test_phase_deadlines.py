@@ -283,6 +283,21 @@ async def test_a_slow_region_delays_no_phase_in_other_regions() -> None:
     assert {sequence for _, sequence in system.waiting} == set(range(6, 61))
 
 
+async def test_a_phase_that_needs_no_confirmation_is_not_asked_about_with_one_that_does() -> None:
+    system = System(workers=20)
+    for number, event in enumerate(due_events(6), 1):
+        trigger = event.feature.trigger
+        assert trigger
+        pipeline = trigger.pipeline.model_copy(update={"require_confirmation": number % 2 == 0})
+        feature = event.feature.changed(trigger=trigger.model_copy(update={"pipeline": pipeline}))
+        system.append(event.model_copy(update={"feature": feature}), number)
+
+    async with system.running():
+        await answered(system, 6)
+
+    assert sorted(map(sorted, system.clearance.asked_together)) == [[1, 3, 5], [2, 4, 6]]
+
+
 async def test_phases_in_many_regions_are_asked_about_in_smaller_groups() -> None:
     system = System(workers=20)
     many = tuple(f"r{number}" for number in range(DOCUMENTS_TOGETHER_MAX // 4))
