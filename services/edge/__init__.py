@@ -11,5 +11,6 @@ It starts and serves without a broker, with the last good rules from disk (`clie
 - `send_slots`: bounds what is sent to gRPC streams at the same time
 - `poll_reports`: what official SDKs have applied, by their polls
 - `key_store`, `limits`, `numbers`: the keys that are accepted, and bounds on requests
+- `earlier_copies`: what an earlier version has stored on disk
 - `metrics`, `collectors`: what a scrape shows
 """

@@ -24,6 +24,7 @@ from sluiceway.service import Service, background_task
 
 from . import metrics
 from .collectors import AppliedReleaseCollector
+from .earlier_copies import take_earlier_copies
 from .http_app import build_http_app
 from .key_store import KeyStore
 from .limits import waiting_limit
@@ -57,6 +58,8 @@ class Edge(Service):
         super().__init__(settings)
         self.instance = settings.instance
         folder = settings.snapshot_dir / settings.instance
+        if "instance" not in settings.model_fields_set:
+            take_earlier_copies(folder, settings.region)
         self.rules = RegionRules(settings.region, folder)
         self.rules.on_applied = self._record_applied
         self._releases = AppliedReleaseCollector(self.rules)

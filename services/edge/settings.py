@@ -1,5 +1,7 @@
 """The settings of an edge."""
 
+import re
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -8,14 +10,23 @@ from pydantic import Field
 from sluiceway.contracts.identifiers import Name, RegionName
 from sluiceway.settings import ServiceSettings
 
+#: As `Name` has it.
+INSTANCE_LENGTH_MAX = 100
+
+
+def instance_of(host: str) -> str:
+    """Return the name of an instance for a host: each character that a name may not have becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", host)[:INSTANCE_LENGTH_MAX] or "edge"
+
 
 class Settings(ServiceSettings):
     """`SLUICEWAY_…`"""
 
     #: The region whose rules are served.
     region: RegionName
-    #: The name of this replica; its copy of the rules is stored under it.
-    instance: Name = "edge"
+    #: The name of this replica; its copy of the rules is stored under it, and it reports by it. Without it,
+    #: the name of the host: set it where that changes with each start, as in containers.
+    instance: Name = Field(default_factory=lambda: instance_of(socket.gethostname()))
     #: The port of the gRPC stream, which needs `sluiceway[grpc]`; not set: no stream.
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
     #: Held polls and event streams of one SDK key at the same time, and as many gRPC streams; at most half

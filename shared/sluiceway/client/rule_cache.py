@@ -30,6 +30,11 @@ class Place(NamedTuple):
     epoch: int
 
 
+class _Opened(NamedTuple):
+    database: sqlite3.Connection | None
+    can_write: bool
+
+
 class RuleCache:
     """Documents by subject, and their place in the stream; survives `kill -9`.
 
@@ -39,11 +44,12 @@ class RuleCache:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        #: Whether the file lacks changes: then only everything may be written, not the next change alone.
-        self._is_behind = False
         self._retry_at = 0.0
         self._is_closed = False
-        self._database = _open_any(path)
+        self._database, can_write = _open_any(path)
+        #: Whether the file lacks changes: then only everything may be written, not the next change alone.
+        #: One that cannot be written to lacks the next; the log has said so.
+        self._is_behind = not can_write
         self._inode = _inode(path)
 
     def load(self) -> tuple[Place, dict[str, bytes]] | None:
@@ -172,19 +178,19 @@ def _rename(path: Path, error: Exception) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _open_any(path: Path) -> sqlite3.Connection | None:
-    """Open the file, for reading only if it cannot be written to; None if not even that is possible."""
+def _open_any(path: Path) -> _Opened:
+    """Open the file, for reading only if it cannot be written to; without it if not even that is possible."""
     try:
         try:
-            return _open(path)
+            return _Opened(_open(path), can_write=True)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
             _rename(path, error)
-            return _open(path)
+            return _Opened(_open(path), can_write=True)
     except (sqlite3.Error, OSError) as error:
         log.error("cannot write to %s, going on without: %s", path, error)
-    return _open_for_reading(path)
+    return _Opened(_open_for_reading(path), can_write=False)
 
 
 def _open(path: Path) -> sqlite3.Connection:
