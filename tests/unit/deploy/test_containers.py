@@ -1,0 +1,100 @@
+"""The images and containers have few rights, and are what the services need. No Docker is asked."""
+
+import importlib.util
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from services.local.system import SERVICES
+from sluiceway.http.server import SHUTDOWN_TIMEOUT_SECONDS
+from tests.support.documents import ROOT
+
+DOCKERFILE = (ROOT / "deploy" / "docker" / "service.Dockerfile").read_text()
+CONTAINERS: Mapping[str, Mapping[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
+    "services"
+]
+OWN_IMAGE = "sluiceway:local"
+OURS = {name: container for name, container in CONTAINERS.items() if container["image"] == OWN_IMAGE}
+
+
+def test_one_container_builds_the_image_that_all_services_share() -> None:
+    builders = [name for name, container in CONTAINERS.items() if "build" in container]
+
+    assert builders == ["scheduler"]
+    assert {name for name in CONTAINERS if name not in OURS} == {
+        "nats",
+        "prometheus",
+        "alertmanager",
+        "grafana",
+    }
+    for name, container in OURS.items():
+        assert container["pull_policy"] == ("build" if name == "scheduler" else "never"), name
+        assert name == "scheduler" or "scheduler" in container["depends_on"]  # built before it is used
+
+
+def test_each_service_runs_and_each_command_is_one() -> None:
+    started = {container["command"][2] for container in OURS.values() if container["command"][1] == "-m"}
+
+    assert started == {f"services.{name}" for name in (*SERVICES, "edge")}
+    assert all(importlib.util.find_spec(f"{module}.__main__") for module in started)
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_has_no_capabilities_and_gets_no_others(name: str) -> None:
+    assert CONTAINERS[name]["cap_drop"] == ["ALL"]
+    assert CONTAINERS[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", [*OURS, "nats"])
+def test_only_volumes_are_writable(name: str) -> None:
+    container = CONTAINERS[name]
+
+    assert container["read_only"] is True
+    assert name == "nats" or container["tmpfs"] == ["/tmp"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_waits_for_the_broker_and_ends_in_its_own_time(name: str) -> None:
+    assert OURS[name]["depends_on"]["nats"] == {"condition": "service_healthy"}
+    assert float(OURS[name]["stop_grace_period"].removesuffix("s")) >= 2 * SHUTDOWN_TIMEOUT_SECONDS
+
+
+def test_the_broker_is_healthy_once_it_answers_at_its_http_port() -> None:
+    config = (ROOT / "deploy" / "nats" / "server.conf").read_text()
+    port = re.search(r"^http_port: (\d+)$", config, re.MULTILINE)
+
+    assert port
+    assert f"http://127.0.0.1:{port[1]}/healthz" in CONTAINERS["nats"]["healthcheck"]["test"]
+
+
+def test_each_edge_has_a_name_of_its_own_since_the_names_of_containers_change() -> None:
+    edges = [name for name in OURS if name.startswith("edge-")]
+
+    assert edges
+    assert [OURS[name]["environment"]["SLUICEWAY_INSTANCE"] for name in edges] == edges
+
+
+def test_the_image_runs_as_a_number_and_has_what_all_services_need() -> None:
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    installed = re.search(r'"\.\[([a-z,-]+)\]"', DOCKERFILE)
+
+    assert "\nUSER 10001:10001\n" in DOCKERFILE
+    assert "chown 10001:10001 /data" in DOCKERFILE
+    assert installed
+    needed = {name.replace("_", "-") for name in (*SERVICES, "edge")} | {"grpc"}
+    assert set(installed[1].split(",")) == needed <= extras
+
+
+def test_only_what_the_image_copies_is_sent_to_docker() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = {
+        path for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for path in line.split()
+    }
+
+    assert lines[1] == "*"
+    assert {line.removeprefix("!") for line in lines if line.startswith("!")} == copied
+    assert all((ROOT / path).exists() for path in copied)
