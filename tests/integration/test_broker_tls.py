@@ -250,6 +250,33 @@ async def test_an_invalid_file_is_named_and_not_shown(setting: str, content: str
         assert SECRET not in str(error.value)
 
 
+@pytest.mark.parametrize("is_folder", [False, True], ids=["missing", "folder"])
+@pytest.mark.parametrize(
+    "setting", ["nats_ca", "nats_cert", "nats_key", "nats_creds", "nats_nkey", "nats_password_file"]
+)
+async def test_each_file_that_cannot_be_read_is_named_with_its_setting(
+    setting: str, is_folder: bool, authority: Authority, tmp_path: Path
+) -> None:
+    certificate, key = authority.issue("client")
+    file = tmp_path / "file"
+    if is_folder:
+        file.mkdir()
+    others: dict[str, dict[str, Path | str]] = {
+        "nats_cert": {"nats_key": key},
+        "nats_key": {"nats_cert": certificate},
+        "nats_password_file": {"nats_user": USER},
+    }
+    settings = BrokerSettings(**{setting: file, **others.get(setting, {})})  # type: ignore[arg-type]
+
+    with pytest.raises(Misconfigured) as error:
+        async with connected(settings, "tests", wait_for_broker=False):
+            pass
+
+    assert str(error.value).startswith(
+        f"invalid setting SLUICEWAY_{setting.upper()}: file {file} cannot be read: "
+    )
+
+
 async def test_a_key_with_a_password_is_refused_instead_of_asking_for_it(authority: Authority) -> None:
     certificate, key = authority.issue("client", password=b"any")
 

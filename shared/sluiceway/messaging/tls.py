@@ -6,6 +6,7 @@ TLS, or somebody in between who changes the greeting, would get the user and pas
 
 import asyncio
 import ssl
+from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
 
@@ -33,6 +34,9 @@ def read_ssl_context(settings: BrokerSettings) -> ssl.SSLContext:
     except OSError as error:  # SSLError, too
         raise Misconfigured(_invalid("NATS_CA", str(settings.nats_ca), error)) from None
     if settings.nats_cert:
+        _check_readable("NATS_CERT", settings.nats_cert)
+        if settings.nats_key:
+            _check_readable("NATS_KEY", settings.nats_key)
         files = " and ".join(map(str, filter(None, (settings.nats_cert, settings.nats_key))))
         try:
             # Without a password, a key that needs one would be asked for on the terminal.
@@ -40,6 +44,14 @@ def read_ssl_context(settings: BrokerSettings) -> ssl.SSLContext:
         except OSError as error:
             raise Misconfigured(_invalid("NATS_CERT", files, error)) from None
     return context
+
+
+def _check_readable(setting: str, file: Path) -> None:
+    """Raise `Misconfigured` if a file cannot be read: OpenSSL does not say which of two it is."""
+    try:
+        file.read_bytes()
+    except OSError as error:
+        raise Misconfigured(_invalid(setting, str(file), error)) from None
 
 
 def _invalid(setting: str, files: str, error: OSError) -> str:
