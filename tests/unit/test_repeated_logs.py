@@ -45,6 +45,24 @@ def test_the_end_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert written.lines == ["could not advance", "advancing again"]
 
 
+def test_the_log_does_not_say_that_something_is_over_which_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    written = Log(caplog)
+
+    written.repeated.warning("advance", "could not advance")
+    written.now = 1
+    written.repeated.end("advance", "advancing again")
+    for written.now in range(2, 59):
+        written.repeated.warning("advance", "could not advance")
+    written.repeated.end("advance", "advancing again")
+
+    assert written.lines == ["could not advance", "advancing again", "could not advance"]
+
+    written.now = 61
+    written.repeated.end("advance", "advancing again")
+
+    assert written.lines[3:] == ["advancing again"]
+
+
 def test_what_fails_and_works_in_turns_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     written = Log(caplog)
 
