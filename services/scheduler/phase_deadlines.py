@@ -231,7 +231,8 @@ class PhaseDeadlines:
     def _command(self, due: _DuePhase, found: Holds) -> AdvancePhase | None:
         """Return the command that leaves a phase, or holds it; None if its rules only need a moment more."""
         deadline, trigger, now_ms = due.deadline, due.phase.trigger, self._clock()
-        arriving_ms = now_ms if deadline.arriving_ms is None else deadline.arriving_ms
+        # The clock may have been set back since.
+        arriving_ms = now_ms if deadline.arriving_ms is None else min(deadline.arriving_ms, now_ms)
         is_arriving = not trigger.held and now_ms - arriving_ms < ARRIVAL_MS
         if found.by_regions and not found.by_guardrails and is_arriving:
             retry = deadline._replace(arriving_ms=arriving_ms)

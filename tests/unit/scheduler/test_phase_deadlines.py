@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from services.scheduler.baked_phase import BakedPhase
 from services.scheduler.clearance_client import Holds
 from services.scheduler.phase_deadlines import (
+    ARRIVAL_MS,
     DOCUMENTS_TOGETHER_MAX,
     FAILED_RETRY_MS,
     GIVE_WAY_MS,
@@ -18,6 +19,7 @@ from services.scheduler.phase_deadlines import (
     HELD_RETRY_MS,
     TOGETHER_MAX,
     TOO_LARGE_RETRY_MS,
+    PhaseDeadline,
     PhaseDeadlines,
 )
 from sluiceway.contracts.commands import AdvancePhase, PauseTrigger, UnpauseTrigger
@@ -53,6 +55,8 @@ class FakeClearance:
         self.let_go.set()
         #: The regions of a phase, by the sequence of its event.
         self.regions: dict[int, tuple[str, ...]] = {}
+        #: Why each phase may not be left.
+        self.found = Holds(("errors",), ())
         #: Phases that can never be asked about, by the sequence of their event.
         self.rejected: set[int] = set()
 
@@ -67,7 +71,7 @@ class FakeClearance:
         if "slow" in self.regions_of(phases[0]):
             await asyncio.Event().wait()
         await self.let_go.wait()
-        return [Holds(("errors",), ())] * len(phases)
+        return [self.found] * len(phases)
 
 
 class FakeProcessor:
@@ -126,6 +130,13 @@ class System:
             for at_ms, number in timers._heap
             if number in timers._items
         )
+
+    @property
+    def next(self) -> PhaseDeadline:
+        """The deadline that is tried next, whenever that is."""
+        first = self.deadlines._timers.first()
+        assert first
+        return first[1]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -375,6 +386,22 @@ async def test_a_deadline_that_cannot_be_handled_is_kept() -> None:
         await eventually(
             lambda: system.waiting == [(system.now + TOO_LARGE_RETRY_MS, 5)], "it is tried again"
         )
+
+
+async def test_a_phase_that_waits_for_rules_is_held_in_time_although_the_clock_was_set_back() -> None:
+    system = System()
+    system.clearance.found = Holds((), ("region dev: not published yet",))
+    system.append(event := a_due_event(), 5)
+    await system.deadlines._run_due([PhaseDeadline(event.feature.key, 5)])
+    assert system.processor.alone == []
+
+    system.now -= 3_600_000
+    await system.deadlines._run_due([system.next])
+    assert system.processor.alone == []
+    system.now += ARRIVAL_MS
+    await system.deadlines._run_due([system.next])
+
+    assert [id_.rpartition("-")[2] for id_ in system.processor.alone] == ["held"]
 
 
 async def test_a_phase_that_can_never_be_cleared_holds_no_other_up() -> None:
