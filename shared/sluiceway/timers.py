@@ -116,7 +116,7 @@ class Timers(Generic[T]):
     async def run(self) -> None:
         """Handle what is due until cancelled.
 
-        Raises what `handle` raised: an item must not be lost silently.
+        Raises what `handle` raised, and an error if it was cancelled: an item must not be lost silently.
         """
         try:
             while True:
@@ -165,6 +165,13 @@ class Timers(Generic[T]):
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._places += self._running.pop(task)
         self._place_is_free.set()
-        if not task.cancelled() and (error := task.exception()):
+        if error := _error_of(task):
             self._error = error
             self._wake_up.set()
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    """Return why a task failed: a cancellation that nobody asked it for is an error, too."""
+    if not task.cancelled():
+        return task.exception()
+    return None if task.cancelling() else RuntimeError("what was due was not handled: it cancelled itself")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+import pytest
+
 from sluiceway.tasks import cancel_and_wait
 from sluiceway.timers import VOID_MAX, Timers, one_by_one
 from tests.support.waiting import eventually
@@ -167,3 +169,33 @@ async def test_a_part_that_takes_long_keeps_its_own_places_and_no_other_waiting(
     await eventually(lambda: groups.handled[2:] == ["f3 f4", "f5"], "others have the places of the fast part")
 
     await cancel_and_wait(running)
+
+
+async def test_work_that_cancels_itself_is_an_error() -> None:
+    async def handle(item: str) -> None:
+        raise asyncio.CancelledError
+
+    timers = Timers(one_by_one(handle), lambda: 1_000, workers=1)
+    timers.push(1, "due")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match="cancelled itself"):
+            await timers.run()
+
+
+async def test_work_that_is_cancelled_with_the_timers_is_no_error() -> None:
+    started = asyncio.Event()
+
+    async def handle(item: str) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    timers = Timers(one_by_one(handle), lambda: 1_000, workers=1)
+    timers.push(1, "due")
+    running = asyncio.create_task(timers.run())
+    await started.wait()
+
+    await cancel_and_wait(running)
+
+    await eventually(lambda: not timers._running, "its work is cancelled")
+    assert timers._error is None
