@@ -64,6 +64,14 @@ class Scheduler(Service):
     def __init__(self, settings: Settings, host_clock: Clock = now_ms) -> None:
         super().__init__(settings, host_clock)
         self._settings = settings
+        self._rules_regions: RulesRegions | None = None
+
+    async def readiness(self) -> dict[str, str]:
+        """Return what is not ready: also that rules reach no region, since a stream is missing or damaged."""
+        missing = await super().readiness()
+        if self._rules_regions and (problem := self._rules_regions.problem):
+            missing = {**missing, "rules": problem}
+        return missing
 
     async def start(self, connection: Connection, stack: AsyncExitStack) -> None:
         """Declare the streams, read the log, run the deadlines, then answer commands."""
@@ -122,9 +130,8 @@ class Scheduler(Service):
         self, connection: Connection, catalogue: CatalogueView, replicas: int, stack: AsyncExitStack
     ) -> None:
         """Keep what a region needs at the broker: its place in the streams of rules, and its copies."""
-        keepers: list[RulesRegions | RegionAccounts] = [
-            RulesRegions(RulesDeclaration(connection.js, rules_config(replicas)), catalogue)
-        ]
+        self._rules_regions = RulesRegions(RulesDeclaration(connection.js, rules_config(replicas)), catalogue)
+        keepers: list[RulesRegions | RegionAccounts] = [self._rules_regions]
         if self._settings.region_accounts:
             documents = RegionDocuments(connection)
             await self.follow("regions", documents, stack)

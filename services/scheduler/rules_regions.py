@@ -1,4 +1,4 @@
-"""Gives new regions a place in the streams of rules, if several streams hold them."""
+"""Keeps the streams of rules whole: a place for each new region, and the first stream if it is damaged."""
 
 import asyncio
 import logging
@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 CHECK_EVERY_SECONDS = 10.0
 #: The same after a change of a stream, which another scheduler may have undone.
 CHECK_AGAIN_SECONDS = 1.0
+#: A first stream that is missing or damaged for so long is declared again: no change of the number takes as
+#: long, and a change that another scheduler makes is not disturbed.
+REPAIR_AFTER_SECONDS = 60.0
 RETRY_SECONDS = 0.5
 #: Above so many regions in a stream, what a broker looks through for each event is most of its work.
 REGIONS_OF_STREAM = 300
@@ -33,8 +36,14 @@ class RulesRegions:
         self._declaration = declaration
         self._catalogue = catalogue
         self._is_advised = False
+        self._damaged_since: float | None = None
         self._repeated = RepeatedLogs(log)
         self._changed = asyncio.Event()
+
+    @property
+    def problem(self) -> str | None:
+        """Why rules reach no region, or not all; None if they do."""
+        return self._declaration.problem
 
     def wake(self, kind: str) -> None:
         """Look now if a document of this kind in the catalogue may be a new region."""
@@ -56,11 +65,22 @@ class RulesRegions:
     async def _seconds_to_next(self) -> float:
         """Complete the streams once; return when to look again."""
         try:
-            return CHECK_AGAIN_SECONDS if await self._declaration.complete() else CHECK_EVERY_SECONDS
+            is_changed = await self._declaration.complete()
+            await self._repair()
         except (NatsError, TimeoutError) as error:
             text = error_text(error)
             self._repeated.warning(text, "cannot add regions to the streams of rules, trying again: %s", text)
             return RETRY_SECONDS
+        return CHECK_AGAIN_SECONDS if is_changed or self._damaged_since else CHECK_EVERY_SECONDS
+
+    async def _repair(self) -> None:
+        """Declare the streams again if the first one is missing or damaged for too long."""
+        now, problem = asyncio.get_running_loop().time(), self._declaration.problem
+        self._damaged_since = (self._damaged_since or now) if problem else None
+        if self._damaged_since and now - self._damaged_since >= REPAIR_AFTER_SECONDS:
+            log.warning("declaring the streams of rules again: %s", problem)
+            self._damaged_since = now
+            await self._declaration.declare(None)
 
     def _advise(self) -> None:
         """Say once that more streams would pay."""

@@ -15,6 +15,7 @@ from sluiceway.messaging.rules_streams import RulesStreams, read_rules_streams
 from sluiceway.pipelines.projection import project_each
 from tests.support.brokers import Broker
 from tests.support.builders import a_region, a_release
+from tests.support.rules_streams import set_metadata
 from tests.support.system import Driver, driving
 from tests.support.waiting import eventually
 
@@ -56,6 +57,38 @@ async def test_a_place_that_another_scheduler_takes_away_is_given_back(broker: B
         await js.update_stream(before)
 
         await stores(driver, "dev", STREAMS.of("dev"), bound=3 * rules_regions.CHECK_EVERY_SECONDS)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "without metadata"])
+async def test_a_first_stream_that_was_damaged_is_noticed_and_repaired(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(rules_regions, "CHECK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(rules_regions, "CHECK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(rules_regions, "REPAIR_AFTER_SECONDS", 3_600.0)
+    async with scheduler(broker, 3) as running, driving(broker.url) as driver:
+        await save(driver, *REGIONS)
+        for region in REGIONS:
+            await stores(driver, region, STREAMS.of(region))
+        assert "rules" not in await running.readiness()
+
+        if damage == "deleted":
+            await driver.connection.js.delete_stream(subjects.RULES_STREAM)
+        else:
+            await set_metadata(driver.connection, {})
+
+        async def says_so() -> bool:
+            return "rules" in await running.readiness()
+
+        await eventually(says_so, "readiness says so")
+        monkeypatch.setattr(rules_regions, "REPAIR_AFTER_SECONDS", 0.0)
+        for region in REGIONS:
+            await stores(driver, region, STREAMS.of(region))
+
+        async def is_over() -> bool:
+            return not await says_so()
+
+        await eventually(is_over, "readiness no longer says so")
 
 
 async def test_who_subscribes_by_subject_names_no_stream(broker: Broker) -> None:

@@ -13,6 +13,14 @@ async def save_regions(connection: Connection, regions: Sequence[str]) -> None:
         await connection.js.publish(subjects.catalogue("region", region), b"{}")
 
 
+async def set_metadata(connection: Connection, metadata: dict[str, str]) -> None:
+    """Replace what the first stream says, as `nats stream edit` may."""
+    info = f"$JS.API.STREAM.INFO.{subjects.RULES_STREAM}"
+    config = (await request_jetstream(connection.client, info))["config"]
+    changed = {**config, "metadata": metadata}
+    await request_jetstream(connection.client, info.replace("INFO", "UPDATE"), changed)
+
+
 async def stored(connection: Connection) -> dict[str, set[str]]:
     """Return the streams of rules, with their subjects."""
     request = {"subject": subjects.RULES}

@@ -19,7 +19,7 @@ from pydantic import JsonValue, TypeAdapter
 from ..contracts import subjects
 from ..contracts.identifiers import NAME_PATTERN
 from .jetstream_api import API, request_jetstream
-from .rules_streams import COUNT_METADATA, RulesStreams
+from .rules_streams import COUNT_METADATA, STREAMS_MAX, RulesStreams
 from .stream_creation import create_stream
 from .stream_placeholders import creation_error, delete_placeholders
 from .stream_upgrades import upgrade
@@ -29,8 +29,13 @@ log = logging.getLogger(__name__)
 #: After so many refusals to create the streams that are wanted, as many as before are created.
 REFUSALS_MAX = 5
 
+MISSING = f"the stream {subjects.RULES_STREAM} is missing"
+DAMAGED = f"the subjects of the stream {subjects.RULES_STREAM} are of another number of streams than it says"
+
 _is_name = re.compile(NAME_PATTERN).fullmatch
 _is_later_stream = re.compile(rf"{subjects.RULES_STREAM}_[0-9]+").fullmatch
+#: What each of several streams may say.
+_COUNTS = frozenset(map(str, range(2, STREAMS_MAX + 1)))
 #: The configuration of a stream as JetStream has it, also what this version does not know.
 _Config = Mapping[str, JsonValue]
 _DOCUMENT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
@@ -50,6 +55,8 @@ class RulesDeclaration:
         self._config = config
         #: As they were when they were completed last; None while another scheduler changes the number.
         self.streams: RulesStreams | None = None
+        #: Why nobody can tell how the rules are spread, when they were looked at last.
+        self.problem: str | None = None
         #: As they were when somebody could tell last.
         self._known = RulesStreams()
         self._has_begun = False
@@ -59,12 +66,17 @@ class RulesDeclaration:
     async def declare(self, wanted: int | None) -> None:
         """Create what is missing; if there is another number of streams than `wanted`, change it.
 
-        None: as many as there are, one if there is none. Schedulers that want different numbers at the same
-        time get one of them: each begins one change at most, and completes what it finds afterwards. A number
-        that JetStream does not take is refused with a warning, and everything stays.
+        None: as many as there are, or were before the first one was lost; one if there is none. Schedulers
+        that want different numbers at the same time get one of them: each begins one change at most, and
+        completes what it finds afterwards. A number that JetStream does not take is refused with a warning,
+        and everything stays.
         """
         await delete_placeholders(self._js)
         first = await self._stored_config(subjects.RULES_STREAM)
+        if first is not None and _is_damaged(first):
+            log.warning("creating %s again: %s", subjects.RULES_STREAM, DAMAGED)
+            await self._delete(subjects.RULES_STREAM)
+            first = None
         if first is None:
             await self._create_all(wanted)
         elif wanted and _count(first) != str(wanted):
@@ -106,11 +118,11 @@ class RulesDeclaration:
         Somebody else may have taken what was proved to be there: then as many as before are created, in the
         end.
         """
-        streams = self._known
-        if wanted and self._refusals < REFUSALS_MAX:
-            streams = RulesStreams(wanted)
-        elif wanted:
-            log.warning("creating %s streams of rules: %s were refused", streams.groups, wanted)
+        if self._refusals >= REFUSALS_MAX:
+            streams = self._known
+            log.warning("creating %s streams of rules, since another number was refused", streams.groups)
+        else:
+            streams = RulesStreams(wanted) if wanted else await self._surviving()
         try:
             places = await self._places(streams)
             await self._complete(streams, range(1, streams.groups), places)
@@ -120,17 +132,38 @@ class RulesDeclaration:
             raise
         self._refusals = 0
 
+    async def _surviving(self) -> RulesStreams:
+        """Return how many streams there were, as those say that are left; else as many as were known last."""
+        names = [name for name in await self._names() if _is_later_stream(name)]
+        configs = [config for name in names if (config := await self._stored_config(name))]
+        counts = [count for config in configs if (count := _count(config)) in _COUNTS]
+        if not counts:
+            return self._known
+        streams = RulesStreams(int(max(counts, key=counts.count)))
+        log.warning(
+            "the stream %s is missing: there were %s streams of rules, by what is left: %s",
+            subjects.RULES_STREAM,
+            streams.groups,
+            ", ".join(names),
+        )
+        return streams
+
     async def complete(self) -> bool:
         """Create missing streams, and add the subjects of new regions; return whether anything was changed.
 
-        It does nothing while the first stream is missing, or is the only one. An update of a stream has no
-        condition, so that another scheduler may undo it: look again after a change, and from time to time.
+        It does nothing while the first stream is missing or damaged, or is the only one. An update of a
+        stream has no condition, so that another scheduler may undo it: look again after a change, and from
+        time to time.
         """
         first = await self._stored_config(subjects.RULES_STREAM)
-        self.streams = streams = _parse(first) if first else None
-        if streams is None:
+        self.streams, self.problem = None, MISSING
+        if first is None:
             return False
-        self._known = streams
+        self.problem = DAMAGED
+        streams = _parse(first)
+        if _is_damaged(first):
+            return False
+        self.streams, self.problem, self._known = streams, None, streams
         if streams.groups == 1:
             return False
         return await self._complete(streams, range(streams.groups), await self._places(streams))
@@ -213,6 +246,22 @@ class RulesDeclaration:
 def _count(stored: _Config) -> str:
     """Return the number of streams that a stream was created for."""
     return _metadata(stored).get(COUNT_METADATA, "1")
+
+
+def _is_damaged(first: _Config) -> bool:
+    """Return whether the first stream lists subjects of another number than it says.
+
+    That is so after `nats stream edit --config` with a file that has no metadata.
+    """
+    count, listed = _count(first), _listed(first)
+    if count not in _COUNTS:
+        return count == "1" and bool(listed) and subjects.RULES not in listed
+    streams, own = RulesStreams(int(count)), set(listed) - {subjects.checkpoint()}
+    return any(streams.group_of(subjects.parse_region(subject)) for subject in own if _is_rules(subject))
+
+
+def _is_rules(subject: str) -> bool:
+    return subject.startswith(subjects.RULES.removesuffix(">"))
 
 
 def _is_of(streams: RulesStreams, stored: _Config | None) -> bool:
