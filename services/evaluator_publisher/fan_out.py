@@ -16,6 +16,7 @@ from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.errors import Rejected, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView, StoredDocument
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
+from sluiceway.messaging.publishing import NoStream
 from sluiceway.messaging.rule_store import RuleStore
 from sluiceway.messaging.rule_table import RuleKey
 from sluiceway.repeated_logs import RepeatedLogs
@@ -40,6 +41,8 @@ LOOK_FOR_REMOVALS_SECONDS = 2.0
 CHECK_BATCH = 20
 #: A checkpoint is written this often, if anything has changed: at a start, what is newer is checked.
 CHECKPOINT_EVERY_SECONDS = 10.0
+#: Features in a row of which no stream stores anything that has to be written: after so many, all wait.
+UNHEARD_MAX = 20
 #: Features that are put on the list in a row.
 LIST_SLICE = 2_000
 
@@ -77,6 +80,9 @@ class FanOut:
         self._proofs = Proofs(features, rules, publishable, self._writer, checkpoints, lambda: self.is_idle)
         self._urgent: PendingFeatures = OrderedDict()
         self._to_check: PendingFeatures = OrderedDict()
+        #: What could not be written because a region has no place in the stream yet.
+        self._postponed: PendingFeatures = OrderedDict()
+        self._unheard = 0
         #: What comes after that, if everything is to be checked.
         self._rest: Iterator[FeatureEntry] | None = None
         #: Regions in which every feature is still to be put on the list.
@@ -153,7 +159,9 @@ class FanOut:
     def is_idle(self) -> bool:
         """Whether everything is published."""
         must_check = self._has_features_to_check or self._must_check_all
-        return not (self._urgent or must_check or self._deletions.regions or self._marks.missing)
+        return not (
+            self._urgent or must_check or self._postponed or self._deletions.regions or self._marks.missing
+        )
 
     @property
     def _has_features_to_check(self) -> bool:
@@ -180,6 +188,7 @@ class FanOut:
                 self._repeated.warning(
                     "publish", "cannot publish rules to %s, trying again: %s", self._rules.stream, error
                 )
+                self._check_postponed()
                 self._has_work.set()
                 await asyncio.sleep(backoff.next_seconds())
 
@@ -260,7 +269,11 @@ class FanOut:
             self._list_rest()
             await self._publish_pending(self._to_check, limit=CHECK_BATCH)
             await self._deletions.delete_regions()
-            if not self._has_features_to_check:
+            if not (self._has_features_to_check or self._urgent):
+                if self._postponed:
+                    raise Unavailable(
+                        f"no stream stores the rules of a region of {len(self._postponed)} features yet"
+                    )
                 await self._marks.write()
 
     async def _publish_pending(self, pending: PendingFeatures, limit: int | None = None) -> None:
@@ -269,12 +282,23 @@ class FanOut:
             key, regions = pending.popitem(last=False)
             try:
                 await self._publish(key, regions)
+                self._unheard = 0
+            except NoStream as error:  # of a new region: the others of the group do not wait for its place
+                _put_back(self._postponed, key, regions)
+                self._unheard = 0 if error.is_partial else self._unheard + 1
+                if self._unheard >= UNHEARD_MAX:
+                    raise
             except Unavailable:  # which may concern this feature alone, so the others come before it
-                known = pending.pop(key, frozenset())
-                pending[key] = None if known is None or regions is None else known | regions
+                _put_back(pending, key, regions)
                 raise
             limit = None if limit is None else limit - 1
             await asyncio.sleep(0)  # if nothing differed, nothing else has given way to the loop
+
+    def _check_postponed(self) -> None:
+        """Put on the list again what could not be written, after what is there."""
+        self._unheard = 0
+        while self._postponed:
+            _put_back(self._to_check, *self._postponed.popitem(last=False))
 
     async def _publish(self, key: FeatureKey, regions: frozenset[str] | None) -> None:
         """Publish a feature's newest event in these regions."""
@@ -293,3 +317,9 @@ class FanOut:
             if regions is None:
                 self._proofs.prove(key, writes)
             return
+
+
+def _put_back(pending: PendingFeatures, key: FeatureKey, regions: frozenset[str] | None) -> None:
+    """Put a feature at the end of a list, in these regions and those in which it is there already."""
+    known = pending.pop(key, frozenset())
+    pending[key] = None if known is None or regions is None else known | regions

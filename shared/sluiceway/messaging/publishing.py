@@ -39,6 +39,13 @@ PENDING_MAX = 4_000
 ACKNOWLEDGED_WITHIN_SECONDS = 5.0
 
 
+class NoStream(Unavailable):
+    """The broker answers, and no stream stores messages of this subject now."""
+
+    #: Whether other messages of the same call were stored.
+    is_partial = False
+
+
 class ConditionalMessage(NamedTuple):
     """A message to append after the sequence `expected` of its subject."""
 
@@ -92,7 +99,8 @@ class StreamPublisher:
     async def append_all(self, messages: Sequence[ConditionalMessage]) -> list[Appended]:
         """Append messages without waiting for each other; return the sequence or the error of each.
 
-        Raises `Unavailable` if the broker does not store or refuse all of them in time.
+        Raises `Unavailable` if the broker does not store or refuse all of them in time; that is `NoStream`
+        if no stream stores one of them.
         """
         outgoing = [_outgoing(message) for message in messages]
         results: list[Appended] = [self._size_error(message) or 0 for message in outgoing]
@@ -100,8 +108,14 @@ class StreamPublisher:
         for first in range(0, len(small), PENDING_MAX):
             batch = small[first : first + PENDING_MAX]
             replies, connection = await self._request_all([outgoing[number] for number in batch])
-            for number, reply in zip(batch, replies, strict=True):
-                results[number] = await self._result(reply, outgoing[number], messages[number], connection)
+            try:
+                for number, reply in zip(batch, replies, strict=True):
+                    results[number] = await self._result(
+                        reply, outgoing[number], messages[number], connection
+                    )
+            except NoStream as error:
+                error.is_partial = any(map(_is_stored, replies))
+                raise
         return results
 
     async def publish(
@@ -201,7 +215,8 @@ class StreamPublisher:
         if failure := await self._writes.record_failure(self._stream, error, connection):
             return Unavailable(failure.reason) if failure.is_stuck else StoreFull(failure.reason)
         description = error.description if isinstance(error, APIError) else None
-        return Unavailable(f"cannot write to the stream {self._stream}: {description or error_text(error)}")
+        kind = NoStream if isinstance(error, NoStreamResponseError) else Unavailable
+        return kind(f"cannot write to the stream {self._stream}: {description or error_text(error)}")
 
 
 def begin_headers(headers: Mapping[str, str]) -> bytes:
@@ -213,6 +228,13 @@ def _outgoing(message: ConditionalMessage) -> OutgoingMessage:
     begin = message.headers if isinstance(message.headers, bytes) else begin_headers(message.headers)
     headers = b"%b%b: %d\r\n\r\n" % (begin, _EXPECTED_LAST, message.expected)
     return OutgoingMessage(message.subject, message.data, headers=headers)
+
+
+def _is_stored(reply: RawReply) -> bool:
+    try:
+        return _sequence(reply) > 0
+    except NatsError:
+        return False
 
 
 def _sequence(reply: RawReply) -> int:

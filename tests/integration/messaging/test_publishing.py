@@ -6,7 +6,7 @@ import pytest
 
 from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging.connection import Connection, connected
-from sluiceway.messaging.publishing import ConditionalMessage, StreamPublisher
+from sluiceway.messaging.publishing import ConditionalMessage, NoStream, StreamPublisher
 from sluiceway.settings import BrokerSettings
 from tests.support.brokers import Broker
 
@@ -78,6 +78,16 @@ async def test_a_writer_learns_which_stream_did_not_store_its_message(connection
     ):
         with pytest.raises(Unavailable, match="cannot write to the stream GONE: "):
             await attempt
+
+
+@pytest.mark.parametrize("others", [["letters.a", "letters.b"], []])
+async def test_a_writer_learns_whether_anything_was_stored_where_a_subject_has_no_stream(
+    publisher: StreamPublisher, others: list[str]
+) -> None:
+    with pytest.raises(NoStream) as raised:
+        await publisher.append_all([a_message(subject) for subject in ("gone.a", *others)])
+
+    assert raised.value.is_partial == bool(others)
 
 
 async def test_a_full_stream_is_unavailable_and_not_in_conflict(connection: Connection) -> None:

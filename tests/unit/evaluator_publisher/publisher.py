@@ -99,6 +99,7 @@ class Rules:
         #: Features of which another publisher has written something else.
         self.differing: set[FeatureKey] = set()
         self.written: list[FeatureKey] = []
+        self.error: Exception | None = None
         #: Regions in which there are rules.
         self.regions: set[str] = set()
 
@@ -120,8 +121,13 @@ class Rules:
     def differs(self, write: RuleWrite) -> bool:
         return write.key.feature in self.differing
 
+    def is_newer(self, write: RuleWrite) -> bool:
+        return False
+
     async def write(self, writes: Sequence[RuleWrite]) -> list[RuleWrite]:
         self.written += [write.key.feature for write in writes]
+        if self.error and writes:
+            raise self.error
         return []
 
     def is_marked(self, region: str) -> bool:
