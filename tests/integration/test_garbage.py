@@ -135,6 +135,8 @@ def garbage(stream: str) -> Iterator[Garbage]:
             ]
         for place in places:
             yield Garbage(prefix + b"." + place)
+        for blank in (b"\v", b"\f", b"\x1c"):  # the broker takes them, and nats-py's expressions do not
+            yield Garbage(prefix + b"." + places[0] + blank + b"x", bytes(300_000))
         contents = [*((body, {}) for body in BODIES), *((data, h) for h in HEADERS for data in (b"{}", b""))]
         for number, (data, headers) in enumerate(contents):
             place = places[number % len(places)]
