@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 #: A report is repeated after this time, well before the broker removes it.
 REPORT_EVERY_SECONDS = 20.0
 #: What is applied within this time is reported together: reporting must not delay applying.
-REPORT_DELAY_SECONDS = 0.05
+REPORT_DELAY_SECONDS = 0.2
 REPORT_RETRY_SECONDS = 0.5
 #: For the report that is due when a client stops.
 LAST_REPORT_SECONDS = 0.5
