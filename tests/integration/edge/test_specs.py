@@ -17,6 +17,7 @@ from services.edge.statsig import HOLD_SECONDS
 from sluiceway import sdk_keys
 from sluiceway.cli.current_state import read_reports
 from sluiceway.contracts import subjects
+from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.commands import RevokeKey, SaveFeature
 from sluiceway.evaluation.compiled_conditions import member_key
 from sluiceway.http.server import health_server
@@ -233,10 +234,14 @@ async def test_a_key_cannot_report_for_an_edge_or_for_processes_of_another_key(d
             await edge.http.get(SPECS, params=params, headers=session)
     await eventually(lambda: not edge.edge.poll_reports.has_due, "all reports are published")
 
-    reports = {report.instance: report for report in (await read_reports(driver.connection))["dev"]}
+    async def reported() -> dict[str, AppliedReport] | None:
+        reports = {report.instance: report for report in (await read_reports(driver.connection))["dev"]}
+        applied = edge.edge.rules.position.sequence
+        return reports if reports[edge.edge.instance].sequence >= applied else None
+
+    reports = await eventually(reported, "the edge has reported what it has applied")
     new = reports.keys() - {report.instance for report in before}
     assert all(name.startswith(f"sdk-{sdk_keys.key_id(other)}-") for name in new)
-    assert reports[edge.edge.instance].sequence >= edge.edge.rules.position.sequence
 
 
 async def test_odd_numbers_are_refused_and_not_counted(dev: Served) -> None:
