@@ -106,7 +106,7 @@ def allowed_versions(feature: Feature, place: Location) -> set[int]:
 def forward(history: History) -> Iterator[str]:
     """Look whether what an edge served of a feature went back, also when it was started again.
 
-    No store goes back in a run, so a newer epoch is no excuse.
+    No store goes back in a run, so a newer epoch does not excuse it.
     """
     by_edge = defaultdict(list)
     for served in history.served:

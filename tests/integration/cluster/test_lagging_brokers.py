@@ -1,4 +1,4 @@
-"""What a broker says that missed what others stored is no earlier history; what a healthy leader says is."""
+"""A broker that missed what others stored is not believed about the history; a healthy leader is."""
 
 import asyncio
 from collections.abc import Sequence
