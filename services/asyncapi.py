@@ -21,7 +21,7 @@ from sluiceway.contracts.alerts import AnsweredAlert
 from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.audit_records import AuditRecord
 from sluiceway.contracts.catalogue import Environment, Region, SdkKey
-from sluiceway.contracts.commands import PUBLIC_COMMANDS, Command
+from sluiceway.contracts.commands import PUBLIC_COMMANDS, QUERIES, Command
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.freeze import Freeze
 from sluiceway.contracts.heartbeats import Heartbeat
@@ -156,7 +156,7 @@ def document() -> str:
 def _command_broker() -> NatsBroker:
     """Return the description of the scheduler's subscription: one subject per command and kind of sender."""
     broker = NatsBroker(description="Release pipelines for feature gates and dynamic configs.")
-    for model in PUBLIC_COMMANDS:
+    for model in PUBLIC_COMMANDS + QUERIES:
         for principal in (None, "*"):
             subject = subjects.command(model.verb, principal)
             description = inspect.getdoc(model)

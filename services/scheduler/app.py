@@ -44,6 +44,7 @@ from .command_processor import CommandProcessor
 from .confirmations import Confirmations
 from .phase_deadlines import PhaseDeadlines
 from .published_rules import RulesReader
+from .queries import with_queries
 from .region_accounts import RegionAccounts
 from .region_reports import RegionReports
 from .rules_regions import RulesRegions
@@ -111,6 +112,7 @@ class Scheduler(Service):
         )
         authenticator = Authenticator(catalogue, clock, required=self._settings.require_identity)
         handle = within_budget(audited(_by_trusted_clock(handlers.handle, clock), trail, clock), budget)
+        handle = with_queries(handle, lambda query: processor.newest(query.key))
         # A connection of its own, on which nothing else waits behind commands.
         commands = await stack.enter_async_context(connected(self._settings, "scheduler-commands"))
         await self.watch_client("commands", commands.client, stack)

@@ -14,7 +14,13 @@ from typing import NamedTuple
 from nats.errors import Error as NatsError
 
 from sluiceway.contracts import subjects
-from sluiceway.contracts.commands import COMMAND_MAX_BYTES, PUBLIC_COMMANDS, TAKING_BACK_VERBS, Command
+from sluiceway.contracts.commands import (
+    COMMAND_MAX_BYTES,
+    PUBLIC_COMMANDS,
+    QUERIES,
+    TAKING_BACK_VERBS,
+    Command,
+)
 from sluiceway.contracts.replies import Refusal, Reply
 from sluiceway.errors import MessageTooLarge
 from sluiceway.fair_queue import FairQueue
@@ -35,7 +41,7 @@ from .side_thread import SideThread
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
 
-MODELS = {model.verb: model for model in PUBLIC_COMMANDS}
+MODELS = {model.verb: model for model in PUBLIC_COMMANDS + QUERIES}
 #: A larger command is decoded in a thread: others go on after Python's switch interval.
 DECODED_AT_ONCE_BYTES = 16 * 1024
 #: What is in work when the scheduler stops may take so long to end.

@@ -19,6 +19,7 @@ from sluiceway.contracts.commands import (
     StartingCommand,
 )
 from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply, StoredReply
 from sluiceway.errors import Conflict, InvalidEvent, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
@@ -89,7 +90,7 @@ class CommandProcessor:
             tail = tail or await self._log.newest_tail(command.key, self._features.parse)
             if _is_outdated(command, tail):
                 return self._reply(Unchanged(f"a newer event of {command.key} came first"), tail)
-            is_fresh = is_fresh and not self._is_behind(command, tail)
+            is_fresh = is_fresh and not self._is_behind(command.key, tail)
             decision = await self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
@@ -101,6 +102,16 @@ class CommandProcessor:
                 return self._reply(await self._explained(decision, command, tail), tail)
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key}, or what it depends on, keeps changing; send the command again")
+
+    async def newest(self, key: FeatureKey) -> Reply:
+        """Return the newest state of a feature as the log's leader knows it; no feature if there is none.
+
+        `Unavailable` if the log does not answer, or with an older state than the one that is known.
+        """
+        tail = await self._log.newest_tail(key, self._features.parse)
+        if self._is_behind(key, tail):
+            raise Unavailable(f"the log of {key} was read to {tail.sequence} only, and more is known")
+        return self._reply(Unchanged(f"the newest state of {key}"), tail)
 
     async def process_together(self, commands: Iterable[AdvancePhase]) -> dict[str, Reply]:
         """Decide commands about different features on what was followed, and append their events together.
@@ -145,13 +156,13 @@ class CommandProcessor:
         except InvalidEvent:  # the tail of the log skips it
             return None
 
-    def _is_behind(self, command: FeatureCommand, tail: LogTail) -> bool:
+    def _is_behind(self, key: FeatureKey, tail: LogTail) -> bool:
         """Return whether a newer event is known than the one that was read.
 
         A broker that led the log until a moment ago may answer, or the log went back, which its followers
         notice. Nothing is refused until then: an append would have failed.
         """
-        known = self._features.get(command.key)
+        known = self._features.get(key)
         return known is not None and known.tail > tail.sequence
 
     async def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:

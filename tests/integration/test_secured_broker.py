@@ -7,12 +7,16 @@ import pytest
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from sluiceway.cli.feature_commands import archive_gate, set_gate
+from sluiceway.cli.get import find_trigger
+from sluiceway.cli.session import CliSession, CommandFailed
 from sluiceway.clock import now_ms
 from sluiceway.contracts import subjects
 from sluiceway.contracts.alerts import Alert
 from sluiceway.contracts.commands import (
     AbortTrigger,
     ApprovePhase,
+    ReadFeature,
     RevokeKey,
     RollOutTrigger,
     SaveEnvironment,
@@ -22,6 +26,9 @@ from sluiceway.contracts.commands import (
 from sluiceway.contracts.feature import TriggerStatus
 from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.replies import RefusalCode
+from sluiceway.contracts.revisions import NOTHING_STORED
+from sluiceway.messaging.feature_log import FeatureLog, LogTail
+from sluiceway.settings import BrokerSettings
 from tests.support.catalogues import phase, pipeline
 from tests.support.cli.calls import Cli
 from tests.support.secured import HOUR, PERSON, ROOT, Secured, raw, secured_system
@@ -100,6 +107,46 @@ async def test_the_command_line_acts_with_a_keys_credentials(secured: Secured) -
 
     assert mine.line.startswith("bea may not approve")
     assert "the broker does not allow these credentials to do this (publish to" in everybodys.line
+
+
+async def test_a_key_acts_on_the_newest_state_whatever_a_replica_has(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these was refused, or denied by the broker, as long as a replica did not have the release."""
+
+    async def nothing_yet(*_: object) -> LogTail:
+        return LogTail(None, 0)
+
+    monkeypatch.setattr(FeatureLog, "tail", nothing_yet)
+    person = await secured.person(Role.EDITOR, Role.OPERATOR)
+    session = CliSession(BrokerSettings(), as_json=False, actor="bea", _connection=person.connection)
+
+    await set_gate(session, "new_checkout", on=True, pipeline="prod-release")
+    _, waiting = await find_trigger(session, TRIGGER)
+    await person.accepted(RollOutTrigger, trigger=TRIGGER)
+    _, ended = await find_trigger(session, TRIGGER)
+    await archive_gate(session, "new_checkout")
+    with pytest.raises(CommandFailed, match="is archived; bring it back with --on"):
+        await set_gate(session, "new_checkout", description="mine")
+
+    assert waiting.status is TriggerStatus.WAITING_FOR_REVIEW
+    assert ended.status is TriggerStatus.COMPLETED
+
+
+async def test_whoever_has_a_key_may_ask_for_a_state_and_nobody_else(secured: Secured) -> None:
+    viewer = await secured.person(Role.VIEWER)
+    admin = await secured.admin()
+    await admin.save_gate("dark_mode", EVERYONE)
+
+    found = await viewer.send(ReadFeature, kind="gate", name="dark_mode")
+    missing = await viewer.send(ReadFeature, kind="gate", name="nothing")
+    await admin.accepted(RevokeKey, key_id=PERSON)
+    refusal = await viewer.refused(ReadFeature, kind="gate", name="dark_mode")
+
+    assert found.feature
+    assert found.feature.name == "dark_mode"
+    assert (missing.feature, missing.revision_tag) == (None, NOTHING_STORED)
+    assert refusal.code is RefusalCode.NOT_ALLOWED
 
 
 async def test_a_group_counts_only_if_it_is_vouched_for(secured: Secured) -> None:

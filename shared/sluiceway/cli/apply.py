@@ -142,7 +142,7 @@ async def preview_documents(
             key = command.key
             if key not in states:
                 states[key] = await read_feature(connection, *key)
-            state, revision = states[key]
+            state, revision, _ = states[key]
             decision = decide(state, command, now_ms(), catalogue, revision)
             if isinstance(decision, FeatureEvent):
                 states[key] = FeatureReading(decision.feature, revision)

@@ -10,12 +10,15 @@ from nats.errors import Error as NatsError
 from ..clock import now_ms
 from ..contracts import subjects
 from ..contracts.applied_reports import AppliedReport, parse_report
+from ..contracts.commands import ReadFeature
 from ..contracts.feature import Feature
 from ..contracts.identifiers import FeatureKey, FeatureKind
-from ..contracts.revisions import RevisionTag
+from ..contracts.replies import RefusalCode
+from ..contracts.revisions import NOTHING_STORED, RevisionTag
 from ..contracts.rule_document import RuleDocument
 from ..errors import Rejected, Unavailable
 from ..messaging.catalogue_store import CatalogueView
+from ..messaging.command_client import CommandClient
 from ..messaging.connection import Connection
 from ..messaging.decision_view import DecisionView
 from ..messaging.feature_edits import FeatureReading
@@ -29,9 +32,12 @@ from ..pipelines.approvals import without_lapsed_approvals
 from ..pipelines.catalogue_decisions import Usage
 from ..pipelines.decision import Catalogue
 from ..pipelines.reference_graph import ReferenceGraph
+from .session import CommandFailed
 
 #: For one reading: a cluster of brokers answers nothing for some seconds while it elects a leader.
 READ_TIMEOUT_SECONDS = STALL_SECONDS_MAX
+#: Refusals of a query that say nothing about its sender: it is of no known kind, or cannot be answered now.
+WITHOUT_ANSWER = frozenset({RefusalCode.UNKNOWN_COMMAND, RefusalCode.RATE_LIMITED, RefusalCode.UNAVAILABLE})
 NO_STREAMS = "the broker answers, but it has no Sluiceway streams yet; is a scheduler running?"
 
 
@@ -61,12 +67,36 @@ async def read_features(connection: Connection) -> list[LoggedEvent]:
 async def read_feature(connection: Connection, kind: FeatureKind, name: str) -> FeatureReading:
     """Return the state of one feature, and its revision.
 
-    Who has permissions of his own may not ask the stream's leader, but any replica, which may be behind.
+    Who has permissions of his own may not ask the stream's leader. A scheduler does; if none answers, or
+    only one of an older version, any replica is asked, which may be behind.
     """
     log, key = FeatureLog(connection, ""), FeatureKey(kind, name)
-    read = log.newest_tail if connection.principal is None else log.tail
+    if connection.principal is not None and (reading := await _asked_scheduler(connection, key)):
+        return reading
+    is_leaders = connection.principal is None
+    read = log.newest_tail if is_leaders else log.tail
     tail = await through_stalls(lambda: read(key))
-    return FeatureReading(tail.logged.event.feature if tail.logged else None, tail.revision_tag)
+    feature = tail.logged.event.feature if tail.logged else None
+    return FeatureReading(feature, tail.revision_tag, may_be_old=not is_leaders)
+
+
+async def _asked_scheduler(connection: Connection, key: FeatureKey) -> FeatureReading | None:
+    """Return what a scheduler says of a feature, None if none says it; `CommandFailed` if it refuses."""
+    assert connection.principal
+    query = ReadFeature(actor=connection.principal, kind=key.kind, name=key.name)
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            reply = await CommandClient(connection).send(query)
+    except (Unavailable, TimeoutError):
+        return None
+    if reply.refusal is not None:
+        if reply.refusal.code in WITHOUT_ANSWER:
+            return None
+        raise CommandFailed(reply.refusal.message, reply.refusal.to_jsonable())
+    revision = reply.revision_tag or NOTHING_STORED
+    if reply.feature is None and revision != NOTHING_STORED:  # it did not fit into the reply
+        return None
+    return FeatureReading(reply.feature, revision)
 
 
 async def counted(connection: Connection, features: Sequence[Feature]) -> list[Feature]:

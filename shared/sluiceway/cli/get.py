@@ -12,11 +12,14 @@ from ..contracts.durations import format_duration
 from ..contracts.envelope import rfc3339
 from ..contracts.feature import Feature, Trigger
 from ..contracts.freeze import Freeze
-from ..contracts.identifiers import FeatureKind, TriggerId, feature_of
+from ..contracts.identifiers import FeatureKey, FeatureKind, TriggerId, feature_of, run_of
 from ..contracts.pipeline import Phase
+from ..contracts.revisions import sequence_of
 from ..contracts.rule_document import RuleDocument
+from ..errors import Unavailable
 from ..feature_summary import NOUNS, feature_status, feature_summary
-from ..messaging.feature_log import FeatureLog
+from ..messaging.feature_log import FeatureLog, LoggedEvent
+from ..messaging.stall_retries import through_stalls
 from ..pipelines.freezes import describe_windows, next_change_ms, open_window
 from ..trigger_view import trigger_view
 from .current_state import counted, read_catalogue, read_feature, read_features, read_reports, read_rules
@@ -200,21 +203,38 @@ async def find_rules(session: CliSession, region: str, name: str, is_gate: bool 
 
 
 async def find_trigger(session: CliSession, trigger_id: str) -> tuple[Feature, Trigger]:
-    """Return a trigger by its id, and its feature; `CommandFailed` if it does not exist."""
+    """Return a trigger by its id, and its feature; `CommandFailed` if it does not exist.
+
+    `Unavailable` if a replica that is behind may lack it.
+    """
+    key = feature_of_trigger(trigger_id)
+    reading = await read_feature(session.connection, *key)
+    newest = reading.feature
+    if newest and newest.trigger and newest.trigger.id == trigger_id:
+        return newest, newest.trigger
+    if newest and run_of(trigger_id) <= newest.runs:
+        for logged in reversed(await _history(session, key, until=sequence_of(reading.revision))):
+            feature = logged.event.feature
+            if feature.trigger and feature.trigger.id == trigger_id:
+                return feature, feature.trigger
+    if reading.may_be_old:
+        raise Unavailable(f"trigger {trigger_id} is not found, but no scheduler confirms it; try again")
+    raise CommandFailed(f"trigger {trigger_id} does not exist")
+
+
+def feature_of_trigger(trigger_id: str) -> FeatureKey:
+    """Return the feature that the id of a trigger names; `CommandFailed` if the id is invalid."""
     try:
-        key = feature_of(TypeAdapter(TriggerId).validate_python(trigger_id))
+        return feature_of(TypeAdapter(TriggerId).validate_python(trigger_id))
     except ValidationError:
         raise CommandFailed(
             f"invalid trigger id {trigger_id!r}: use KIND.NAME.NUMBER, for example gate.new_checkout.1"
         ) from None
-    newest = (await read_feature(session.connection, *key)).feature
-    if newest and newest.trigger and newest.trigger.id == trigger_id:
-        return newest, newest.trigger
-    for logged in reversed(await FeatureLog(session.connection, "").read_history(key)):
-        feature = logged.event.feature
-        if feature.trigger and feature.trigger.id == trigger_id:
-            return feature, feature.trigger
-    raise CommandFailed(f"trigger {trigger_id} does not exist")
+
+
+async def _history(session: CliSession, key: FeatureKey, until: int) -> list[LoggedEvent]:
+    log = FeatureLog(session.connection, "")
+    return await through_stalls(lambda: log.read_history(key, until))
 
 
 def _scope(freeze: Freeze) -> str:

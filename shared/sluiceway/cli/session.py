@@ -79,9 +79,7 @@ class CliSession:
     async def send_edit(self, edit: FeatureEdit, read: FeatureReading) -> Reply:
         """Send an edit of a feature, as the module `feature_edits` does; `CommandFailed` if it is refused."""
         with self.noting_a_wait():
-            may_be_old = self.connection.principal is not None
-            commands = CommandClient(self.connection)
-            return _accepted(await send_edit(commands.send, edit, read, may_be_old=may_be_old))
+            return _accepted(await send_edit(CommandClient(self.connection).send, edit, read))
 
     def print_result(self, document: Any, text: str | Callable[[], Any]) -> None:
         """Print `document` with `--json`, else the text (or the Rich object that `text` returns)."""

@@ -18,7 +18,7 @@ from ..messaging.measurement_store import MeasurementStore
 from ..pipelines.actions import MANUAL_ACTIONS, ActionSpec
 from ..trigger_view import describe_omissions, describe_override, trigger_view
 from .apply import describe_progress
-from .get import find_trigger, table
+from .get import feature_of_trigger, find_trigger, table
 from .guardrail_table import guardrail_table, newest_rounds
 from .session import CliSession, OverrideFreeze, Reason, command
 
@@ -62,10 +62,10 @@ def _add_command(action: ActionSpec) -> None:
         reason: Reason = None,
         **options: str,
     ) -> None:
-        _, found = await find_trigger(session, trigger)
+        feature_of_trigger(trigger)
         fields: dict[str, Any] = {"actor": session.actor, "reason": reason, "trigger": trigger, **options}
         if action.acts_on_phase:
-            fields["phase_id"] = phase or found.current_run.phase.id
+            fields["phase_id"] = phase or (await find_trigger(session, trigger))[1].current_run.phase.id
         if action.may_start_phase:
             fields["override_freeze"] = override_freeze
         await _send(session, action.command.model_validate(fields))

@@ -333,6 +333,21 @@ class DeleteAlertSource(Command):
     name: Name
 
 
+class ReadFeature(Command):
+    """Return the newest state of a feature. It changes nothing, and needs no role.
+
+    For senders who may not ask the leader of the stream: any other replica may be behind.
+    """
+
+    verb = "read_feature"
+    kind: FeatureKind
+    name: Name
+
+    @property
+    def key(self) -> FeatureKey:
+        return FeatureKey(self.kind, self.name)
+
+
 #: Every command that has a subject.
 PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     SaveFeature,
@@ -358,6 +373,8 @@ PUBLIC_COMMANDS: tuple[type[Command], ...] = (
     CreateKey,
     RevokeKey,
 )
+#: What is asked in the form of a command, and answered like one: the state, and nothing that was done.
+QUERIES: tuple[type[Command], ...] = (ReadFeature,)
 #: These verbs only take something back, or keep it from going on: nothing else delays them.
 TAKING_BACK_VERBS = frozenset(
     model.verb for model in (AbortTrigger, PauseTrigger, RollBackTrigger, ArchiveFeature, RevokeKey)

@@ -63,6 +63,11 @@ def feature_of(trigger: str) -> FeatureKey:
     return feature_key(trigger.rpartition(".")[0])
 
 
+def run_of(trigger: str) -> int:
+    """Return which run of its feature a valid `TriggerId` names, from 1."""
+    return int(trigger.rpartition(".")[2])
+
+
 def slug(text: str) -> str:
     """Return `text` as a `Name`; characters that a name must not have become dashes."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:100]

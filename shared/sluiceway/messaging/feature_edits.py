@@ -22,6 +22,8 @@ class FeatureReading(NamedTuple):
 
     feature: Feature | None
     revision: RevisionTag
+    #: It is what any replica has, which may be behind; and nobody has looked at it.
+    may_be_old: bool = False
 
     @property
     def is_archived(self) -> bool:
@@ -81,20 +83,13 @@ class FeatureEdit:
 
 
 async def send_edit(
-    send: Callable[[Command], Awaitable[Reply]],
-    edit: FeatureEdit,
-    read: FeatureReading,
-    *,
-    may_be_old: bool = False,
+    send: Callable[[Command], Awaitable[Reply]], edit: FeatureEdit, read: FeatureReading
 ) -> Reply:
     """Send an edit of what its author has read; return the reply.
 
     If others have changed the feature since, it is made on the newest state, provided that it fits. Two
     edits of the same field do not fit: the reply is then the refusal, which says what has changed.
-    `Unavailable` if the feature keeps changing.
-
-    `may_be_old`: `read` is what a replica that was behind may have answered, and nobody has looked at it. The
-    first newer state counts as read then.
+    `Unavailable` if the feature keeps changing. If `read` may be old, the first newer state counts as read.
     """
     if edit.was_applied(read):
         return Reply(outcome=Outcome.UNCHANGED, feature=read.feature, revision_tag=read.revision)
@@ -104,8 +99,8 @@ async def send_edit(
         if not reply.is_stale:
             return reply
         newest = FeatureReading(reply.feature, reply.revision_tag or NOTHING_STORED)
-        if may_be_old and newest.is_archived == read.is_archived:
-            read, may_be_old = newest, False
+        if read.may_be_old and newest.is_archived == read.is_archived:
+            read = newest
         if not edit.fits(read, newest):
             return reply
     raise Unavailable(f"the feature has changed {ATTEMPTS_MAX} times since it was read")

@@ -159,7 +159,7 @@ class FeatureLog:
             if last <= until and (event := _event_or_none(record.data, key)):
                 newest = LoggedEvent(last, event)
         if last < until:
-            raise Unavailable(f"cannot read {key} in the stream FEATURES to {until} yet, only to {last}")
+            raise _not_read(f"{key} in the stream FEATURES", last, until)
         return newest
 
     async def first(self, key: FeatureKey) -> LoggedEvent | None:
@@ -184,14 +184,16 @@ class FeatureLog:
             ) from error
         return parse_event(message.data or b"")
 
-    async def read_history(self, key: FeatureKey) -> list[LoggedEvent]:
-        """Return all events of a feature, oldest first, without invalid messages."""
+    async def read_history(self, key: FeatureKey, until: int = 0) -> list[LoggedEvent]:
+        """Return all events of a feature, oldest first, without invalid messages.
+
+        Raises `Unavailable` if the replica that answers does not have the message `until` yet.
+        """
+        found = await read_history(self._js, subjects.FEATURES_STREAM, subjects.feature(key))
+        if (last := found[-1][0] if found else 0) < until:
+            raise _not_read(f"{key} in the stream FEATURES", last, until)
         return [
-            LoggedEvent(sequence, event)
-            for sequence, data in await read_history(
-                self._js, subjects.FEATURES_STREAM, subjects.feature(key)
-            )
-            if (event := _event_or_none(data, key))
+            LoggedEvent(sequence, event) for sequence, data in found if (event := _event_or_none(data, key))
         ]
 
     async def live_versions(self, key: FeatureKey, until: int) -> LiveVersions:
@@ -212,7 +214,7 @@ class FeatureLog:
             if feature.trigger and feature.trigger.status in TAKEN_BACK:
                 taken_back.add(feature.trigger.id)
         if last < until:
-            raise Unavailable(f"cannot read {key} in the stream FEATURES to {until} yet, only to {last}")
+            raise _not_read(f"{key} in the stream FEATURES", last, until)
         return LiveVersions(tuple(reversed(specs.values())), frozenset(taken_back))
 
     async def _walk(self, key: FeatureKey) -> AsyncIterator[LoggedEvent]:
@@ -252,7 +254,11 @@ class FeatureLog:
             if event := _event_or_none(record.data):
                 yield LoggedEvent(record.sequence, event)
         if last < until:
-            raise Unavailable(f"cannot read the stream FEATURES to {until} yet, only to {last}")
+            raise _not_read("the stream FEATURES", last, until)
+
+
+def _not_read(what: str, last: int, until: int) -> Unavailable:
+    return Unavailable(f"cannot read {what} to {until} yet, only to {last}")
 
 
 def _message(event: EncodedEvent, expected: int) -> ConditionalMessage:

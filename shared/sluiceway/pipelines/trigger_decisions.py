@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from ..contracts.commands import AdvancePhase, GuardrailCommand, PhaseCommand, RollBackTrigger, TriggerCommand
 from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import ActionType, Feature, Trigger, TriggerStatus
+from ..contracts.identifiers import run_of
 from ..contracts.replies import Refusal
 from . import refusals, transitions
 from .actions import ACTIONS, ActionSpec, possible_actions
@@ -60,8 +61,7 @@ def roll_back_everywhere(state: Feature, command: RollBackTrigger, now_ms: int) 
 
 
 def _older_trigger(trigger_id: str, runs: int, newest: Trigger) -> Refusal:
-    run = int(trigger_id.rpartition(".")[2])
-    if run > runs:
+    if run_of(trigger_id) > runs:
         return refusals.unknown_trigger(trigger_id, newest)
     return refusals.not_the_newest_trigger(trigger_id, newest)
 

@@ -96,7 +96,7 @@ class Scheduler:
 
     async def send(self, command: Command) -> Reply:
         self.edits.append(command)
-        feature, revision = self._newest
+        feature, revision, _ = self._newest
         if command.expected_revision == revision:
             return Reply(outcome=Outcome.ACCEPTED, feature=feature)
         refusal = refusals.stale("gate.checkout", "1-a", revision)
@@ -108,7 +108,7 @@ async def test_who_may_not_ask_the_leader_is_not_refused_for_what_a_replica_lack
     """Both have changed the description; the older state is what a replica said, not what anybody saw."""
     ledger = a_ledger()
     old, new = (
-        FeatureReading(event.feature, revision_tag(sequence, "command", 0))
+        FeatureReading(event.feature, revision_tag(sequence, "command", 0), may_be_old)
         for sequence, event in enumerate(ledger.events, 1)
     )
 
@@ -117,8 +117,6 @@ async def test_who_may_not_ask_the_leader_is_not_refused_for_what_a_replica_lack
 
     scheduler = Scheduler(new)
 
-    reply = await send_edit(
-        scheduler.send, FeatureEdit(id="e", actor="ada", change=change), old, may_be_old=may_be_old
-    )
+    reply = await send_edit(scheduler.send, FeatureEdit(id="e", actor="ada", change=change), old)
 
     assert reply.outcome is (Outcome.ACCEPTED if may_be_old else Outcome.REFUSED)

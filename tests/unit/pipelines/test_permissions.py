@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sluiceway.contracts.commands import (
     PUBLIC_COMMANDS,
+    QUERIES,
     AbortTrigger,
     ApprovePhase,
     ArchiveFeature,
@@ -28,7 +29,7 @@ from sluiceway.contracts.identity import Grant, Identity, Role
 from sluiceway.contracts.replies import RefusalCode
 from sluiceway.pipelines.catalogue_decisions import Usage, decide_catalogue
 from sluiceway.pipelines.decide import decide
-from sluiceway.pipelines.permissions import missing_permission
+from sluiceway.pipelines.permissions import denied_by_verb, missing_permission
 from tests.support.builders import (
     EVERYONE,
     NOW,
@@ -111,6 +112,12 @@ def test_every_command_has_its_role(model: type[Command], role: Role) -> None:
         assert may(model, role) == (role is Role.ADMIN)
     else:
         assert may(model, role) == (role in (needed, Role.ADMIN))
+
+
+@pytest.mark.parametrize("model", QUERIES, ids=lambda model: model.verb)
+def test_who_has_a_key_may_read(model: type[Command]) -> None:
+    assert denied_by_verb(model, who(Role.VIEWER)) is None
+    assert denied_by_verb(model, who()) is None
 
 
 @pytest.mark.parametrize("model", PUBLIC_COMMANDS, ids=lambda model: model.verb)

@@ -137,3 +137,17 @@ async def test_a_log_that_stays_behind_is_unavailable_and_refuses_nothing() -> N
 
     with pytest.raises(Unavailable):
         await a_processor(ledger, ALWAYS).process(a_pause(ledger))
+
+
+async def test_who_asks_for_a_state_gets_the_newest_one() -> None:
+    ledger = a_release()
+
+    reply = await a_processor(ledger, 0).newest(ledger.feature.key)
+
+    assert (reply.outcome, reply.feature, reply.revision) == (
+        Outcome.UNCHANGED,
+        ledger.feature,
+        len(ledger.events),
+    )
+    with pytest.raises(Unavailable, match="was read to 1 only, and more is known"):
+        await a_processor(ledger, 1).newest(ledger.feature.key)
