@@ -68,7 +68,7 @@ class Edge(Service):
         self.keys.on_change = self.feed.wake
         self.poll_reports = PollReports(settings.region)
         self._client: RegionClient | None = None
-        self._link = LinkAge(settings.region)
+        self._link = LinkAge(settings.region, expects_heartbeats=settings.expect_heartbeats)
         address = PublicAddress(settings.public_url)
         self._file_descriptors = raise_file_descriptor_limit()
         waiting = waiting_limit(http_connections_max(self._file_descriptors), settings.streams_per_key)

@@ -1,7 +1,8 @@
 """How old the link of an edge to the publishers is, also through a leaf node or a copy of the rules.
 
 An edge is connected to a broker near it. Whether anything gets there from the publishers is told by their
-heartbeats alone. Ages are measured by this host's monotonic clock: no other clock counts.
+heartbeats alone, from the start on: an edge whose link is down cannot tell whether there are publishers that
+send them. Ages are measured by this host's monotonic clock: no other clock counts.
 """
 
 import logging
@@ -26,14 +27,18 @@ STALE_AFTER_SECONDS = 10.0
 class LinkAge:
     """Compares what publishers say with what is applied."""
 
-    def __init__(self, region: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, region: str, *, expects_heartbeats: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Without `expects_heartbeats`, silence counts from the first heartbeat only."""
         #: Returns the sequence in RULES up to which everything is applied.
         self.applied: Callable[[], int] = lambda: 0
         self._region = region
         self._clock = clock
         self._repeated = RepeatedLogs(log)
         self._sequence = 0
-        #: When the last heartbeat arrived; None before the first one. Older publishers send none.
+        self._started_at = clock() if expects_heartbeats else None
+        #: When the last heartbeat arrived; None before the first one.
         self._heard_at: float | None = None
         #: When the last heartbeat arrived whose sequence was applied since.
         self._current_at = 0.0
@@ -63,11 +68,11 @@ class LinkAge:
 
     @property
     def problem(self) -> str | None:
-        """Why the rules may be old; None if they are not, and before the first heartbeat."""
-        if self._heard_at is None:
-            return None
-        self._settle()
+        """Why the rules may be old; None if they are not."""
         now = self._clock()
+        if self._heard_at is None:
+            return self._unheard_problem(now)
+        self._settle()
         if (silent := now - self._heard_at) > STALE_AFTER_SECONDS:
             return (
                 f"no word from a publisher for {silent:.0f} s: the link to them is down, or all of them are"
@@ -78,6 +83,14 @@ class LinkAge:
                 f"{self.applied()} applied; the copy of the rules, or the link to it, is down"
             )
         return None
+
+    def _unheard_problem(self, now: float) -> str | None:
+        if self._started_at is None or (silent := now - self._started_at) <= STALE_AFTER_SECONDS:
+            return None
+        return (
+            f"no word from a publisher since the start {silent:.0f} s ago: the link to them is down, none "
+            "runs, or the broker's permissions or all publishers are of an older version"
+        )
 
     def _settle(self) -> None:
         """Note whether what the last heartbeat spoke of is applied now."""

@@ -32,5 +32,8 @@ class Settings(ServiceSettings):
     #: Held polls and event streams of one SDK key at the same time, and as many gRPC streams; at most half
     #: of all.
     streams_per_key: Annotated[int, Field(ge=10, le=10_000)] = 5_000
+    #: Whether the rules count as old if no publisher was heard since the start. Set it to false if all
+    #: publishers are of a version that sends no heartbeats.
+    expect_heartbeats: bool = True
     #: The folder of the last good rules and keys, for a start without a broker.
     snapshot_dir: Path = Path("data/edges")

@@ -1,8 +1,8 @@
 """An edge serves on and says that it is stale, while nothing of a publisher reaches the broker beside it."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from services.evaluator_publisher.app import EvaluatorPublisher
 from services.local.broker import HOST, EmbeddedBroker
 from services.scheduler.app import Scheduler
 from sluiceway.cli.broker_accounts import broker_config
+from sluiceway.cli.current_state import read_reports
 from sluiceway.contracts import subjects
 from sluiceway.messaging.connection import connected
 from sluiceway.messaging.jetstream_api import request_jetstream
@@ -76,8 +77,9 @@ def has_heard(running: RunningEdge) -> bool:
     return running.edge._link._heard_at is not None
 
 
-async def test_behind_a_leaf_whose_hub_is_gone(tmp_path: Path) -> None:
-    """The edge's own connection stays: it is one to the leaf, which has no streams."""
+@contextmanager
+def hub_and_leaf(tmp_path: Path) -> Iterator[tuple[EmbeddedBroker, EmbeddedBroker]]:
+    """Run a broker, and a leaf of it that has no streams."""
     port = free_port()
     hub_config, leaf_config = tmp_path / "hub.conf", tmp_path / "leaf.conf"
     hub_config.write_text(
@@ -91,6 +93,12 @@ async def test_behind_a_leaf_whose_hub_is_gone(tmp_path: Path) -> None:
         EmbeddedBroker(tmp_path / "h", config=hub_config) as hub,
         EmbeddedBroker(tmp_path / "l", config=leaf_config) as leaf,
     ):
+        yield hub, leaf
+
+
+async def test_behind_a_leaf_whose_hub_is_gone(tmp_path: Path) -> None:
+    """The edge's own connection stays: it is one to the leaf."""
+    with hub_and_leaf(tmp_path) as (hub, leaf):
         async with services(hub.url), driving(hub.url) as driver:
             await apply_catalogue(driver, phase("dev"))
             key = await create_key(driver, region="dev")
@@ -107,6 +115,12 @@ async def test_behind_a_leaf_whose_hub_is_gone(tmp_path: Path) -> None:
 
                 hub.start()
                 await is_current(running)
+            hub.kill()
+            async with running_edge(leaf.url, "dev", tmp_path / "edge", key, is_started=False) as restarted:
+                await is_told(restarted, "stale: no word from a publisher since the start ")
+
+                hub.start()
+                await is_current(restarted)
 
 
 class Copied:
@@ -169,6 +183,12 @@ async def test_heartbeats_change_nothing_that_is_stored_or_served(copied: Copied
     edge = copied.running.edge
     settings = BrokerSettings(nats_url=copied.secured.url("scheduler", "scheduler"))
     async with connected(settings, "tests") as hub:
+
+        async def is_reported() -> bool:
+            reports = (await read_reports(hub))["dev"]
+            return any(report.sequence == edge.rules.position.sequence for report in reports)
+
+        await eventually(is_reported, "the edge has reported what it has applied")
         payload, position = edge.feed.latest(), edge.rules.position
         ends = await stored_ends(hub.js)
         heard: set[float | None] = set()
@@ -195,20 +215,22 @@ async def stored_ends(js: Any) -> dict[str, int]:
     return ends
 
 
-async def test_an_edge_beside_an_older_publisher_is_never_stale(
+async def test_an_edge_beside_an_older_publisher_is_stale_unless_it_is_told_to_expect_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older one sends nothing."""
-    monkeypatch.setattr(link_age, "STALE_AFTER_SECONDS", 0.0)
     monkeypatch.setattr(heartbeats.Heartbeats, "send", silent)
     with EmbeddedBroker(tmp_path / "broker") as broker:
         async with services(broker.url), driving(broker.url) as driver:
             await apply_catalogue(driver, phase("dev"))
             key = await create_key(driver, region="dev")
             await driver.save_gate("everywhere", EVERYONE)
-            async with running_edge(broker.url, "dev", tmp_path / "edge", key) as running:
-                await eventually(lambda: running.edge.rules.check_gate({}, "everywhere"), "it has the rules")
-                await is_current(running)
+            async with (
+                running_edge(broker.url, "dev", tmp_path / "1", key) as told_nothing,
+                running_edge(broker.url, "dev", tmp_path / "2", key, expect_heartbeats=False) as told,
+            ):
+                await is_told(told_nothing, "stale: no word from a publisher since the start ")
+                await is_current(told)
 
 
 async def silent(self: heartbeats.Heartbeats) -> None:
@@ -218,8 +240,7 @@ async def silent(self: heartbeats.Heartbeats) -> None:
 async def test_with_the_permissions_of_the_last_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is worse than it was, and the log says what is not allowed, once."""
-    monkeypatch.setattr(link_age, "STALE_AFTER_SECONDS", 0.0)
+    """All is served, the edge says that it knows nothing of its link, and the log what is denied, once."""
     monkeypatch.setattr(secured, "broker_config", older_broker_config)
     async with AsyncExitStack() as stack:
         system = await stack.enter_async_context(secured.secured_system(tmp_path))
@@ -231,7 +252,7 @@ async def test_with_the_permissions_of_the_last_version(
         )
         await eventually(lambda: running.edge.rules.check_gate({}, "everywhere"), "it has the rules")
         await eventually(lambda: len(complaints(caplog)) == 2, "both are told")
-        await is_current(running)
+        await is_told(running, "the broker's permissions or all publishers are of an older version")
         for service in system.services:
             assert await service.readiness() == {}
 

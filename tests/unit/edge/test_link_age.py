@@ -13,10 +13,10 @@ MANY = 20
 class Region:
     """The link of a region's edge, and a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, expects_heartbeats: bool = True) -> None:
         self.now = 1_000_000.0
         self.applied = 0
-        self.link = LinkAge("dev", lambda: self.now)
+        self.link = LinkAge("dev", expects_heartbeats=expects_heartbeats, clock=lambda: self.now)
         self.link.applied = lambda: self.applied
 
     def hear(self, sequence: int) -> None:
@@ -28,12 +28,29 @@ class Region:
         self.link.receive(RawMessage("sluiceway.heartbeats.dev", data))
 
 
-def test_an_edge_whose_publishers_send_no_heartbeats_is_not_stale() -> None:
+def test_an_edge_that_starts_while_its_link_is_down_is_stale_after_ten_seconds() -> None:
     region = Region()
 
-    region.now += 1_000 * STALE_AFTER_SECONDS
-
+    region.now += STALE_AFTER_SECONDS
     assert region.link.problem is None
+    region.now += 1
+    assert region.link.problem == (
+        "no word from a publisher since the start 11 s ago: the link to them is down, none runs, or the "
+        "broker's permissions or all publishers are of an older version"
+    )
+    region.hear(0)
+    assert region.link.problem is None
+
+
+def test_an_edge_that_is_told_to_expect_no_heartbeats_is_not_stale_before_the_first_one() -> None:
+    region = Region(expects_heartbeats=False)
+
+    region.now += 1_000 * STALE_AFTER_SECONDS
+    assert region.link.problem is None
+    region.hear(0)
+    region.now += STALE_AFTER_SECONDS
+
+    assert region.link.problem
 
 
 def test_an_edge_without_a_word_from_a_publisher_for_ten_seconds_is_stale_until_the_next_one() -> None:
