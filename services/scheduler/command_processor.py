@@ -20,7 +20,7 @@ from sluiceway.contracts.commands import (
 )
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.contracts.replies import Outcome, Refusal, RefusalCode, Reply, StoredReply
+from sluiceway.contracts.replies import EncodedFeature, Outcome, Refusal, RefusalCode, Reply
 from sluiceway.errors import Conflict, InvalidEvent, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.decision_view import DecisionView
@@ -227,12 +227,11 @@ class CommandProcessor:
         self._features.add(encoded, sequence)
         metrics.event_counter(event.type).inc()
         log.info("%s by %s: %s", event.type, event.actor_id, event.feature.key)
-        return StoredReply(
+        return Reply(
             outcome=Outcome.ACCEPTED,
-            feature=event.feature,
+            state=EncodedFeature(encoded.feature, event.feature),
             revision=sequence,
             revision_tag=LoggedEvent(sequence, event).revision_tag,
-            stored_feature=encoded.feature,
         )
 
     def _reply(self, decision: Unchanged | Refusal, tail: LogTail) -> Reply:
@@ -245,7 +244,7 @@ class CommandProcessor:
         )
         if reply.feature:
             counted = without_lapsed_approvals(reply.feature, self._catalogue.api_key, self._clock())
-            reply = reply.model_copy(update={"feature": counted})
+            reply = reply.model_copy(update={"state": counted})
         if isinstance(decision, Refusal):
             return reply.model_copy(update={"outcome": Outcome.REFUSED, "refusal": decision})
         return reply.model_copy(update={"message": decision.message})

@@ -1,8 +1,10 @@
 """Replies to commands."""
 
-from typing import Annotated
+from functools import cached_property
 
-from pydantic import Field
+import msgspec
+from pydantic import Field, InstanceOf, SerializerFunctionWrapHandler, field_serializer
+from pydantic.json_schema import SkipJsonSchema
 
 from .feature import Feature
 from .models import WireEnum, WireModel, with_field
@@ -76,12 +78,36 @@ class Outcome(WireEnum):
     REFUSED = "refused"
 
 
+class EncodedFeature:
+    """A feature as JSON, which is parsed when somebody asks for it; most senders of commands never do."""
+
+    def __init__(self, data: bytes, feature: Feature | None = None) -> None:
+        """`feature`: what `data` is when it is parsed, if that is known."""
+        #: Its JSON, as events have it.
+        self.data = data
+        if feature:
+            self.__dict__["feature"] = feature
+
+    @cached_property
+    def feature(self) -> Feature:
+        """The feature; raises pydantic's `ValidationError` if the JSON is not one."""
+        return Feature.model_validate_json(self.data, extra="ignore")
+
+    def __eq__(self, other: object) -> bool:
+        return self.feature == (other.feature if isinstance(other, EncodedFeature) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # a feature has none either
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.data!r})"
+
+
 class Reply(WireModel):
     """The answer to every command."""
 
     outcome: Outcome
-    #: The state now, if the command was about a feature.
-    feature: Feature | None = None
+    #: The state now, if the command was about a feature; see `feature`.
+    state: Feature | SkipJsonSchema[InstanceOf[EncodedFeature]] | None = Field(default=None, alias="feature")
     #: Sequence of that state in FEATURES (or of the document in CATALOG).
     revision: int | None = None
     #: Names that state, for `expectedRevision` of the next command; `0` if there is none.
@@ -90,13 +116,39 @@ class Reply(WireModel):
     message: str | None = None
     refusal: Refusal | None = None
 
+    @classmethod
+    def read(cls, data: bytes) -> "Reply":
+        """Return the reply in `data`; its feature is parsed when somebody asks for it.
+
+        Raises pydantic's `ValidationError` if anything else is invalid. Unknown fields are ignored.
+        """
+        try:
+            fields = _FIELDS.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return cls.model_validate_json(data, extra="ignore")  # says what is wrong
+        feature = bytes(fields.pop("feature", NULL))
+        reply = cls.model_validate_json(_ENCODER.encode(fields), extra="ignore")
+        return reply if feature == NULL else reply.model_copy(update={"state": EncodedFeature(feature)})
+
+    @property
+    def feature(self) -> Feature | None:
+        """The state now, if the command was about a feature.
+
+        Raises pydantic's `ValidationError` if the scheduler has sent something else.
+        """
+        return self.state.feature if isinstance(self.state, EncodedFeature) else self.state
+
     def to_json(self) -> bytes:
         """Return the JSON form without default values, in UTF-8; a reader loses nothing."""
-        return self._to_json_with(self.feature.to_stored_json() if self.feature else None)
+        rest = self.model_dump_json(exclude_defaults=True, exclude={"state"}).encode()
+        if self.state is None:
+            return rest
+        state = self.state.data if isinstance(self.state, EncodedFeature) else self.state.to_stored_json()
+        return with_field(rest, "feature", state)
 
-    def _to_json_with(self, feature: bytes | None) -> bytes:
-        rest = self.model_dump_json(exclude_defaults=True, exclude={"feature"}).encode()
-        return with_field(rest, "feature", feature) if feature else rest
+    @field_serializer("state", mode="wrap")
+    def _plain(self, state: object, encode: SerializerFunctionWrapHandler) -> object:
+        return encode(self.feature)
 
     def without_state(self, why: str) -> "Reply":
         """Return a reply that fits into any message: without the state, and with short texts."""
@@ -104,7 +156,7 @@ class Reply(WireModel):
             code=self.refusal.code, message=start_of(self.refusal.message, SHORT_TEXT_BYTES)
         )
         note = start_of(f"the reply leaves out the state of the feature: {why}", SHORT_TEXT_BYTES)
-        return self.model_copy(update={"feature": None, "refusal": refusal, "message": note})
+        return self.model_copy(update={"state": None, "refusal": refusal, "message": note})
 
     @property
     def is_stale(self) -> bool:
@@ -112,12 +164,7 @@ class Reply(WireModel):
         return self.refusal is not None and self.refusal.code is RefusalCode.STALE
 
 
-class StoredReply(Reply):
-    """The reply to a command that led to an event."""
-
-    #: The feature as it was encoded for that event.
-    stored_feature: Annotated[bytes, Field(exclude=True, repr=False)]
-
-    def to_json(self) -> bytes:
-        """Return the same JSON form; the feature is not encoded again."""
-        return self._to_json_with(self.stored_feature if self.feature else None)
+#: A field that is absent.
+NULL = b"null"
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENCODER = msgspec.json.Encoder()

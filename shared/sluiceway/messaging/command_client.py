@@ -124,7 +124,7 @@ class CommandClient:
             return None
         except NatsError as error:
             raise Unavailable(f"cannot send {command.verb}: {error}") from error
-        return Reply.model_validate_json(answer, extra="ignore")
+        return Reply.read(answer)
 
 
 def _headers(command: Command) -> dict[str, str] | None:
