@@ -96,10 +96,10 @@ class Follower:
         self._is_resuming = False
         #: The end of the stream when it was last read to its end: messages before it may have been removed.
         self._read_until = 0
-        #: Where the stream ended before the consumer was made, and the broker that said so.
+        #: Where the stream ended before the consumer was made, and its leader then, if it had one.
         self._last_at_start = 0
         self._leader: str | None = None
-        #: Whether the consumer reads that broker's replica. Another one may end earlier.
+        #: Whether the consumer reads the leader's replica. Another one may end earlier.
         self._is_at_leader = True
         self._end = SharedRequest(lambda: last_sequence(connection.replies, self._stream))
         self._task: asyncio.Task[None] | None = None
@@ -271,8 +271,9 @@ class Follower:
         info = await settled(self._look, went_back)
         state = StreamState.of(place, info)
         self._last_at_start = state.last
-        self._leader = info.cluster.leader if info.cluster and info.cluster.replicas else None
-        self._is_at_leader = self._leader is None
+        has_replicas = bool(info.cluster and info.cluster.replicas)
+        self._leader = info.cluster.leader if info.cluster and has_replicas else None
+        self._is_at_leader = not has_replicas  # without a leader, any of them may have answered
         if lost := lost_place(info):
             self._start_over(lost)
         self.position = self.position._replace(created=state.created)
@@ -296,7 +297,7 @@ class Follower:
         """
         if self._broken.is_set():
             return
-        if info.cluster and info.cluster.leader == self._leader:
+        if self._leader and info.cluster and info.cluster.leader == self._leader:
             self._is_at_leader = True
         is_empty = not (info.num_pending or (info.delivered and info.delivered.consumer_seq))
         if is_empty and self._is_at_leader:

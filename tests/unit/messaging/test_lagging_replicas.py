@@ -17,18 +17,21 @@ PLACE = StreamPlace("LETTERS")
 
 
 class Streams:
-    """A stream that ends at 60, as its leader n1 says."""
+    """A stream that ends at 60, as its leader n1 says; or n1 says so while there is no leader."""
+
+    def __init__(self, leader: str | None) -> None:
+        self._leader = leader
 
     async def stream_info(self, stream: str, subjects_filter: str | None = None) -> Any:
-        cluster = SimpleNamespace(leader="n1", replicas=[SimpleNamespace(name="n2")])
+        cluster = SimpleNamespace(leader=self._leader, replicas=[SimpleNamespace(name="n2")])
         return SimpleNamespace(created=CREATED, cluster=cluster, state=SimpleNamespace(last_seq=LAST))
 
 
 class Following:
     """A follower that has asked where the stream ends, and has a consumer at one of the brokers."""
 
-    def __init__(self, after: Position = START) -> None:
-        connection = cast(Any, SimpleNamespace(js=Streams(), replies=None))
+    def __init__(self, after: Position = START, leader: str | None = "n1") -> None:
+        connection = cast(Any, SimpleNamespace(js=Streams(leader), replies=None))
         self.delivered: list[int] = []
         self.follower = Follower(
             connection,
@@ -38,14 +41,14 @@ class Following:
             after=after,
         )
 
-    async def start(self, broker: str, pending: int = 0) -> None:
+    async def start(self, broker: str | None, pending: int = 0) -> None:
         await self.look()
         self.begin(broker, pending)
 
     async def look(self) -> None:
         await self.follower._check_history(PLACE)
 
-    def begin(self, broker: str, pending: int = 0) -> None:
+    def begin(self, broker: str | None, pending: int = 0) -> None:
         info = SimpleNamespace(num_pending=pending, delivered=None, cluster=SimpleNamespace(leader=broker))
         self.follower._receive_start(cast(ConsumerInfo, info))
 
@@ -99,6 +102,32 @@ async def test_nothing_is_read_again_because_a_replica_has_not_got_so_far() -> N
 
     assert following.delivered == [LAST]
     assert following.follower.is_caught_up
+
+
+@pytest.mark.parametrize("broker", ["n2", None])
+async def test_without_a_leader_no_replica_is_believed_to_be_whole(broker: str | None) -> None:
+    """Or what was published of later events would be taken for that of a lost history, and replaced."""
+    following = Following(Position(CREATED, 40, TIME_MS), leader=None)
+    await following.start(broker, pending=1)
+
+    following.deliver(40, 0)
+
+    assert not following.follower.is_caught_up
+    following.deliver(LAST, 0)
+    assert following.follower.is_caught_up
+    assert following.delivered == [LAST]
+
+
+@pytest.mark.parametrize("broker", ["n2", None])
+async def test_without_a_leader_nothing_is_read_again_because_a_replica_has_not_got_so_far(
+    broker: str | None,
+) -> None:
+    following = Following(Position(CREATED, 50, TIME_MS), leader=None)
+
+    await following.start(broker)
+
+    assert following.follower.resets == 0
+    assert not following.follower.is_caught_up
 
 
 @pytest.mark.parametrize("broker", ["n1", "n2"])
