@@ -4,7 +4,7 @@ FROM python:3.12-slim
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY shared shared
-RUN pip install --no-cache-dir -c constraints.txt ".[console,edge,evaluator-publisher,grpc,monitor,scheduler]"
+RUN pip install --no-cache-dir -c constraints.txt ".[certificates,console,edge,evaluator-publisher,grpc,monitor,scheduler]"
 COPY services services
 # A number, so that Kubernetes can tell that it is not root (runAsNonRoot). Nothing but /data needs to be writable.
 RUN mkdir /data && chown 10001:10001 /data

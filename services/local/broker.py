@@ -98,8 +98,8 @@ class EmbeddedBroker:
         (self._dir / "port").write_text(str(self._port))
 
     def _storage(self) -> tuple[str, ...]:
-        if self._config:
-            return "--config", str(self._config)
+        if self._config:  # the port for monitoring that it may name could be in use
+            return "--config", str(self._config), "--http_port", "-1"
         return "--jetstream", "--store_dir", str(self._dir / "jetstream")
 
     def stop(self) -> None:

@@ -18,8 +18,9 @@ from services.monitor.settings import Settings as MonitorSettings
 from services.scheduler.app import Scheduler
 from services.scheduler.settings import Settings as SchedulerSettings
 from sluiceway import console_keys
-from sluiceway.cli.broker_accounts import BrokerAccount, broker_accounts, broker_config
-from sluiceway.cli.broker_config import password_variable, sign_in_by_passwords
+from sluiceway.cli.broker_accounts import BrokerAccount, broker_accounts
+from sluiceway.cli.broker_file import broker_config
+from sluiceway.cli.broker_sign_in import password_variable, sign_in_by_passwords
 from sluiceway.contracts.commands import CreateKey
 from sluiceway.contracts.identity import ApiKey, Grant, Identity, Role
 from sluiceway.contracts.replies import Reply

@@ -1,9 +1,6 @@
-"""The accounts, users and permissions of a broker, as text that nats-server reads.
+"""The accounts, users and permissions of a broker: nobody does what is not theirs."""
 
-The same people, sources and regions give the same text, so that it can be kept in a repository.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,33 +20,6 @@ ALERTING_BYTES_MAX = ALERT_STORED_BYTES_MAX
 #: Consumers of each stream in the account of a region.
 CONSUMERS_MAX = 1_000
 ONE_RULES_STREAM = RulesStreams()
-
-#: Returns how a user signs in, for example `user: monitor, password: $MONITOR_PASSWORD`.
-SignIn = Callable[[str], str]
-
-HEADER = """\
-# The accounts of a broker, as `sluiceway broker-config` writes them. Do not edit it: write it again.
-#
-# A user that may send requests to JetStream can direct the reply, or what a consumer delivers, to any
-# subject of its account, even to the subjects of a stream: the broker itself publishes there, so
-# permissions do not apply. That is why everybody who is not trusted has an account apart from the streams.
-# Only the subjects that it imports reach SLUICEWAY.
-#
-# SLUICEWAY has the streams and the services, all of which are trusted. PEOPLE and ALERTING have no streams.
-# The account of a region has copies of its own rules and keys, which the broker fills, and nothing of other
-# regions.
-#
-# Each sender of commands publishes to a subject that ends with its own name
-# (sluiceway.commands.<verb>.<user>), and the scheduler trusts that name. Only `console` may vouch for
-# others. `monitor` may roll releases back and pause them. Any other name is the id of a key (sluiceway key
-# create --owner ada --role approver …), and the grants of the key apply. No user may publish to
-# sluiceway.commands.<verb> itself. Only the scheduler writes FEATURES and CATALOG, and only the publisher
-# writes RULES. Run the scheduler with SLUICEWAY_REQUIRE_IDENTITY=true, so that it too refuses commands from
-# unauthenticated senders, and with SLUICEWAY_REGION_ACCOUNTS=true, so that it fills the accounts of
-# regions.
-port: 4222
-jetstream {store_dir: $STORE_DIR}
-"""
 
 
 class Export(NamedTuple):
@@ -280,60 +250,3 @@ def _exports_to(region: str, rules: RulesStreams) -> tuple[Export, ...]:
         Export("service", subjects.applied_in(region), importer),
         Export("service", subjects.dead_letters("edge", region), importer, subjects.dead_letters("edge")),
     )
-
-
-def broker_config(accounts: Sequence[BrokerAccount], sign_in: SignIn) -> str:
-    """Return the configuration file."""
-    exports = [(account.name, export) for account in accounts for export in account.exports]
-    blocks = [
-        _account_block(
-            account,
-            [(owner, export) for owner, export in exports if export.importer == account.name],
-            sign_in,
-        )
-        for account in accounts
-    ]
-    return f"{HEADER}\naccounts {{\n" + "".join(blocks) + "}\n"
-
-
-def _account_block(account: BrokerAccount, imports: Sequence[tuple[str, Export]], sign_in: SignIn) -> str:
-    lines = [f"  {account.name} {{"]
-    if account.jetstream:
-        lines.append(f"    {account.jetstream}")
-    if account.limits:
-        lines.append(f"    limits {{{account.limits}}}")
-    offered = dict.fromkeys((export.kind, export.subject) for export in account.exports)
-    if offered:
-        lines.append("    exports: [")
-        for kind, subject in offered:
-            importers = [e.importer for e in account.exports if (e.kind, e.subject) == (kind, subject)]
-            lines.append(f'      {{{kind}: "{subject}", accounts: [{", ".join(importers)}]}}')
-        lines.append("    ]")
-    if imports:
-        lines += [
-            "    imports: [",
-            *(f"      {_import(owner, export)}" for owner, export in imports),
-            "    ]",
-        ]
-    lines += [
-        "    users: [",
-        *(line for user in account.users for line in _user_lines(user, sign_in)),
-        "    ]",
-        "  }",
-    ]
-    return "\n".join([*lines, ""])
-
-
-def _import(owner: str, export: Export) -> str:
-    to = f', to: "{export.name}"' if export.name else ""
-    return f'{{{export.kind}: {{account: {owner}, subject: "{export.subject}"}}{to}}}'
-
-
-def _user_lines(user: BrokerUser, sign_in: SignIn) -> list[str]:
-    lines = ["      {", f"        {sign_in(user.name)}", "        permissions {", "          publish: ["]
-    lines += [f'            "{subject}"' for subject in user.publish]
-    subscribe = ", ".join(f'"{subject}"' for subject in user.subscribe)
-    lines += ["          ]", f"          subscribe: [{subscribe}]"]
-    if user.answers:
-        lines.append('          allow_responses: {max: 1, expires: "1m"}')
-    return [*lines, "        }", "      }"]

@@ -1,24 +1,19 @@
-"""`sluiceway broker-config`: the accounts of a broker for the regions of a catalogue."""
+"""`sluiceway broker-config`: the configuration of a broker, with accounts for the regions of a catalogue."""
 
-import contextlib
-import os
-from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import nkeys
 import typer
 
 from ..contracts.catalogue import Region
-from ..messaging.credentials import check_seed
 from ..messaging.rules_streams import STREAMS_MAX, RulesStreams, read_rules_streams
-from .broker_accounts import BrokerAccount, SignIn, broker_accounts, broker_config
+from .broker_accounts import BrokerAccount, broker_accounts
+from .broker_file import BrokerForm, SignIn, broker_config, laptop_config
+from .broker_sign_in import sign_in_by_passwords, sign_in_by_seeds, sign_in_by_variables
 from .current_state import read_catalogue
 from .document_files import read_documents
 from .session import CliSession, CommandFailed, validated_name
-
-#: Readable by its owner only.
-PRIVATE = 0o600
 
 FilesOption = Annotated[
     list[str] | None,
@@ -43,13 +38,28 @@ RulesStreamsOption = Annotated[
         "or with the running regions as many as they have.",
     ),
 ]
-NkeysOption = Annotated[
+TlsOption = Annotated[
+    bool,
+    typer.Option(
+        "--tls", help="For a broker that other hosts reach: TLS at every listener, and users with nkeys."
+    ),
+]
+SecretsOption = Annotated[
     str | None,
     typer.Option(
-        "--nkeys",
-        help="A folder for the seed of each user (SLUICEWAY_NATS_NKEY), created if missing; the "
-        "configuration has public keys. Without it, passwords come from the environment of nats-server.",
+        "--secrets",
+        help="A folder for the seed of each user (<user>.nk, for SLUICEWAY_NATS_NKEY) and with --tls the "
+        "certificates (ca.pem, server.pem). What is missing is created, a certificate that soon ends is "
+        "renewed, and the rest is taken as it is. Without it, public keys are variables.",
     ),
+]
+HostsOption = Annotated[
+    list[str] | None,
+    typer.Option("--host", help="A name or address of the broker, for its certificate. Can be repeated."),
+]
+PasswordsOption = Annotated[
+    bool,
+    typer.Option("--passwords", help="Passwords instead of nkeys, from the environment of nats-server."),
 ]
 
 
@@ -60,9 +70,28 @@ async def write_broker_config(
     key: PeopleOption = None,
     alert_source: SourcesOption = None,
     rules_streams: RulesStreamsOption = None,
-    nkeys_folder: NkeysOption = None,
+    tls: TlsOption = False,
+    secrets: SecretsOption = None,
+    host: HostsOption = None,
+    passwords: PasswordsOption = False,
 ) -> None:
-    """Print a configuration for nats-server in which nobody does what is not theirs."""
+    """Print a configuration for nats-server: of one computer, or with --tls of a broker for production.
+
+    With --tls, --secrets or --passwords nobody does what is not theirs, and each region has an account of its
+    own. Without any of them everybody on this computer may do everything.
+    """
+    has_users = tls or passwords or secrets is not None
+    _check_options(
+        (
+            (key or alert_source) and not has_users,
+            "--key and --alert-source need --tls, --secrets or --passwords",
+        ),
+        (secrets is not None and passwords, "--secrets and --passwords are two ways to sign in: use one"),
+        (host and not (tls and secrets), "--host is for the certificate that --tls and --secrets create"),
+    )
+    if not has_users:
+        _print(session, laptop_config())
+        return
     regions = {validated_name("region", name) for name in region or ()}
     if file:
         regions |= {found.name for found in read_documents(file) if isinstance(found, Region)}
@@ -74,45 +103,40 @@ async def write_broker_config(
     sources = {validated_name("source", name) for name in alert_source or ()}
     rules = RulesStreams(rules_streams or 1)
     accounts = broker_accounts(sorted(regions), sorted(people), sorted(sources), rules)
-    sign_in = (
-        sign_in_by_nkeys(Path(nkeys_folder), accounts) if nkeys_folder else sign_in_by_passwords(accounts)
-    )
-    text = broker_config(accounts, sign_in)
+    sign_in = _sign_in(session, accounts, secrets, passwords)
+    if tls and secrets:
+        _keep_certificates(session, Path(secrets), host or [])
+    _print(session, broker_config(accounts, sign_in, BrokerForm(is_encrypted=tls)))
+
+
+def _check_options(*checks: tuple[object, str]) -> None:
+    """Raise `CommandFailed` with the text of the first that holds."""
+    for is_wrong, text in checks:
+        if is_wrong:
+            raise CommandFailed(text)
+
+
+def _print(session: CliSession, text: str) -> None:
     session.print_result({"config": text}, text.rstrip("\n"))
 
 
-def password_variable(user: str) -> str:
-    """Return the environment variable of nats-server that has the password of a user."""
-    name = user.upper().replace("-", "_")
-    return f"KEY_{name}_PASSWORD" if name[0].isdigit() else f"{name}_PASSWORD"
+def _sign_in(
+    session: CliSession, accounts: list[BrokerAccount], secrets: str | None, passwords: bool
+) -> SignIn:
+    if passwords:
+        return sign_in_by_passwords(accounts)
+    if secrets is not None:
+        return sign_in_by_seeds(Path(secrets), accounts, session.warn)
+    return sign_in_by_variables(accounts)
 
 
-def sign_in_by_passwords(accounts: list[BrokerAccount]) -> SignIn:
-    """Return what lets users sign in by passwords; `CommandFailed` if two would share a variable."""
-    _check_names(accounts, password_variable, "get the same variable; use --nkeys")
-    return lambda user: f'user: "{user}", password: ${password_variable(user)}'
-
-
-def sign_in_by_nkeys(folder: Path, accounts: list[BrokerAccount]) -> SignIn:
-    """Return what lets users sign in by nkeys, with a seed for each in the folder."""
-    _check_names(accounts, str.lower, "get the same file")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return lambda user: f"nkey: {_public_key(folder / f'{user}.nk')}"
-
-
-def _check_names(accounts: list[BrokerAccount], shown: "SignIn", problem: str) -> None:
-    users = [user.name for account in accounts for user in account.users]
-    counts = Counter(map(shown, users))
-    if doubled := [user for user in users if counts[shown(user)] > 1]:
-        raise CommandFailed(f"{' and '.join(doubled)} {problem}")
-
-
-def _public_key(file: Path) -> str:
-    """Return the public key of the seed in a file, which is created if it is missing."""
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-        with os.fdopen(descriptor, "wb") as created:
-            created.write(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
-    check_seed(file)
-    public: bytes = nkeys.from_seed(bytearray(file.read_bytes().strip())).public_key
-    return public.decode()
+def _keep_certificates(session: CliSession, folder: Path, hosts: list[str]) -> None:
+    """Create or renew the certificates in a folder, and print what was done on standard error."""
+    try:
+        from .broker_certificates import checked_host, keep_certificates
+    except ImportError:
+        raise CommandFailed(
+            "certificates need the package cryptography: pip install 'sluiceway[certificates]'"
+        ) from None
+    for note in keep_certificates(folder, [checked_host(name) for name in hosts], datetime.now(UTC)):
+        session.warn(note)

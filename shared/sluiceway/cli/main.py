@@ -136,7 +136,9 @@ command(app, "watch", "sluiceway watch;  sluiceway watch gate.new_checkout.1 --u
 command(
     app,
     "broker-config",
-    "sluiceway broker-config -f deploy/examples/catalogue --key 3f9a11c2 --alert-source pager",
+    "sluiceway broker-config > laptop.conf;  "
+    "sluiceway broker-config -f deploy/examples/catalogue --key 3f9a11c2 --alert-source pager --tls "
+    "--secrets secrets --host nats.example.com > single-host.conf",
     needs_broker=False,
 )(write_broker_config)
 command(app, "dead-letters", "sluiceway dead-letters --last 5")(show_dead_letters)

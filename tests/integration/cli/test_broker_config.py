@@ -1,5 +1,6 @@
 """`sluiceway broker-config`: what it writes is what a broker takes, and has no secret in it."""
 
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -8,24 +9,32 @@ import pytest
 
 from services.local.broker import EmbeddedBroker, find_binary
 from sluiceway.cli.broker_accounts import broker_accounts
-from sluiceway.cli.broker_config import password_variable
+from sluiceway.cli.broker_sign_in import nkey_variable, password_variable, public_key
 from sluiceway.messaging.connection import connected
 from sluiceway.messaging.rules_streams import STREAMS_MAX, RulesStreams
 from sluiceway.settings import BrokerSettings
+from tests.support.broker_forms import broker_environment, written_config
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
 from tests.support.cli.calls import EXAMPLES, ROOT, Cli
 from tests.support.system import driving, services
 
 NOWHERE = "nats://127.0.0.1:1"
-EXAMPLE = ("-f", str(EXAMPLES / "catalogue"), "--key", "3f9a11c2", "--alert-source", "pager")
+NAMES = ("-f", str(EXAMPLES / "catalogue"), "--key", "3f9a11c2", "--alert-source", "pager")
+REGIONS = ["dev", "staging", "prod-us-west", "prod-us-east", "prod-eu"]
+NATS = ROOT / "deploy" / "nats"
+#: What each file in `deploy/nats` is written by.
+FORMS = {
+    "laptop.conf": (),
+    "single-host.conf": (*NAMES, "--tls"),
+}
 
 
 def checked(file: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Have nats-server check a configuration, with these variables and no passwords but theirs."""
+    """Have nats-server check a configuration, with these variables and no others."""
     return subprocess.run(
         [str(find_binary()), "-t", "-c", str(file)],
-        env={"STORE_DIR": str(file.parent), **environment},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=20,
@@ -33,34 +42,49 @@ def checked(file: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_the_example_is_what_it_writes_for_the_example_catalogue() -> None:
-    written = await Cli(NOWHERE).succeeds("broker-config", *EXAMPLE)
+@pytest.mark.parametrize("file", FORMS)
+async def test_a_file_in_the_repository_is_what_it_writes_for_the_example_catalogue(file: str) -> None:
+    written = await Cli(NOWHERE).succeeds("broker-config", *FORMS[file])
 
-    assert written.out == (ROOT / "deploy" / "nats" / "secured.conf").read_text()
+    assert written.out == (NATS / file).read_text()
 
 
-async def test_nats_server_takes_it_with_a_password_for_each_user() -> None:
-    file = ROOT / "deploy" / "nats" / "secured.conf"
-    regions = ["dev", "staging", "prod-us-west", "prod-us-east", "prod-eu"]
-    accounts = broker_accounts(regions, ["3f9a11c2"], ["pager"])
-    variables = [password_variable(user.name) for account in accounts for user in account.users]
+async def test_every_file_in_the_repository_is_such_a_form() -> None:
+    assert {file.name for file in NATS.iterdir()} - {"server.conf"} == {*FORMS}
 
-    assert checked(file, **dict.fromkeys(variables, "s3cr3t")).returncode == 0
+
+@pytest.mark.parametrize("file", FORMS)
+async def test_nats_server_takes_a_file_with_all_its_variables_and_names_one_that_is_missing(
+    file: str, tmp_path: Path
+) -> None:
+    await written_config(tmp_path)
+    users = [
+        user.name for account in broker_accounts(REGIONS, ["3f9a11c2"], ["pager"]) for user in account.users
+    ]
+    keys = {nkey_variable(user): public_key(tmp_path / "secrets" / f"{user}.nk") for user in users}
+    text = (NATS / file).read_text()
+    variables = set(re.findall(r"\$([A-Z][A-Z0-9_]+)\b", re.sub(r"#.*|\"[^\"]*\"", "", text)))
+    given = {
+        name: value for name, value in {**broker_environment(tmp_path), **keys}.items() if name in variables
+    }
+
+    assert variables == {*given}
+    assert checked(NATS / file, **given).returncode == 0
     for missing in variables:
-        others = dict.fromkeys((name for name in variables if name != missing), "s3cr3t")
-        assert f"'{missing}'" in checked(file, **others).stderr
+        others = {name: value for name, value in given.items() if name != missing}
+        assert f"'{missing}'" in checked(NATS / file, **others).stderr
 
 
 @pytest.mark.parametrize("count", [2, STREAMS_MAX])
 async def test_nats_server_takes_it_with_several_streams_of_rules(tmp_path: Path, count: int) -> None:
     rules, file = RulesStreams(count), tmp_path / "broker.conf"
     regions = [f"region-{number}" for number in range(100)]
-    call = ("broker-config", *(f"--region={name}" for name in regions), "--nkeys", str(tmp_path / "nkeys"))
+    call = ("broker-config", *(f"--region={name}" for name in regions), "--secrets", str(tmp_path / "nkeys"))
 
-    written = await Cli(NOWHERE).succeeds(*call, "--rules-streams", str(count))
+    written = await Cli(NOWHERE)(*call, "--rules-streams", str(count))
 
     file.write_text(written.out)
-    assert checked(file).returncode == 0
+    assert checked(file, STORE_DIR=str(tmp_path)).returncode == 0
     for name in regions:
         copied = f'{{service: "$JS.API.CONSUMER.CREATE.{rules.of(name)}.*.$KV.RULES.{name}.>"'
         assert copied in written.out
@@ -75,9 +99,9 @@ async def test_the_number_of_streams_is_the_running_one_if_the_running_regions_c
         await apply_catalogue(driver)
         cli = Cli(broker.url)
 
-        running = await cli.succeeds("broker-config")
-        given = await cli.succeeds("broker-config", "--rules-streams", "2")
-        of_names = await cli.succeeds("broker-config", "--region", "prod-us-west")
+        running = await cli.succeeds("broker-config", "--tls")
+        given = await cli.succeeds("broker-config", "--tls", "--rules-streams", "2")
+        of_names = await cli.succeeds("broker-config", "--tls", "--region", "prod-us-west")
 
     assert RulesStreams(3).of("prod-us-west") == "KV_RULES_2"
     assert "CREATE.KV_RULES_2.*.$KV.RULES.prod-us-west.>" in running.out
@@ -87,9 +111,11 @@ async def test_the_number_of_streams_is_the_running_one_if_the_running_regions_c
 
 async def test_the_same_names_in_any_order_give_the_same_text() -> None:
     cli = Cli(NOWHERE)
-    one = await cli.succeeds("broker-config", "--region", "a", "--region", "b", "--key", "k1", "--key", "k2")
+    one = await cli.succeeds(
+        "broker-config", "--tls", "--region", "a", "--region", "b", "--key", "k1", "--key", "k2"
+    )
     other = await cli.succeeds(
-        "broker-config", "--key", "k2", "--region", "b", "--region", "a", "--key", "k1"
+        "broker-config", "--tls", "--key", "k2", "--region", "b", "--region", "a", "--key", "k1"
     )
 
     assert one.out == other.out
@@ -98,11 +124,13 @@ async def test_the_same_names_in_any_order_give_the_same_text() -> None:
 
 async def test_nkeys_are_kept_in_files_that_their_owner_alone_reads(tmp_path: Path) -> None:
     folder = tmp_path / "nkeys"
-    call = ("broker-config", "--region", "dev", "--key", "3f9a11c2", "--nkeys", str(folder))
-    first, second = [await Cli(NOWHERE).succeeds(*call) for _ in range(2)]
+    call = ("broker-config", "--region", "dev", "--key", "3f9a11c2", "--secrets", str(folder))
+    first, second = await Cli(NOWHERE)(*call), await Cli(NOWHERE).succeeds(*call)
 
     seeds = {file: file.read_text() for file in folder.iterdir()}
     assert first.out == second.out
+    assert "created the seeds of scheduler, " in first.line
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IRWXU
     assert {file.stem for file in seeds} >= {"scheduler", "edge-dev", "3f9a11c2"}
     for file, seed in seeds.items():
         assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
@@ -119,7 +147,7 @@ async def test_without_files_and_regions_those_of_the_running_catalogue_count(br
     async with services(broker.url), driving(broker.url) as driver:
         await apply_catalogue(driver)
 
-        written = await Cli(broker.url).succeeds("broker-config")
+        written = await Cli(broker.url).succeeds("broker-config", "--tls")
 
     assert "REGION_prod-us-west {" in written.out
 
@@ -127,7 +155,10 @@ async def test_without_files_and_regions_those_of_the_running_catalogue_count(br
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (("--region", "a-b", "--region", "a_b"), "edge-a-b and edge-a_b get the same variable; use --nkeys"),
+        (
+            ("--region", "a-b", "--region", "a_b"),
+            "edge-a-b and edge-a_b get the same variable; use --secrets",
+        ),
         (("--region", "dev", "--key", "console"), "console and console get the same variable"),
         (("--region", "dev", "--alert-source", "edge-dev"), "get the same variable"),
         (("--region", 'x"}'), "invalid region name"),
@@ -136,14 +167,39 @@ async def test_without_files_and_regions_those_of_the_running_catalogue_count(br
     ],
 )
 async def test_names_that_would_not_be_told_apart_are_refused(options: tuple[str, ...], error: str) -> None:
-    assert error in (await Cli(NOWHERE).refused("broker-config", *options)).line
+    assert error in (await Cli(NOWHERE).refused("broker-config", "--tls", *options)).line
 
 
 async def test_a_file_in_place_of_a_seed_is_kept(tmp_path: Path) -> None:
     (tmp_path / "scheduler.nk").write_text("mine")
 
-    refused = await Cli(NOWHERE).refused("broker-config", "--region", "dev", "--nkeys", str(tmp_path))
+    refused = await Cli(NOWHERE).refused("broker-config", "--region", "dev", "--secrets", str(tmp_path))
 
     assert "scheduler.nk has no seed of a user" in refused.line
     assert (tmp_path / "scheduler.nk").read_text() == "mine"
     assert not (tmp_path / "monitor.nk").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--key", "3f9a11c2"), "--key and --alert-source need --tls, --secrets or --passwords"),
+        (("--secrets", "x", "--passwords"), "use one"),
+        (("--host", "a", "--tls"), "--host is for the certificate that --tls and --secrets create"),
+    ],
+)
+async def test_options_that_would_have_no_effect_are_refused(
+    options: tuple[str, ...], error: str, tmp_path: Path
+) -> None:
+    assert error in (await Cli(NOWHERE).refused("broker-config", *options)).line
+
+
+async def test_passwords_come_from_the_environment(tmp_path: Path) -> None:
+    written = await Cli(NOWHERE).succeeds("broker-config", "--region", "dev", "--passwords")
+
+    (tmp_path / "broker.conf").write_text(written.out)
+    users = [user.name for account in broker_accounts(["dev"], [], []) for user in account.users]
+    given = {"STORE_DIR": str(tmp_path), **{password_variable(user): "s3cr3t" for user in users}}
+    assert checked(tmp_path / "broker.conf", **given).returncode == 0
+    del given["CONSOLE_PASSWORD"]
+    assert "'CONSOLE_PASSWORD'" in checked(tmp_path / "broker.conf", **given).stderr

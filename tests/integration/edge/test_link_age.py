@@ -14,7 +14,7 @@ from services.evaluator_publisher import heartbeats
 from services.evaluator_publisher.app import EvaluatorPublisher
 from services.local.broker import HOST, EmbeddedBroker
 from services.scheduler.app import Scheduler
-from sluiceway.cli.broker_accounts import broker_config
+from sluiceway.cli.broker_file import broker_config
 from sluiceway.cli.current_state import read_reports
 from sluiceway.contracts import subjects
 from sluiceway.messaging.connection import connected

@@ -85,7 +85,7 @@ def test_the_image_runs_as_a_number_and_has_what_all_services_need() -> None:
     assert "\nUSER 10001:10001\n" in DOCKERFILE
     assert "chown 10001:10001 /data" in DOCKERFILE
     assert installed
-    needed = {name.replace("_", "-") for name in (*SERVICES, "edge")} | {"grpc"}
+    needed = {name.replace("_", "-") for name in (*SERVICES, "edge")} | {"certificates", "grpc"}
     assert set(installed[1].split(",")) == needed <= extras
 
 
