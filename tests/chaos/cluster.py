@@ -31,7 +31,12 @@ SMALL_DISK = f"broker-{BROKERS}"
 STORES = "stores"
 REGIONS = ("dev", "prod-us-west", "prod-eu")
 #: What a service logs if it finds less in a stream than it has read, or than another process has written.
-BREAKS = (" went back: ", "what RULES held was removed", "messages were removed from RULES")
+BREAKS = (
+    " went back: ",
+    "what RULES held was removed",
+    "messages were removed from RULES",
+    "reading the stream FEATURES from the start",  # of that one, nothing is ever removed
+)
 #: For the first start of everything: fifteen processes on a machine that may have two cores.
 START_SECONDS = 120.0
 #: nats-server takes no shorter duration, and needs a grace period that is shorter.
@@ -41,14 +46,15 @@ LAME_DUCK = 'lame_duck_duration: "30s"\nlame_duck_grace_period: "2s"\n'
 class Cluster:
     """The processes of a run, by name, and how to ask them."""
 
-    def __init__(self, folder: Path, network: Network) -> None:
+    def __init__(self, folder: Path, network: Network, ends: list[ProcessEnd]) -> None:
+        """`ends`: where the ends of all processes are recorded."""
         self.folder = folder
         self.network = network
         self.brokers: list[HostProcess] = []
         self.services: list[HostProcess] = []
         #: Region → its edges.
         self.edges: dict[str, list[HostProcess]] = {}
-        self.ends: list[ProcessEnd] = []
+        self._ends = ends
         self.http = httpx2.AsyncClient()
         #: Each replica is on another host than the one before it.
         self._hosts = itertools.cycle(network.hosts)
@@ -65,6 +71,11 @@ class Cluster:
     def asking(self) -> list[HostProcess]:
         """Return the clients of the brokers: services and edges."""
         return [*self.services, *(edge for edges in self.edges.values() for edge in edges)]
+
+    def replicas(self) -> list[list[HostProcess]]:
+        """Return the replicas of each service, and the edges of each region."""
+        first = range(0, len(self.services), REPLICAS)
+        return [*(self.services[number : number + REPLICAS] for number in first), *self.edges.values()]
 
     def on(self, host: Host) -> list[HostProcess]:
         """Return the processes of a host."""
@@ -156,7 +167,7 @@ class Cluster:
             (str(find_binary()), "--config", str(config)),
             health=f"http://{host.management_address}:{MONITOR_PORT}/healthz",
             log=self._log_file(name),
-            on_end=self.ends.append,
+            on_end=self._ends.append,
         )
 
     def _edge(self, name: str, region: str, host: Host, port: int) -> HostProcess:
@@ -181,7 +192,7 @@ class Cluster:
             health=f"http://{host.management_address}:{port}/readyz",
             log=self._log_file(name),
             environment={f"SLUICEWAY_{key}": value for key, value in settings.items()},
-            on_end=self.ends.append,
+            on_end=self._ends.append,
         )
 
     def _clock_file(self, host: Host) -> Path:
@@ -192,9 +203,14 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running_cluster(folder: Path, network: Network, disk_mebibytes: int) -> AsyncIterator[Cluster]:
-    """Run everything but the edges while the block runs; one broker has a disk of this size."""
-    cluster = Cluster(folder, network)
+async def running_cluster(
+    folder: Path, network: Network, disk_mebibytes: int, ends: list[ProcessEnd]
+) -> AsyncIterator[Cluster]:
+    """Run everything but the edges while the block runs; one broker has a disk of this size.
+
+    `ends`: where the ends of all processes are recorded.
+    """
+    cluster = Cluster(folder, network, ends)
     with small_disk(cluster.store_folder(SMALL_DISK).parent, disk_mebibytes):
         try:
             await cluster.start()

@@ -49,6 +49,20 @@ async def freeze_service(scene: Scene) -> None:
     await _freeze(scene, scene.dice.choice(scene.cluster.asking()))
 
 
+async def freeze_quorum(scene: Scene) -> None:
+    """Stop two brokers: the third one answers, and can store nothing."""
+    frozen = scene.dice.sample(scene.cluster.brokers, 2)
+    scene.begin(", ".join(broker.name for broker in frozen))
+    scene.hosts_cut_off = tuple(host.name for host in scene.cluster.network.hosts)
+    for broker in frozen:
+        broker.freeze()
+    try:
+        await scene.last(FROZEN_SECONDS)
+    finally:
+        for broker in frozen:
+            broker.thaw()
+
+
 async def cut_host(scene: Scene) -> None:
     """Pull the cable of a host: its broker has no quorum, and its services reach at most that broker."""
     host = scene.dice.choice(scene.cluster.network.hosts)
@@ -59,6 +73,19 @@ async def cut_host(scene: Scene) -> None:
         await scene.last(CUT_SECONDS)
     finally:
         scene.cluster.network.connect(host)
+
+
+async def cut_host_one_way(scene: Scene) -> None:
+    """Let a host hear nothing of all others, or let nobody hear it: half-open connections everywhere."""
+    host, is_mute = scene.dice.choice(scene.cluster.network.hosts), scene.dice.choice((True, False))
+    scene.begin(f"{host.name} {'is not heard' if is_mute else 'hears nothing'}")
+    scene.hosts_cut_off = (host.name,)
+    network = scene.cluster.network
+    (network.mute if is_mute else network.deafen)(host)
+    try:
+        await scene.last(CUT_SECONDS)
+    finally:
+        network.heal(host)
 
 
 async def restart_edge_cut_off(scene: Scene) -> None:
@@ -82,6 +109,17 @@ async def separate_hosts(scene: Scene) -> None:
     one, other = scene.dice.sample(scene.cluster.network.hosts, 2)
     scene.begin(f"{one.name} and {other.name}")
     scene.cluster.network.separate(one, other)
+    try:
+        await scene.last(CUT_SECONDS)
+    finally:
+        scene.cluster.network.reunite(one, other)
+
+
+async def separate_hosts_one_way(scene: Scene) -> None:
+    """Drop what one host sends to another one, and nothing else."""
+    one, other = scene.dice.sample(scene.cluster.network.hosts, 2)
+    scene.begin(f"from {one.name} to {other.name}")
+    scene.cluster.network.separate_one_way(one, other)
     try:
         await scene.last(CUT_SECONDS)
     finally:
@@ -139,22 +177,22 @@ async def fill_a_disk(scene: Scene) -> None:
 
 async def kill_all_brokers(scene: Scene) -> None:
     """Kill all brokers at the same moment."""
-    scene.begin("all brokers")
-    try:
-        await asyncio.gather(*(broker.take_down(signal.SIGKILL) for broker in scene.cluster.brokers))
-        await scene.last(DOWN_SECONDS)
-    finally:
-        for broker in scene.cluster.brokers:
-            broker.let_run()
+    await _take_down(scene, *scene.cluster.brokers)
 
 
-async def _take_down(scene: Scene, process: HostProcess) -> None:
-    scene.begin(process.name)
+async def kill_all_replicas(scene: Scene) -> None:
+    """Kill all replicas of a service, or all edges of a region, at the same moment."""
+    await _take_down(scene, *scene.dice.choice(scene.cluster.replicas()))
+
+
+async def _take_down(scene: Scene, *processes: HostProcess) -> None:
+    scene.begin(", ".join(process.name for process in processes))
     try:
-        await process.take_down(signal.SIGKILL)
+        await asyncio.gather(*(process.take_down(signal.SIGKILL) for process in processes))
         await scene.last(DOWN_SECONDS)
     finally:
-        process.let_run()
+        for process in processes:
+            process.let_run()
 
 
 async def _freeze(scene: Scene, process: HostProcess) -> None:
@@ -198,13 +236,17 @@ KINDS: Mapping[str, Kind] = {
     "kill a service": kill_service,
     "freeze a broker": freeze_broker,
     "freeze a service": freeze_service,
+    "freeze two brokers": freeze_quorum,
     "cut a host off": cut_host,
+    "cut a host off, one way": cut_host_one_way,
     "restart an edge, cut off": restart_edge_cut_off,
     "separate two hosts": separate_hosts,
+    "separate two hosts, one way": separate_hosts_one_way,
     "roll the brokers": roll_brokers,
     "roll the services": roll_services,
     "lame duck": lame_duck,
     "step a clock": step_clock,
     "fill a disk": fill_a_disk,
     "kill all brokers": kill_all_brokers,
+    "kill all replicas": kill_all_replicas,
 }

@@ -6,6 +6,7 @@ Times are in ms since 1970, by the one clock that this machine, and so every bro
 import json
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -16,6 +17,10 @@ from sluiceway.contracts.models import WireModel
 from sluiceway.contracts.replies import Outcome, RefusalCode
 
 FILE = "history.jsonl"
+#: Why all commands are sent.
+REASON = "chaos"
+#: Everybody here and the brokers read one clock, which the brokers round.
+ROUNDING_MS = 5
 
 
 def now_ms() -> int:
@@ -28,6 +33,7 @@ class SentCommand(WireModel):
     id: str
     verb: str
     feature: str
+    actor: str
     sent_ms: int
     #: Absent: nobody answered it within the bound.
     answered_ms: int | None = None
@@ -88,6 +94,15 @@ class ServedRules(WireModel):
     absent_ms: int | None = None
 
 
+class UnservedRules(WireModel):
+    """An edge that had served rules in the same life answered a question about them with an error."""
+
+    edge: str
+    asked_ms: int
+    answered_ms: int
+    status: int
+
+
 class FinalRules(WireModel):
     """What an edge held of a feature after everything was healed."""
 
@@ -123,7 +138,7 @@ class Fault(WireModel):
     ready_ms: int | None = None
     #: What was not ready within its bound, and why.
     unready: dict[str, str] = {}
-    #: The hosts that reached no other host, from its beginning until it was healed.
+    #: The hosts that reached no quorum of the brokers, from its beginning until it was healed.
     hosts_cut_off: tuple[str, ...] = ()
 
 
@@ -133,8 +148,10 @@ class ProcessEnd(WireModel):
     process: str
     time_ms: int
     code: int
-    #: Whether a fault has ended it.
-    is_expected: bool
+    #: The signal by which a fault, or the end of the run, ended it; absent: it ended by itself.
+    signal: str | None = None
+    #: It did not end within its bound, and was killed.
+    is_stuck: bool = False
 
 
 class BelievedBreak(WireModel):
@@ -142,6 +159,16 @@ class BelievedBreak(WireModel):
 
     process: str
     line: str
+
+
+class LoopDelay(WireModel):
+    """The process that asks and records could do nothing from the first time to the last one.
+
+    The machine was busy, or stood still: so what was to happen meanwhile may be as late.
+    """
+
+    first_ms: int
+    last_ms: int
 
 
 class StuckRelease(WireModel):
@@ -170,16 +197,28 @@ class History:
     events: tuple[StoredEvent, ...] = ()
     seen: tuple[SeenEvent, ...] = ()
     served: tuple[ServedRules, ...] = ()
+    unserved: tuple[UnservedRules, ...] = ()
     final: tuple[FinalRules, ...] = ()
     readiness: tuple[ReadinessAnswer, ...] = ()
     faults: tuple[Fault, ...] = ()
     ends: tuple[ProcessEnd, ...] = ()
     breaks: tuple[BelievedBreak, ...] = ()
     stuck: tuple[StuckRelease, ...] = ()
+    delays: tuple[LoopDelay, ...] = ()
 
     def with_final(self, final: tuple[FinalRules, ...]) -> "History":
         """Return it with what the edges held at last."""
         return replace(self, final=final)
+
+    def with_ends(self, ends: Iterable[ProcessEnd]) -> "History":
+        """Return it with the ends of all processes, those at the end of the run too."""
+        return replace(self, ends=tuple(ends))
+
+    def delay_ms(self, first_ms: int, last_ms: int) -> int:
+        """Return for how long, between these times, nothing could be asked or recorded."""
+        return sum(
+            max(0, min(last_ms, delay.last_ms) - max(first_ms, delay.first_ms)) for delay in self.delays
+        )
 
     def by_feature(self) -> dict[str, list[StoredEvent]]:
         """Return the events of each feature, oldest first."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PREFIX = "sw-chaos-"
-PROGRAMS = ("ip", "nsenter", "mount", "umount")
+PROGRAMS = ("ip", "nsenter", "unshare", "mount", "umount")
 NAMESPACES = Path("/run/netns")
 #: Addresses exist in the namespaces only, so they cannot be those of another network.
 DATA, MANAGEMENT = "10.213.7", "10.213.8"
@@ -67,15 +67,44 @@ class Network:
         """Plug it in again."""
         _ip("link", "set", f"data{host.number}", "up")
 
+    def mute(self, host: Host) -> None:
+        """Drop all that a host sends, without a word; it hears all others."""
+        for address in self._addresses_beside(host):
+            _drop(host, address)
+
+    def deafen(self, host: Host) -> None:
+        """Drop all that is sent to a host, without a word; all others hear it."""
+        _ip("neigh", "replace", host.address, "lladdr", NOBODY, "dev", "data", "nud", "permanent")
+        for other in self.hosts:
+            if other != host:
+                _drop(other, host.address)
+
+    def heal(self, host: Host) -> None:
+        """Let a host that is mute or deaf be neither."""
+        for address in self._addresses_beside(host):
+            _stop_dropping(host, address)
+        _ip("neigh", "flush", "to", host.address, "dev", "data", "nud", "permanent")
+        for other in self.hosts:
+            if other != host:
+                _stop_dropping(other, host.address)
+
+    def _addresses_beside(self, host: Host) -> list[str]:
+        """Return the addresses of all others, this process included."""
+        return [other.address for other in self.hosts if other != host] + [f"{DATA}.{OUTSIDE}"]
+
     def separate(self, one: Host, other: Host) -> None:
         """Drop everything between two hosts, without a word; both reach all others."""
-        for here, there in ((one, other), (other, one)):
-            _in(here, "neigh", "replace", there.address, "lladdr", NOBODY, "dev", "data", "nud", "permanent")
+        self.separate_one_way(one, other)
+        self.separate_one_way(other, one)
+
+    def separate_one_way(self, one: Host, other: Host) -> None:
+        """Drop what one host sends to the other, without a word."""
+        _drop(one, other.address)
 
     def reunite(self, one: Host, other: Host) -> None:
         """Let two hosts reach each other again."""
-        for here, there in ((one, other), (other, one)):
-            _in(here, "neigh", "del", there.address, "dev", "data")
+        _stop_dropping(one, other.address)
+        _stop_dropping(other, one.address)
 
 
 def missing_requirements() -> list[str]:
@@ -86,12 +115,27 @@ def missing_requirements() -> list[str]:
     if missing:
         return missing
     name = f"{PREFIX}{os.getpid()}-probe"
-    probe = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
-    if probe.returncode:
-        return [f"the right to make network namespaces ({probe.stderr.strip()})"]
-    bridge = _run("ip", "-n", name, "link", "add", "probe", "type", "bridge", is_checked=False)
-    _run("ip", "netns", "del", name)
-    return [f"the right to make bridges ({bridge})"] if bridge else []
+    if why := _run("ip", "netns", "add", name, is_checked=False):
+        return [f"the right to make network namespaces ({why})"]
+    try:
+        return [f"the right to {what} ({why})" for what, words in _probes(name) if (why := _try(words))]
+    finally:
+        _run("ip", "netns", "del", name)
+
+
+def _probes(namespace: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what a cluster does with a namespace, each with a command that tries it."""
+    in_namespace = ("ip", "-n", namespace, "link", "add")
+    return [
+        ("make bridges", (*in_namespace, "probe", "type", "bridge")),
+        ("make cables", (*in_namespace, "probe1", "type", "veth", "peer", "name", "probe2")),
+        ("enter network namespaces", ("nsenter", f"--net={NAMESPACES / namespace}", "true")),
+        ("mount disks", ("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")),
+    ]
+
+
+def _try(words: Sequence[str]) -> str:
+    return _run(*words, is_checked=False)
 
 
 @contextmanager
@@ -165,6 +209,15 @@ def _enter(file: int) -> None:
         raise OSError(ctypes.get_errno(), "cannot enter a network namespace")
 
 
+def _drop(here: Host, address: str) -> None:
+    """Let a host send what is meant for an address to nobody."""
+    _in(here, "neigh", "replace", address, "lladdr", NOBODY, "dev", "data", "nud", "permanent")
+
+
+def _stop_dropping(here: Host, address: str) -> None:
+    _in(here, "neigh", "flush", "to", address, "dev", "data", "nud", "permanent")
+
+
 def _in(host: Host, *words: str) -> None:
     _run("ip", "-n", host.namespace, *words)
 
@@ -174,8 +227,11 @@ def _ip(*words: str) -> None:
 
 
 def _run(*words: str, is_checked: bool = True) -> str:
-    """Run a command; return what it complained about."""
+    """Run a command; return what it complained about, in one line."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode and is_checked:
-        raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
-    return done.stderr.strip() if done.returncode else ""
+    if done.returncode == 0:
+        return ""
+    complaint = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+    if is_checked:
+        raise OSError(f"{' '.join(words)}: {complaint}")
+    return complaint

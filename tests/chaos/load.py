@@ -1,4 +1,4 @@
-"""More and more people at the same time, and somebody who saves a gate all the time."""
+"""More and more people at the same time, and two who save the same gate all the time."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,8 @@ from .cluster import REGIONS
 from .people import FAST, REVIEWED, Person
 from .sender import Sender, Stuck
 
+EDITORS = ("editor-1", "editor-2")
+EDITED_GATE = "edited"
 EDIT_EVERY_SECONDS = 0.5
 BAKE_MS = 400
 
@@ -26,7 +28,8 @@ class Load:
     async def run(self, people: int, seconds: float, dice: random.Random) -> None:
         """Let people come one after the other, and work until `seconds` are over and all releases ended."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._edit("editor"))
+            for name in EDITORS:
+                group.create_task(self._edit(name))
             for number in range(people):
                 group.create_task(self._work(f"person-{number}", random.Random(dice.random())))
                 await asyncio.sleep(seconds / (people + 1))
@@ -46,11 +49,11 @@ class Load:
                 self._sender.record_stuck(gate, "the log does not answer")
 
     async def _edit(self, name: str) -> None:
-        """Save a gate without releases again and again, so that each stall meets a command."""
+        """Save a gate without releases again and again, so that each stall meets commands that race."""
         edits = 0
         while not self._is_ending:
             edits += 1
-            document = {"kind": "FeatureGate", "name": name, "description": str(edits)}
+            document = {"kind": "FeatureGate", "name": EDITED_GATE, "description": f"{name} {edits}"}
             with contextlib.suppress(Stuck):  # it is recorded
                 await self._sender.send(SaveFeature, actor=name, feature=document)
             await asyncio.sleep(EDIT_EVERY_SECONDS)

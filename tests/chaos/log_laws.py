@@ -1,47 +1,15 @@
-"""What the log must be like, and what was answered about it."""
+"""What the log must be like."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
 from sluiceway.contracts.events import EventType, FeatureEvent
 from sluiceway.contracts.feature import PhaseRun, TriggerStatus
 
-from .history import History, SentCommand, StoredEvent
+from .history import History, StoredEvent
 
 #: By how much the time of an event may differ from the broker's: what measuring it may be wrong by.
 CLOCK_ERROR_MS = 1_500
-
-
-def answers(history: History) -> Iterator[str]:
-    """Compare what was answered with the log: accepted is stored once, refused is not stored."""
-    stored = defaultdict(list)
-    for entry in history.events:
-        stored[entry.event.command_id].append(entry)
-    for sent in history.commands:
-        if problem := _problem_of(sent, stored[sent.id]):
-            yield f"{sent.verb} {sent.feature} ({sent.id}): {problem}"
-
-
-def _problem_of(sent: SentCommand, stored: list[StoredEvent]) -> str | None:
-    sequences = [entry.sequence for entry in stored]
-    if sent.answered_ms is None:
-        return f"nobody answered it; stored at {sequences}"
-    if len(sequences) > 1:
-        return f"stored more than once, at {sequences}"
-    if not sent.is_applied:
-        return f"answered {sent.refusal or sent.outcome}, but stored at {sequences}" if sequences else None
-    if not sequences:
-        return f"answered at revision {sent.revision}, but lost"
-    if sent.revision is None or not _names(sent, stored[0]):
-        return f"answered at revision {sent.revision}, but stored at {sequences}"
-    return None
-
-
-def _names(sent: SentCommand, stored: StoredEvent) -> bool:
-    """Return whether the answered revision is that of the event; a later one, if it was applied before."""
-    assert sent.revision is not None
-    return sent.revision == stored.sequence or (sent.is_resent and sent.revision > stored.sequence)
 
 
 def order(history: History) -> Iterator[str]:

@@ -85,7 +85,7 @@ class Person:
         await self.pause()
         if story.act:
             await story.act(self, trigger.id)
-        await self._finish(trigger.id)
+        await self.act(AbortTrigger, await self._finish(trigger.id))  # is refused, as it has ended
 
     async def _save(self, fields: Mapping[str, Any]) -> None:
         await self.send(SaveFeature, feature={"kind": "FeatureGate", "name": self.gate, **fields})
@@ -118,8 +118,8 @@ class Person:
     async def fire(self, trigger: Trigger) -> None:
         await self._sender.fire(self.gate, trigger.id)
 
-    async def _finish(self, trigger_id: str) -> None:
-        """Do what a release waits for, until it has ended."""
+    async def _finish(self, trigger_id: str) -> Trigger:
+        """Do what a release waits for, until it has ended; return it."""
         while True:
             trigger = await self.until(trigger_id, _waits_for_somebody)
             match trigger.status:
@@ -128,7 +128,7 @@ class Person:
                 case TriggerStatus.PAUSED:
                     await self.act(UnpauseTrigger, trigger)
                 case _:
-                    return
+                    return trigger
 
 
 class Story(NamedTuple):

@@ -53,8 +53,12 @@ class HostProcess:
         self._supervising: asyncio.Task[None] | None = None
         self._may_run = asyncio.Event()
         self._may_run.set()
-        self._is_end_expected = False
+        #: The signal that is to end it, and whether it had to be killed.
+        self._ending: signal.Signals | None = None
+        self._is_stuck = False
         self._is_frozen = False
+        #: How often it was started, told to end, frozen or thawed.
+        self.disturbances = 0
 
     @property
     def is_running(self) -> bool:
@@ -72,12 +76,13 @@ class HostProcess:
         if self._supervising:
             await cancel_and_wait(self._supervising)
         self.thaw()
-        await self._end(signal.SIGTERM)
+        if self._process and self._process.returncode is None:
+            await self._end(signal.SIGTERM, STOP_SECONDS)
+            self._record_end(self._process)
 
     async def take_down(self, number: signal.Signals, bound: float = STOP_SECONDS) -> None:
         """End it by a signal, within `bound` seconds or else by SIGKILL; it stays down until `let_run`."""
         self._may_run.clear()
-        self._is_end_expected = True
         await self._end(number, bound)
 
     def let_run(self) -> None:
@@ -87,11 +92,13 @@ class HostProcess:
     def freeze(self) -> None:
         """Let it do nothing, its connections open, until `thaw`."""
         self._is_frozen = True
+        self.disturbances += 1
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
         self._is_frozen = False
+        self.disturbances += 1
         self._signal(signal.SIGCONT)
 
     async def ask(self, http: httpx2.AsyncClient, timeout: float = ANSWER_SECONDS) -> str | None:
@@ -102,14 +109,17 @@ class HostProcess:
             return f"no answer ({type(error).__name__})"
         return None if answer.status_code == 200 else answer.text
 
-    async def _end(self, number: signal.Signals, bound: float = STOP_SECONDS) -> None:
-        if self._process is None:
+    async def _end(self, number: signal.Signals, bound: float) -> None:
+        if self._process is None or self._process.returncode is not None:
             return
+        self._ending = number
+        self.disturbances += 1
         self._signal(number)
         try:
             async with asyncio.timeout(bound):
                 await self._process.wait()
         except TimeoutError:
+            self._is_stuck = True
             self._signal(signal.SIGKILL)
             await self._process.wait()
 
@@ -120,21 +130,27 @@ class HostProcess:
 
     async def _supervise(self) -> None:
         while self._process:
-            code = await self._process.wait()
-            self._on_end(
-                ProcessEnd(process=self.name, time_ms=now_ms(), code=code, is_expected=self._forget())
-            )
+            await self._process.wait()
+            self._record_end(self._process)
             await asyncio.sleep(RESTART_SECONDS)
             await self._may_run.wait()
             await self._spawn()
 
-    def _forget(self) -> bool:
-        """Return whether the end of the process was expected; the next one is not."""
-        is_expected, self._is_end_expected = self._is_end_expected, False
-        return is_expected
+    def _record_end(self, process: Process) -> None:
+        """Record how it ended; nothing is expected of the next end."""
+        end = ProcessEnd(
+            process=self.name,
+            time_ms=now_ms(),
+            code=process.returncode or 0,
+            signal=self._ending.name if self._ending else None,
+            is_stuck=self._is_stuck,
+        )
+        self._ending, self._is_stuck = None, False
+        self._on_end(end)
 
     async def _spawn(self) -> None:
         self.life += 1
+        self.disturbances += 1
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._argv,

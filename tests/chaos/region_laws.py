@@ -2,16 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import pairwise
 
 from sluiceway.contracts.feature import Feature
 from sluiceway.pipelines.projection import checksum, project
 from sluiceway.pipelines.segments import Extent, Location, coverage
 
-from .history import History, ServedRules, StoredEvent
+from .history import ROUNDING_MS, History, ServedRules, StoredEvent
 
-#: Samples and the broker read one clock, which the broker rounds.
-ROUNDING_MS = 5
 #: A candidate that was taken back is gone from a region within this, whatever the faults meanwhile.
 TAKEN_BACK_MS = 60_000
 
@@ -77,7 +75,8 @@ class _Allowed:
 
     def _after(self, served: ServedRules) -> Iterator[StoredEvent]:
         """Yield the events of the feature after the one that is served."""
-        return islice(self._by_feature[served.feature], self._index[served.revision] + 1, None)
+        entries = self._by_feature[served.feature]
+        return (entries[place] for place in range(self._index[served.revision] + 1, len(entries)))
 
 
 def longest_taken_back_ms(history: History) -> int:

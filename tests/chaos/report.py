@@ -1,14 +1,17 @@
 """What a run prints: a line every ten seconds, and a table at the end."""
 
 import asyncio
+import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from sluiceway.contracts.replies import Outcome
 
 from .checker import LAWS, Finding, count_by_law
+from .fault_kinds import KINDS
 from .faults import Faults
 from .history import Fault, History, SentCommand
 from .region_laws import longest_taken_back_ms
@@ -17,18 +20,36 @@ from .sender import Sender
 PROGRESS_SECONDS = 10.0
 #: Findings of one law that are printed; the file has all.
 SHOWN_MAX = 10
+#: Of the logs, stores and history of a run: an hour takes a tenth of it.
+FOLDER_BYTES_MAX = 4 * 2**30
+#: The unit of `st_blocks`.
+BLOCK_BYTES = 512
 
 
-async def print_progress(sender: Sender, faults: Faults) -> None:
-    """Print a line every ten seconds, until cancelled."""
+async def print_progress(sender: Sender, faults: Faults, folder: Path) -> None:
+    """Print a line every ten seconds, until cancelled; `OSError` if the run fills the disk."""
     seen = 0
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)
+        await asyncio.to_thread(check_size, folder)
         recent, seen = sender.commands[seen:], len(sender.commands)
         print(
             f"{time.strftime('%H:%M:%S')} {progress(sender.commands, recent)}, {len(faults.faults)} faults",
             flush=True,
         )
+
+
+def check_size(folder: Path, bytes_max: int = FOLDER_BYTES_MAX) -> None:
+    """Raise `OSError` if the files of a run take more than that."""
+    size = sum(file.stat().st_blocks * BLOCK_BYTES for file in _files(folder))
+    if size > bytes_max:
+        raise OSError(f"{folder} has {size} bytes, more than {bytes_max}: the run ends")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield all files; some are removed meanwhile."""
+    for place, _, names in os.walk(folder):
+        yield from (path for name in names if (path := Path(place, name)).is_file())
 
 
 def progress(commands: Sequence[SentCommand], recent: Iterable[SentCommand]) -> str:
@@ -37,7 +58,7 @@ def progress(commands: Sequence[SentCommand], recent: Iterable[SentCommand]) -> 
     retried = sum(sent.retries > 0 for sent in commands)
     return (
         f"{len(commands) - outcomes[None]} commands answered, {outcomes[Outcome.REFUSED]} refused, "
-        f"{retried} retried, p99 {percentile(durations(recent), 99)} ms"
+        f"{retried} not within 15 s, p99 {percentile(durations(recent), 99)} ms"
     )
 
 
@@ -76,19 +97,28 @@ def summary(history: History, findings: Sequence[Finding]) -> list[str]:
         f"{len(history.events)} events, {len(history.alerts)} alerts, {len(history.served)} versions served"
     )
     lines.append(f"a version that was taken back was served for {longest_taken_back_ms(history)} ms at most")
+    lines.append(
+        f"this process itself was held up {len(history.delays)} times, {_longest_delay(history)} ms at most"
+    )
     lines += ["", f"{'fault':<28}{'times':>6}{'longest stall':>16}{'ready after':>14}"]
     for stall in stalls(history):
         lines.append(
             f"{stall.kind:<28}{stall.times:>6}{stall.longest_ms:>13} ms{stall.ready_after_ms:>11} ms"
         )
-    lines += ["", f"{'law':<76}{'findings':>9}"]
-    lines += [f"{law:<76}{counts[law]:>9}" for law in LAWS]
+    lines += [f"not tried: {kind}" for kind in KINDS if kind not in {fault.kind for fault in history.faults}]
+    lines += ["", f"{'law':<76}{'cases':>9}{'findings':>9}"]
+    lines += [f"{law.text:<76}{law.count(history):>9}{counts[law.text]:>9}" for law in LAWS]
+    lines += [f"not tried, as there was no case of it: {law.text}" for law in LAWS if not law.count(history)]
     for law in LAWS:
-        shown = [finding.text for finding in findings if finding.law == law]
-        lines += [f"  {law}: {text}" for text in shown[:SHOWN_MAX]]
+        shown = [finding.text for finding in findings if finding.law == law.text]
+        lines += [f"  {law.text}: {text}" for text in shown[:SHOWN_MAX]]
         if len(shown) > SHOWN_MAX:
             lines.append(f"  … and {len(shown) - SHOWN_MAX} more")
     return lines
+
+
+def _longest_delay(history: History) -> int:
+    return max((delay.last_ms - delay.first_ms for delay in history.delays), default=0)
 
 
 def durations(commands: Iterable[SentCommand]) -> list[int]:

@@ -18,8 +18,18 @@ from tests.support.system import Driver, driving
 from tests.support.waiting import eventually
 
 from .cluster import REGIONS, Cluster, running_cluster
+from .delays import watch_loop
 from .faults import Faults
-from .history import FinalRules, History, KnownRegion, ReadinessAnswer, SeenEvent, StoredEvent
+from .history import (
+    FinalRules,
+    History,
+    KnownRegion,
+    LoopDelay,
+    ProcessEnd,
+    ReadinessAnswer,
+    SeenEvent,
+    StoredEvent,
+)
 from .hosts import Network
 from .load import Load, save_catalogue
 from .region_laws import convergence
@@ -47,9 +57,15 @@ class Options(NamedTuple):
 
 async def run(folder: Path, network: Network, options: Options) -> History:
     """Return what happened: everything is started, loaded, disturbed, healed and stopped."""
+    ends: list[ProcessEnd] = []
+    history = await _run(folder, network, options, ends)
+    return history.with_ends(ends)  # those at the end of the run, too
+
+
+async def _run(folder: Path, network: Network, options: Options, ends: list[ProcessEnd]) -> History:
     async with AsyncExitStack() as stack:
         disk_mebibytes = DISK_MEBIBYTES + int(options.seconds * MEBIBYTES_PER_SECOND)
-        cluster = await stack.enter_async_context(running_cluster(folder, network, disk_mebibytes))
+        cluster = await stack.enter_async_context(running_cluster(folder, network, disk_mebibytes, ends))
         driver = await stack.enter_async_context(driving(cluster.nats_url))
         await save_catalogue(driver)
         samples = await _start_edges(cluster, driver)
@@ -62,7 +78,9 @@ async def run(folder: Path, network: Network, options: Options) -> History:
         asking = [record_readiness(process, cluster.http, readiness) for process in cluster.asking()]
         sampling = [sample.run(cluster.http) for sample in samples]
         seen: list[SeenEvent] = []
-        async with _beside(print_progress(sender, faults), _watch_log(driver, seen), *asking, *sampling):
+        delays: list[LoopDelay] = []
+        watching = (print_progress(sender, faults, folder), _watch_log(driver, seen), watch_loop(delays))
+        async with _beside(*watching, *asking, *sampling):
             await asyncio.gather(load.run(options.people, options.seconds, dice), faults.run(options.seconds))
         history = History(
             regions=tuple(
@@ -76,9 +94,10 @@ async def run(folder: Path, network: Network, options: Options) -> History:
             served=tuple(record for sample in samples for record in sample.served()),
             readiness=tuple(readiness),
             faults=tuple(faults.faults),
-            ends=tuple(cluster.ends),
+            unserved=tuple(error for sample in samples for error in sample.unserved),
             breaks=tuple(cluster.believed_breaks()),
             stuck=tuple(sender.stuck),
+            delays=tuple(delays),
         )
         return await _converged(history, cluster, samples)
 

@@ -9,7 +9,7 @@ import httpx2
 from sluiceway.contracts.rule_document import RuleDocument
 from sluiceway.pipelines.projection import checksum
 
-from .history import FinalRules, ReadinessAnswer, ServedRules, now_ms
+from .history import FinalRules, ReadinessAnswer, ServedRules, UnservedRules, now_ms
 from .processes import HostProcess
 
 RULES_EVERY_SECONDS = 0.4
@@ -17,6 +17,7 @@ READINESS_EVERY_SECONDS = 1.5
 #: A process answers in milliseconds, but the machine may be busy; one that is frozen does not answer.
 ANSWER_SECONDS = 10.0
 RULES_PATH = "/sluiceway/v1/rules"
+OK = 200
 
 
 class EdgeSamples:
@@ -28,6 +29,9 @@ class EdgeSamples:
         self._headers = {"statsig-api-key": key}
         self._ended: list[ServedRules] = []
         self._current: dict[str, ServedRules] = {}
+        self.unserved: list[UnservedRules] = []
+        #: The life in which the edge has served rules.
+        self._serving_life = 0
         #: Feature → its document as it arrived, and what was read from it.
         self._parsed: dict[str, tuple[Any, RuleDocument]] = {}
 
@@ -39,24 +43,36 @@ class EdgeSamples:
         """Ask until cancelled."""
         while True:
             life, asked_ms = self.edge.life, now_ms()
-            documents = await self.ask(http)
-            if documents is not None and life == self.edge.life:
-                self._record(documents, life, asked_ms, now_ms())
+            answer = await self._get(http)
+            if answer is not None and life == self.edge.life:
+                self._record_answer(answer, life, asked_ms, now_ms())
             await asyncio.sleep(every_seconds)
 
-    async def ask(self, http: httpx2.AsyncClient) -> list[RuleDocument] | None:
-        """Return what the edge serves now; None if it does not answer."""
+    async def _get(self, http: httpx2.AsyncClient) -> httpx2.Response | None:
+        """Return the answer of the edge; None if it does not answer."""
         url = self.edge.health.removesuffix("/readyz") + RULES_PATH
         try:
-            answer = await http.get(url, headers=self._headers, timeout=ANSWER_SECONDS)
+            return await http.get(url, headers=self._headers, timeout=ANSWER_SECONDS)
         except httpx2.HTTPError:
             return None
-        if answer.status_code != 200:
-            return None
+
+    def _record_answer(self, answer: httpx2.Response, life: int, asked_ms: int, answered_ms: int) -> None:
+        if answer.status_code == OK:
+            self._serving_life = life
+            self._record(self._documents(answer), life, asked_ms, answered_ms)
+        elif self._serving_life == life:
+            error = UnservedRules(
+                edge=self.edge.name, asked_ms=asked_ms, answered_ms=answered_ms, status=answer.status_code
+            )
+            self.unserved.append(error)
+
+    def _documents(self, answer: httpx2.Response) -> list[RuleDocument]:
         return [self._parse(document) for document in answer.json()["documents"]]
 
     async def final(self, http: httpx2.AsyncClient) -> list[FinalRules]:
         """Return what the edge holds now, to be compared in full."""
+        answer = await self._get(http)
+        documents = self._documents(answer) if answer is not None and answer.status_code == OK else []
         return [
             FinalRules(
                 edge=self.edge.name,
@@ -65,7 +81,7 @@ class EdgeSamples:
                 revision=document.revision,
                 checksum=checksum(document),
             )
-            for document in await self.ask(http) or ()
+            for document in documents
         ]
 
     def _parse(self, document: dict[str, Any]) -> RuleDocument:
@@ -104,9 +120,9 @@ async def record_readiness(
 ) -> None:
     """Ask a process whether it is ready, until cancelled; not while it is down or frozen."""
     while True:
-        asked_ms, life = now_ms(), process.life
+        asked_ms, life, disturbances = now_ms(), process.life, process.disturbances
         was_running, reason = process.is_running, await process.ask(http, ANSWER_SECONDS)
-        if was_running and process.is_running and life == process.life:
+        if was_running and process.is_running and disturbances == process.disturbances:
             answer = ReadinessAnswer(
                 process=process.name,
                 life=life,

@@ -11,7 +11,7 @@ from sluiceway.contracts.replies import RefusalCode, Reply
 from sluiceway.errors import Unavailable
 from tests.support.system import Driver
 
-from .history import SentAlert, SentCommand, StuckRelease, now_ms
+from .history import REASON, SentAlert, SentCommand, StuckRelease, now_ms
 
 #: A command is sent again, with its id, for so long.
 ANSWER_SECONDS = 90.0
@@ -33,8 +33,14 @@ class Sender:
 
     async def send(self, model: type[FeatureCommand], **fields: Any) -> SentCommand:
         """Send a command, with one id, until it is answered; `Stuck` if that takes too long."""
-        command = model.model_validate({"id": uuid4().hex, "reason": "chaos", **fields})
-        sent = SentCommand(id=command.id, verb=command.verb, feature=str(command.key), sent_ms=now_ms())
+        command = model.model_validate({"id": uuid4().hex, "reason": REASON, **fields})
+        sent = SentCommand(
+            id=command.id,
+            verb=command.verb,
+            feature=str(command.key),
+            actor=command.actor,
+            sent_ms=now_ms(),
+        )
         reply, retries = None, 0
         try:
             async with asyncio.timeout(ANSWER_SECONDS):

@@ -22,9 +22,10 @@ from tests.chaos.history import (
 )
 from tests.chaos.region_laws import TAKEN_BACK_MS
 
-from .histories import BAKE_MS, GATE, a_release, a_whole_release, laws_broken_by
+from .histories import BAKE_MS, GATE, RECORDED, a_release, a_whole_release, laws_broken_by
 
 ANSWERS = "every answered command is in the log once, no refused one is"
+FRESH = "nobody is refused because of an old state"
 LOG = "the log is in order: actors, times, one release at a time, no phase early"
 APPEND_ONLY = "the log is only appended to"
 TIMES = "no event is older than its command"
@@ -32,10 +33,11 @@ REGIONS = "a region has what was released there, and only then"
 FORWARD = "what an edge serves moves forward"
 CONVERGENCE = "all edges end with what the log says"
 RELEASES = "releases get on, and alerts take them back"
-PROCESSES = "no process ends by itself, or stays unready"
+PROCESSES = "no process ends by itself, stays unready, or does not stop"
 BELIEFS = "nobody takes a broker that is behind for a store that lost something"
 SERVING = "an edge goes on serving"
 READINESS = "who is cut off is not ready"
+CALM = "who is not disturbed is ready"
 ABLE = "if all are ready, commands are answered"
 
 
@@ -46,6 +48,7 @@ def test_a_release_as_it_should_be_has_no_findings() -> None:
 def test_the_laws_of_these_tests_are_those_of_the_checker() -> None:
     laws = [
         ANSWERS,
+        FRESH,
         LOG,
         APPEND_ONLY,
         TIMES,
@@ -57,10 +60,12 @@ def test_the_laws_of_these_tests_are_those_of_the_checker() -> None:
         BELIEFS,
         SERVING,
         READINESS,
+        CALM,
         ABLE,
+        RECORDED,
     ]
 
-    assert laws == list(checker.LAWS)
+    assert laws == [law.text for law in checker.LAWS]
 
 
 def test_an_answered_command_that_the_log_lacks_is_found() -> None:
@@ -148,7 +153,7 @@ def test_an_event_that_is_older_than_its_command_is_found() -> None:
     history = a_whole_release()
     late = tuple(sent.model_copy(update={"sent_ms": sent.sent_ms + 10_000}) for sent in history.commands)
 
-    assert laws_broken_by(replace(history, commands=late)) == {TIMES}
+    assert laws_broken_by(replace(history, commands=late)) == {ANSWERS, TIMES}
 
 
 def test_a_candidate_in_a_region_that_no_started_phase_covers_is_found() -> None:
@@ -258,9 +263,21 @@ def test_an_alert_that_took_nothing_back_is_found() -> None:
     assert laws_broken_by(replace(a_whole_release(), alerts=(alert,))) == {RELEASES}
 
 
-@pytest.mark.parametrize(("is_expected", "broken"), [(True, set()), (False, {PROCESSES})])
-def test_a_process_that_ended_by_itself_is_found(is_expected: bool, broken: set[str]) -> None:
-    end = ProcessEnd(process="monitor-1", time_ms=1, code=70, is_expected=is_expected)
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({"signal": "SIGTERM", "code": 0}, set()),
+        ({"signal": "SIGKILL", "code": -9}, set()),
+        ({"code": 70}, {PROCESSES}),
+        ({"signal": "SIGTERM", "code": 70}, {PROCESSES}),
+        ({"signal": "SIGTERM", "code": -9, "is_stuck": True}, {PROCESSES}),
+    ],
+    ids=["asked to", "killed", "by itself", "with an error", "killed since it was stuck"],
+)
+def test_a_process_that_does_not_end_as_it_should_is_found(
+    changes: dict[str, object], broken: set[str]
+) -> None:
+    end = ProcessEnd.model_validate({"process": "monitor-1", "time_ms": 1, **changes})
 
     assert laws_broken_by(replace(a_whole_release(), ends=(end,))) == broken
 

@@ -41,7 +41,7 @@ def test_the_summary_counts_answers_and_shows_findings() -> None:
 
     text = "\n".join(summary(history, findings))
 
-    assert "2 commands answered, 1 refused, 0 retried, p99 70 ms" in text
+    assert "2 commands answered, 1 refused, 0 not within 15 s, p99 70 ms" in text
     assert all(finding.text in text for finding in findings)
 
 
@@ -59,7 +59,13 @@ def test_a_percentile_is_one_of_the_values(percent: int, value: int) -> None:
 
 def sent(sent_ms: int, answered_ms: int, outcome: Outcome = Outcome.ACCEPTED) -> SentCommand:
     return SentCommand(
-        id="one", verb="pause", feature="gate.a", sent_ms=sent_ms, answered_ms=answered_ms, outcome=outcome
+        id="one",
+        verb="pause",
+        feature="gate.a",
+        actor="ada",
+        sent_ms=sent_ms,
+        answered_ms=answered_ms,
+        outcome=outcome,
     )
 
 
