@@ -1,65 +1,72 @@
-"""The configurations for production: every service works with them, and nobody does without credentials."""
+"""The configurations for production: every service works with them, and a release reaches a region."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
-from services.console.app import Console
-from services.console.settings import Settings as ConsoleSettings
-from services.evaluator_publisher.app import EvaluatorPublisher
-from services.monitor.app import Monitor
-from services.monitor.settings import Settings as MonitorSettings
-from services.scheduler.app import Scheduler
-from services.scheduler.settings import Settings as SchedulerSettings
+import pytest
+
+from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import ApprovePhase
-from sluiceway.messaging.connection import connected
-from sluiceway.service import Service
-from sluiceway.settings import BrokerSettings, ServiceSettings
-from tests.support.broker_forms import HostBroker, host_broker, written_config
+from tests.support.broker_forms import (
+    Production,
+    is_one_cluster,
+    loopback_hosts,
+    production,
+    write_config,
+)
 from tests.support.catalogues import apply_catalogue, phase
 from tests.support.edges import create_key, running_edge
-from tests.support.secured import ROOT, Vouched
 from tests.support.system import EVERYONE
 from tests.support.waiting import eventually
 
 HOUR = 3_600_000
 TRIGGER = "gate.new_checkout.1"
+COMPLAINTS = ("permissions violation", "authorization violation")
 
 
-async def test_every_service_works_on_one_host_with_tls_and_nkeys(tmp_path: Path) -> None:
-    await written_config(tmp_path)
-    with host_broker(tmp_path) as host:
-        async with AsyncExitStack() as stack:
-            services = [await stack.enter_async_context(service) for service in services_of(host, tmp_path)]
-            admin = await stack.enter_async_context(console_of(host))
-            await apply_catalogue(admin, phase("dev", review=True, bake_ms=HOUR))
-            key = await create_key(admin, region="dev")
-            await admin.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
-            edge_settings: dict[str, Any] = host.settings("edge-dev")
-            edge = running_edge(region="dev", folder=tmp_path / "edge", key=key, **edge_settings)
-            async with edge as running:
-                await admin.act(ApprovePhase, TRIGGER)
-                rules = running.edge.rules
-                await eventually(lambda: rules.check_gate({}, "new_checkout"), "it has the candidate")
-                assert [await service.readiness() for service in (*services, running.edge)] == [{}] * 5
+async def test_every_service_works_on_one_host(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    await write_config(tmp_path)
+    with production(tmp_path) as running:
+        await release(running, tmp_path)
+
+        (broker,) = running.brokers
+        server = await broker.monitored("varz")
+        assert server["jetstream"]["config"]["sync_always"] is True
+        assert server["jetstream"]["config"]["domain"] == "hub"
+        assert server["tls_required"] is True
+        assert (server["max_payload"], server["max_connections"]) == (1_048_576, 10_000)
+    assert not any(complaint in caplog.text.lower() for complaint in COMPLAINTS)
 
 
-def services_of(host: HostBroker, folder: Path) -> tuple[Service, ...]:
-    """Return every service but the edge, each with its own user."""
-    scheduler = SchedulerSettings(require_identity=True, region_accounts=True, **host.settings("scheduler"))
-    console = ConsoleSettings(bootstrap_key_file=folder / "console.key", **host.settings("console"))
-    return (
-        Scheduler(scheduler),
-        EvaluatorPublisher(ServiceSettings(**host.settings("evaluator_publisher"))),
-        Monitor(MonitorSettings(**host.settings("monitor"))),
-        Console(console),
-    )
+async def test_every_service_works_on_a_cluster(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hosts = loopback_hosts(3)
+    await write_config(tmp_path, *(f"--cluster={host}" for host in hosts))
+    with production(tmp_path, hosts) as running:
+        await is_one_cluster(running)
+        await release(running, tmp_path)
+
+        async with running.admin() as admin:
+            info = await admin.connection.js.stream_info(subjects.FEATURES_STREAM)
+            assert info.config.num_replicas == 3
+            assert list(admin.connection.client.discovered_servers) == []  # their names are in no certificate
+        for broker in running.brokers:
+            server = await broker.monitored("varz")
+            assert server["jetstream"]["config"]["sync_always"] is True
+    assert not any(complaint in caplog.text.lower() for complaint in COMPLAINTS)
 
 
-@asynccontextmanager
-async def console_of(host: HostBroker) -> AsyncIterator[Vouched]:
-    """Connect as the console does, for an administrator."""
-    settings = BrokerSettings(principal="console", **host.settings("console"))
-    async with connected(settings, "tests") as connection:
-        yield Vouched(connection, ROOT)
+async def release(running: Production, folder: Path) -> None:
+    """Run every service, and a release that reaches the edge of the region dev."""
+    async with AsyncExitStack() as stack:
+        services = [await stack.enter_async_context(service) for service in running.services(folder)]
+        admin = await stack.enter_async_context(running.admin())
+        await apply_catalogue(admin, phase("dev", review=True, bake_ms=HOUR))
+        key = await create_key(admin, region="dev")
+        await admin.save_gate("new_checkout", EVERYONE, releasePipelineID="prod-release")
+        settings = running.settings("edge-dev")
+        edge = running_edge(region="dev", folder=folder / "edge", key=key, **settings)
+        async with edge as region:
+            await admin.act(ApprovePhase, TRIGGER)
+            rules = region.edge.rules
+            await eventually(lambda: rules.check_gate({}, "new_checkout"), "it has the candidate")
+            assert [await service.readiness() for service in (*services, region.edge)] == [{}] * 5

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from sluiceway.cli import broker_certificates, private_files
+from sluiceway.cli import broker_certificates, whole_files
 from sluiceway.cli.broker_certificates import (
     RENEWED_BEFORE_DAYS,
     SERVER_DAYS,
-    checked_host,
     keep_certificates,
 )
+from sluiceway.cli.broker_hosts import checked_host
 from sluiceway.cli.session import CommandFailed
 
 NOW = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
         keep_certificates(tmp_path, [], NOW)
     assert [*tmp_path.iterdir()] == []
     with pytest.raises(CommandFailed, match="cannot create the folder"):
-        private_files.create_folder(Path("/proc/secrets"))
+        whole_files.create_folder(Path("/proc/secrets"))
 
 
 @pytest.mark.parametrize("host", ["nats", "*.example.com", "10.0.0.1", "::1", "a-b.c", "x" * 63])

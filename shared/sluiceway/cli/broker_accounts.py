@@ -42,6 +42,8 @@ class BrokerUser:
     subscribe: tuple[str, ...]
     #: It answers requests, on the reply subject of each.
     answers: bool = False
+    #: It is a leaf node, and can connect as nothing else.
+    is_leaf: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ belong together at every moment, also if two processes write them.
 
 import datetime
 import ipaddress
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .private_files import create_file, read_file, replace_file
 from .session import CommandFailed
+from .whole_files import create_file, read_file, replace_file
 
 CA, CA_KEY = "ca.pem", "ca-key.pem"
 SERVER, SERVER_KEY = "server.pem", "server-key.pem"
@@ -36,19 +35,6 @@ CLOCKS_DIFFER_DAYS = 1
 
 SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 SigningPublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
-
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
-
-
-def checked_host(text: str) -> str:
-    """Return a host as a certificate names it; `CommandFailed` unless it is a name or an address."""
-    try:
-        return str(ipaddress.ip_address(text.strip("[]")))
-    except ValueError:
-        if len(text) <= 253 and _HOST.fullmatch(text):
-            return text.lower()
-    raise CommandFailed(f"invalid host {text!r}: use a name such as nats-1.example.com, or an address")
 
 
 def keep_certificates(folder: Path, hosts: Iterable[str], now: datetime.datetime) -> list[str]:

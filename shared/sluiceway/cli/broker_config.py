@@ -10,10 +10,12 @@ from ..contracts.catalogue import Region
 from ..messaging.rules_streams import STREAMS_MAX, RulesStreams, read_rules_streams
 from .broker_accounts import BrokerAccount, broker_accounts
 from .broker_file import BrokerForm, SignIn, broker_config, laptop_config
+from .broker_hosts import checked_host
 from .broker_sign_in import sign_in_by_passwords, sign_in_by_seeds, sign_in_by_variables
 from .current_state import read_catalogue
 from .document_files import read_documents
 from .session import CliSession, CommandFailed, validated_name
+from .whole_files import PUBLIC_FILE, replace_file
 
 FilesOption = Annotated[
     list[str] | None,
@@ -57,6 +59,19 @@ HostsOption = Annotated[
     list[str] | None,
     typer.Option("--host", help="A name or address of the broker, for its certificate. Can be repeated."),
 ]
+ClusterOption = Annotated[
+    list[str] | None,
+    typer.Option("--cluster", help="A broker of a cluster, by its host. Repeat it for each of the three."),
+]
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="The file to write, whole or not at all. If this command fails, > leaves an empty file, with "
+        "which nats-server lets anybody connect.",
+    ),
+]
 PasswordsOption = Annotated[
     bool,
     typer.Option("--passwords", help="Passwords instead of nkeys, from the environment of nats-server."),
@@ -73,7 +88,9 @@ async def write_broker_config(
     tls: TlsOption = False,
     secrets: SecretsOption = None,
     host: HostsOption = None,
+    cluster: ClusterOption = None,
     passwords: PasswordsOption = False,
+    output: OutputOption = None,
 ) -> None:
     """Print a configuration for nats-server: of one computer, or with --tls of a broker for production.
 
@@ -87,10 +104,11 @@ async def write_broker_config(
             "--key and --alert-source need --tls, --secrets or --passwords",
         ),
         (secrets is not None and passwords, "--secrets and --passwords are two ways to sign in: use one"),
+        (cluster and not tls, "--cluster needs --tls"),
         (host and not (tls and secrets), "--host is for the certificate that --tls and --secrets create"),
     )
     if not has_users:
-        _print(session, laptop_config())
+        _write(session, output, laptop_config())
         return
     regions = {validated_name("region", name) for name in region or ()}
     if file:
@@ -99,14 +117,15 @@ async def write_broker_config(
         async with session.open_connection():
             regions = set((await read_catalogue(session.connection)).regions)
             rules_streams = rules_streams or (await read_rules_streams(session.connection.replies)).groups
+    brokers = tuple(map(checked_host, cluster or ()))
     people = {validated_name("key", id_) for id_ in key or ()}
     sources = {validated_name("source", name) for name in alert_source or ()}
     rules = RulesStreams(rules_streams or 1)
     accounts = broker_accounts(sorted(regions), sorted(people), sorted(sources), rules)
     sign_in = _sign_in(session, accounts, secrets, passwords)
     if tls and secrets:
-        _keep_certificates(session, Path(secrets), host or [])
-    _print(session, broker_config(accounts, sign_in, BrokerForm(is_encrypted=tls)))
+        _keep_certificates(session, Path(secrets), [*brokers, *map(checked_host, host or ())])
+    _write(session, output, broker_config(accounts, sign_in, BrokerForm(tls, brokers)))
 
 
 def _check_options(*checks: tuple[object, str]) -> None:
@@ -116,7 +135,10 @@ def _check_options(*checks: tuple[object, str]) -> None:
             raise CommandFailed(text)
 
 
-def _print(session: CliSession, text: str) -> None:
+def _write(session: CliSession, output: str | None, text: str) -> None:
+    if output:
+        replace_file(Path(output), text.encode(), mode=PUBLIC_FILE)
+        return
     session.print_result({"config": text}, text.rstrip("\n"))
 
 
@@ -133,10 +155,10 @@ def _sign_in(
 def _keep_certificates(session: CliSession, folder: Path, hosts: list[str]) -> None:
     """Create or renew the certificates in a folder, and print what was done on standard error."""
     try:
-        from .broker_certificates import checked_host, keep_certificates
+        from .broker_certificates import keep_certificates
     except ImportError:
         raise CommandFailed(
             "certificates need the package cryptography: pip install 'sluiceway[certificates]'"
         ) from None
-    for note in keep_certificates(folder, [checked_host(name) for name in hosts], datetime.now(UTC)):
+    for note in keep_certificates(folder, hosts, datetime.now(UTC)):
         session.warn(note)

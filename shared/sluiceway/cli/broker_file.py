@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .broker_accounts import BrokerAccount, BrokerUser, Export
+from .broker_hosts import url_host
 
 CLIENT_PORT = 4222
 ROUTE_PORT = 6222
@@ -70,6 +71,11 @@ ENCRYPTED_HEADER = """\
 # TLS_CERT and TLS_KEY are the files server.pem and server-key.pem in the folder of `--secrets`.
 """
 
+CLUSTER_HEADER = """\
+# TLS_CA is ca.pem there: each broker whose certificate it has signed may join the cluster, so let it sign
+# those of brokers only. SERVER_NAME is another one on each host (nats-1), and the rest of this file the same.
+"""
+
 LOOPBACK = f"""
 host: 127.0.0.1
 port: {CLIENT_PORT}
@@ -122,6 +128,29 @@ ping_max: 2
 # not all come back to the next broker in the same second. Supervisors must wait a minute before they kill.
 lame_duck_grace_period: 5s
 lame_duck_duration: 30s
+
+# Brokers of other networks, each for one region, as the user leaf-<region> of the region's account.
+leafnodes {{
+  host: $LISTEN_HOST
+  port: {LEAF_PORT}
+  tls {{cert_file: $TLS_CERT, key_file: $TLS_KEY, timeout: 5}}
+  # Addresses of this host, which are in no certificate, are told to nobody.
+  no_advertise: true
+}}
+"""
+
+CLUSTER = """
+# The brokers of this cluster talk to each other over TLS, and prove by their certificates that they may.
+cluster {{
+  name: sluiceway
+  host: $LISTEN_HOST
+  port: {port}
+  tls {{cert_file: $TLS_CERT, key_file: $TLS_KEY, ca_file: $TLS_CA, verify: true, timeout: 5}}
+  routes: [{routes}]
+  # Clients know the brokers by SLUICEWAY_NATS_URL. Addresses of this host, which are in no certificate, are
+  # told to nobody.
+  no_advertise: true
+}}
 """
 
 
@@ -136,8 +165,12 @@ def broker_config(accounts: Sequence[BrokerAccount], sign_in: SignIn, form: Brok
         )
         for account in accounts
     ]
-    header = ACCOUNTS_HEADER + (ENCRYPTED_HEADER if form.is_encrypted else "")
-    return f"{header}{_server(form)}\naccounts {{\n" + "".join(blocks) + "}\n"
+    headers = [
+        ACCOUNTS_HEADER,
+        *([ENCRYPTED_HEADER] if form.is_encrypted else []),
+        *([CLUSTER_HEADER] if form.cluster else []),
+    ]
+    return f"{''.join(headers)}{_server(form)}\naccounts {{\n" + "".join(blocks) + "}\n"
 
 
 def laptop_config() -> str:
@@ -148,7 +181,10 @@ def laptop_config() -> str:
 def _server(form: BrokerForm) -> str:
     if not form.is_encrypted:
         return LOOPBACK
-    return f"\nserver_name: sluiceway{ENCRYPTED}"
+    if not form.cluster:
+        return f"\nserver_name: sluiceway{ENCRYPTED}"
+    routes = ", ".join(f'"tls://{url_host(host)}:{ROUTE_PORT}"' for host in form.cluster)
+    return f"\nserver_name: $SERVER_NAME{ENCRYPTED}{CLUSTER.format(port=ROUTE_PORT, routes=routes)}"
 
 
 def _account_block(account: BrokerAccount, imports: Sequence[tuple[str, Export]], sign_in: SignIn) -> str:
@@ -191,4 +227,5 @@ def _user_lines(user: BrokerUser, sign_in: SignIn) -> list[str]:
     lines += ["          ]", f"          subscribe: [{subscribe}]"]
     if user.answers:
         lines.append('          allow_responses: {max: 1, expires: "1m"}')
-    return [*lines, "        }", "      }"]
+    kinds = '"LEAFNODE"' if user.is_leaf else '"STANDARD", "WEBSOCKET"'
+    return [*lines, "        }", f"        allowed_connection_types: [{kinds}]", "      }"]

@@ -10,8 +10,8 @@ import nkeys
 from ..messaging.credentials import check_seed
 from .broker_accounts import BrokerAccount
 from .broker_file import SignIn
-from .private_files import create_file, create_folder
 from .session import CommandFailed
+from .whole_files import create_file, create_folder
 
 
 def password_variable(user: str) -> str:

@@ -136,9 +136,11 @@ command(app, "watch", "sluiceway watch;  sluiceway watch gate.new_checkout.1 --u
 command(
     app,
     "broker-config",
-    "sluiceway broker-config > laptop.conf;  "
+    "sluiceway broker-config -o laptop.conf;  "
     "sluiceway broker-config -f deploy/examples/catalogue --key 3f9a11c2 --alert-source pager --tls "
-    "--secrets secrets --host nats.example.com > single-host.conf",
+    "--secrets secrets --host nats.example.com -o single-host.conf;  "
+    "sluiceway broker-config -f deploy/examples/catalogue --tls --secrets secrets --cluster nats-1 "
+    "--cluster nats-2 --cluster nats-3 -o cluster.conf",
     needs_broker=False,
 )(write_broker_config)
 command(app, "dead-letters", "sluiceway dead-letters --last 5")(show_dead_letters)

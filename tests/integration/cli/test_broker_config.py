@@ -13,7 +13,7 @@ from sluiceway.cli.broker_sign_in import nkey_variable, password_variable, publi
 from sluiceway.messaging.connection import connected
 from sluiceway.messaging.rules_streams import STREAMS_MAX, RulesStreams
 from sluiceway.settings import BrokerSettings
-from tests.support.broker_forms import broker_environment, written_config
+from tests.support.broker_forms import broker_environment, write_config
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
 from tests.support.cli.calls import EXAMPLES, ROOT, Cli
@@ -27,6 +27,7 @@ NATS = ROOT / "deploy" / "nats"
 FORMS = {
     "laptop.conf": (),
     "single-host.conf": (*NAMES, "--tls"),
+    "cluster.conf": (*NAMES, "--tls", "--cluster=nats-1", "--cluster=nats-2", "--cluster=nats-3"),
 }
 
 
@@ -57,7 +58,7 @@ async def test_every_file_in_the_repository_is_such_a_form() -> None:
 async def test_nats_server_takes_a_file_with_all_its_variables_and_names_one_that_is_missing(
     file: str, tmp_path: Path
 ) -> None:
-    await written_config(tmp_path)
+    await write_config(tmp_path)
     users = [
         user.name for account in broker_accounts(REGIONS, ["3f9a11c2"], ["pager"]) for user in account.users
     ]
@@ -65,7 +66,9 @@ async def test_nats_server_takes_a_file_with_all_its_variables_and_names_one_tha
     text = (NATS / file).read_text()
     variables = set(re.findall(r"\$([A-Z][A-Z0-9_]+)\b", re.sub(r"#.*|\"[^\"]*\"", "", text)))
     given = {
-        name: value for name, value in {**broker_environment(tmp_path), **keys}.items() if name in variables
+        name: value
+        for name, value in {**broker_environment(tmp_path, "127.0.0.1"), **keys}.items()
+        if name in variables
     }
 
     assert variables == {*given}
@@ -185,6 +188,8 @@ async def test_a_file_in_place_of_a_seed_is_kept(tmp_path: Path) -> None:
     [
         (("--key", "3f9a11c2"), "--key and --alert-source need --tls, --secrets or --passwords"),
         (("--secrets", "x", "--passwords"), "use one"),
+        (("--cluster", "a"), "--cluster needs --tls"),
+        (("--tls", "--region", "dev", "--cluster", "a:1"), "invalid host 'a:1'"),
         (("--host", "a", "--tls"), "--host is for the certificate that --tls and --secrets create"),
     ],
 )
@@ -203,3 +208,25 @@ async def test_passwords_come_from_the_environment(tmp_path: Path) -> None:
     assert checked(tmp_path / "broker.conf", **given).returncode == 0
     del given["CONSOLE_PASSWORD"]
     assert "'CONSOLE_PASSWORD'" in checked(tmp_path / "broker.conf", **given).stderr
+
+
+async def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """An empty one would let anybody connect from anywhere."""
+    file = tmp_path / "broker.conf"
+    options = ("broker-config", "--region", "dev", "--tls", "--output", str(file))
+
+    assert (await Cli(NOWHERE).succeeds(*options)).out == ""
+    before = file.read_text()
+    await Cli(NOWHERE).refused(*options, "--key", "a b")
+    unwritable = await Cli(NOWHERE).refused(*options[:-1], str(tmp_path / "missing" / "broker.conf"))
+
+    assert "REGION_dev {" in before
+    assert file.read_text() == before
+    assert files_in(tmp_path) == [file]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert "cannot write" in unwritable.line
+    assert "missing/broker.conf: No such file" in unwritable.line
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [*folder.iterdir()]

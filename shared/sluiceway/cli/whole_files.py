@@ -1,4 +1,4 @@
-"""Files that only their owner reads. Each is there as a whole or not at all, also if two write it."""
+"""Files that are there as a whole or not at all, also if two write them. Most are for their owner only."""
 
 import contextlib
 import os
@@ -10,6 +10,8 @@ from .session import CommandFailed
 
 #: Readable and writable by its owner only.
 PRIVATE_FILE = 0o600
+#: The same, and readable by everybody.
+PUBLIC_FILE = 0o644
 PRIVATE_FOLDER = 0o700
 
 
@@ -31,9 +33,9 @@ def create_file(file: Path, content: bytes) -> bool:
     return True
 
 
-def replace_file(file: Path, content: bytes) -> None:
-    """Write a file again, whole."""
-    with _complete(file, content) as temporary:
+def replace_file(file: Path, content: bytes, *, mode: int = PRIVATE_FILE) -> None:
+    """Write a file, or write it again; `CommandFailed` if that fails, and it is what it was."""
+    with _complete(file, content, mode) as temporary:
         temporary.replace(file)
 
 
@@ -46,14 +48,14 @@ def read_file(file: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _complete(file: Path, content: bytes) -> Iterator[Path]:
+def _complete(file: Path, content: bytes, mode: int = PRIVATE_FILE) -> Iterator[Path]:
     """Write a file beside another one; it is deleted if the block leaves it there."""
     try:
         descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as written:
-                os.fchmod(descriptor, PRIVATE_FILE)
+                os.fchmod(descriptor, mode)
                 written.write(content)
                 written.flush()
                 os.fsync(descriptor)
