@@ -98,7 +98,7 @@ class CommandProcessor:
                     continue
                 if reply := await self._append_within(decision, command, tail, is_fresh=is_fresh):
                     return reply
-            elif is_fresh and not (_depends_on_others(decision) and await self._features.has_changed()):
+            elif is_fresh and await self._is_final(decision, command, tail):
                 return self._reply(await self._explained(decision, command, tail), tail)
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key}, or what it depends on, keeps changing; send the command again")
@@ -109,7 +109,7 @@ class CommandProcessor:
         `Unavailable` if the log does not answer, or with an older state than the one that is known.
         """
         tail = await self._log.newest_tail(key, self._features.parse)
-        if self._is_behind(key, tail):
+        if not await self._is_newest(key, tail):
             raise Unavailable(f"the log of {key} was read to {tail.sequence} only, and more is known")
         return self._reply(Unchanged(f"the newest state of {key}"), tail)
 
@@ -164,6 +164,23 @@ class CommandProcessor:
         """
         known = self._features.get(key)
         return known is not None and known.tail > tail.sequence
+
+    async def _is_final(self, decision: Decision, command: FeatureCommand, tail: LogTail) -> bool:
+        """Return whether a decision that is not an event holds for the newest state of what it depends on.
+
+        A deadline that is held, or not due, is tried again in any case.
+        """
+        if _depends_on_others(decision) and await self._features.has_changed():
+            return False
+        return isinstance(command, AdvancePhase) or await self._is_newest(command.key, tail)
+
+    async def _is_newest(self, key: FeatureKey, tail: LogTail) -> bool:
+        """Return whether the state that was read is the newest one, which no append is going to prove.
+
+        `Unavailable` if no broker answers that hears most replicas of the log.
+        """
+        await self._features.catch_up()
+        return not self._is_behind(key, tail)
 
     async def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:
         """Return the decision; to save is to validate and to project a whole document, beside the loop."""

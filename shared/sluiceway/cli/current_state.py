@@ -185,7 +185,7 @@ async def _read(
     connection: Connection, stream: str, subject: str, on_record: Callable[[Record], None]
 ) -> None:
     async with Follower(connection, stream, [subject], on_record) as follower, _read_timeout():
-        await follower.caught_up()
+        await through_stalls(lambda: follower.catch_up(READ_TIMEOUT_SECONDS))
 
 
 @asynccontextmanager

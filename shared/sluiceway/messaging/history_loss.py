@@ -3,7 +3,8 @@
 On a cluster, a broker that was frozen or cut off answers for streams that it led with what it has, until it
 learns that there is another leader: milliseconds after a freeze, up to 20 s while it is cut off. Without a
 leader, any broker that has a replica answers. So a loss is believed if a leader that hears most replicas
-says so for longer than such a leader can be out of date.
+says so for longer than such a leader can be out of date. That a stream has nothing more is believed of such a
+leader immediately: the others elect no other one as long as it is heard.
 """
 
 import asyncio

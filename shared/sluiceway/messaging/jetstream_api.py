@@ -7,6 +7,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.js.errors import APIError
 
+from .history_loss import NoQuorum, hears_most
 from .reply_inbox import ReplyInbox
 
 #: For one reply.
@@ -35,24 +36,49 @@ class _State(msgspec.Struct):
     last_seq: int
 
 
+class _Replica(msgspec.Struct):
+    name: str
+    #: How long ago the broker that answers has heard it, in nanoseconds.
+    active: int = 0
+
+
+class _Group(msgspec.Struct):
+    leader: str = ""
+    replicas: tuple[_Replica, ...] = ()
+
+
 class _StreamInfo(msgspec.Struct):
     """What is read of the answer: to parse all of it costs more than the rest of the request."""
 
     state: _State | None = None
+    cluster: _Group | None = None
     error: dict[str, Any] | None = None
+
+    @property
+    def is_led(self) -> bool:
+        """Whether a leader answers that hears most replicas, or a broker that has the only one."""
+        if self.cluster is None or not self.cluster.replicas:
+            return True
+        return hears_most(self.cluster.leader, {each.name: each.active for each in self.cluster.replicas})
 
 
 _STREAM_INFOS = msgspec.json.Decoder(_StreamInfo)
 
 
 async def last_sequence(replies: ReplyInbox, stream: str) -> int:
-    """Return the last sequence of a stream as its leader knows it; raise as `request_jetstream` does."""
+    """Return the last sequence of a stream as its leader knows it; raise as `request_jetstream` does.
+
+    Raises `NoQuorum` if the broker that answers does not hear most replicas, so that others may have elected
+    another leader.
+    """
     reply = await replies.request(f"{API}.STREAM.INFO.{stream}", timeout=ANSWER_SECONDS)
     info = _decode(_STREAM_INFOS, reply)
     if info.error is not None:
         APIError.from_error(info.error)
     if info.state is None:
         raise APIError(description="not the description of a stream: it has no state")
+    if not info.is_led:
+        raise NoQuorum
     return info.state.last_seq
 
 

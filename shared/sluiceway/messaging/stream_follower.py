@@ -149,7 +149,8 @@ class Follower:
         """Return once every record that the stream holds now was delivered.
 
         `at_least`: where a better broker said that the stream ends. All who call at the same moment cost one
-        request. Raises `Unavailable` if that takes longer than `timeout` seconds.
+        request. Raises `Unavailable` if that takes longer than `timeout` seconds, or if the broker that
+        answers may have been replaced as the leader.
         """
         try:
             async with asyncio.timeout(timeout):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import nats
@@ -10,8 +11,11 @@ from nats.errors import Error as NatsError
 from nats.js.api import StreamConfig, StreamInfo
 
 from sluiceway.messaging import history_loss
+from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.history_loss import NoQuorum, settled
+from sluiceway.messaging.jetstream_api import last_sequence
 from sluiceway.messaging.stream_follower import Follower
+from tests.support.answering_client import AnsweringClient
 from tests.support.clusters import Cluster, ClusterServer, cluster
 from tests.support.waiting import eventually
 
@@ -31,10 +35,17 @@ async def test_a_leader_that_was_frozen_is_not_believed_and_a_healthy_one_is(
         js = client.jetstream(timeout=60)
         frozen.pause()
         questions = [asyncio.create_task(js.stream_info("LETTERS")) for _ in range(QUESTIONS)]
+        ends = [
+            asyncio.create_task(client.request("$JS.API.STREAM.INFO.LETTERS", timeout=60))
+            for _ in range(QUESTIONS)
+        ]
         await write(running, b"2", running.others(frozen.name))
 
         frozen.resume()
         answers = await asyncio.gather(*questions)
+        for answer in await asyncio.gather(*ends):
+            with suppress(NoQuorum):
+                assert await end_in(answer.data) == 2
 
         for stale in filter(is_behind, answers):
             with pytest.raises(NoQuorum):
@@ -62,6 +73,11 @@ async def test_a_stream_of_a_cluster_that_was_created_again_is_read_from_the_sta
 
             await eventually(lambda: read == [b"1", b"2"], "the new history is read", 30)
             assert follower.resets == 1
+
+
+async def end_in(answer: bytes) -> int:
+    """Return the end of the stream in an answer of the broker; `NoQuorum` if it proves nothing."""
+    return await last_sequence(Connection(AnsweringClient(lambda _: answer)).replies, "LETTERS")
 
 
 class Answer:

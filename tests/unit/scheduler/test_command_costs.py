@@ -43,6 +43,7 @@ from tests.support.builders import (
 
 AT_ONCE = 30
 NEWEST = f"$JS.API.STREAM.MSG.GET.{subjects.FEATURES_STREAM}"
+END = f"$JS.API.STREAM.INFO.{subjects.FEATURES_STREAM}"
 CATALOGUE_END = f"$JS.API.STREAM.INFO.{subjects.CATALOG_STREAM}"
 
 
@@ -87,7 +88,7 @@ class Scheduler:
         self.features._on_record(Record(subject, self.sequence, 0, event.to_json(), headers))
 
     def _answer(self, message: OutgoingMessage) -> bytes:
-        if message.subject == CATALOGUE_END:
+        if message.subject in (CATALOGUE_END, END):
             return b'{"state":{"last_seq":0}}'
         if message.subject == NEWEST:
             assert self.unheard
@@ -167,7 +168,7 @@ async def test_what_another_scheduler_wrote_is_one_read_at_the_leader_and_parsed
     assert len(parsed) == 1
 
 
-async def test_a_refusal_reads_the_newest_event_and_parses_none_that_is_known(
+async def test_a_refusal_reads_the_newest_event_and_the_end_of_the_log_and_parses_nothing_that_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     release = a_release()
@@ -187,7 +188,8 @@ async def test_a_refusal_reads_the_newest_event_and_parses_none_that_is_known(
 
     assert reply.refusal
     assert reply.refusal.code is RefusalCode.NOT_POSSIBLE
-    assert [message.subject for message in scheduler.client.writes[-1]] == [NEWEST]
+    sent = [message.subject for write in scheduler.client.writes for message in write]
+    assert sent[-2:] == [NEWEST, END]
 
 
 async def test_a_state_is_encoded_once_for_event_and_reply_and_never_parsed(

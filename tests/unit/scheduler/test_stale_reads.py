@@ -7,7 +7,7 @@ import pytest
 
 from services.scheduler.command_processor import CommandProcessor
 from services.scheduler.side_thread import SideThread
-from sluiceway.contracts.commands import AdvancePhase, FeatureCommand, PauseTrigger
+from sluiceway.contracts.commands import AdvancePhase, FeatureCommand, PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import Outcome
 from sluiceway.errors import Conflict, Unavailable
@@ -43,17 +43,27 @@ class OldLog(FeatureLog):
 
 
 class View:
-    """What the scheduler has followed: the newest event."""
+    """What the scheduler has followed: the newest event, or those that it has not caught up with yet."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        event = ledger.events[-1]
-        data, sequence = event.to_json(), len(ledger.events)
-        self._entry = FeatureEntry(event.feature.key, sequence, headers_of(event, ""), data=data)
+    parse = None
+
+    def __init__(self, ledger: Ledger, lag: int = 0, quorum_lost: Unavailable | None = None) -> None:
+        self._ledger = ledger
+        self._quorum_lost = quorum_lost
+        self._follow(len(ledger.events) - lag)
+
+    def _follow(self, sequence: int) -> None:
+        event = self._ledger.events[sequence - 1]
+        headers = headers_of(event, "")
+        self._entry = FeatureEntry(event.feature.key, sequence, headers, data=event.to_json())
 
     def get(self, key: FeatureKey) -> FeatureEntry:
         return self._entry
 
-    parse = None
+    async def catch_up(self) -> None:
+        if self._quorum_lost:
+            raise self._quorum_lost
+        self._follow(len(self._ledger.events))
 
     def appending(self, event: EncodedEvent) -> AbstractContextManager[None]:
         return nullcontext()
@@ -81,8 +91,8 @@ class Documents:
         """There are none."""
 
 
-def a_processor(ledger: Ledger, old_answers: int) -> CommandProcessor:
-    view, documents = View(ledger), Documents(ledger)
+def a_processor(ledger: Ledger, old_answers: int, view: View | None = None) -> CommandProcessor:
+    view, documents = view or View(ledger), Documents(ledger)
     return CommandProcessor(
         OldLog(ledger, old_answers),
         cast(Any, view),
@@ -151,3 +161,30 @@ async def test_who_asks_for_a_state_gets_the_newest_one() -> None:
     )
     with pytest.raises(Unavailable, match="was read to 1 only, and more is known"):
         await a_processor(ledger, 1).newest(ledger.feature.key)
+
+
+def an_unpause(ledger: Ledger) -> FeatureCommand:
+    """Return a command that the newest state of a paused release allows, and the one before it does not."""
+    ledger.act(PauseTrigger)
+    phase = ledger.trigger.current_run.phase.id
+    return UnpauseTrigger(actor="ada", trigger=ledger.trigger.id, phase_id=phase)
+
+
+async def test_nobody_is_refused_by_a_broker_that_was_cut_off_and_has_told_its_follower_nothing() -> None:
+    ledger = a_release()
+    command = an_unpause(ledger)
+
+    reply = await a_processor(ledger, 1, View(ledger, lag=1)).process(command)
+
+    assert reply.outcome is Outcome.ACCEPTED
+
+
+async def test_nobody_is_refused_while_no_broker_proves_that_it_has_the_newest_state() -> None:
+    ledger = a_release()
+    command = an_unpause(ledger)
+    processor = a_processor(ledger, ALWAYS, View(ledger, lag=1, quorum_lost=Unavailable("no quorum")))
+
+    with pytest.raises(Unavailable, match="no quorum"):
+        await processor.process(command)
+    with pytest.raises(Unavailable, match="no quorum"):
+        await processor.newest(command.key)
