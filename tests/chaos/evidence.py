@@ -79,3 +79,6 @@ def missing(history: History) -> Iterator[str]:
     for count in (commands, events, seen, served, final, edges, faults):
         if not count(history):
             yield f"no {count.__name__} were recorded"
+    serving = {served.edge for served in history.served}
+    for edge in (edge for known in history.regions for edge in known.edges if edge not in serving):
+        yield f"{edge} was never seen to serve anything"

@@ -87,6 +87,8 @@ class ServedRules(WireModel):
     revision: int
     #: The versions of the feature that were among them.
     versions: tuple[int, ...]
+    #: `projection.checksum` of the document.
+    checksum: str
     #: The end of the first request, and the beginning of the last one, that they were the answer to.
     first_ms: int
     last_ms: int
@@ -95,12 +97,13 @@ class ServedRules(WireModel):
 
 
 class UnservedRules(WireModel):
-    """An edge that had served rules in the same life answered a question about them with an error."""
+    """An edge that had served rules in the same life answered a question about them with an error, or not."""
 
     edge: str
     asked_ms: int
     answered_ms: int
-    status: int
+    #: Absent: no answer came.
+    status: int | None = None
 
 
 class FinalRules(WireModel):

@@ -1,5 +1,6 @@
 """What the log must be like."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -14,6 +15,10 @@ CLOCK_ERROR_MS = 1_500
 
 def order(history: History) -> Iterator[str]:
     """Look at each feature's events: who, when, one release at a time, and no phase too early."""
+    times = Counter(entry.event.command_id for entry in history.events)
+    for command_id, count in times.items():
+        if count > 1:
+            yield f"command {command_id} led to {count} events"
     for feature, entries in history.by_feature().items():
         for before, after in pairwise([None, *entries]):
             assert after

@@ -41,7 +41,8 @@ def beliefs(history: History) -> Iterator[str]:
 def serving(history: History) -> Iterator[str]:
     """Look for edges that had rules, ran on, and did not serve them later: nothing is a reason for that."""
     for error in history.unserved:
-        yield f"{error.edge} answered {error.status} at {error.asked_ms}, although it had served rules"
+        if error.status is not None or not history.delay_ms(error.asked_ms, error.answered_ms):
+            yield f"{error.edge} answered {error.status} at {error.asked_ms}, although it had served rules"
     ready = set()
     for answer in history.readiness:
         life = (answer.process, answer.life)

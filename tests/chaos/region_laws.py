@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 from sluiceway.contracts.feature import Feature
 from sluiceway.pipelines.projection import checksum, project
@@ -10,8 +11,8 @@ from sluiceway.pipelines.segments import Extent, Location, coverage
 
 from .history import ROUNDING_MS, History, ServedRules, StoredEvent
 
-#: A candidate that was taken back is gone from a region within this, whatever the faults meanwhile.
-TAKEN_BACK_MS = 60_000
+#: What was taken back or replaced is gone from a region within this, whatever the faults meanwhile.
+REPLACED_MS = 60_000
 
 
 def containment(history: History) -> Iterator[str]:
@@ -29,6 +30,8 @@ class _Allowed:
         self._events = {entry.sequence: entry for entry in history.events}
         self._places = {known.region.name: Location.of(known.region) for known in history.regions}
         self._by_feature = history.by_feature()
+        #: Sequence and region → the checksum of what the event projects to.
+        self._checksums: dict[tuple[int, str], str | None] = {}
         #: Sequence → the place of the event in its feature's log.
         self._index = {
             entry.sequence: index
@@ -51,11 +54,28 @@ class _Allowed:
         place = self._places[served.region]
         if extra := set(served.versions) - allowed_versions(entry.event.feature, place):
             return f"the versions {sorted(extra)} were not released there"
-        if (late := self.late_ms(served)) > TAKEN_BACK_MS:
-            return f"the versions {list(served.versions)} still {late} ms after one was taken back"
+        if served.checksum != self._checksum(entry, served.region):
+            return "they are not what that event projects to"
+        if (late := self.replaced_ms(served)) > REPLACED_MS:
+            return f"the versions {list(served.versions)} still {late} ms after others had replaced them"
         if served.absent_ms is not None and not self._is_removed(served):
             return "it was not served any more in the next answer"
         return None
+
+    def replaced_ms(self, served: ServedRules) -> int:
+        """Return for how long rules were served after others had replaced them there; 0 if none had."""
+        for later in self._after(served):
+            if self._checksum(later, served.region) != served.checksum:
+                return max(0, served.last_ms - later.stored_ms)
+        return 0
+
+    def _checksum(self, entry: StoredEvent, region: str) -> str | None:
+        """Return that of what an event projects to; None if that is nothing."""
+        key = (entry.sequence, region)
+        if key not in self._checksums:
+            document = project(entry.event, entry.sequence, self._places[region])
+            self._checksums[key] = checksum(document) if document else None
+        return self._checksums[key]
 
     def late_ms(self, served: ServedRules) -> int:
         """Return for how long a version was still served after it was taken back there; 0 if it was not."""
@@ -79,10 +99,20 @@ class _Allowed:
         return (entries[place] for place in range(self._index[served.revision] + 1, len(entries)))
 
 
-def longest_taken_back_ms(history: History) -> int:
-    """Return for how long a version was served after it was taken back, at most, by any edge."""
+class Lateness(NamedTuple):
+    """For how long edges served, at most, what they should not have served any more."""
+
+    taken_back_ms: int
+    replaced_ms: int
+
+
+def longest_lateness(history: History) -> Lateness:
+    """Return for how long a version was served after it was taken back, and rules after newer ones."""
     allowed = _Allowed(history)
-    return max((allowed.late_ms(served) for served in history.served if allowed.knows(served)), default=0)
+    known = [served for served in history.served if allowed.knows(served)]
+    return Lateness(
+        max(map(allowed.late_ms, known), default=0), max(map(allowed.replaced_ms, known), default=0)
+    )
 
 
 def allowed_versions(feature: Feature, place: Location) -> set[int]:

@@ -14,7 +14,7 @@ from .checker import LAWS, Finding, count_by_law
 from .fault_kinds import KINDS
 from .faults import Faults
 from .history import Fault, History, SentCommand
-from .region_laws import longest_taken_back_ms
+from .region_laws import longest_lateness
 from .sender import Sender
 
 PROGRESS_SECONDS = 10.0
@@ -96,7 +96,9 @@ def summary(history: History, findings: Sequence[Finding]) -> list[str]:
     lines.append(
         f"{len(history.events)} events, {len(history.alerts)} alerts, {len(history.served)} versions served"
     )
-    lines.append(f"a version that was taken back was served for {longest_taken_back_ms(history)} ms at most")
+    late = longest_lateness(history)
+    lines.append(f"a version that was taken back was served for {late.taken_back_ms} ms at most")
+    lines.append(f"rules that others had replaced were served for {late.replaced_ms} ms at most")
     lines.append(
         f"this process itself was held up {len(history.delays)} times, {_longest_delay(history)} ms at most"
     )

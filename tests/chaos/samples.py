@@ -31,7 +31,7 @@ class EdgeSamples:
         self._current: dict[str, ServedRules] = {}
         self.unserved: list[UnservedRules] = []
         #: The life in which the edge has served rules.
-        self._serving_life = 0
+        self._serving_life: int | None = None
         #: Feature → its document as it arrived, and what was read from it.
         self._parsed: dict[str, tuple[Any, RuleDocument]] = {}
 
@@ -42,10 +42,13 @@ class EdgeSamples:
     async def run(self, http: httpx2.AsyncClient, every_seconds: float = RULES_EVERY_SECONDS) -> None:
         """Ask until cancelled."""
         while True:
-            life, asked_ms = self.edge.life, now_ms()
+            life, asked_ms, disturbances = self.edge.life, now_ms(), self.edge.disturbances
             answer = await self._get(http)
-            if answer is not None and life == self.edge.life:
-                self._record_answer(answer, life, asked_ms, now_ms())
+            if answer is not None and answer.status_code == OK and life == self.edge.life:
+                self._serving_life = life
+                self._record(self._documents(answer), life, asked_ms, now_ms())
+            elif self._serving_life == life and disturbances == self.edge.disturbances:
+                self._record_error(answer, asked_ms, now_ms())
             await asyncio.sleep(every_seconds)
 
     async def _get(self, http: httpx2.AsyncClient) -> httpx2.Response | None:
@@ -56,13 +59,14 @@ class EdgeSamples:
         except httpx2.HTTPError:
             return None
 
-    def _record_answer(self, answer: httpx2.Response, life: int, asked_ms: int, answered_ms: int) -> None:
-        if answer.status_code == OK:
-            self._serving_life = life
-            self._record(self._documents(answer), life, asked_ms, answered_ms)
-        elif self._serving_life == life:
+    def _record_error(self, answer: httpx2.Response | None, asked_ms: int, answered_ms: int) -> None:
+        """Record that rules were served before by the edge, which runs on undisturbed, and are not now."""
+        if self.edge.is_running:
             error = UnservedRules(
-                edge=self.edge.name, asked_ms=asked_ms, answered_ms=answered_ms, status=answer.status_code
+                edge=self.edge.name,
+                asked_ms=asked_ms,
+                answered_ms=answered_ms,
+                status=None if answer is None else answer.status_code,
             )
             self.unserved.append(error)
 
@@ -103,6 +107,7 @@ class EdgeSamples:
                 epoch=document.epoch,
                 revision=document.revision,
                 versions=_versions(document),
+                checksum=checksum(document),
                 first_ms=answered_ms,
                 last_ms=asked_ms,
             )
@@ -142,4 +147,4 @@ def _versions(document: RuleDocument) -> tuple[int, ...]:
 
 
 def _content(served: ServedRules) -> tuple[object, ...]:
-    return served.life, served.epoch, served.revision, served.versions
+    return served.life, served.epoch, served.revision, served.checksum

@@ -109,6 +109,7 @@ class Recorded:
             epoch=1,
             revision=stored.sequence,
             versions=(1,),
+            checksum=_checksum(stored, region),
             first_ms=stored.stored_ms + 20,
             last_ms=stored.stored_ms + 90,
         ).model_copy(update=changes)
@@ -137,6 +138,12 @@ class Recorded:
             for entry in self.history.events
         )
         return replace(self.history, final=final, seen=seen, faults=(FAULT,), readiness=(ANSWER,))
+
+
+def _checksum(stored: StoredEvent, region: str) -> str:
+    (place,) = (Location.of(known) for known in REGIONS if known.name == region)
+    document = project(stored.event, stored.sequence, place)
+    return checksum(document) if document else ""
 
 
 def a_release() -> Recorded:

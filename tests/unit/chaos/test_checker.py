@@ -20,7 +20,7 @@ from tests.chaos.history import (
     StoredEvent,
     StuckRelease,
 )
-from tests.chaos.region_laws import TAKEN_BACK_MS
+from tests.chaos.region_laws import REPLACED_MS
 
 from .histories import BAKE_MS, GATE, RECORDED, a_release, a_whole_release, laws_broken_by
 
@@ -83,7 +83,15 @@ def test_a_command_that_is_stored_twice_is_found() -> None:
         update={"sequence": 9, "event": last.event.model_copy(update={"command_id": history.commands[0].id})}
     )
 
-    assert laws_broken_by(replace(history, events=(*history.events, twice))) == {ANSWERS}
+    assert laws_broken_by(replace(history, events=(*history.events, twice))) == {ANSWERS, LOG}
+
+
+def test_what_time_has_done_twice_is_found() -> None:
+    history = a_whole_release()
+    advanced = history.events[2]
+    again = advanced.model_copy(update={"sequence": 9})
+
+    assert LOG in laws_broken_by(replace(history, events=(*history.events, again)))
 
 
 def test_a_refused_command_that_is_stored_is_found() -> None:
@@ -163,6 +171,24 @@ def test_a_candidate_in_a_region_that_no_started_phase_covers_is_found() -> None
     assert REGIONS in laws_broken_by(recorded.history)
 
 
+def test_rules_that_are_not_what_their_event_projects_to_are_found() -> None:
+    recorded = a_release()
+    recorded.serve("dev", versions=(2,), checksum="another")
+    nothing = recorded.history.served[-1].model_copy(update={"versions": ()})
+
+    assert REGIONS in laws_broken_by(recorded.history)
+    assert REGIONS in laws_broken_by(replace(recorded.history, served=(nothing,)))
+
+
+@pytest.mark.parametrize(("late_ms", "is_found"), [(1_000, False), (REPLACED_MS + 1_000, True)])
+def test_a_region_that_does_not_get_what_was_released_there_is_found(late_ms: int, is_found: bool) -> None:
+    recorded = a_release()
+    started_ms = recorded.history.events[-1].stored_ms
+    recorded.serve("dev", revision=1, last_ms=started_ms + late_ms)
+
+    assert (REGIONS in laws_broken_by(recorded.history)) == is_found
+
+
 def test_rules_that_are_served_before_their_event_is_stored_are_found() -> None:
     recorded = a_release()
     recorded.serve("dev", versions=(2,), first_ms=recorded.history.events[-1].stored_ms - 500)
@@ -178,7 +204,7 @@ def test_rules_of_an_event_that_the_log_lacks_are_found() -> None:
     assert REGIONS in laws_broken_by(replace(recorded.history, served=(lost,)))
 
 
-@pytest.mark.parametrize(("late_ms", "is_found"), [(1_000, False), (TAKEN_BACK_MS + 1_000, True)])
+@pytest.mark.parametrize(("late_ms", "is_found"), [(1_000, False), (REPLACED_MS + 1_000, True)])
 def test_a_candidate_that_stays_after_an_abort_is_found(late_ms: int, is_found: bool) -> None:
     recorded = a_release()
     recorded.act(AbortTrigger)
@@ -194,9 +220,8 @@ def test_a_candidate_that_stays_after_an_abort_is_found(late_ms: int, is_found: 
 def test_an_edge_that_goes_back_is_found(changes: dict[str, object]) -> None:
     history = a_whole_release()
     newest = history.served[-1]
-    older = newest.model_copy(
-        update={"revision": 1, "versions": (1,), "first_ms": newest.last_ms + 1, **changes}
-    )
+    (older,) = (served for served in history.served if (served.edge, served.revision) == (newest.edge, 1))
+    older = older.model_copy(update={"first_ms": newest.last_ms + 1, **changes})
 
     assert laws_broken_by(replace(history, served=(*history.served, older))) == {FORWARD}
 

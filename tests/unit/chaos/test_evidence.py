@@ -56,13 +56,32 @@ def test_a_run_that_did_not_record_something_has_findings(empty: dict[str, tuple
 
 
 def test_an_empty_history_has_findings() -> None:
-    assert len(checker.check(History())) == 7
+    assert {finding.law for finding in checker.check(History())} == {RECORDED}
 
 
 def test_an_edge_that_answers_with_an_error_after_it_has_served_is_found() -> None:
     error = UnservedRules(edge="edge-dev-1", asked_ms=1, answered_ms=2, status=401)
 
     assert laws_broken_by(replace(a_whole_release(), unserved=(error,))) == {SERVING}
+
+
+@pytest.mark.parametrize(("delayed_ms", "broken"), [(0, {SERVING}), (500, set())])
+def test_an_edge_that_does_not_answer_is_found_unless_the_machine_stood_still(
+    delayed_ms: int, broken: set[str]
+) -> None:
+    error = UnservedRules(edge="edge-dev-1", asked_ms=1_000, answered_ms=11_000)
+    delay = LoopDelay(first_ms=2_000, last_ms=2_000 + delayed_ms)
+
+    assert laws_broken_by(replace(a_whole_release(), unserved=(error,), delays=(delay,))) == broken
+
+
+def test_an_edge_that_was_never_seen_to_serve_is_named() -> None:
+    history = a_whole_release()
+    served = tuple(record for record in history.served if record.edge != "edge-eu-1")
+
+    findings = checker.check(replace(history, served=served))
+
+    assert [finding.text for finding in findings] == ["edge-eu-1 was never seen to serve anything"]
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,21 @@ from tests.chaos.samples import EdgeSamples
 from tests.support.edges import gate_document
 
 
+class RunningProcess(HostProcess):
+    """A process that runs on, without a fault."""
+
+    @property
+    def is_running(self) -> bool:
+        return True
+
+
 class Edge:
     """An edge whose answers are a list; None is an error."""
 
     def __init__(self, *answers: list[bytes] | None) -> None:
         self._answers = [*answers, None]
         self._task: asyncio.Task[None] | None = None
-        process = HostProcess(
+        process = RunningProcess(
             "edge-dev-1", Host(1, "none"), (), health="http://edge/readyz", log=Path("none"), on_end=print
         )
         self.samples = EdgeSamples(process, "dev", "key")
@@ -56,3 +64,11 @@ async def test_a_feature_that_the_next_answer_lacks_is_absent() -> None:
 
     absent = {served.feature: served.absent_ms is not None for served in edge.samples.served()}
     assert absent == {"gate.a": True, "gate.b": False}
+
+
+async def test_an_edge_that_answers_with_an_error_after_it_has_served_is_recorded() -> None:
+    edge = Edge(None, [gate_document("a")])
+
+    await edge.ask_until_the_end()
+
+    assert [error.status for error in edge.samples.unserved] == [503]
