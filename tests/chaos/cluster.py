@@ -39,6 +39,10 @@ BREAKS = (
 )
 #: For the first start of everything: fifteen processes on a machine that may have two cores.
 START_SECONDS = 120.0
+#: Who answers no ping is given up by its broker: a client after six seconds, another broker after three.
+#: Until then a broker passes commands on to a scheduler that is cut off: for minutes, by default.
+CLIENT_PINGS = 'ping_interval: "2s"\nping_max: 2\n'
+ROUTE_PINGS = 'ping_interval: "1s"\nping_max: 2\n'
 #: nats-server takes no shorter duration, and needs a grace period that is shorter.
 LAME_DUCK = 'lame_duck_duration: "30s"\nlame_duck_grace_period: "2s"\n'
 
@@ -154,12 +158,13 @@ class Cluster:
         config = self.folder / f"{name}.conf"
         store = self.store_folder(name)
         store.mkdir(parents=True, exist_ok=True)
+        route = f"listen: {host.address}:{ROUTE_PORT}"
         routes = ", ".join(f"nats://{each.address}:{ROUTE_PORT}" for each in self.network.hosts)
         config.write_text(
             f"server_name: {name}\nlisten: {host.address}:{CLIENT_PORT}\n"
-            f"http: {host.management_address}:{MONITOR_PORT}\n{LAME_DUCK}"
+            f"http: {host.management_address}:{MONITOR_PORT}\n{LAME_DUCK}{CLIENT_PINGS}"
             f'jetstream {{store_dir: "{store}", max_file_store: 100GB}}\n'
-            f"cluster {{name: chaos, listen: {host.address}:{ROUTE_PORT}, routes: [{routes}]}}\n"
+            f"cluster {{name: chaos, {route}, routes: [{routes}]\n{ROUTE_PINGS}}}\n"
         )
         return HostProcess(
             name,
