@@ -59,11 +59,11 @@ class RuleDeletions:
         if unknown and not self._features.position.sequence:
             log.error("keeping all %s rule documents in RULES, although the log is empty", len(unknown))
             return
-        for key in unknown:
-            log.warning("%s: deleting its rules in %s: the log does not hold it", key.feature, key.region)
         await self._writer.write(
             [self._writer.deletion(key, RuleVersion(0, known[key.region])) for key in unknown]
         )
+        for key in unknown:  # only now is that proved: until then this replica may have been behind
+            log.warning("%s: deleted its rules in %s: the log does not hold it", key.feature, key.region)
 
     async def delete_regions(self) -> None:
         """Delete the rules of deleted regions, and the marks of their sets."""

@@ -10,6 +10,7 @@ from nats.js.api import StreamInfo
 from services.evaluator_publisher.grouped_regions import RegionGroup
 from services.evaluator_publisher.lost_revisions import LostRevisions
 from services.evaluator_publisher.publishable_rules import Outdated, PublishableRules
+from services.evaluator_publisher.rule_deletions import RuleDeletions
 from services.evaluator_publisher.rule_writer import RuleWriter
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
 from sluiceway.errors import Unavailable
@@ -55,6 +56,13 @@ class Catalogue(View):
         return SimpleNamespace(revision=REGION)
 
 
+class Newcomers(View):
+    """A view of a feature that was created after `OLD`."""
+
+    def get(self, key: FeatureKey) -> Any:
+        return super().get(key) if self.position.sequence >= NEW else None
+
+
 class Rules:
     """What RULES holds, and what is written to it."""
 
@@ -64,6 +72,12 @@ class Rules:
         self.epoch = 7
         self.held = PublishedRule(9, 9, 6, RuleVersion(NEW, REGION), "taken-back")
         self.written: list[RuleWrite] = []
+
+    def regions_with_rules(self) -> list[str]:
+        return [KEY.region]
+
+    def keys_with_rules(self) -> list[RuleKey]:
+        return [KEY]
 
     def published(self, key: RuleKey) -> PublishedRule:
         return self.held
@@ -114,6 +128,31 @@ async def test_a_version_of_a_lost_history_is_replaced() -> None:
 
     assert await a_writer(View(OLD, OLD), rules).write([CANDIDATE])
     assert rules.written == [CANDIDATE]
+
+
+@pytest.mark.parametrize("end", [OLD, NEW])
+async def test_rules_are_said_to_be_deleted_once_the_log_proves_not_to_hold_their_feature(
+    end: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules, features = Rules(), Newcomers(OLD, end)
+    group = SimpleNamespace(
+        regions=lambda: [(SimpleNamespace(name="dev"), REGION)], __contains__=lambda region: True
+    )
+    deletions = RuleDeletions(
+        cast(FeatureView, features),
+        cast(CatalogueView, Catalogue(REGION, REGION)),
+        cast(RuleStore, rules),
+        a_writer(features, rules),
+        cast(RegionGroup, group),
+    )
+
+    if end == OLD:
+        await deletions.delete_unknown_rules()
+    else:
+        with pytest.raises(Outdated):
+            await deletions.delete_unknown_rules()
+
+    assert bool(rules.written) == ("the log does not hold it" in caplog.text) == (end == OLD)
 
 
 async def test_what_another_replica_publishes_meanwhile_stays() -> None:
