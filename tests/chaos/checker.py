@@ -9,7 +9,7 @@ from .answer_laws import answers, freshness
 from .evidence import Law
 from .history import History
 from .log_laws import append_only, order, releases, times
-from .process_laws import ability, beliefs, calm, endings, readiness, serving
+from .process_laws import ability, beliefs, calm, endings, internal_errors, readiness, serving
 from .region_laws import containment, convergence, forward
 
 
@@ -33,6 +33,7 @@ LAWS = (
     Law("releases get on, and alerts take them back", releases, evidence.alerts),
     Law("no process ends by itself, stays unready, or does not stop", endings, evidence.ends),
     Law("nobody takes a broker that is behind for a store that lost something", beliefs, evidence.faults),
+    Law("no process logs an internal error", internal_errors, evidence.faults),
     Law("an edge goes on serving", serving, evidence.edges),
     Law("who is cut off is not ready", readiness, evidence.cut_off),
     Law("who is not disturbed is ready", calm, evidence.undisturbed),

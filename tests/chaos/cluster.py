@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sluiceway.http.server import write_atomically
 from tests.support.waiting import eventually
 
 from .disks import small_disk
-from .history import BelievedBreak, ProcessEnd
+from .history import LogLine, ProcessEnd
 from .hosts import Host, Network
 from .processes import HostProcess
 from .replicas import ask_brokers, incomplete_streams
@@ -36,7 +36,11 @@ BREAKS = (
     "what RULES held was removed",
     "messages were removed from RULES",
     "reading the stream FEATURES from the start",  # of that one, nothing is ever removed
+    "replacing rules of a lost history",
+    "the log does not hold it",
 )
+#: What it logs if it does not know how something could happen.
+ERRORS = ("Traceback (most recent call last)", "internal error", "was never retrieved", "was never awaited")
 #: For the first start of everything: fifteen processes on a machine that may have two cores.
 START_SECONDS = 120.0
 #: Who answers no ping is given up by its broker: a client after six seconds, another broker after three.
@@ -105,13 +109,13 @@ class Cluster:
         streams = incomplete_streams(await ask_brokers(self.brokers, self.http), BROKERS)
         return dict.fromkeys(streams, "a replica is not current, or it has no leader")
 
-    def believed_breaks(self) -> list[BelievedBreak]:
-        """Return the lines of all logs that say that a stream went back, or lost messages."""
+    def logged(self, texts: Iterable[str]) -> list[LogLine]:
+        """Return the lines of all logs, except the brokers', that have one of these texts."""
         return [
-            BelievedBreak(process=process.name, line=line)
+            LogLine(process=process.name, line=line)
             for process in self.asking()
             for line in process.log.read_text(errors="replace").splitlines()
-            if any(text in line for text in BREAKS)
+            if any(text in line for text in texts)
         ]
 
     async def start(self) -> None:

@@ -157,8 +157,8 @@ class ProcessEnd(WireModel):
     is_stuck: bool = False
 
 
-class BelievedBreak(WireModel):
-    """A process wrote into its log that a stream went back, or lost messages. None does so in a run."""
+class LogLine(WireModel):
+    """A process wrote something into its log that none should write in a run."""
 
     process: str
     line: str
@@ -205,7 +205,10 @@ class History:
     readiness: tuple[ReadinessAnswer, ...] = ()
     faults: tuple[Fault, ...] = ()
     ends: tuple[ProcessEnd, ...] = ()
-    breaks: tuple[BelievedBreak, ...] = ()
+    #: That a stream went back, or lost messages.
+    breaks: tuple[LogLine, ...] = ()
+    #: That the process does not know how something could happen.
+    errors: tuple[LogLine, ...] = ()
     stuck: tuple[StuckRelease, ...] = ()
     delays: tuple[LoopDelay, ...] = ()
 

@@ -38,6 +38,12 @@ def beliefs(history: History) -> Iterator[str]:
         yield f"{each.process}: {each.line}"
 
 
+def internal_errors(history: History) -> Iterator[str]:
+    """Look for processes that logged an error for which they know no reason."""
+    for each in history.errors:
+        yield f"{each.process}: {each.line}"
+
+
 def serving(history: History) -> Iterator[str]:
     """Look for edges that had rules, ran on, and did not serve them later: nothing is a reason for that."""
     for error in history.unserved:

@@ -17,7 +17,7 @@ from tests.support.edges import create_key
 from tests.support.system import Driver, driving
 from tests.support.waiting import eventually
 
-from .cluster import REGIONS, Cluster, running_cluster
+from .cluster import BREAKS, ERRORS, REGIONS, Cluster, running_cluster
 from .delays import watch_loop
 from .faults import Faults
 from .history import (
@@ -95,7 +95,8 @@ async def _run(folder: Path, network: Network, options: Options, ends: list[Proc
             readiness=tuple(readiness),
             faults=tuple(faults.faults),
             unserved=tuple(error for sample in samples for error in sample.unserved),
-            breaks=tuple(cluster.believed_breaks()),
+            breaks=tuple(cluster.logged(BREAKS)),
+            errors=tuple(cluster.logged(ERRORS)),
             stuck=tuple(sender.stuck),
             delays=tuple(delays),
         )

@@ -9,7 +9,6 @@ from sluiceway.contracts.identifiers import FeatureKind
 from sluiceway.contracts.replies import Outcome, RefusalCode
 from tests.chaos import checker
 from tests.chaos.history import (
-    BelievedBreak,
     Fault,
     History,
     ProcessEnd,
@@ -35,6 +34,7 @@ CONVERGENCE = "all edges end with what the log says"
 RELEASES = "releases get on, and alerts take them back"
 PROCESSES = "no process ends by itself, stays unready, or does not stop"
 BELIEFS = "nobody takes a broker that is behind for a store that lost something"
+INTERNAL = "no process logs an internal error"
 SERVING = "an edge goes on serving"
 READINESS = "who is cut off is not ready"
 CALM = "who is not disturbed is ready"
@@ -58,6 +58,7 @@ def test_the_laws_of_these_tests_are_those_of_the_checker() -> None:
         RELEASES,
         PROCESSES,
         BELIEFS,
+        INTERNAL,
         SERVING,
         READINESS,
         CALM,
@@ -305,12 +306,6 @@ def test_a_process_that_does_not_end_as_it_should_is_found(
     end = ProcessEnd.model_validate({"process": "monitor-1", "time_ms": 1, **changes})
 
     assert laws_broken_by(replace(a_whole_release(), ends=(end,))) == broken
-
-
-def test_a_process_that_believes_that_a_stream_went_back_is_found() -> None:
-    believed = BelievedBreak(process="monitor-1", line="the stream FEATURES went back")
-
-    assert laws_broken_by(replace(a_whole_release(), breaks=(believed,))) == {BELIEFS}
 
 
 def test_a_process_that_does_not_come_back_is_found() -> None:

@@ -11,12 +11,14 @@ from sluiceway.tasks import cancel_and_wait
 from tests.chaos import checker
 from tests.chaos.delays import DELAY_MS_MIN, LOOK_EVERY_SECONDS, watch_loop
 from tests.chaos.fault_kinds import KINDS
-from tests.chaos.history import Fault, History, LoopDelay, ReadinessAnswer, UnservedRules
+from tests.chaos.history import Fault, History, LogLine, LoopDelay, ReadinessAnswer, UnservedRules
 from tests.chaos.report import check_size, summary
 from tests.support.waiting import eventually
 
 from .histories import RECORDED, a_whole_release, laws_broken_by
 
+BELIEFS = "nobody takes a broker that is behind for a store that lost something"
+INTERNAL = "no process logs an internal error"
 SERVING = "an edge goes on serving"
 READINESS = "who is cut off is not ready"
 CALM = "who is not disturbed is ready"
@@ -73,6 +75,13 @@ def test_an_edge_that_does_not_answer_is_found_unless_the_machine_stood_still(
     delay = LoopDelay(first_ms=2_000, last_ms=2_000 + delayed_ms)
 
     assert laws_broken_by(replace(a_whole_release(), unserved=(error,), delays=(delay,))) == broken
+
+
+def test_a_line_that_no_process_should_log_is_found() -> None:
+    line = LogLine(process="monitor-1", line="the stream FEATURES went back")
+
+    assert laws_broken_by(replace(a_whole_release(), breaks=(line,))) == {BELIEFS}
+    assert laws_broken_by(replace(a_whole_release(), errors=(line,))) == {INTERNAL}
 
 
 def test_an_edge_that_was_never_seen_to_serve_is_named() -> None:
