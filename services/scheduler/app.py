@@ -46,6 +46,7 @@ from .phase_deadlines import PhaseDeadlines
 from .published_rules import RulesReader
 from .queries import with_queries
 from .region_accounts import RegionAccounts
+from .region_leaves import RegionLeaves
 from .region_reports import RegionReports
 from .rules_regions import RulesRegions
 from .settings import Settings
@@ -133,11 +134,12 @@ class Scheduler(Service):
     ) -> None:
         """Keep what a region needs at the broker: its place in the streams of rules, and its copies."""
         self._rules_regions = RulesRegions(RulesDeclaration(connection.js, rules_config(replicas)), catalogue)
-        keepers: list[RulesRegions | RegionAccounts] = [self._rules_regions]
+        keepers: list[RulesRegions | RegionAccounts | RegionLeaves] = [self._rules_regions]
         if self._settings.region_accounts:
             documents = RegionDocuments(connection)
             await self.follow("regions", documents, stack)
             keepers.append(RegionAccounts(connection, catalogue, documents, replicas))
+            keepers.append(RegionLeaves(connection, catalogue))
 
         def wake(kind: str = "region", *_document: object) -> None:
             for keeper in keepers:

@@ -1,6 +1,6 @@
 """The accounts, users and permissions of a broker: nobody does what is not theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -204,15 +204,12 @@ def _source(name: str) -> BrokerUser:
 
 def _region(region: str) -> BrokerAccount:
     """Return the account of a region, whose edges read the copies there and report for that region."""
-    api = tuple(
-        Export(
-            "service",
-            f"$JS.API.STREAM.{verb}.{copy}",
-            "SLUICEWAY",
-            subjects.region_api(region, f"STREAM.{verb}.{copy}"),
-        )
-        for copy in COPIES
-        for verb in ("CREATE", "DELETE", "INFO")
+    requests = [f"STREAM.{verb}.{copy}" for copy in COPIES for verb in ("CREATE", "DELETE", "INFO")]
+    consumers = [f"CONSUMER.{verb}.{copy}.*" for copy in COPIES for verb in ("CREATE", "DELETE", "INFO")]
+    leaf_api = subjects.domain_api(subjects.leaf_domain(region))
+    api = (
+        *_requests_to(region, "$JS.API", [*requests, *consumers], subjects.region_api),
+        *_requests_to(region, leaf_api, requests, subjects.leaf_api),
     )
     edge = BrokerUser(
         edge_of(region),
@@ -227,7 +224,42 @@ def _region(region: str) -> BrokerAccount:
         (INBOX, subjects.heartbeat(region)),
     )
     limits = f"jetstream {{max_streams: {len(COPIES)}, max_consumers: {CONSUMERS_MAX}}}"
-    return BrokerAccount(account_of(region), (edge,), api, limits)
+    return BrokerAccount(account_of(region), (edge, _leaf(region)), api, limits)
+
+
+def _requests_to(
+    region: str, api: str, requests: Sequence[str], name: Callable[[str, str], str]
+) -> Iterator[Export]:
+    """Give the requests to JetStream with which a scheduler keeps what a region has."""
+    for request in requests:
+        yield Export("service", f"{api}.{request}", "SLUICEWAY", name(region, request))
+
+
+def _leaf(region: str) -> BrokerUser:
+    """Return the leaf node of a region: what of its account gets there, and what comes from its edges.
+
+    It creates no consumer, which could deliver to any subject of the account: those that it copies from
+    are there, and it can only have them begin again.
+    """
+    domain, hub = subjects.leaf_domain(region), subjects.domain_api(subjects.HUB_DOMAIN)
+    return BrokerUser(
+        domain,
+        (
+            *(f"{hub}.CONSUMER.RESET.{copy}.*" for copy in COPIES),
+            *(f"$JS.FC.{copy}.>" for copy in COPIES),
+            f"{hub}.{subjects.applied_in(region)}",
+            subjects.dead_letters("edge"),
+            "_R_.>",  # its answers to the scheduler
+        ),
+        (
+            INBOX,
+            "$JSC.R.*",  # the answers to its own requests
+            subjects.copied_to_leaf("*"),
+            subjects.heartbeat(region),
+            f"{subjects.domain_api(domain)}.STREAM.>",
+        ),
+        is_leaf=True,
+    )
 
 
 def _exports_to(region: str, rules: RulesStreams) -> tuple[Export, ...]:

@@ -27,9 +27,11 @@ $KV.RULES.=checkpoint-<n>.complete     the same, in the stream of another group 
 $KV.APPLIED.<region>.<instance>
 $KV.REGIONS.<region>.<region|key>.<id> what of CATALOG concerns one region; only for regions with own accounts
 sluiceway.region_api.<region>.<request>  requests to JetStream in the account of a region
+sluiceway.region_api.<region>.leaf.<request>  the same, to the JetStream of the region's leaf node
 sluiceway.hub_api.<request>              requests of the broker itself, from a region's account to ours
 sluiceway.heartbeats.<region>            not stored: what a publisher has published is up to date
 sluiceway.delivered.<region>.>           what the broker copies into the account of a region
+sluiceway.copied.<consumer>              what it copies from there to the leaf node of the region
 ```
 """
 
@@ -81,6 +83,9 @@ CATALOG_BUCKET = "CATALOG"
 RULES_BUCKET = "RULES"
 APPLIED_BUCKET = "APPLIED"
 REGIONS_BUCKET = "REGIONS"
+
+#: The JetStream domain of the brokers that regions' leaf nodes connect to.
+HUB_DOMAIN = "hub"
 
 #: The last token of the mark that a region's rules are all published.
 COMPLETE = "complete"
@@ -337,3 +342,23 @@ def region_api(region: str, request: str) -> str:
 def delivered(region: str) -> str:
     """Return the prefix of the subjects on which the broker copies into the account of a region."""
     return f"{PREFIX}.delivered.{region}"
+
+
+def domain_api(domain: str) -> str:
+    """Return where requests to the JetStream of a domain are sent, across leaf nodes."""
+    return f"$JS.{domain}.API"
+
+
+def leaf_domain(region: str) -> str:
+    """Return the JetStream domain of the leaf node of a region, and the user as which it connects."""
+    return f"leaf-{region}"
+
+
+def leaf_api(region: str, request: str) -> str:
+    """Return the subject of a request to JetStream on the leaf node of a region."""
+    return region_api(region, f"leaf.{request}")
+
+
+def copied_to_leaf(consumer: str) -> str:
+    """Return where a consumer in the account of a region delivers what its leaf node copies."""
+    return f"{PREFIX}.copied.{consumer}"

@@ -160,7 +160,7 @@ async def test_without_files_and_regions_those_of_the_running_catalogue_count(br
     [
         (
             ("--region", "a-b", "--region", "a_b"),
-            "edge-a-b and edge-a_b get the same variable; use --secrets",
+            "edge-a-b and leaf-a-b and edge-a_b and leaf-a_b get the same variable; use --secrets",
         ),
         (("--region", "dev", "--key", "console"), "console and console get the same variable"),
         (("--region", "dev", "--alert-source", "edge-dev"), "get the same variable"),
