@@ -10,8 +10,8 @@ ARGS ?=
 # One more than there are cores, because tests often wait; at most four.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 3 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 4 )))
 
-.PHONY: help demo dashboards up test test-pythons check bench conformance fuzz test-containers test-hostile test-chaos \
-	chaos asyncapi format clean
+.PHONY: help demo dashboards up test test-pythons check bench conformance fuzz test-containers test-compose test-hostile \
+	test-chaos chaos asyncapi format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -63,6 +63,9 @@ conformance: $(VENV)/installed ## Compare evaluations with the official SDK (ARG
 
 test-containers: $(VENV)/installed ## Run the integration tests against a broker in Docker
 	$(BIN)/pytest --broker=container tests/integration $(ARGS)
+
+test-compose: $(VENV)/installed ## Run docker-compose.yml from a fresh clone; needs Docker, or root and dockerd
+	$(BIN)/pytest -m containers -s tests/containers $(ARGS)
 
 test-hostile: $(VENV)/installed ## Attack the system with each role's credentials, with more and worse than make test
 	$(BIN)/pytest -m hostile -s tests/hostile $(ARGS)

@@ -14,6 +14,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     SLUICEWAY_HTTP_PORT=8080 \
     SLUICEWAY_SNAPSHOT_DIR=/data
 EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD \
+# An edge is not ready before its region is in the catalogue, so that the first start takes longer.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s CMD \
     ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
 CMD ["sh", "-c", "echo 'say which service: python -m services.NAME' >&2; exit 2"]

@@ -21,6 +21,7 @@ from . import (
 from .apply import ApplyOptions, ApplyResult, apply_documents, preview_documents
 from .broker_config import write_broker_config
 from .check import check, show_simulation
+from .current_state import read_catalogue
 from .dead_letter_commands import show_dead_letters
 from .document_files import read_file_documents
 from .output import run_app
@@ -64,6 +65,12 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run", help="Show what would change and which triggers would start, without saving anything."
+    ),
+]
+IfEmpty = Annotated[
+    bool,
+    typer.Option(
+        "--if-empty", help="Save nothing if there are regions already: for the first start of a system."
     ),
 ]
 
@@ -116,10 +123,14 @@ async def apply(
     session: CliSession,
     file: Files,
     dry_run: DryRun = False,
+    if_empty: IfEmpty = False,
     override_freeze: OverrideFreeze = False,
     reason: Reason = None,
 ) -> None:
     """Save every document in the files. Documents that have not changed stay as they are."""
+    if if_empty and (regions := (await read_catalogue(session.connection)).regions):
+        session.print_result([], f"nothing was saved, since there are {len(regions)} regions already")
+        return
     documents = read_file_documents(file)
     options = ApplyOptions(session.actor, reason, override_freeze)
     run = preview_documents if dry_run else apply_documents

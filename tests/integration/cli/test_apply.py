@@ -34,6 +34,21 @@ async def test_the_example_catalogue_is_created_and_the_second_time_unchanged(cl
     assert second.out.splitlines() == [f"{line}: unchanged" for line in EXAMPLE_LINES + features]
 
 
+async def test_a_first_start_saves_the_catalogue_and_a_later_one_leaves_what_people_made_of_it(
+    cli: Cli,
+) -> None:
+    words = ("apply", "--if-empty", "-f", str(EXAMPLES / "catalogue"))
+    first = await cli.succeeds(*words)
+    await cli.succeeds("region", "delete", "prod-eu")
+
+    second = await cli.succeeds(*words)
+    third = await cli.succeeds(*words, "--json")
+
+    assert "region prod-eu: created" in first.out.splitlines()
+    assert second.out == "nothing was saved, since there are 4 regions already\n"
+    assert third.json == []
+
+
 async def test_a_change_starts_a_trigger_and_shows_the_notice_of_its_pipeline(cli: Cli) -> None:
     applied = await cli.succeeds("apply", "-f", "-", stdin=f"{CATALOGUE}---\n{RELEASE}")
 

@@ -17,8 +17,10 @@ DOCKERFILE = (ROOT / "deploy" / "docker" / "service.Dockerfile").read_text()
 CONTAINERS: Mapping[str, Mapping[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
     "services"
 ]
-OWN_IMAGE = "sluiceway:local"
+OWN_IMAGE = "${IMAGE:-sluiceway:local}"
 OURS = {name: container for name, container in CONTAINERS.items() if container["image"] == OWN_IMAGE}
+#: Those of ours that do not end by themselves.
+RUNNING = [name for name, container in OURS.items() if container["restart"] == "unless-stopped"]
 
 
 def test_one_container_builds_the_image_that_all_services_share() -> None:
@@ -33,11 +35,11 @@ def test_one_container_builds_the_image_that_all_services_share() -> None:
     }
     for name, container in OURS.items():
         assert container["pull_policy"] == ("build" if name == "scheduler" else "never"), name
-        assert name == "scheduler" or "scheduler" in container["depends_on"]  # built before it is used
+        assert name == "scheduler" or _waits_for(name, "scheduler")  # built before it is used
 
 
 def test_each_service_runs_and_each_command_is_one() -> None:
-    started = {container["command"][2] for container in OURS.values() if container["command"][1] == "-m"}
+    started = {OURS[name]["command"][2] for name in RUNNING}
 
     assert started == {f"services.{name}" for name in (*SERVICES, "edge")}
     assert all(importlib.util.find_spec(f"{module}.__main__") for module in started)
@@ -57,10 +59,28 @@ def test_only_volumes_are_writable(name: str) -> None:
     assert name == "nats" or container["tmpfs"] == ["/tmp"]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", RUNNING)
 def test_a_service_waits_for_the_broker_and_ends_in_its_own_time(name: str) -> None:
     assert OURS[name]["depends_on"]["nats"] == {"condition": "service_healthy"}
     assert float(OURS[name]["stop_grace_period"].removesuffix("s")) >= 2 * SHUTDOWN_TIMEOUT_SECONDS
+
+
+def test_the_last_container_waits_until_all_that_run_are_healthy() -> None:
+    assert all(_waits_for("ready", name) for name in (*RUNNING, "nats"))
+    assert set(OURS["ready"]["depends_on"]) - {"catalogue"} < set(RUNNING)
+    assert {state["condition"] for state in OURS["ready"]["depends_on"].values()} == {
+        "service_completed_successfully",
+        "service_healthy",
+    }
+
+
+def test_the_last_container_names_the_console_and_the_file_of_the_first_key() -> None:
+    text = OURS["ready"]["command"][1]
+    console = OURS["console"]["environment"]
+
+    assert console["SLUICEWAY_PUBLIC_URL"] in text
+    assert f"docker compose exec console cat {console['SLUICEWAY_BOOTSTRAP_KEY_FILE']}" in text
+    assert OURS["console"]["volumes"] == ["console:/data"]
 
 
 def test_the_broker_is_healthy_once_it_answers_at_its_http_port() -> None:
@@ -98,3 +118,9 @@ def test_only_what_the_image_copies_is_sent_to_docker() -> None:
     assert lines[1] == "*"
     assert {line.removeprefix("!") for line in lines if line.startswith("!")} == copied
     assert all((ROOT / path).exists() for path in copied)
+
+
+def _waits_for(name: str, other: str) -> bool:
+    """Return whether a container starts after another one, or after one that does."""
+    before = CONTAINERS[name].get("depends_on", {})
+    return other in before or any(_waits_for(between, other) for between in before)
