@@ -5,6 +5,7 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from sluiceway.clock import Clock
@@ -16,12 +17,14 @@ from sluiceway.errors import Rejected, RetryLater
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
 from sluiceway.pipelines.freezes import is_freeze
 from sluiceway.repeated_logs import RepeatedLogs
+from sluiceway.tasks import run_together
 from sluiceway.timers import Timers
 
 from . import metrics
 from .baked_phase import BakedPhase
 from .clearance_client import ClearanceClient, Holds
 from .command_processor import CommandProcessor
+from .slow_work import HeldPlaces, SlowWork
 
 log = logging.getLogger(__name__)
 repeated = RepeatedLogs(log)
@@ -34,7 +37,7 @@ DOCUMENTS_TOGETHER_MAX = 1_000
 #: A held phase is tried again after this time, doubled each time it is still held.
 HELD_RETRY_MS = 500
 HELD_RETRY_MAX_MS = 4_000
-#: Held phases that are tried again per second: the more are held, the longer each of them waits.
+#: Held phases that are tried again per second: the more there are, the longer each of them waits.
 HELD_RETRIES_PER_SECOND = 500
 #: Rules take a moment to reach their regions: a phase that waits for them alone is asked about again after
 #: this time, doubled each time,
@@ -48,6 +51,8 @@ GIVE_WAY_MS = 25
 FAILED_RETRY_MS = 200
 #: One that is larger than the broker takes, after this: its limit may have been raised.
 TOO_LARGE_RETRY_MS = 30_000
+#: A phase that waits for a region that takes long, while as many others do as may, is asked about after this.
+CROWDED_RETRY_MS = 500
 
 
 class PhaseDeadline(NamedTuple):
@@ -102,6 +107,8 @@ class PhaseDeadlines:
         self._chance = chance
         #: Whether another replica comes first: its events are awaited before anything is asked for.
         self._gives_way = False
+        #: As much of it as of what has just begun: what hangs takes no more than half of all that is in work.
+        self._slow = SlowWork(workers)
         self._timers = Timers(
             self._run_due,
             clock,
@@ -118,6 +125,8 @@ class PhaseDeadlines:
         self._held: set[FeatureKey] = set()
         #: Those of them that are held by freezes alone.
         self._frozen: set[FeatureKey] = set()
+        #: Phases that have to wait for a place, since regions take long.
+        self._crowded: set[FeatureKey] = set()
 
     def schedule(self, entry: FeatureEntry) -> None:
         """Schedule the deadline in a feature's newest event, in place of the one before."""
@@ -139,16 +148,18 @@ class PhaseDeadlines:
         self._due.pop(key, None)
         self._held.discard(key)
         self._frozen.discard(key)
+        self._crowded.discard(key)
 
     def reset(self) -> None:
         """Forget which phases are held: the log went back, and each of its events is scheduled again."""
         self._due.clear()
         self._held.clear()
         self._frozen.clear()
+        self._crowded.clear()
 
     async def run(self) -> None:
         """Advance what is due until cancelled."""
-        await self._timers.run()
+        await run_together(self._timers.run(), self._slow.run())
 
     def _split(self, deadlines: Sequence[PhaseDeadline]) -> Iterable[Sequence[PhaseDeadline]]:
         """Yield the phases that wait for the same: nobody waits for the regions of another phase."""
@@ -171,10 +182,21 @@ class PhaseDeadlines:
         return _Awaited((), False)
 
     async def _run_due(self, deadlines: Sequence[PhaseDeadline]) -> None:
+        """Advance phases that wait for the same; return earlier if that takes long."""
+        awaited = self._awaited_by(deadlines[0])
+        if self._slow.is_crowded(awaited, len(deadlines)):
+            self._crowded.update(deadline.key for deadline in deadlines)
+            for deadline in deadlines:
+                self._try_again(_spread_ms(CROWDED_RETRY_MS, len(self._crowded)), deadline)
+            return
+        self._crowded.difference_update(deadline.key for deadline in deadlines)
+        await self._slow.do(partial(self._run_together, deadlines), len(deadlines), awaited)
+
+    async def _run_together(self, deadlines: Sequence[PhaseDeadline], held: HeldPlaces) -> None:
         due = [found for deadline in deadlines if (found := self._due_phase(deadline))]
         try:
             if due:
-                await self._advance(due)
+                await self._advance(due, held)
         except RetryLater as error:
             for each in due:
                 self._retry_failed(each.deadline, error)
@@ -182,7 +204,8 @@ class PhaseDeadlines:
             if len(due) == 1:
                 self._retry_rejected(due[0].deadline, error)
             else:  # because of one of them, perhaps
-                await asyncio.gather(*(self._run_due([each.deadline]) for each in due))
+                alone = (self._run_together([each.deadline], HeldPlaces(1, None)) for each in due)
+                await asyncio.gather(*alone)
 
     def _due_phase(self, deadline: PhaseDeadline) -> _DuePhase | None:
         """Return what is to be left now; None if a newer event came, or another replica comes first."""
@@ -203,8 +226,11 @@ class PhaseDeadlines:
         self._due[deadline.key] = trigger.due_ms or self._clock()
         return _DuePhase(deadline, BakedPhase(event, entry.sequence))
 
-    async def _advance(self, due: Sequence[_DuePhase]) -> None:
-        """Advance phases that wait for the same: with one write, but those that need a second look."""
+    async def _advance(self, due: Sequence[_DuePhase], held: HeldPlaces) -> None:
+        """Advance phases that wait for the same: with one write, but those that need a second look.
+
+        These may take many attempts: of the places that are held, only theirs are kept.
+        """
         found = await self._clearance.holds([each.phase for each in due])
         attempts = [
             _Attempt(each, command)
@@ -217,16 +243,18 @@ class PhaseDeadlines:
             if reply := replies.get(attempt.command.id):
                 self._conclude(attempt.due, reply)
             else:
-                others.append(self._advance_alone(attempt))
+                others.append(self._advance_alone(attempt, held))
+        held.keep(len(others))
         await asyncio.gather(*others)
 
-    async def _advance_alone(self, attempt: _Attempt) -> None:
+    async def _advance_alone(self, attempt: _Attempt, held: HeldPlaces) -> None:
         try:
             self._conclude(attempt.due, await self._processor.process(attempt.command))
         except RetryLater as error:
             self._retry_failed(attempt.due.deadline, error)
         except Rejected as error:
             self._retry_rejected(attempt.due.deadline, error)
+        held.give_back()
 
     def _command(self, due: _DuePhase, found: Holds) -> AdvancePhase | None:
         """Return the command that leaves a phase, or holds it; None if its rules only need a moment more."""
@@ -297,7 +325,7 @@ class PhaseDeadlines:
             self._timers.push(self._clock() + after_ms, deadline)
 
     def _held_retry_ms(self, wanted_ms: int) -> int:
-        return max(wanted_ms, len(self._held) * 1_000 // HELD_RETRIES_PER_SECOND)
+        return _spread_ms(wanted_ms, len(self._held))
 
     def _overdue_seconds(self) -> float:
         """Return how long the longest overdue phase has been due; a frozen one is not overdue."""
@@ -306,3 +334,8 @@ class PhaseDeadlines:
         if first and first[1].key not in self._frozen:  # it waits for a worker, if it is due
             due.append(first[0])
         return max(0, self._clock() - min(due)) / 1_000 if due else 0.0
+
+
+def _spread_ms(wanted_ms: int, count: int) -> int:
+    """Return after which time each of `count` phases is tried again: longer if they are many."""
+    return max(wanted_ms, count * 1_000 // HELD_RETRIES_PER_SECOND)

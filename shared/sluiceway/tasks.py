@@ -32,6 +32,13 @@ async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
         raise interruption
 
 
+def error_of(task: "asyncio.Task[Any]") -> BaseException | None:
+    """Return why a task failed: a cancellation that nobody asked it for is an error, too."""
+    if not task.cancelled():
+        return task.exception()
+    return None if task.cancelling() else RuntimeError("what was due was not handled: it cancelled itself")
+
+
 async def run_together(*work: Coroutine[Any, Any, None]) -> None:
     """Run all of `work` until it ends, one of it fails, or the caller is cancelled; all has ended then.
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from .clock import Clock
+from .tasks import error_of
 
 T = TypeVar("T")
 
@@ -165,13 +166,6 @@ class Timers(Generic[T]):
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._places += self._running.pop(task)
         self._place_is_free.set()
-        if error := _error_of(task):
+        if error := error_of(task):
             self._error = error
             self._wake_up.set()
-
-
-def _error_of(task: asyncio.Task[None]) -> BaseException | None:
-    """Return why a task failed: a cancellation that nobody asked it for is an error, too."""
-    if not task.cancelled():
-        return task.exception()
-    return None if task.cancelling() else RuntimeError("what was due was not handled: it cancelled itself")

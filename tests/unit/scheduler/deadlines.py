@@ -74,6 +74,8 @@ class FakeProcessor:
         #: The sequence of the newest event that the log has, if that is said.
         self.revision: int | None = None
         self.error: Rejected | None = None
+        #: Features whose commands get no answer.
+        self.hanging: set[str] = set()
         self._view = view
 
     async def process_together(self, commands: Sequence[AdvancePhase]) -> dict[str, Reply]:
@@ -84,6 +86,8 @@ class FakeProcessor:
     async def process(self, command: AdvancePhase) -> Reply:
         if self.error:
             raise self.error
+        if command.key.name in self.hanging:
+            await asyncio.Event().wait()
         self.alone.append(command.id)
         return self._reply(command)
 
@@ -162,4 +166,7 @@ def waiting_phases(system: System, count: int) -> None:
 async def answered(system: System, count: int) -> None:
     """Return once so many phases were asked about, and nothing more is in work."""
     await eventually(lambda: len(system.clearance.asked) == count, "all are asked about")
-    await eventually(lambda: not system.deadlines._timers._running, "all have their answer")
+    await eventually(
+        lambda: not (system.deadlines._timers._running or len(system.deadlines._slow)),
+        "all have their answer",
+    )
