@@ -1,6 +1,7 @@
 """Settings that every service shares, read from the environment (`SLUICEWAY_…`)."""
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from .errors import Misconfigured
 from .nats_servers import NatsServers
 
 PREFIX = "SLUICEWAY_"
+SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
 TLS_SCHEMES = ("tls://", "wss://")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
@@ -107,6 +109,9 @@ class BrokerSettings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True
     )
 
+    #: A folder whose files are settings too, each named as its variable (`SLUICEWAY_SESSION_SECRET`), so that
+    #: secrets are not in the environment. A variable goes before a file.
+    secrets_dir: Path | None = None
     #: Comma-separated URLs of the cluster; a user and a password in them are percent-encoded.
     nats_url: NatsUrl = NatsServers(("nats://127.0.0.1:4222",))
     #: A `.creds` file, if the broker requires one.
@@ -200,17 +205,28 @@ SettingsT = TypeVar("SettingsT", bound=BrokerSettings)
 
 
 def read_settings(settings: type[SettingsT], **given: str) -> SettingsT:
-    """Return the settings in the environment, and those that are `given` instead.
+    """Return the settings in the environment and in `secrets_dir`, and those that are `given` instead.
 
     `Misconfigured`, with the name of each invalid setting but no value, if there is one.
     """
     try:
-        return settings(**given)  # type: ignore[arg-type]
+        return settings(_secrets_dir=_secrets_dir(), **given)  # type: ignore[arg-type]
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         raise Misconfigured("; ".join(map(_describe, details))) from None
-    except SettingsError as error:  # a list or mapping that is not JSON
-        raise Misconfigured(f"invalid setting {PREFIX}…: {error}") from None
+    except SettingsError as error:  # a list or mapping that is not JSON, or a file that cannot be read
+        reason = f" ({error.__cause__})" if error.__cause__ else ""
+        raise Misconfigured(f"invalid setting {PREFIX}…: {error}{reason}") from None
+
+
+def _secrets_dir() -> Path | None:
+    """Return the folder of secrets; `Misconfigured` if it is none or cannot be read."""
+    folder = os.environ.get(SECRETS_DIR)
+    if not folder:
+        return None
+    if not os.access(folder, os.R_OK | os.X_OK) or not Path(folder).is_dir():
+        raise Misconfigured(f"invalid setting {SECRETS_DIR}: {folder} is not a folder that can be read")
+    return Path(folder)
 
 
 def _describe(detail: ErrorDetails) -> str:

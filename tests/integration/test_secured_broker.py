@@ -31,11 +31,13 @@ from sluiceway.messaging.feature_log import FeatureLog, LogTail
 from sluiceway.settings import BrokerSettings
 from tests.support.catalogues import phase, pipeline
 from tests.support.cli.calls import Cli
-from tests.support.secured import HOUR, PERSON, ROOT, Secured, raw, secured_system
+from tests.support.secured import HOUR, OPERATOR, PERSON, ROOT, Secured, raw, secured_system
 from tests.support.system import EVERYONE, Driver, following
 from tests.support.waiting import eventually
 
 TRIGGER = "gate.new_checkout.1"
+QA = "{kind: Environment, name: qa}\n"
+GATE = "{kind: FeatureGate, name: new_checkout, releasePipelineID: prod-release, rules: [{name: everyone}]}\n"
 
 
 @pytest.fixture
@@ -60,6 +62,29 @@ async def test_a_release_goes_from_save_to_a_region_and_back(secured: Secured) -
             await pager.js.publish(subjects.alert("pager"), alert.to_json())
         await eventually(lambda: not region.passes("new_checkout"), "the monitor has taken it back")
         await admin.reaches(TRIGGER, TriggerStatus.ROLLED_BACK)
+
+
+async def test_the_command_line_of_an_operator_changes_the_catalogue_and_reads_everything(
+    secured: Secured,
+) -> None:
+    cli = Cli(secured.url(OPERATOR, OPERATOR), SLUICEWAY_PRINCIPAL=OPERATOR)
+
+    await cli.succeeds("apply", "-f", "-", stdin=f"{QA}---\n{GATE}")
+
+    assert "new_checkout" in (await cli.succeeds("get", "gates")).out
+    assert (await cli.succeeds("get", "regions")).out
+    assert "admin" in (await cli.succeeds("trigger", "log", TRIGGER)).out
+    assert (await cli.succeeds("audit", "verify")).out
+    assert (await cli.succeeds("dead-letters")).out
+
+
+async def test_an_operator_whose_key_is_revoked_changes_nothing(secured: Secured) -> None:
+    cli = Cli(secured.url(OPERATOR, OPERATOR), SLUICEWAY_PRINCIPAL=OPERATOR)
+    await (await secured.admin()).accepted(RevokeKey, key_id=OPERATOR)
+
+    refused = await cli.refused("apply", "-f", "-", stdin=QA)
+
+    assert "revoked" in refused.line
 
 
 async def test_a_viewers_key_over_nats_changes_nothing(secured: Secured) -> None:

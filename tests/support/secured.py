@@ -36,6 +36,8 @@ from .waiting import eventually
 
 #: The id in the configuration's example of a person.
 PERSON = "3f9a11c2"
+#: The id of the first key, whose command line is an operator's.
+OPERATOR = "bootstrap"
 HOUR = 3_600_000
 ROOT = Identity(name="root", grants=(Grant(role=Role.ADMIN),), vouched_by="root")
 
@@ -163,7 +165,9 @@ def write_secured_config(
 
 def accounts(people: Sequence[str], rules_streams: int | None = None) -> list[BrokerAccount]:
     """Return the accounts for the regions of the test catalogue and these ids of keys."""
-    return broker_accounts(list(REGIONS), people, ["pager"], RulesStreams(rules_streams or 1))
+    return broker_accounts(
+        list(REGIONS), people, ["pager"], RulesStreams(rules_streams or 1), operators=[OPERATOR]
+    )
 
 
 def password_of(user: str, people: Sequence[str] = ()) -> str:

@@ -65,6 +65,46 @@ def test_a_token_that_cannot_be_one_is_named_and_not_shown(
     assert error.value.__suppress_context__
 
 
+def test_files_of_a_folder_are_settings_and_the_environment_goes_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLUICEWAY_ALERTMANAGER_TOKEN", "SLUICEWAY_PROMETHEUS_TOKEN"):
+        (tmp_path / name).write_text(f"{SECRET}\n")
+    (tmp_path / "ca.pem").write_text("something else")
+    monkeypatch.setenv("SLUICEWAY_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("SLUICEWAY_ALERTMANAGER_TOKEN", "")  # as Compose sets what is not given
+    monkeypatch.setenv("SLUICEWAY_PROMETHEUS_TOKEN", "another")
+
+    read = read_settings(MonitorSettings)
+
+    assert read.alertmanager_token
+    assert read.alertmanager_token.get_secret_value() == SECRET
+    assert read.prometheus_token
+    assert read.prometheus_token.get_secret_value() == "another"
+
+
+@pytest.mark.parametrize("content", [b"\xff" + SECRET.encode(), f"{SECRET}\nx".encode()])
+def test_a_file_of_the_folder_without_a_secret_is_named_and_not_shown(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "SLUICEWAY_ALERTMANAGER_TOKEN").write_bytes(content)
+    monkeypatch.setenv("SLUICEWAY_SECRETS_DIR", str(tmp_path))
+
+    with pytest.raises(Misconfigured, match=r"(?i)alertmanager_token") as raised:
+        read_settings(MonitorSettings)
+
+    assert SECRET not in str(raised.value)
+
+
+def test_a_folder_of_secrets_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "missing", tmp_path / "file"):
+        monkeypatch.setenv("SLUICEWAY_SECRETS_DIR", str(folder))
+
+        with pytest.raises(Misconfigured, match=f"invalid setting SLUICEWAY_SECRETS_DIR: {folder} is not"):
+            read_settings(MonitorSettings)
+
+
 def test_a_session_secret_may_be_a_phrase_of_the_required_length() -> None:
     phrase = "größere Pferde stehen richtig lange"
 

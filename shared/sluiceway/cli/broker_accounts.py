@@ -63,11 +63,15 @@ def broker_accounts(
     people: Sequence[str],
     sources: Sequence[str],
     rules: RulesStreams = ONE_RULES_STREAM,
+    operators: Sequence[str] = (),
 ) -> list[BrokerAccount]:
-    """Return the accounts for these regions, ids of keys of people and machines, and sources of alerts."""
+    """Return the accounts for these regions, ids of keys of people and machines, and sources of alerts.
+
+    `operators`: ids of keys whose command line is trusted to read everything.
+    """
     hub = BrokerAccount(
         "SLUICEWAY",
-        (_scheduler(), _publisher(rules), _monitor(), _console()),
+        (_scheduler(), _publisher(rules), _monitor(), _console(), *map(_operator, sorted(operators))),
         (
             Export("service", "sluiceway.commands.*.*", "PEOPLE"),
             Export("service", DIRECT_FEATURES, "PEOPLE"),
@@ -190,6 +194,18 @@ def _console() -> BrokerUser:
         ),
         (INBOX,),
     )
+
+
+def _operator(key: str) -> BrokerUser:
+    """Return who sends commands with the grants of a key, and reads what the console shows."""
+    reads = (
+        "$JS.API.STREAM.INFO.*",
+        "$JS.API.STREAM.MSG.GET.*",
+        "$JS.API.DIRECT.GET.>",
+        "$JS.API.CONSUMER.>",
+        "$JS.FC.>",
+    )
+    return BrokerUser(key, (*reads, subjects.command("*", key)), (INBOX,))
 
 
 def _person(key: str) -> BrokerUser:

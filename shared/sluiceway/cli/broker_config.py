@@ -27,6 +27,14 @@ RegionsOption = Annotated[
 PeopleOption = Annotated[
     list[str] | None, typer.Option("--key", help="The id of the key of a person or machine. Can be repeated.")
 ]
+OperatorsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--operator",
+        help="The id of the key of an operator, whose command line also reads everything. It is trusted as a "
+        "service is: its user can make the broker write anywhere. Can be repeated.",
+    ),
+]
 SourcesOption = Annotated[
     list[str] | None, typer.Option("--alert-source", help="Who may send alerts. Can be repeated.")
 ]
@@ -83,6 +91,7 @@ async def write_broker_config(
     file: FilesOption = None,
     region: RegionsOption = None,
     key: PeopleOption = None,
+    operator: OperatorsOption = None,
     alert_source: SourcesOption = None,
     rules_streams: RulesStreamsOption = None,
     tls: TlsOption = False,
@@ -100,8 +109,8 @@ async def write_broker_config(
     has_users = tls or passwords or secrets is not None
     _check_options(
         (
-            (key or alert_source) and not has_users,
-            "--key and --alert-source need --tls, --secrets or --passwords",
+            (key or operator or alert_source) and not has_users,
+            "--key, --operator and --alert-source need --tls, --secrets or --passwords",
         ),
         (secrets is not None and passwords, "--secrets and --passwords are two ways to sign in: use one"),
         (cluster and not tls, "--cluster needs --tls"),
@@ -119,9 +128,10 @@ async def write_broker_config(
             rules_streams = rules_streams or (await read_rules_streams(session.connection.replies)).groups
     brokers = tuple(map(checked_host, cluster or ()))
     people = {validated_name("key", id_) for id_ in key or ()}
+    operators = {validated_name("operator", id_) for id_ in operator or ()}
     sources = {validated_name("source", name) for name in alert_source or ()}
     rules = RulesStreams(rules_streams or 1)
-    accounts = broker_accounts(sorted(regions), sorted(people), sorted(sources), rules)
+    accounts = broker_accounts(sorted(regions), sorted(people), sorted(sources), rules, sorted(operators))
     sign_in = _sign_in(session, accounts, secrets, passwords)
     if tls and secrets:
         _keep_certificates(session, Path(secrets), [*brokers, *map(checked_host, host or ())])

@@ -186,7 +186,7 @@ async def test_a_file_in_place_of_a_seed_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (("--key", "3f9a11c2"), "--key and --alert-source need --tls, --secrets or --passwords"),
+        (("--key", "3f9a11c2"), "--key, --operator and --alert-source need --tls, --secrets or --passwords"),
         (("--secrets", "x", "--passwords"), "use one"),
         (("--cluster", "a"), "--cluster needs --tls"),
         (("--tls", "--region", "dev", "--cluster", "a:1"), "invalid host 'a:1'"),
