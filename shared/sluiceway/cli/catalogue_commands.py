@@ -15,7 +15,9 @@ from ..contracts.commands import (
 from .session import CliSession, Reason, command
 
 pipelines = typer.Typer(help="Delete a pipeline.", no_args_is_help=True)
-regions = typer.Typer(help="Delete a region.", no_args_is_help=True)
+regions = typer.Typer(
+    help="Delete a region, or provide its leaf node with rules and keys.", no_args_is_help=True
+)
 environments = typer.Typer(help="Delete an environment.", no_args_is_help=True)
 freezes = typer.Typer(help="Delete a freeze.", no_args_is_help=True)
 alert_sources = typer.Typer(help="Delete the scope of a source of alerts.", no_args_is_help=True)

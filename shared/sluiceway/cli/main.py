@@ -25,6 +25,7 @@ from .current_state import read_catalogue
 from .dead_letter_commands import show_dead_letters
 from .document_files import read_file_documents
 from .output import run_app
+from .region_commands import provision_region
 from .session import (
     ActorInFront,
     AsJson,
@@ -154,6 +155,11 @@ command(
     "--cluster nats-2 --cluster nats-3 -o cluster.conf",
     needs_broker=False,
 )(write_broker_config)
+command(
+    catalogue_commands.regions,
+    "provision",
+    "sluiceway region provision prod-eu;  sluiceway region provision prod-eu --check",
+)(provision_region)
 command(app, "dead-letters", "sluiceway dead-letters --last 5")(show_dead_letters)
 
 

@@ -127,11 +127,22 @@ class LeafCopy(msgspec.Struct, frozen=True):
 
 
 class CopyProblem(NamedTuple):
-    """What is wrong with a copy on a leaf node, and the copy; None if there is none."""
+    """Why a copy on a leaf node has to be created or replaced, and the one that is there."""
 
     copy: str
     why: str
-    found: LeafCopy | None = None
+    found: LeafCopy | None
+
+
+class CopyStatus(NamedTuple):
+    """How a copy is."""
+
+    copy: str
+    problem: CopyProblem | None
+    messages: int
+    messages_at_hub: int
+    #: The hub holds something that it has not copied yet.
+    is_behind: bool
 
 
 class RegionLeaf:
@@ -147,8 +158,11 @@ class RegionLeaf:
 
     async def problems(self) -> list[CopyProblem]:
         """Return what is wrong with the copies."""
-        found = [await self._problem(copy) for copy in COPIES]
-        return [problem for problem in found if problem]
+        return [status.problem for status in await self.look() if status.problem]
+
+    async def look(self) -> list[CopyStatus]:
+        """Return how each copy is."""
+        return [await self._status(copy) for copy in COPIES]
 
     async def repair(self, problem: CopyProblem) -> None:
         """Create a copy, or replace it; raises `OldBroker` too."""
@@ -180,8 +194,11 @@ class RegionLeaf:
                 removed.append(copy)
         return removed
 
-    async def hub_copy(self, copy: str) -> StreamInfo:
-        """Return what the hub says of its copy; `NotFoundError` if there is none."""
+    async def hub_copies(self) -> list[StreamInfo]:
+        """Return what the hub says of its copies, whether the leaf node answers or not."""
+        return [await self._hub_copy(copy) for copy in COPIES]
+
+    async def _hub_copy(self, copy: str) -> StreamInfo:
         answer = await self._request(subjects.region_api(self.region, f"STREAM.INFO.{copy}"))
         try:
             info: StreamInfo = StreamInfo.from_response(json.loads(answer))
@@ -189,21 +206,30 @@ class RegionLeaf:
             raise APIError(description=f"not the description of a stream: {error}") from error
         return info
 
-    async def _problem(self, copy: str) -> CopyProblem | None:
+    async def _status(self, copy: str) -> CopyStatus:
         found = await self._find(copy)
-        hub = await self.hub_copy(copy)
+        hub = await self._hub_copy(copy)
+        why = await self._why_wrong(copy, found, hub)
+        messages, last = (found.state.messages, found.state.last_seq) if found else (0, 0)
+        return CopyStatus(
+            copy,
+            CopyProblem(copy, why, found) if why else None,
+            messages,
+            hub.state.messages,
+            last < hub.state.last_seq,
+        )
+
+    async def _why_wrong(self, copy: str, found: LeafCopy | None, hub: StreamInfo) -> str | None:
+        """Return why a copy has to be created or replaced; `hub` is not older than `found`."""
         if found is None:
-            return CopyProblem(copy, "it is missing")
+            return "it is missing"
         if not found.is_as_declared():
-            return CopyProblem(copy, "its configuration is another one", found)
+            return "its configuration is another one"
         if not await self._has_consumer(copy, found.consumer):
-            return CopyProblem(copy, "what it was copied from is not there any more", found)
-        if not found.is_of_another_history(hub):
-            return None
-        confirmed = await settled(lambda: self.hub_copy(copy), found.is_of_another_history)
-        if found.is_of_another_history(confirmed):
-            return CopyProblem(copy, "it holds what the hub does not", found)
-        return None
+            return "what it was copied from is not there any more"
+        if found.is_of_another_history(hub):
+            hub = await settled(lambda: self._hub_copy(copy), found.is_of_another_history)
+        return "it holds what the hub does not" if found.is_of_another_history(hub) else None
 
     async def _find(self, copy: str) -> LeafCopy | None:
         try:
