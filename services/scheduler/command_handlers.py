@@ -68,6 +68,8 @@ class CommandHandlers:
                 references=self._features.references,
                 message_bytes_max=self._store.message_bytes_max,
             )
+            if self._catalogue.has_applied(*document_of(command, catalogue), command.idempotency_key):
+                return self._unchanged(Unchanged("this command was already applied"), command)
             usage = self._features.usage
             decision = await self._side_thread.run(decide_catalogue, command, catalogue, usage)
             if isinstance(decision, Refusal):

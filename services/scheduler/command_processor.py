@@ -19,6 +19,7 @@ from sluiceway.contracts.commands import (
     StartingCommand,
 )
 from sluiceway.contracts.events import FeatureEvent
+from sluiceway.contracts.feature import RECENT_COMMANDS_MAX
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import EncodedFeature, Outcome, Refusal, RefusalCode, Reply
 from sluiceway.errors import Conflict, InvalidEvent, MessageTooLarge, Unavailable
@@ -27,7 +28,7 @@ from sluiceway.messaging.decision_view import DecisionView
 from sluiceway.messaging.feature_log import EncodedEvent, FeatureLog, LoggedEvent, LogTail
 from sluiceway.messaging.stale_readings import explain_stale
 from sluiceway.pipelines.approvals import without_lapsed_approvals
-from sluiceway.pipelines.decide import decide
+from sluiceway.pipelines.decide import already_applied, decide
 from sluiceway.pipelines.decision import Decision, Unchanged
 from sluiceway.pipelines.event_sizes import decide_within
 from sluiceway.tasks import with_pauses
@@ -91,6 +92,8 @@ class CommandProcessor:
             if _is_outdated(command, tail):
                 return self._reply(Unchanged(f"a newer event of {command.key} came first"), tail)
             is_fresh = is_fresh and not self._is_behind(command.key, tail)
+            if applied := await self._applied_before(command, tail, is_fresh=is_fresh):
+                return self._reply(applied, tail)
             decision = await self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
@@ -102,6 +105,21 @@ class CommandProcessor:
                 return self._reply(await self._explained(decision, command, tail), tail)
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key}, or what it depends on, keeps changing; send the command again")
+
+    async def _applied_before(
+        self, command: FeatureCommand, tail: LogTail, *, is_fresh: bool
+    ) -> Unchanged | None:
+        """Return the decision about a command that the log holds and its feature has forgotten, after others.
+
+        This process was frozen, or cut off, and another one has applied it. What was followed tells; a state
+        that was read may be newer than that.
+        """
+        if isinstance(command, AdvancePhase) or tail.logged is None:
+            return None
+        state = tail.logged.event.feature
+        if is_fresh and len(state.recent_commands) in (1, RECENT_COMMANDS_MAX):  # some may be left out
+            await self._features.catch_up()
+        return already_applied(state) if self._features.has_applied(command) else None
 
     async def newest(self, key: FeatureKey) -> Reply:
         """Return the newest state of a feature as the log's leader knows it; no feature if there is none.

@@ -55,7 +55,8 @@ ACTOR = "Sluiceway-Actor"
 WHY = "Sluiceway-Reason"
 #: CATALOG: who vouches for that actor; absent: nobody.
 VOUCHED_BY = "Sluiceway-Vouched-By"
-#: CATALOG: the command, and its sender; see `IdempotencyKey`.
+#: FEATURES and CATALOG: the command, and its sender; see `IdempotencyKey`. Older versions wrote it in CATALOG
+#: only.
 COMMAND = "Sluiceway-Command"
 #: CATALOG: who created the document, and when, in ms; every change keeps them.
 CREATOR = "Sluiceway-Creator"

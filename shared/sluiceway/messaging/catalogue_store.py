@@ -20,6 +20,7 @@ from ..contracts.revisions import NOTHING_STORED, RevisionTag, revision_tag, seq
 from ..pipelines.catalogue_decisions import CatalogueDocument
 from ..pipelines.decision import Catalogue
 from ..telemetry import metrics
+from .applied_commands import AppliedCommands
 from .connection import Connection
 from .publishing import DELETION, ConditionalMessage, StreamPublisher
 from .stream_follower import Follower
@@ -80,6 +81,7 @@ class CatalogueView(StreamView):
         self._last_sequences: dict[tuple[str, str], int] = {}
         #: All documents as they are now, for every decision until one of them changes.
         self._catalogue: Catalogue | None = None
+        self._applied = AppliedCommands()
         self.on_change: Callable[[str, str, StoredDocument | None], None] = lambda kind, id_, stored: None
         self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
@@ -112,6 +114,10 @@ class CatalogueView(StreamView):
         """Return the sequence that the next write must expect; 0 if the key was never written."""
         return self._last_sequences.get((kind, id_), 0)
 
+    def has_applied(self, kind: str, id_: str, key: IdempotencyKey) -> bool:
+        """Return whether a command with this key has led to a state of a document, the newest or another."""
+        return self._applied.has(subjects.catalogue(kind, id_), key)
+
     def all(self, kind: str) -> list[StoredDocument]:
         """Return the documents of a kind, one of `MODELS`."""
         return list(self._documents[kind].values())
@@ -141,10 +147,12 @@ class CatalogueView(StreamView):
         for documents in self._documents.values():
             documents.clear()
         self._last_sequences.clear()
+        self._applied.clear()
         self._catalogue = None
         self.on_reset()
 
     def _on_record(self, record: Record) -> None:
+        self._applied.add(record)
         key = subjects.parse_catalogue(record.subject)
         stored = None if record.is_deletion else _parse(record, key[0])
         self._last_sequences[key] = record.sequence

@@ -1,11 +1,15 @@
 """The newest event of every feature, and what a decision about one of them depends on of the others."""
 
+from ..contracts import subjects
+from ..contracts.commands import FeatureCommand
 from ..pipelines.catalogue_decisions import Usage
 from ..pipelines.reference_graph import ReferenceGraph
+from .applied_commands import AppliedCommands
 from .connection import Connection
 from .feature_indexes import PipelineUsage, ReferenceIndex
 from .feature_log import FeatureLog
 from .feature_view import FeatureView
+from .stream_records import Record
 
 
 class DecisionView(FeatureView):
@@ -15,6 +19,7 @@ class DecisionView(FeatureView):
         super().__init__(connection, feature_log)
         self._references = self.with_index(ReferenceIndex())
         self._usage = self.with_index(PipelineUsage())
+        self._applied = AppliedCommands()
 
     @property
     def references(self) -> ReferenceGraph:
@@ -25,3 +30,15 @@ class DecisionView(FeatureView):
     def usage(self) -> Usage:
         """Which features are attached to each pipeline, and released by it; it never changes."""
         return self._usage.usage
+
+    def has_applied(self, command: FeatureCommand) -> bool:
+        """Return whether the log, as far as it was followed, holds an event of a command."""
+        return self._applied.has(subjects.feature(command.key), command.idempotency_key)
+
+    def _on_record(self, record: Record) -> None:
+        self._applied.add(record)
+        super()._on_record(record)
+
+    def _reset(self) -> None:
+        self._applied.clear()
+        super()._reset()

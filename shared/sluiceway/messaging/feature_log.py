@@ -276,6 +276,8 @@ def headers_of(event: FeatureEvent, source: str) -> dict[str, str]:
         source=source,
         subject=str(feature.key),
     )
+    if feature.recent_commands:
+        headers[envelope.COMMAND] = feature.recent_commands[-1]
     if feature.trigger:
         headers[envelope.STATUS] = feature.trigger.status
         if feature.trigger.observed_until_ms is not None:

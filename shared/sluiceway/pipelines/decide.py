@@ -41,7 +41,7 @@ def decide(
     already is not applied again. `revision` is that of `state`; None: the command's is not compared.
     """
     if state and _was_applied(command, state):
-        return Unchanged(f"this command was already applied{_status(state)}")
+        return already_applied(state)
     stale = _stale(command, revision)
     refusal = (
         denied_everywhere(command, state)
@@ -56,6 +56,11 @@ def decide(
         return refusal
     decision = _decide_unfrozen(state, command, now_ms, catalogue)
     return _apply_freezes(state, command, decision, now_ms, catalogue)
+
+
+def already_applied(state: Feature) -> Unchanged:
+    """Return the decision about a command that is sent again, after it has led to an event."""
+    return Unchanged(f"this command was already applied{_status(state)}")
 
 
 def _was_applied(command: FeatureCommand, state: Feature) -> bool:

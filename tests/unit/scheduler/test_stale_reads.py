@@ -65,6 +65,9 @@ class View:
             raise self._quorum_lost
         self._follow(len(self._ledger.events))
 
+    def has_applied(self, command: FeatureCommand) -> bool:
+        return False
+
     def appending(self, event: EncodedEvent) -> AbstractContextManager[None]:
         return nullcontext()
 
