@@ -53,7 +53,8 @@ PUBLICATIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "sluiceway.features.<kind>.<name>",
         FeatureEvent,
         "Stream FEATURES, by the scheduler: the log of each feature. The last message is its state. "
-        "Headers: ce-type, ce-id, ce-time, ce-source, Sluiceway-Status, Sluiceway-Due, Sluiceway-Pipeline.",
+        "Headers: ce-type, ce-id, ce-time, ce-source, Sluiceway-Command, Sluiceway-Status, Sluiceway-Due, "
+        "Sluiceway-Pipeline.",
     ),
     (
         "$KV.RULES.<region>.<kind>.<name>",
