@@ -121,8 +121,9 @@ max_subscriptions: 10000
 # off, connects again and reads what it has missed, so that it cannot take the memory of all.
 max_pending: 64MB
 write_deadline: 10s
-# A client or broker that does not answer two pings is gone: after a minute, not after six.
-ping_interval: 20s
+# A client that does not answer two pings is gone: after six seconds, not after six minutes. Until then the
+# broker passes commands on to a scheduler whose host was cut off without a word.
+ping_interval: 2s
 ping_max: 2
 # Before it ends (`nats-server --signal ldm`), it sends clients away one by one for so long, so that they do
 # not all come back to the next broker in the same second. Supervisors must wait a minute before they kill.
@@ -150,6 +151,9 @@ cluster {{
   # Clients know the brokers by SLUICEWAY_NATS_URL. Addresses of this host, which are in no certificate, are
   # told to nobody.
   no_advertise: true
+  # So is a broker, after three seconds.
+  ping_interval: 1s
+  ping_max: 2
 }}
 """
 
