@@ -38,7 +38,7 @@ from .publishable_rules import PublishableRules
 log = logging.getLogger(__name__)
 
 #: The number of streams is looked at this often.
-LOOK_AT_STREAMS_SECONDS = 2.0
+LOOK_AT_STREAMS_SECONDS = 0.5
 
 
 class RulesPublisher:
