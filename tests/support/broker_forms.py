@@ -101,6 +101,25 @@ async def write_config(folder: Path, *options: str, names: Sequence[str] = NAMES
     return call
 
 
+async def leaf_broker(folder: Path, hub: Production, **environment: str) -> ProductionBroker:
+    """Return the leaf node of the region dev, with secrets of its own but for what it has from the hub."""
+    (host,) = loopback_hosts()
+    await write_config(
+        folder, "--leaf=dev", f"--hub=tls://{hub.brokers[0].environment['LISTEN_HOST']}", names=()
+    )
+    given = {
+        "HUB_CA": str(hub.secrets / "ca.pem"),
+        "HUB_SEED": seed_of(hub.secrets, "leaf-dev"),
+        **environment,
+    }
+    return ProductionBroker(folder / "leaf", folder / "broker.conf", broker_environment(folder, host) | given)
+
+
+def seed_of(secrets: Path, user: str) -> str:
+    """Return the seed of a user."""
+    return (secrets / f"{user}.nk").read_text()
+
+
 def broker_environment(folder: Path, host: str) -> dict[str, str]:
     """Return the environment of nats-server for what `write_config` wrote.
 

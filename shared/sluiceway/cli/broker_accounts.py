@@ -1,7 +1,7 @@
 """The accounts, users and permissions of a broker: nobody does what is not theirs."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..contracts import subjects
@@ -19,6 +19,8 @@ PEOPLE_BYTES_MAX = COMMAND_MAX_BYTES + 8 * 1024
 ALERTING_BYTES_MAX = ALERT_STORED_BYTES_MAX
 #: Consumers of each stream in the account of a region.
 CONSUMERS_MAX = 1_000
+#: What the account of a region may store: its copies, and nothing else.
+REGION_JETSTREAM = f"jetstream {{max_streams: {len(COPIES)}, max_consumers: {CONSUMERS_MAX}}}"
 ONE_RULES_STREAM = RulesStreams()
 
 
@@ -56,6 +58,8 @@ class BrokerAccount:
     jetstream: str = ""
     #: What all its connections together may have; empty: anything.
     limits: str = f"max_connections: {CONNECTIONS_MAX}"
+    #: Subject → where what is published there goes instead.
+    mappings: Mapping[str, str] = field(default_factory=dict)
 
 
 def broker_accounts(
@@ -227,7 +231,28 @@ def _region(region: str) -> BrokerAccount:
         *_requests_to(region, "$JS.API", [*requests, *consumers], subjects.region_api),
         *_requests_to(region, leaf_api, requests, subjects.leaf_api),
     )
-    edge = BrokerUser(
+    return BrokerAccount(account_of(region), (_edge(region), _leaf(region)), api, REGION_JETSTREAM)
+
+
+def leaf_accounts(region: str) -> list[BrokerAccount]:
+    """Return the accounts of a region's leaf node: one for its edges, as at the hub, and no other."""
+    reports = subjects.applied_in(region)
+    # Brokers of different JetStream domains pass no subject of a bucket on.
+    at_hub = f"{subjects.domain_api(subjects.HUB_DOMAIN)}.{reports}"
+    edge = _edge(region)
+    return [
+        BrokerAccount(
+            account_of(region),
+            (replace(edge, publish=(*edge.publish, at_hub)),),
+            jetstream=REGION_JETSTREAM,
+            mappings={reports: at_hub.replace("*", "{{wildcard(1)}}")},
+        )
+    ]
+
+
+def _edge(region: str) -> BrokerUser:
+    """Return the edges of a region, which read the copies there and report for it."""
+    return BrokerUser(
         edge_of(region),
         (
             *(f"$JS.API.STREAM.INFO.{copy}" for copy in COPIES),
@@ -239,8 +264,6 @@ def _region(region: str) -> BrokerAccount:
         ),
         (INBOX, subjects.heartbeat(region)),
     )
-    limits = f"jetstream {{max_streams: {len(COPIES)}, max_consumers: {CONSUMERS_MAX}}}"
-    return BrokerAccount(account_of(region), (edge, _leaf(region)), api, limits)
 
 
 def _requests_to(

@@ -8,9 +8,10 @@ import typer
 
 from ..contracts.catalogue import Region
 from ..messaging.rules_streams import STREAMS_MAX, RulesStreams, read_rules_streams
-from .broker_accounts import BrokerAccount, broker_accounts
-from .broker_file import BrokerForm, SignIn, broker_config, laptop_config
-from .broker_hosts import checked_host
+from .broker_accounts import BrokerAccount, broker_accounts, leaf_accounts
+from .broker_file import SignIn, broker_config, laptop_config
+from .broker_hosts import checked_host, hub_url
+from .broker_server import BrokerForm
 from .broker_sign_in import sign_in_by_passwords, sign_in_by_seeds, sign_in_by_variables
 from .current_state import read_catalogue
 from .document_files import read_documents
@@ -80,6 +81,16 @@ OutputOption = Annotated[
         "which nats-server lets anybody connect.",
     ),
 ]
+LeafOption = Annotated[
+    str | None,
+    typer.Option("--leaf", help="Of the leaf node of this region, a broker near its edges. Needs --hub."),
+]
+HubsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hub", help="A broker that it connects to: tls://HOST or tls://HOST:PORT. Can be repeated."
+    ),
+]
 PasswordsOption = Annotated[
     bool,
     typer.Option("--passwords", help="Passwords instead of nkeys, from the environment of nats-server."),
@@ -98,6 +109,8 @@ async def write_broker_config(
     secrets: SecretsOption = None,
     host: HostsOption = None,
     cluster: ClusterOption = None,
+    leaf: LeafOption = None,
+    hub: HubsOption = None,
     passwords: PasswordsOption = False,
     output: OutputOption = None,
 ) -> None:
@@ -107,35 +120,57 @@ async def write_broker_config(
     own. Without any of them everybody on this computer may do everything.
     """
     has_users = tls or passwords or secrets is not None
+    users = key or operator or alert_source
     _check_options(
         (
-            (key or operator or alert_source) and not has_users,
+            users and not has_users,
             "--key, --operator and --alert-source need --tls, --secrets or --passwords",
         ),
         (secrets is not None and passwords, "--secrets and --passwords are two ways to sign in: use one"),
-        (cluster and not tls, "--cluster needs --tls"),
+        ((cluster or leaf) and not tls, "--cluster and --leaf need --tls"),
+        (bool(leaf) != bool(hub), "--leaf and --hub need each other"),
+        (
+            leaf and (users or file or region or cluster or rules_streams),
+            "--leaf is for the edges of one region: only --hub, --host and how they sign in go with it",
+        ),
         (host and not (tls and secrets), "--host is for the certificate that --tls and --secrets create"),
     )
     if not has_users:
         _write(session, output, laptop_config())
         return
-    regions = {validated_name("region", name) for name in region or ()}
-    if file:
-        regions |= {found.name for found in read_documents(file) if isinstance(found, Region)}
-    if not (file or region):
+    form = BrokerForm(tls, tuple(map(checked_host, cluster or ())), leaf, tuple(map(hub_url, hub or ())))
+    if leaf:
+        accounts = leaf_accounts(validated_name("region", leaf))
+    else:
+        accounts = await _accounts(session, file, region, key, operator, alert_source, rules_streams)
+    sign_in = _sign_in(session, accounts, secrets, passwords)
+    if tls and secrets:
+        _keep_certificates(session, Path(secrets), [*form.cluster, *map(checked_host, host or ())])
+    _write(session, output, broker_config(accounts, sign_in, form))
+
+
+async def _accounts(
+    session: CliSession,
+    files: FilesOption,
+    names: RegionsOption,
+    keys: PeopleOption,
+    operator_keys: OperatorsOption,
+    alert_sources: SourcesOption,
+    rules_streams: RulesStreamsOption,
+) -> list[BrokerAccount]:
+    """Return the accounts for these regions, or for the running ones if there are none."""
+    regions = {validated_name("region", name) for name in names or ()}
+    if files:
+        regions |= {found.name for found in read_documents(files) if isinstance(found, Region)}
+    people = {validated_name("key", id_) for id_ in keys or ()}
+    sources = {validated_name("source", name) for name in alert_sources or ()}
+    if not (files or names):
         async with session.open_connection():
             regions = set((await read_catalogue(session.connection)).regions)
             rules_streams = rules_streams or (await read_rules_streams(session.connection.replies)).groups
-    brokers = tuple(map(checked_host, cluster or ()))
-    people = {validated_name("key", id_) for id_ in key or ()}
-    operators = {validated_name("operator", id_) for id_ in operator or ()}
-    sources = {validated_name("source", name) for name in alert_source or ()}
+    operators = {validated_name("operator", id_) for id_ in operator_keys or ()}
     rules = RulesStreams(rules_streams or 1)
-    accounts = broker_accounts(sorted(regions), sorted(people), sorted(sources), rules, sorted(operators))
-    sign_in = _sign_in(session, accounts, secrets, passwords)
-    if tls and secrets:
-        _keep_certificates(session, Path(secrets), [*brokers, *map(checked_host, host or ())])
-    _write(session, output, broker_config(accounts, sign_in, BrokerForm(tls, brokers)))
+    return broker_accounts(sorted(regions), sorted(people), sorted(sources), rules, sorted(operators))
 
 
 def _check_options(*checks: tuple[object, str]) -> None:

@@ -152,7 +152,8 @@ command(
     "sluiceway broker-config -f deploy/examples/catalogue --key 3f9a11c2 --alert-source pager --tls "
     "--secrets secrets --host nats.example.com -o single-host.conf;  "
     "sluiceway broker-config -f deploy/examples/catalogue --tls --secrets secrets --cluster nats-1 "
-    "--cluster nats-2 --cluster nats-3 -o cluster.conf",
+    "--cluster nats-2 --cluster nats-3 -o cluster.conf;  "
+    "sluiceway broker-config --tls --leaf prod-eu --hub tls://nats-1 --secrets leaf -o leaf.conf",
     needs_broker=False,
 )(write_broker_config)
 command(

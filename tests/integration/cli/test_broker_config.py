@@ -13,7 +13,7 @@ from sluiceway.cli.broker_sign_in import nkey_variable, password_variable, publi
 from sluiceway.messaging.connection import connected
 from sluiceway.messaging.rules_streams import STREAMS_MAX, RulesStreams
 from sluiceway.settings import BrokerSettings
-from tests.support.broker_forms import broker_environment, write_config
+from tests.support.broker_forms import broker_environment, seed_of, write_config
 from tests.support.brokers import Broker
 from tests.support.catalogues import apply_catalogue
 from tests.support.cli.calls import EXAMPLES, ROOT, Cli
@@ -28,6 +28,7 @@ FORMS = {
     "laptop.conf": (),
     "single-host.conf": (*NAMES, "--tls"),
     "cluster.conf": (*NAMES, "--tls", "--cluster=nats-1", "--cluster=nats-2", "--cluster=nats-3"),
+    "leaf.conf": ("--tls", "--leaf=prod-eu", *(f"--hub=tls://nats-{number}" for number in (1, 2, 3))),
 }
 
 
@@ -63,11 +64,13 @@ async def test_nats_server_takes_a_file_with_all_its_variables_and_names_one_tha
         user.name for account in broker_accounts(REGIONS, ["3f9a11c2"], ["pager"]) for user in account.users
     ]
     keys = {nkey_variable(user): public_key(tmp_path / "secrets" / f"{user}.nk") for user in users}
+    secrets = tmp_path / "secrets"
+    hub = {"HUB_CA": str(secrets / "ca.pem"), "HUB_SEED": seed_of(secrets, "leaf-prod-eu")}
     text = (NATS / file).read_text()
     variables = set(re.findall(r"\$([A-Z][A-Z0-9_]+)\b", re.sub(r"#.*|\"[^\"]*\"", "", text)))
     given = {
         name: value
-        for name, value in {**broker_environment(tmp_path, "127.0.0.1"), **keys}.items()
+        for name, value in {**broker_environment(tmp_path, "127.0.0.1"), **hub, **keys}.items()
         if name in variables
     }
 
@@ -188,8 +191,17 @@ async def test_a_file_in_place_of_a_seed_is_kept(tmp_path: Path) -> None:
     [
         (("--key", "3f9a11c2"), "--key, --operator and --alert-source need --tls, --secrets or --passwords"),
         (("--secrets", "x", "--passwords"), "use one"),
-        (("--cluster", "a"), "--cluster needs --tls"),
+        (("--cluster", "a"), "--cluster and --leaf need --tls"),
         (("--tls", "--region", "dev", "--cluster", "a:1"), "invalid host 'a:1'"),
+        (("--leaf", "dev", "--hub", "tls://a"), "--cluster and --leaf need --tls"),
+        (("--tls", "--leaf", "dev"), "--leaf and --hub need each other"),
+        (("--tls", "--leaf", "d.ev", "--hub", "tls://a"), "invalid region name 'd.ev'"),
+        (("--tls", "--leaf", "dev", "--hub", "nats://a"), "invalid hub 'nats://a'"),
+        (("--tls", "--leaf", "dev", "--hub", "tls://u:p@a"), "invalid hub"),
+        (
+            ("--tls", "--leaf", "dev", "--hub", "tls://a", "--key", "k"),
+            "--leaf is for the edges of one region",
+        ),
         (("--host", "a", "--tls"), "--host is for the certificate that --tls and --secrets create"),
     ],
 )
