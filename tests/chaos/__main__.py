@@ -19,7 +19,7 @@ from .disks import unmount
 from .fault_kinds import KINDS
 from .history import History
 from .hosts import missing_requirements, network
-from .report import summary
+from .report import markdown, summary
 from .run import Options, run
 
 RUNS = Path(__file__).parents[2] / "data" / "chaos"
@@ -30,6 +30,9 @@ EXIT_INTERRUPTED = 130
 def main() -> int:
     """Return the exit code: 0 without findings, and where no cluster can be run."""
     given = _arguments()
+    if given.check and given.markdown:
+        print("\n".join(markdown(History.read(given.check))))
+        return 0
     if given.check:
         return _report(given.check)
     if missing := missing_requirements():
@@ -76,6 +79,9 @@ def _arguments() -> argparse.Namespace:
         "--fault", action="append", dest="faults", choices=tuple(KINDS), help="only this kind"
     )
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="check an earlier run again")
+    parser.add_argument(
+        "--markdown", action="store_true", help="with --check: print the table of docs/faults.md"
+    )
     return parser.parse_args()
 
 

@@ -30,12 +30,12 @@ Kind = Callable[[Scene], Awaitable[None]]
 
 
 async def kill_broker(scene: Scene) -> None:
-    """Kill a broker."""
+    """SIGKILL; it is started again within 6 s."""
     await _take_down(scene, scene.dice.choice(scene.cluster.brokers))
 
 
 async def kill_service(scene: Scene) -> None:
-    """Kill a service or an edge."""
+    """The same to a service or an edge."""
     await _take_down(scene, scene.dice.choice(scene.cluster.asking()))
 
 
@@ -45,7 +45,7 @@ async def freeze_broker(scene: Scene) -> None:
 
 
 async def freeze_service(scene: Scene) -> None:
-    """Do the same to a service or an edge."""
+    """Stop a service or an edge in the same way."""
     await _freeze(scene, scene.dice.choice(scene.cluster.asking()))
 
 
@@ -176,12 +176,12 @@ async def fill_a_disk(scene: Scene) -> None:
 
 
 async def kill_all_brokers(scene: Scene) -> None:
-    """Kill all brokers at the same moment."""
+    """SIGKILL to all three at the same moment."""
     await _take_down(scene, *scene.cluster.brokers)
 
 
 async def kill_all_replicas(scene: Scene) -> None:
-    """Kill all replicas of a service, or all edges of a region, at the same moment."""
+    """SIGKILL to all replicas of a service, or all edges of a region, at the same moment."""
     await _take_down(scene, *scene.dice.choice(scene.cluster.replicas()))
 
 

@@ -123,6 +123,28 @@ def _longest_delay(history: History) -> int:
     return max((delay.last_ms - delay.first_ms for delay in history.delays), default=0)
 
 
+def markdown(history: History) -> list[str]:
+    """Return the table of docs/faults.md."""
+    lines = [
+        "| fault | times | longest wait for an answer | everything is ready again after |",
+        "|---|---|---|---|",
+    ]
+    for stall in stalls(history):
+        what = (KINDS[stall.kind].__doc__ or "").partition("\n")[0].removesuffix(".")
+        row = (
+            f"**{stall.kind}**: {what}",
+            str(stall.times),
+            _seconds(stall.longest_ms),
+            _seconds(stall.ready_after_ms),
+        )
+        lines.append(f"| {' | '.join(row)} |")
+    return lines
+
+
+def _seconds(milliseconds: int) -> str:
+    return "under 0.1 s" if milliseconds < 100 else f"{milliseconds / 1_000:.1f} s"
+
+
 def durations(commands: Iterable[SentCommand]) -> list[int]:
     """Return how many ms each answer took, in order of size."""
     return sorted(sent.answered_ms - sent.sent_ms for sent in commands if sent.answered_ms is not None)

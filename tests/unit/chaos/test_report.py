@@ -8,7 +8,7 @@ import pytest
 from sluiceway.contracts.replies import Outcome
 from tests.chaos import checker
 from tests.chaos.history import Fault, History, ReadinessAnswer, SeenEvent, SentCommand
-from tests.chaos.report import Stall, percentile, progress, stalls, summary
+from tests.chaos.report import Stall, markdown, percentile, progress, stalls, summary
 
 from .histories import a_whole_release
 
@@ -33,6 +33,19 @@ def test_a_stall_is_the_slowest_answer_during_a_fault_of_its_kind() -> None:
     )
 
     assert stalls(history) == [Stall("cut", 2, 5_000, 50), Stall("kill", 1, 1_000, 50)]
+
+
+def test_the_table_of_the_documents_has_a_row_for_each_kind_of_fault() -> None:
+    history = History(
+        commands=(sent(0, 40), sent(1_500, 7_820)),
+        faults=(a_fault("step a clock", 0, 100), a_fault("kill a broker", 1_000, 2_000)),
+    )
+
+    assert markdown(history)[2:] == [
+        "| **kill a broker**: SIGKILL; it is started again within 6 s | 1 | 6.3 s | under 0.1 s |",
+        "| **step a clock**: Let all services of a host see a time that is 10 s ahead or behind | 1 | "
+        "under 0.1 s | under 0.1 s |",
+    ]
 
 
 def test_the_summary_counts_answers_and_shows_findings() -> None:
