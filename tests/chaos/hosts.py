@@ -152,7 +152,7 @@ def network(count: int) -> Iterator[Network]:
         for namespace in (switch, *(host.namespace for host in hosts)):
             _run("ip", "netns", "add", namespace)
             _run("ip", "-n", namespace, "link", "set", "lo", "up")
-        with _working_in(switch):
+        with working_in(switch):
             for name, addresses in (("data", DATA), ("manage", MANAGEMENT)):
                 _ip("link", "add", name, "type", "bridge")
                 _ip("address", "add", f"{addresses}.{OUTSIDE}/24", "dev", name)
@@ -194,7 +194,7 @@ def _plug_in(host: Host, name: str, addresses: str) -> None:
 
 
 @contextmanager
-def _working_in(namespace: str) -> Iterator[None]:
+def working_in(namespace: str) -> Iterator[None]:
     """Let this thread use the network of a namespace."""
     with Path("/proc/self/ns/net").open() as home, (NAMESPACES / namespace).open() as away:
         _enter(away.fileno())
