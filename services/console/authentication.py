@@ -69,7 +69,8 @@ class KeyVerifier:
 
         A hash is computed in each of these cases, unless the text does not look like a key. Wrong secrets for
         an id delay and use up only what their own address may send for that id: others behind the same NAT,
-        and keys that were verified before, are not affected.
+        and keys that were verified before, are not affected. An id that this console does not know is looked
+        for once more: its key may have been created a moment ago.
         """
         id_ = console_keys.key_id(key)
         stored = self.valid_key(id_)
@@ -78,7 +79,7 @@ class KeyVerifier:
         await request.body()  # the queue looks whether the client has left, which would lose a part of it
         if stored is None:
             await self._unknown_ids.run(request, _address(request), partial(console_keys.matches, key, None))
-            return None
+            await self.catch_up()
         async with self._turns.of(f"key {id_} from {_address(request)}"):
             return await self._verify_known(request, id_, key)
 
@@ -97,6 +98,10 @@ class KeyVerifier:
 
     def _is_verified(self, key: str, stored: ApiKey | None) -> bool:
         return stored is not None and self._verified.get(self._digest(key)) == stored.hash
+
+    async def catch_up(self) -> None:
+        """Return once this console knows each key that was created before this call."""
+        await self._backend_provider().catalogue.catch_up()
 
     def was_verified(self, key: str) -> bool:
         """Return whether a valid key was verified lately, so that verifying it again costs nothing."""

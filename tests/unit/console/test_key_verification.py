@@ -52,6 +52,13 @@ class KnownKeys(KeyVerifier):
     def __init__(self, *keys: str) -> None:
         super().__init__(BackendProvider(), lambda: 0)
         self.stored = {console_keys.key_id(key): key for key in keys}
+        #: Known only once this console has caught up.
+        self.new: set[str] = set()
+        self.caught_up = 0
+
+    async def catch_up(self) -> None:
+        self.caught_up += 1
+        self.stored |= {console_keys.key_id(key): key for key in self.new}
 
     def valid_key(self, key_id: str) -> ApiKey | None:
         key = self.stored.get(key_id)
@@ -201,3 +208,25 @@ async def test_what_goes_wrong_while_hashing_reaches_the_request(
 
     with pytest.raises(MemoryError):
         await verified(KnownKeys(ADA), ADA, NAT)
+
+
+async def test_a_key_that_was_created_a_moment_ago_is_looked_for_once_more(hashes: Hashes) -> None:
+    keys = KnownKeys(ADA)
+    keys.new.add(BEA)
+
+    found = await keys.verify(request(NAT), BEA)
+
+    assert found
+    assert found.id == console_keys.key_id(BEA)
+    assert hashes.compared == [BEA, BEA], "as long as for an id that nobody has, and then its own"
+
+
+async def test_the_broker_is_asked_no_oftener_than_a_hash_is_computed(hashes: Hashes) -> None:
+    keys = KnownKeys(ADA)
+
+    answers = await asyncio.gather(
+        *(keys.verify(request(MALLORY), guess(f"id{number}")) for number in range(GUESSES)),
+        return_exceptions=True,
+    )
+
+    assert keys.caught_up == answers.count(None) == len(hashes.compared) < GUESSES
