@@ -1,7 +1,9 @@
 """Rules that are spread over several streams, with documents and marks as a publisher writes them."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
+import pytest
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
@@ -9,7 +11,25 @@ from nats.js.errors import NotFoundError
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.rule_document import CompleteSet, ConfigSpec, RuleDocument, SpecSet
+from sluiceway.messaging.connection import Connection, connected
 from sluiceway.messaging.rules_streams import STREAMS_MAX, RulesStreams
+from sluiceway.messaging.streams import declare
+from sluiceway.settings import BrokerSettings
+
+from . import heartbeats
+from .brokers import Broker
+
+#: Of three groups, they are in the first, the second and the third.
+REGIONS = ("dev", "staging", "eu-west")
+
+
+@asynccontextmanager
+async def declared_streams(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connection]:
+    """Connect to a broker that has all streams; heartbeats of streams come often meanwhile."""
+    heartbeats.make_fast(monkeypatch)
+    async with connected(BrokerSettings(nats_url=broker.url), "tests") as connection:
+        await declare(connection.js, 1)
+        yield connection
 
 
 async def spread_rules(js: JetStreamContext, groups: int, regions: Iterable[str]) -> RulesStreams:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from services.scheduler.settings import Settings
 from sluiceway.contracts import subjects
 from sluiceway.contracts.commands import SaveFeature
 from sluiceway.contracts.replies import Outcome, Reply
+from sluiceway.messaging import command_client
+from sluiceway.messaging.stall_retries import StallRetries
 from tests.support.clusters import Cluster, ClusterServer, cluster
 from tests.support.system import Driver, driving
 from tests.support.waiting import eventually
@@ -20,6 +23,9 @@ from tests.support.waiting import eventually
 SENDERS = 8
 #: Of each sender, before the leader goes and after the next one has answered.
 COMMANDS = 3
+#: For an election, and for as many replies after it.
+ELECTED_SECONDS = 60.0
+BOUND_SECONDS = 2 * ELECTED_SECONDS
 
 
 def kill(server: ClusterServer) -> None:
@@ -48,8 +54,10 @@ class Sender:
 
 @pytest.mark.parametrize("stop", [kill, freeze])
 async def test_no_command_is_refused_lost_or_stored_twice_while_a_leader_goes(
-    tmp_path: Path, stop: Callable[[ClusterServer], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Callable[[ClusterServer], None]
 ) -> None:
+    """On a machine that does much else, an election may take longer than the 15 s that senders wait."""
+    monkeypatch.setattr(command_client, "StallRetries", partial(StallRetries, ELECTED_SECONDS))
     async with cluster(tmp_path) as running, AsyncExitStack() as stack:
         await stack.enter_async_context(Scheduler(Settings(nats_url=running.url, stream_replicas=3)))
         leader = await running.leader(subjects.FEATURES_STREAM)
@@ -77,7 +85,7 @@ async def test_no_command_is_refused_lost_or_stored_twice_while_a_leader_goes(
 
 
 async def answered(senders: list[Sender], count: int) -> None:
-    await eventually(lambda: all(len(s.replies) >= count for s in senders), f"{count} replies", 60)
+    await eventually(lambda: all(len(s.replies) >= count for s in senders), f"{count} replies", BOUND_SECONDS)
 
 
 async def stored(running: Cluster, driver: Driver) -> dict[str, int]:

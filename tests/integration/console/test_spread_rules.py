@@ -10,33 +10,22 @@ from services.console.region_view import RegionsView
 from sluiceway.contracts import subjects
 from sluiceway.contracts.applied_reports import AppliedReport
 from sluiceway.contracts.identifiers import FeatureKey, FeatureKind
-from sluiceway.messaging.connection import Connection, connected
+from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureView
 from sluiceway.messaging.rules_streams import RulesStreams
-from sluiceway.messaging.streams import declare
-from sluiceway.settings import BrokerSettings
-from tests.support import heartbeats
 from tests.support.brokers import Broker
 from tests.support.builders import NOW
-from tests.support.spread_rules import delete_rules, publish_rules, spread_rules
+from tests.support.spread_rules import REGIONS, declared_streams, delete_rules, publish_rules, spread_rules
 from tests.support.waiting import eventually
 
-#: Of three groups, they are in the first, the second and the third.
-REGIONS = ("dev", "staging", "eu-west")
 KEY = FeatureKey(FeatureKind.GATE, "checkout")
 BREAKS = "sluiceway_history_breaks_total"
 
 
-@pytest.fixture(autouse=True)
-def fast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    heartbeats.make_fast(monkeypatch)
-
-
 @pytest.fixture
-async def connection(broker: Broker) -> AsyncIterator[Connection]:
-    async with connected(BrokerSettings(nats_url=broker.url), "tests") as connection:
-        await declare(connection.js, 1)
+async def connection(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connection]:
+    async with declared_streams(broker, monkeypatch) as connection:
         yield connection
 
 
