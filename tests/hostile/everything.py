@@ -93,11 +93,16 @@ def published_subjects() -> Iterator[str]:
     for verb in (*VERBS, "no_such_verb"):
         for sender in (None, CONSOLE, MONITOR, "scheduler", "key-admin"):
             yield subjects.command(verb, sender)
-    yield from (subjects.CLEARANCE, *ACCOUNT_REQUESTS)
+    yield from (subjects.CLEARANCE, subjects.copied_to_leaf("leaf-000000000000"), *ACCOUNT_REQUESTS)
     for region in ("dev", "prod-eu"):
         yield subjects.region_api(region, "STREAM.DELETE.KV_RULES")
         yield f"{subjects.hub_api()}.CONSUMER.CREATE.KV_RULES.sly.{subjects.rules_of(region)}"
         yield f"{subjects.hub_api()}.CONSUMER.CREATE.KV_REGIONS.sly.{subjects.region_documents(region)}"
+        yield subjects.leaf_api(region, "STREAM.DELETE.KV_RULES")
+        leaf = subjects.domain_api(subjects.leaf_domain(region))
+        yield from (f"{leaf}.STREAM.{verb}.KV_RULES" for verb in ("CREATE", "DELETE", "INFO"))
+        yield f"{subjects.domain_api(subjects.HUB_DOMAIN)}.CONSUMER.CREATE.KV_RULES.sly"
+        yield f"{subjects.domain_api(subjects.HUB_DOMAIN)}.{subjects.applied(region, 'sly')}"
         yield f"{subjects.delivered(region)}.x"
         yield subjects.heartbeat(region)
     for stream, patterns in STREAMS.items():
