@@ -2,9 +2,8 @@
 
 import json
 import operator
-from collections.abc import Mapping
-from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validator
 from pydantic.main import IncEx
@@ -16,6 +15,8 @@ from .models import AuthoredModel, WireEnum, WireModel, is_absent, with_field
 from .persons import Account, Person
 from .pipeline import RULES_MAX, Phase
 from .plans import PlannedPhase, PlannedPipeline
+
+T = TypeVar("T")
 
 #: How many commands a feature remembers, so that one sent twice is applied once.
 RECENT_COMMANDS_MAX = 32
@@ -198,10 +199,49 @@ class Action(WireModel):
     #: The freezes that the actor overrode.
     overrode: tuple[str, ...] = ()
 
-    @cached_property
-    def stored_json(self) -> bytes:
-        """The JSON form that events have, without default values: encoded once, however many have it."""
+    def to_stored_json(self) -> bytes:
+        """Return the JSON form that events have, without default values."""
         return self.model_dump_json(exclude_defaults=True).encode()
+
+
+class EncodedActions(tuple[Action, ...]):
+    """Actions, and the JSON of each: it is encoded once, however many events have it.
+
+    Each step of a trigger bounds and stores all of them, without a look at a single one.
+    """
+
+    #: As events have them.
+    encoded: tuple[bytes, ...]
+    types: tuple[ActionType, ...]
+
+    @classmethod
+    def of(cls, actions: tuple[Action, ...]) -> "EncodedActions":
+        """Return actions with the JSON of each, which is known already if they are of this class."""
+        if isinstance(actions, cls):
+            return actions
+        encoded, types = [action.to_stored_json() for action in actions], [action.type for action in actions]
+        return cls._with(actions, tuple(encoded), tuple(types))
+
+    @classmethod
+    def _with(
+        cls, actions: Iterable[Action], encoded: tuple[bytes, ...], types: tuple[ActionType, ...]
+    ) -> "EncodedActions":
+        made = cls(actions)
+        made.encoded, made.types = encoded, types
+        return made
+
+    def followed_by(self, action: Action) -> "EncodedActions":
+        """Return the actions, and one more."""
+        encoded, types = (*self.encoded, action.to_stored_json()), (*self.types, action.type)
+        return self._with((*self, action), encoded, types)
+
+    def only(self, older: Sequence[int], first: int) -> "EncodedActions":
+        """Return the actions at the places `older`, and all from the place `first` on."""
+
+        def kept(values: tuple[T, ...]) -> tuple[T, ...]:
+            return (*[values[place] for place in older], *values[first:])
+
+        return self._with(kept(self), kept(self.encoded), kept(self.types))
 
 
 class Approval(WireModel):
@@ -275,7 +315,7 @@ class Trigger(WireModel):
     def to_stored_json(self) -> bytes:
         """Return the JSON form as in `Feature.to_stored_json`."""
         rest = self.model_dump_json(exclude_defaults=True, exclude=_NOT_WITH_TRIGGER).encode()
-        actions = b",".join([action.stored_json for action in self.actions])
+        actions = b",".join(EncodedActions.of(self.actions).encoded)
         return with_field(rest, "actions", b"[%b]" % actions)
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..contracts.commands import ExtendBake, TriggerCommand
 from ..contracts.events import EventType
-from ..contracts.feature import Action, ActionType, Approval, PhaseRun, Trigger, TriggerStatus
+from ..contracts.feature import Action, ActionType, Approval, EncodedActions, PhaseRun, Trigger, TriggerStatus
 from ..contracts.identifiers import FeatureKey, trigger_id
 from ..contracts.persons import Account
 from ..contracts.pipeline import Pipeline
@@ -182,7 +182,8 @@ def without_newest_phase(trigger: Trigger) -> Trigger:
 
 def with_action(trigger: Trigger, action: Action) -> Trigger:
     """Return the trigger with an action added to its history, which is bounded."""
-    return trigger.model_copy(update={"actions": bounded_actions((*trigger.actions, action))})
+    actions = EncodedActions.of(trigger.actions).followed_by(action)
+    return trigger.model_copy(update={"actions": bounded_actions(actions)})
 
 
 def with_overridden_freezes(trigger: Trigger, freezes: tuple[str, ...]) -> Trigger:
