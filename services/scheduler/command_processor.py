@@ -93,7 +93,7 @@ class CommandProcessor:
                 return self._reply(Unchanged(f"a newer event of {command.key} came first"), tail)
             is_fresh = is_fresh and not self._is_behind(command.key, tail)
             if applied := await self._applied_before(command, tail, is_fresh=is_fresh):
-                return self._reply(applied, tail)
+                return applied
             decision = await self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
@@ -108,18 +108,23 @@ class CommandProcessor:
 
     async def _applied_before(
         self, command: FeatureCommand, tail: LogTail, *, is_fresh: bool
-    ) -> Unchanged | None:
-        """Return the decision about a command that the log holds and its feature has forgotten, after others.
+    ) -> Reply | None:
+        """Return the reply to a command that the log holds and its feature has forgotten, after others.
 
-        This process was frozen, or cut off, and another one has applied it. What was followed tells; a state
-        that was read may be newer than that.
+        This process was frozen, or cut off, and another one has applied it. What was followed tells; the
+        state that was read may be newer than that, or older.
         """
         if isinstance(command, AdvancePhase) or tail.logged is None:
             return None
         state = tail.logged.event.feature
         if is_fresh and len(state.recent_commands) in (1, RECENT_COMMANDS_MAX):  # some may be left out
             await self._features.catch_up()
-        return already_applied(state) if self._features.has_applied(command) else None
+        if not self._features.has_applied(command):
+            return None
+        known = self._remembered(command)
+        newest = known if known and known.logged and known.sequence > tail.sequence else tail
+        assert newest.logged
+        return self._reply(already_applied(newest.logged.event.feature), newest)
 
     async def newest(self, key: FeatureKey) -> Reply:
         """Return the newest state of a feature as the log's leader knows it; no feature if there is none.

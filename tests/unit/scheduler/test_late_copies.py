@@ -72,6 +72,15 @@ async def test_a_late_copy_is_not_applied_by_a_scheduler_that_reads_on_afterward
     assert (reply.outcome, reply.revision) == (Outcome.UNCHANGED, len(ledger.events))
 
 
+async def test_the_reply_to_a_late_copy_has_a_state_that_includes_it() -> None:
+    ledger, _ = a_busy_gate()
+    view = FollowingView(ledger, lag=1)  # it follows the last one after it has read the one before
+
+    reply = await a_processor(ledger, 1, view).process(a_save(OTHERS))
+
+    assert (reply.outcome, reply.revision) == (Outcome.UNCHANGED, len(ledger.events))
+
+
 async def test_what_was_followed_before_a_stream_went_back_is_forgotten() -> None:
     ledger, first = a_busy_gate()
     view: Any = FollowingView(ledger, lag=0)
