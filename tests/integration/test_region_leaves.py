@@ -28,8 +28,17 @@ from sluiceway.messaging.rules_streams import RulesStreams
 from sluiceway.settings import BrokerSettings, ServiceSettings
 from tests.support import heartbeats as stream_heartbeats
 from tests.support.catalogues import apply_catalogue, phase
-from tests.support.edges import RunningEdge, create_key, gate_document, running_edge
-from tests.support.leaves import LeafSystem, as_hub, leaf_system
+from tests.support.edges import create_key, gate_document, running_edge
+from tests.support.leaves import (
+    BOUND_SECONDS,
+    LeafSystem,
+    as_hub,
+    edge_behind,
+    has,
+    leaf_system,
+    saved,
+    worst_repetition,
+)
 from tests.support.secured import scheduler_settings, write_secured_config
 from tests.support.system import EVERYONE
 from tests.support.waiting import eventually
@@ -37,7 +46,6 @@ from tests.support.waiting import eventually
 TRIGGER = "gate.new_checkout.1"
 DEV = {"region": "dev"}
 COPIES = (subjects.RULES_STREAM, subjects.CATALOG_STREAM)
-BOUND_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -54,34 +62,6 @@ def _frequent(monkeypatch: pytest.MonkeyPatch) -> None:
 async def system(tmp_path: Path) -> AsyncIterator[LeafSystem]:
     async with leaf_system(tmp_path) as running:
         yield running
-
-
-@asynccontextmanager
-async def edge_of(system: LeafSystem, folder: Path) -> AsyncIterator[RunningEdge]:
-    """Run an edge at the leaf node, once it has the rules of a gate that everybody passes."""
-    admin = await system.secured.admin()
-    key = await create_key(admin, **DEV)
-    await admin.save_gate("everywhere", EVERYONE)
-    async with running_edge(system.edge_url, "dev", folder / "edge", key) as running:
-        await has(running, "everywhere")
-        yield running
-
-
-async def has(running: RunningEdge, gate: str) -> None:
-    await eventually(lambda: running.edge.rules.check_gate({}, gate), f"it has {gate}", BOUND_SECONDS)
-
-
-async def saved(system: LeafSystem, gate: str) -> None:
-    """Save a gate for everybody, once the scheduler answers."""
-    admin = await system.secured.admin()
-
-    async def is_saved() -> bool:
-        try:
-            return (await admin.save_gate(gate, EVERYONE)).refusal is None
-        except (Unavailable, AssertionError):
-            return False
-
-    await eventually(is_saved, f"{gate} is saved", BOUND_SECONDS)
 
 
 @asynccontextmanager
@@ -136,7 +116,7 @@ async def reported(system: LeafSystem) -> bool:
 async def test_an_edge_serves_on_and_is_stale_while_the_link_is_down(
     system: LeafSystem, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with edge_of(system, tmp_path) as running:
+    async with edge_behind(system, tmp_path) as running:
         assert not running.edge.is_stale()
         caplog.clear()
         getattr(system.link, how)()
@@ -155,15 +135,8 @@ async def test_an_edge_serves_on_and_is_stale_while_the_link_is_down(
     assert worst_repetition(caplog) == 1
 
 
-def worst_repetition(caplog: pytest.LogCaptureFixture) -> int:
-    """Return how often the line of the edge that was logged most often was logged."""
-    edge = ("services.edge", "sluiceway.client", "sluiceway.messaging")
-    lines = [record.msg for record in caplog.records if record.name.startswith(edge)]
-    return max(map(lines.count, lines), default=1)
-
-
 async def test_an_edge_goes_on_when_the_leaf_node_was_killed(system: LeafSystem, tmp_path: Path) -> None:
-    async with edge_of(system, tmp_path) as running:
+    async with edge_behind(system, tmp_path) as running:
         system.leaf.kill()
         await saved(system, "later")
         assert running.edge.rules.check_gate({}, "everywhere")
@@ -176,7 +149,7 @@ async def test_an_edge_goes_on_when_the_leaf_node_was_killed(system: LeafSystem,
 async def test_a_leaf_node_that_lost_its_disk_gets_everything_again(
     system: LeafSystem, tmp_path: Path
 ) -> None:
-    async with edge_of(system, tmp_path) as running:
+    async with edge_behind(system, tmp_path) as running:
         system.leaf.kill()
         shutil.rmtree(tmp_path / "leaf-streams")
         await asyncio.to_thread(system.leaf.start)
@@ -190,7 +163,7 @@ async def test_a_leaf_node_with_an_older_disk_gets_everything_again(
     system: LeafSystem, tmp_path: Path
 ) -> None:
     """Its consumer at the hub has been read further, and does not deliver what is missing."""
-    async with edge_of(system, tmp_path) as running:
+    async with edge_behind(system, tmp_path) as running:
         system.leaf.stop()
         shutil.copytree(tmp_path / "leaf-streams", tmp_path / "older")
         await asyncio.to_thread(system.leaf.start)
@@ -210,7 +183,7 @@ async def test_a_leaf_node_with_an_older_disk_gets_everything_again(
 async def test_a_copy_follows_one_at_the_hub_that_was_created_again(
     system: LeafSystem, tmp_path: Path, copy: str
 ) -> None:
-    async with edge_of(system, tmp_path) as running, at_leaf(system) as leaf:
+    async with edge_behind(system, tmp_path) as running, at_leaf(system) as leaf:
         before = {copy: await created(leaf, copy)}
         admin = await system.scheduler_connection()
 
@@ -223,7 +196,7 @@ async def test_a_copy_follows_one_at_the_hub_that_was_created_again(
 
 async def test_no_edge_keeps_what_a_new_hub_does_not_have(system: LeafSystem, tmp_path: Path) -> None:
     """The hub has lost its disk: it knows no release, no region and no key until they are declared again."""
-    async with edge_of(system, tmp_path) as running:
+    async with edge_behind(system, tmp_path) as running:
         await release(system)
         await has(running, "new_checkout")
         for service in reversed(system.secured.services):
@@ -244,7 +217,7 @@ async def test_no_edge_keeps_what_a_new_hub_does_not_have(system: LeafSystem, tm
 
 async def test_no_edge_keeps_what_a_restored_hub_does_not_have(system: LeafSystem, tmp_path: Path) -> None:
     """Also the account of the region has gone back, and has more messages again when the link is back."""
-    async with edge_of(system, tmp_path) as running:
+    async with edge_behind(system, tmp_path) as running:
         hub = system.secured.broker
         hub.stop()
         shutil.copytree(tmp_path / "streams", tmp_path / "older")
@@ -291,7 +264,7 @@ async def declared_again(system: LeafSystem) -> None:
 
 
 async def test_what_somebody_changed_on_the_leaf_node_is_repaired(system: LeafSystem, tmp_path: Path) -> None:
-    async with edge_of(system, tmp_path) as running, at_leaf(system) as leaf:
+    async with edge_behind(system, tmp_path) as running, at_leaf(system) as leaf:
         before = {copy: await created(leaf, copy) for copy in COPIES}
         config = (await request_jetstream(leaf.client, f"$JS.API.STREAM.INFO.{COPIES[0]}"))["config"]
         config["max_msgs"] = 1
@@ -306,7 +279,7 @@ async def test_what_somebody_changed_on_the_leaf_node_is_repaired(system: LeafSy
 async def test_a_consumer_that_somebody_deleted_at_the_hub_is_replaced(
     system: LeafSystem, tmp_path: Path
 ) -> None:
-    async with edge_of(system, tmp_path) as running, at_leaf(system) as leaf:
+    async with edge_behind(system, tmp_path) as running, at_leaf(system) as leaf:
         before = {COPIES[0]: await created(leaf, COPIES[0])}
         hub = await system.scheduler_connection()
         info = await request_jetstream(leaf.client, f"$JS.API.STREAM.INFO.{COPIES[0]}")
@@ -323,7 +296,7 @@ async def test_a_consumer_that_somebody_deleted_at_the_hub_is_replaced(
 
 async def test_what_is_in_order_is_left_alone(system: LeafSystem, tmp_path: Path) -> None:
     """Also after deletions, restarts of either side, and many changes."""
-    async with edge_of(system, tmp_path) as running, at_leaf(system) as leaf:
+    async with edge_behind(system, tmp_path) as running, at_leaf(system) as leaf:
         before = {copy: await created(leaf, copy) for copy in COPIES}
         admin = await system.secured.admin()
         await admin.accepted(ArchiveFeature, kind=FeatureKind.GATE, name="everywhere")
@@ -345,7 +318,7 @@ async def test_what_is_in_order_is_left_alone(system: LeafSystem, tmp_path: Path
 async def test_a_region_that_is_deleted_has_no_rules_and_no_keys_on_its_leaf_node(
     system: LeafSystem, tmp_path: Path
 ) -> None:
-    async with edge_of(system, tmp_path) as running, at_leaf(system) as leaf:
+    async with edge_behind(system, tmp_path) as running, at_leaf(system) as leaf:
         admin = await system.secured.admin()
 
         await admin.saved(DeleteRegion, name="dev")
@@ -368,7 +341,7 @@ async def test_another_number_of_streams_of_rules_reaches_a_leaf_node(
     system: LeafSystem, tmp_path: Path
 ) -> None:
     assert RulesStreams(2).of("dev") != RulesStreams(1).of("dev")
-    async with edge_of(system, tmp_path) as running, at_leaf(system) as leaf:
+    async with edge_behind(system, tmp_path) as running, at_leaf(system) as leaf:
         before = {COPIES[0]: await created(leaf, COPIES[0])}
         for service in reversed(system.secured.services):
             await service.__aexit__(None, None, None)

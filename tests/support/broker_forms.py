@@ -104,9 +104,8 @@ async def write_config(folder: Path, *options: str, names: Sequence[str] = NAMES
 async def leaf_broker(folder: Path, hub: Production, **environment: str) -> ProductionBroker:
     """Return the leaf node of the region dev, with secrets of its own but for what it has from the hub."""
     (host,) = loopback_hosts()
-    await write_config(
-        folder, "--leaf=dev", f"--hub=tls://{hub.brokers[0].environment['LISTEN_HOST']}", names=()
-    )
+    hubs = [f"--hub=tls://{broker.environment['LISTEN_HOST']}" for broker in hub.brokers]
+    await write_config(folder, "--leaf=dev", *hubs, names=())
     given = {
         "HUB_CA": str(hub.secrets / "ca.pem"),
         "HUB_SEED": seed_of(hub.secrets, "leaf-dev"),

@@ -9,15 +9,20 @@ from typing import NamedTuple
 import pytest
 
 from services.local.broker import HOST, EmbeddedBroker
-from sluiceway.cli.broker_accounts import account_of, edge_of
+from sluiceway.cli.broker_accounts import edge_of, leaf_accounts
 from sluiceway.contracts import subjects
+from sluiceway.errors import Unavailable
 from sluiceway.messaging.connection import Connection
 from tests.support import secured as secured_support
+from tests.support.edges import RunningEdge, create_key, running_edge
 from tests.support.links import Link, linked
 from tests.support.proxies import free_port
-from tests.support.secured import PERSON, Secured, accounts, secured_system, write_secured_config
+from tests.support.secured import PERSON, Secured, secured_system, write_secured_config
+from tests.support.system import EVERYONE, Driver
+from tests.support.waiting import eventually
 
 REGION = "dev"
+BOUND_SECONDS = 60.0
 
 
 class LeafSystem(NamedTuple):
@@ -75,19 +80,55 @@ def as_hub(file: Path, port: int) -> None:
 
 
 def leaf_config(store: Path, port: int, region: str = REGION) -> str:
-    """Return the configuration of the leaf node of a region."""
-    account = next(account for account in accounts((PERSON,)) if account.name == account_of(region))
-    edge = next(user for user in account.users if user.name == edge_of(region))
+    """Return the configuration of the leaf node of a region: that of `broker-config`, without TLS."""
+    (account,) = leaf_accounts(region)
+    (edge,) = account.users
     domain = subjects.leaf_domain(region)
-    # Brokers of different domains do not pass subjects of buckets on.
-    hub = f"{subjects.domain_api(subjects.HUB_DOMAIN)}.{subjects.applied_in(region)}"
-    mappings = {subjects.applied_in(region): hub.replace("*", "{{wildcard(1)}}")}
-    may = {"publish": [*edge.publish, hub], "subscribe": edge.subscribe}
+    may = {"publish": edge.publish, "subscribe": edge.subscribe}
     return (
         f"jetstream {{store_dir: {json.dumps(str(store))}, domain: {domain}}}\n"
         f"leafnodes {{reconnect: '200ms', remotes: [{{account: {account.name}, "
         f"url: 'nats://{domain}:{domain}@{HOST}:{port}'}}]}}\n"
-        f"accounts {{{account.name} {{jetstream: enabled, mappings: {json.dumps(mappings)}, users: ["
+        f"accounts {{{account.name} {{jetstream: enabled, mappings: {json.dumps(account.mappings)}, users: ["
         f"{{user: admin, password: admin}}, "
         f"{{user: {edge.name}, password: edge, permissions: {json.dumps(may)}}}]}}}}\n"
     )
+
+
+@asynccontextmanager
+async def edge_behind(system: LeafSystem, folder: Path) -> AsyncIterator[RunningEdge]:
+    """Run an edge at the leaf node, once it has the rules of a gate that everybody passes."""
+    admin = await system.secured.admin()
+    key = await create_key(admin, region=REGION)
+    await admin.save_gate("everywhere", EVERYONE)
+    async with running_edge(system.edge_url, REGION, folder / "edge", key) as running:
+        await has(running, "everywhere")
+        yield running
+
+
+async def has(running: RunningEdge, gate: str) -> None:
+    await eventually(lambda: running.edge.rules.check_gate({}, gate), f"it has {gate}", BOUND_SECONDS)
+
+
+async def saved(system: LeafSystem, gate: str) -> None:
+    """Save a gate for everybody, once the scheduler answers."""
+    await saved_by(await system.secured.admin(), gate)
+
+
+async def saved_by(admin: Driver, gate: str) -> None:
+    """The same, by somebody."""
+
+    async def is_saved() -> bool:
+        try:
+            return (await admin.save_gate(gate, EVERYONE)).refusal is None
+        except (Unavailable, AssertionError):
+            return False
+
+    await eventually(is_saved, f"{gate} is saved", BOUND_SECONDS)
+
+
+def worst_repetition(caplog: pytest.LogCaptureFixture) -> int:
+    """Return how often the line of the edge that was logged most often was logged."""
+    edge = ("services.edge", "sluiceway.client", "sluiceway.messaging")
+    lines = [record.msg for record in caplog.records if record.name.startswith(edge)]
+    return max(map(lines.count, lines), default=1)
