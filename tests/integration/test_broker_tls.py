@@ -303,3 +303,15 @@ def _users(password: str = SECRET) -> str:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
+
+
+async def test_a_broker_that_hangs_up_is_no_warning_of_the_library(
+    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tls_broker(authority, tmp_path) as broker:
+        settings = BrokerSettings(nats_url=broker.url, nats_ca=authority.file)
+        async with connected(settings, "test") as connection:
+            broker.stop()
+            await eventually(lambda: not connection.client.is_connected, "the connection is lost")
+
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []

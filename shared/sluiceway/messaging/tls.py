@@ -103,6 +103,11 @@ class TlsTransport(TcpTransport):
         self._address = f"{uri.hostname}:{uri.port}"
         await super().connect(uri, buffer_size, connect_timeout)
 
+    async def connect_tls(self, *arguments: Any) -> None:
+        await super().connect_tls(*arguments)
+        # nats-py does not tell asyncio that this is TLS, and asyncio warns then whenever a server hangs up.
+        self._io_writer.transport.get_protocol()._over_ssl = True  # type: ignore[union-attr]
+
     def write(self, payload: bytes) -> None:
         self._check()
         super().write(payload)  # type: ignore[no-untyped-call]
