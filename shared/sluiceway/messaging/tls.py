@@ -106,7 +106,9 @@ class TlsTransport(TcpTransport):
     async def connect_tls(self, *arguments: Any) -> None:
         await super().connect_tls(*arguments)
         # nats-py does not tell asyncio that this is TLS, and asyncio warns then whenever a server hangs up.
-        self._io_writer.transport.get_protocol()._over_ssl = True  # type: ignore[union-attr]
+        writer: Any = self._io_writer
+        if protocol := writer.transport.get_protocol():  # none if it has hung up already
+            protocol._over_ssl = True
 
     def write(self, payload: bytes) -> None:
         self._check()
