@@ -69,6 +69,8 @@ class Stall(NamedTuple):
     times: int
     #: The longest time for an answer to a command that was sent, or under way, during such a fault.
     longest_ms: int
+    #: How many of these were not answered within the 15 s in which a client tries.
+    unanswered: int
     #: The longest time from healing one until everything was ready again.
     ready_after_ms: int
 
@@ -78,15 +80,18 @@ def stalls(history: History) -> list[Stall]:
     by_kind: dict[str, list[Fault]] = defaultdict(list)
     for fault in history.faults:
         by_kind[fault.kind].append(fault)
-    return [
-        Stall(
-            kind,
-            len(faults),
-            max(durations(sent for sent in history.commands if _overlaps(sent, faults)), default=0),
-            max((fault.ready_ms - fault.healed_ms for fault in faults if fault.ready_ms), default=0),
-        )
-        for kind, faults in sorted(by_kind.items())
-    ]
+    return [_stall(kind, faults, history) for kind, faults in sorted(by_kind.items())]
+
+
+def _stall(kind: str, faults: Sequence[Fault], history: History) -> Stall:
+    commands = [sent for sent in history.commands if _overlaps(sent, faults)]
+    return Stall(
+        kind,
+        len(faults),
+        max(durations(commands), default=0),
+        sum(sent.retries > 0 for sent in commands),
+        max((fault.ready_ms - fault.healed_ms for fault in faults if fault.ready_ms), default=0),
+    )
 
 
 def summary(history: History, findings: Sequence[Finding]) -> list[str]:
@@ -102,10 +107,11 @@ def summary(history: History, findings: Sequence[Finding]) -> list[str]:
     lines.append(
         f"this process itself was held up {len(history.delays)} times, {_longest_delay(history)} ms at most"
     )
-    lines += ["", f"{'fault':<28}{'times':>6}{'longest stall':>16}{'ready after':>14}"]
+    lines += ["", f"{'fault':<28}{'times':>6}{'longest stall':>16}{'over 15 s':>11}{'ready after':>14}"]
     for stall in stalls(history):
         lines.append(
-            f"{stall.kind:<28}{stall.times:>6}{stall.longest_ms:>13} ms{stall.ready_after_ms:>11} ms"
+            f"{stall.kind:<28}{stall.times:>6}{stall.longest_ms:>13} ms{stall.unanswered:>11}"
+            f"{stall.ready_after_ms:>11} ms"
         )
     lines += [f"not tried: {kind}" for kind in KINDS if kind not in {fault.kind for fault in history.faults}]
     lines += ["", f"{'law':<76}{'cases':>9}{'findings':>9}"]
@@ -126,8 +132,8 @@ def _longest_delay(history: History) -> int:
 def markdown(history: History) -> list[str]:
     """Return the table of docs/faults.md."""
     lines = [
-        "| fault | times | longest wait for an answer | everything is ready again after |",
-        "|---|---|---|---|",
+        "| fault | times | longest wait for an answer | not answered in 15 s | all is ready again after |",
+        "|---|---|---|---|---|",
     ]
     for stall in stalls(history):
         what = (KINDS[stall.kind].__doc__ or "").partition("\n")[0].removesuffix(".")
@@ -135,6 +141,7 @@ def markdown(history: History) -> list[str]:
             f"**{stall.kind}**: {what}",
             str(stall.times),
             _seconds(stall.longest_ms),
+            str(stall.unanswered),
             _seconds(stall.ready_after_ms),
         )
         lines.append(f"| {' | '.join(row)} |")

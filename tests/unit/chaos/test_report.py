@@ -28,11 +28,11 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_stall_is_the_slowest_answer_during_a_fault_of_its_kind() -> None:
     history = History(
-        commands=(sent(0, 40), sent(150, 1_150), sent(3_000, 8_000)),
+        commands=(sent(0, 40), sent(150, 1_150, retries=1), sent(3_000, 8_000)),
         faults=(a_fault("kill", 100, 200), a_fault("cut", 2_000, 2_500), a_fault("cut", 5_000, 5_400)),
     )
 
-    assert stalls(history) == [Stall("cut", 2, 5_000, 50), Stall("kill", 1, 1_000, 50)]
+    assert stalls(history) == [Stall("cut", 2, 5_000, 0, 50), Stall("kill", 1, 1_000, 1, 50)]
 
 
 def test_the_table_of_the_documents_has_a_row_for_each_kind_of_fault() -> None:
@@ -42,9 +42,9 @@ def test_the_table_of_the_documents_has_a_row_for_each_kind_of_fault() -> None:
     )
 
     assert markdown(history)[2:] == [
-        "| **kill a broker**: SIGKILL; it is started again within 6 s | 1 | 6.3 s | under 0.1 s |",
+        "| **kill a broker**: SIGKILL; it is started again within 6 s | 1 | 6.3 s | 0 | under 0.1 s |",
         "| **step a clock**: Let all services of a host see a time that is 10 s ahead or behind | 1 | "
-        "under 0.1 s | under 0.1 s |",
+        "under 0.1 s | 0 | under 0.1 s |",
     ]
 
 
@@ -70,7 +70,9 @@ def test_a_percentile_is_one_of_the_values(percent: int, value: int) -> None:
     assert percentile([], percent) == 0
 
 
-def sent(sent_ms: int, answered_ms: int, outcome: Outcome = Outcome.ACCEPTED) -> SentCommand:
+def sent(
+    sent_ms: int, answered_ms: int, outcome: Outcome = Outcome.ACCEPTED, retries: int = 0
+) -> SentCommand:
     return SentCommand(
         id="one",
         verb="pause",
@@ -79,6 +81,7 @@ def sent(sent_ms: int, answered_ms: int, outcome: Outcome = Outcome.ACCEPTED) ->
         sent_ms=sent_ms,
         answered_ms=answered_ms,
         outcome=outcome,
+        retries=retries,
     )
 
 
