@@ -6,7 +6,7 @@ again on the newer state.
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from sluiceway.contracts.replies import EncodedFeature, Outcome, Refusal, Refusa
 from sluiceway.errors import Conflict, InvalidEvent, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.decision_view import DecisionView
-from sluiceway.messaging.feature_log import EncodedEvent, FeatureLog, LoggedEvent, LogTail
+from sluiceway.messaging.feature_log import EncodedEvent, FeatureLog, LoggedEvent, LogTail, parse_event
 from sluiceway.messaging.stale_readings import explain_stale
 from sluiceway.pipelines.approvals import without_lapsed_approvals
 from sluiceway.pipelines.decide import already_applied, decide
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 TIME_ERROR_MS = 1_000
 #: How often a command is decided before its sender has to send it again.
 ATTEMPTS_MAX = 20
+#: A state that is asked for is parsed beside the loop if it is larger.
+PARSED_AT_ONCE_BYTES = 16 * 1024
 #: Commands that are decided, before others have their turn.
 DECIDED_IN_A_ROW = 20
 
@@ -127,13 +129,21 @@ class CommandProcessor:
         return self._reply(already_applied(newest.logged.event.feature), newest)
 
     async def newest(self, key: FeatureKey) -> Reply:
-        """Return the newest state of a feature as the log's leader knows it; no feature if there is none.
+        """Return the newest state of a feature; no feature if there is none.
 
-        `Unavailable` if the log does not answer, or with an older state than the one that is known.
+        What was followed has it, once it has got to the end that the log's leader knows. So the state is not
+        read again, however often it is asked for. `Unavailable` if no broker proves the end, or if the newest
+        message is invalid: the event before it is read then.
         """
-        tail = await self._log.newest_tail(key, self._features.parse)
-        if not await self._is_newest(key, tail):
-            raise Unavailable(f"the log of {key} was read to {tail.sequence} only, and more is known")
+        await self._features.catch_up()
+        entry = self._features.get(key)
+        if entry and not entry.is_parsed and len(entry.body) > PARSED_AT_ONCE_BYTES:
+            with suppress(InvalidEvent):  # which the entry has to notice
+                entry.keep_parsed(await self._side_thread.run(parse_event, entry.body, key))
+        try:
+            tail = entry.logged if entry else LogTail(None, 0)
+        except InvalidEvent as error:
+            raise Unavailable(f"the newest message of {key} is invalid: {error}") from error
         return self._reply(Unchanged(f"the newest state of {key}"), tail)
 
     async def process_together(self, commands: Iterable[AdvancePhase]) -> dict[str, Reply]:

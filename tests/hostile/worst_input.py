@@ -75,6 +75,12 @@ def many_rules(role: BrokerRole) -> Iterator[Message]:
         yield command(role, "save_feature", number, feature=feature)
 
 
+def reads(role: BrokerRole) -> Iterator[Message]:
+    """Questions for large documents, more of them than a scheduler keeps parsed."""
+    for number in itertools.count():
+        yield command(role, "read_feature", number, kind="gate", name=f"sly-{number % 20}")
+
+
 def alerts(role: BrokerRole) -> Iterator[Message]:
     for number in itertools.count():
         labels = {"gate": "no-such-gate", "n": str(number)}
@@ -101,8 +107,10 @@ WORST_INPUT = (
     WorstInput("operator", "small aborts", 1_000, small_aborts),
     WorstInput("alert sender", "alerts", 500, alerts, is_command=False),
     WorstInput("edge of another region", "reports", 500, reports, is_command=False),
-    # The last, since every service reads what it has stored.
+    # The last, since every service reads what it has stored;
     WorstInput("editor", "large documents", 20, many_rules),
+    # and that is asked for.
+    WorstInput("viewer", "reads of large documents", 1_000, reads),
 )
 
 

@@ -106,6 +106,11 @@ class FeatureEntry:
         return event
 
     @property
+    def is_parsed(self) -> bool:
+        """Whether `event` costs nothing now."""
+        return self._parsed.get(self) is not None
+
+    @property
     def body(self) -> bytes:
         """The event's JSON."""
         return self._data

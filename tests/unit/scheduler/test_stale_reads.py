@@ -1,19 +1,31 @@
 """A scheduler to whom the log answers with an older state than it knows: nothing follows from that."""
 
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import pytest
 
-from services.scheduler.command_processor import CommandProcessor
+from services.scheduler import command_processor
+from services.scheduler.command_processor import PARSED_AT_ONCE_BYTES, CommandProcessor
 from services.scheduler.side_thread import SideThread
 from sluiceway.contracts.commands import AdvancePhase, FeatureCommand, PauseTrigger, UnpauseTrigger
+from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import Outcome
 from sluiceway.errors import Conflict, Unavailable
+from sluiceway.messaging import feature_entry
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_entry import FeatureEntry
-from sluiceway.messaging.feature_log import EncodedEvent, FeatureLog, LoggedEvent, LogTail, headers_of
+from sluiceway.messaging.feature_log import (
+    EncodedEvent,
+    FeatureLog,
+    LoggedEvent,
+    LogTail,
+    headers_of,
+    parse_event,
+)
+from sluiceway.messaging.parsed_events import ParsedEvents
 from tests.support.answering_client import AnsweringClient
 from tests.support.builders import BAKE, Ledger, a_catalogue, a_release
 
@@ -63,7 +75,8 @@ class View:
     async def catch_up(self) -> None:
         if self._quorum_lost:
             raise self._quorum_lost
-        self._follow(len(self._ledger.events))
+        if self._entry.sequence < len(self._ledger.events):
+            self._follow(len(self._ledger.events))
 
     def has_applied(self, command: FeatureCommand) -> bool:
         return False
@@ -155,15 +168,13 @@ async def test_a_log_that_stays_behind_is_unavailable_and_refuses_nothing() -> N
 async def test_who_asks_for_a_state_gets_the_newest_one() -> None:
     ledger = a_release()
 
-    reply = await a_processor(ledger, 0).newest(ledger.feature.key)
+    reply = await a_processor(ledger, ALWAYS, View(ledger, lag=1)).newest(ledger.feature.key)
 
     assert (reply.outcome, reply.feature, reply.revision) == (
         Outcome.UNCHANGED,
         ledger.feature,
         len(ledger.events),
     )
-    with pytest.raises(Unavailable, match="was read to 1 only, and more is known"):
-        await a_processor(ledger, 1).newest(ledger.feature.key)
 
 
 def an_unpause(ledger: Ledger) -> FeatureCommand:
@@ -171,6 +182,40 @@ def an_unpause(ledger: Ledger) -> FeatureCommand:
     ledger.act(PauseTrigger)
     phase = ledger.trigger.current_run.phase.id
     return UnpauseTrigger(actor="ada", trigger=ledger.trigger.id, phase_id=phase)
+
+
+@pytest.mark.parametrize("size", [0, 2 * PARSED_AT_ONCE_BYTES])
+async def test_who_asks_for_a_state_while_the_newest_message_is_invalid_is_to_ask_again(size: int) -> None:
+    ledger, noticed = a_release(), list[int]()
+    view = View(ledger)
+    parsed = ParsedEvents()
+    parsed.on_invalid = lambda key, sequence, reason: noticed.append(sequence)
+    view._entry = FeatureEntry(ledger.feature.key, 9, {}, data=b"{}" + b" " * size, parsed=parsed)
+
+    with pytest.raises(Unavailable, match="is invalid"):
+        await a_processor(ledger, 0, view).newest(ledger.feature.key)
+    assert noticed == [9]
+
+
+async def test_a_large_state_that_is_asked_for_is_parsed_beside_the_loop_and_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loop is for everybody; who may only look could ask for many of them."""
+    ledger, threads = a_release(), list[str]()
+    processor = a_processor(ledger, 0)
+    monkeypatch.setattr(command_processor, "PARSED_AT_ONCE_BYTES", 10)
+
+    def parse(data: bytes, key: FeatureKey) -> FeatureEvent:
+        threads.append(threading.current_thread().name)
+        return parse_event(data, key)
+
+    monkeypatch.setattr(command_processor, "parse_event", parse)
+    monkeypatch.setattr(feature_entry, "parse_event", parse)
+
+    for _ in range(2):
+        assert (await processor.newest(ledger.feature.key)).feature == ledger.feature
+
+    assert [name.partition("_")[0] for name in threads] == ["side"]
 
 
 async def test_nobody_is_refused_by_a_broker_that_was_cut_off_and_has_told_its_follower_nothing() -> None:
