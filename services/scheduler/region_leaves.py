@@ -12,7 +12,7 @@ from sluiceway.backoff import Backoff
 from sluiceway.errors import SluicewayError, error_text
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.region_leaves import RegionLeaf
+from sluiceway.messaging.region_leaves import CopyProblem, RegionLeaf
 from sluiceway.repeated_logs import RepeatedLogs
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,16 @@ class RegionLeaves:
         elif loop.time() >= known.repaired_again_at:
             known.repaired_again_at = loop.time() + known.pause.next_seconds()
             for problem in problems:
-                level = logging.WARNING if problem.found else logging.INFO
-                log.log(
-                    level, "copying %s to the leaf node of %s: %s", problem.copy, leaf.region, problem.why
-                )
+                self._log_repair(leaf.region, problem)
                 await leaf.repair(problem)
+
+    def _log_repair(self, region: str, problem: CopyProblem) -> None:
+        """Log what is repaired, as a warning if it replaces something. Once a minute if it does not help."""
+        write = self._repeated.warning if problem.found else self._repeated.info
+        write(
+            (region, problem.copy, problem.why),
+            "copying %s to the leaf node of %s: %s",
+            problem.copy,
+            region,
+            problem.why,
+        )

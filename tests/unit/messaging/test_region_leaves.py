@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.js.errors import APIError
 
+from services.scheduler import region_leaves
 from services.scheduler.region_leaves import RegionLeaves
 from sluiceway.contracts import subjects
 from sluiceway.messaging.catalogue_store import CatalogueView
@@ -154,6 +155,41 @@ async def test_a_leaf_node_that_always_needs_a_repair_gets_few(monkeypatch: pyte
         await leaves.check(["dev"])
 
     assert len([subject for subject in client.asked if "CONSUMER.CREATE" in subject]) == 1
+
+
+async def test_repairs_in_vain_are_logged_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time, the hub does not know how it should serve the leaf node."""
+    monkeypatch.setattr(region_leaves, "REPAIR_FIRST_SECONDS", 0.0)
+    answers = in_order()
+    answers[subjects.leaf_api("dev", "STREAM.INFO.KV_RULES")] = NOT_FOUND
+    too_old = {"error": {"code": 400, "err_code": 10025, "description": "invalid JSON"}}
+    client = OfAnyConsumer(answers, too_old)
+    leaves = leaves_of(client)
+
+    with caplog.at_level(logging.INFO):
+        for _ in range(20):
+            await leaves.check(["dev"])
+
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        "copying KV_RULES to the leaf node of dev: it is missing",
+        "cannot keep the leaf node of dev: the brokers cannot serve the leaf node of dev; they need "
+        "nats-server 2.14 or newer",
+    ]
+
+
+class OfAnyConsumer(FakeClient):
+    """Gives the same answer to each request to create a consumer, whatever its name is."""
+
+    def __init__(self, answers: Mapping[str, Answer], created: Answer) -> None:
+        super().__init__(answers)
+        self._created = created
+
+    async def request(self, subject: str, data: bytes, timeout: float) -> Msg:
+        if "CONSUMER.CREATE" not in subject:
+            return await super().request(subject, data, timeout)
+        return await FakeClient({subject: self._created}).request(subject, data, timeout)
 
 
 async def test_a_leaf_node_that_is_gone_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
