@@ -98,7 +98,7 @@ async def test_without_credentials_the_broker_lets_nobody_in(
 
 
 async def test_services_read_reports_of_edges_no_faster_than_they_can(attacked: Secured) -> None:
-    js = (await attacked.admin()).connection.js
+    js = (await attacked.stream_admin()).connection.js
 
     followers = await js.consumers_info(subjects.APPLIED_STREAM)
 
@@ -125,5 +125,5 @@ async def test_a_message_that_nobody_would_read_ends_its_senders_connection(
 
 async def positions(attacked: Secured) -> dict[str, int]:
     """Return the last sequence of each stream that only decisions may change."""
-    js = (await attacked.admin()).connection.js
+    js = (await attacked.stream_admin()).connection.js
     return {stream: (await js.stream_info(stream)).state.last_seq for stream in DECIDED}

@@ -92,7 +92,7 @@ async def consumer(connection: Connection, stream: str, name: str, **config: Any
 
 async def ends(attacked: Secured) -> dict[str, int]:
     """Return the end of each of our streams, without what services write by themselves all the time."""
-    js = (await attacked.admin()).connection.js
+    js = (await attacked.stream_admin()).connection.js
     changing = (subjects.PROBES_STREAM, SPACE_STREAM, subjects.APPLIED_STREAM)
     return {
         stream: (await js.stream_info(stream)).state.last_seq for stream in STREAMS if stream not in changing
@@ -176,7 +176,7 @@ async def test_no_answer_and_no_delivery_is_written_where_a_region_wants_it(atta
 
 
 async def hub_consumers(attacked: Secured) -> set[str]:
-    js = (await attacked.admin()).connection.js
+    js = (await attacked.stream_admin()).connection.js
     return {
         str(info.config.deliver_subject)
         for stream in (subjects.RULES_STREAM, subjects.REGIONS_STREAM)
@@ -185,7 +185,7 @@ async def hub_consumers(attacked: Secured) -> set[str]:
 
 
 async def reporting_regions(attacked: Secured) -> set[str]:
-    js = (await attacked.admin()).connection.js
+    js = (await attacked.stream_admin()).connection.js
     info = await js.stream_info(subjects.APPLIED_STREAM, subjects_filter=">")
     return {subject.split(".")[2] for subject in info.state.subjects or ()}
 
@@ -194,7 +194,7 @@ async def reporting_regions(attacked: Secured) -> set[str]:
 async def test_no_header_of_a_report_changes_what_others_reported(
     attacked: Secured, headers: dict[str, str]
 ) -> None:
-    js = (await attacked.admin()).connection.js
+    js = (await attacked.stream_admin()).connection.js
     async with edge_of(attacked, "prod-eu") as other:
         await other.js.publish(subjects.applied("prod-eu", "edge"), b"{}")
     async with edge_of(attacked) as edge:
@@ -220,5 +220,7 @@ async def test_a_dead_letter_says_which_regions_edge_wrote_it(attacked: Secured)
     async with edge_of(attacked) as edge:
         stored = await edge.js.publish(subjects.dead_letters("edge"), b"{}")
 
-    letter = await (await attacked.admin()).connection.js.get_msg(subjects.DEAD_LETTERS_STREAM, stored.seq)
+    letter = await (await attacked.stream_admin()).connection.js.get_msg(
+        subjects.DEAD_LETTERS_STREAM, stored.seq
+    )
     assert letter.subject == subjects.dead_letters("edge", "dev")

@@ -79,10 +79,9 @@ async def test_a_copy_follows_a_store_that_went_back(secured: Secured, tmp_path:
         await eventually(lambda: running.edge.rules.check_gate({}, "everywhere"), "it has the rules")
 
         (config,) = (config for config in streams(1) if config.name == stream)
-        scheduler = secured.url("scheduler", "scheduler")
-        async with connected(BrokerSettings(nats_url=scheduler), "tests") as connection:
-            await connection.js.delete_stream(stream)
-            await connection.js.add_stream(config)
+        js = (await secured.stream_admin()).connection.js
+        await js.delete_stream(stream)
+        await js.add_stream(config)
         await admin.save_gate("later", EVERYONE)
         newer = await create_key(admin, **DEV)
 

@@ -1,6 +1,8 @@
 """A broker with users and permissions: who sends a command is who it says, whatever the message claims."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ from sluiceway.messaging.feature_log import FeatureLog, LogTail
 from sluiceway.settings import BrokerSettings
 from tests.support.catalogues import phase, pipeline
 from tests.support.cli.calls import Cli
-from tests.support.secured import HOUR, OPERATOR, PERSON, ROOT, Secured, raw, secured_system
+from tests.support.secured import HOUR, OPERATOR, PERSON, ROOT, Secured, raw, secured_system, services_of
 from tests.support.system import EVERYONE, Driver, following
 from tests.support.waiting import eventually
 
@@ -117,7 +119,7 @@ async def test_the_log_names_who_is_vouched_for_and_by_which_key(secured: Secure
 
     await person.save_gate("dark_mode", EVERYONE)
 
-    (logged,) = await (await secured.admin()).history("dark_mode")
+    (logged,) = await (await secured.stream_admin()).history("dark_mode")
     assert (logged.event.actor_id, logged.event.vouched_by) == ("bea", PERSON)
 
 
@@ -268,7 +270,7 @@ async def test_what_a_stream_delivers_to_a_command_subject_is_ignored(secured: S
     )
 
     stream = subjects.DEAD_LETTERS_STREAM
-    async with raw(secured, "monitor", "monitor") as (taken_over, _):
+    async with raw(secured, "jetstream_admin", "jetstream_admin") as (taken_over, _):
         sly = ConsumerConfig(name="sly", deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
         await taken_over.js.add_consumer(stream, sly)
         await taken_over.client.publish(
@@ -288,6 +290,64 @@ async def test_what_a_stream_delivers_to_a_command_subject_is_ignored(secured: S
         await admin.connection.js.get_last_msg(
             subjects.CATALOG_STREAM, subjects.catalogue("environment", "qa")
         )
+
+
+async def test_a_service_that_starts_behind_an_invalid_event_has_the_rights_to_read_the_one_before(
+    secured: Secured, tmp_path: Path
+) -> None:
+    admin = await secured.admin()
+    await admin.save_gate("kept", EVERYONE)
+    async with raw(secured, "scheduler", "scheduler") as (scheduler, _):
+        await scheduler.js.publish("sluiceway.features.gate.kept", b"invalid")
+
+    async with AsyncExitStack() as stack:
+        for service in services_of(tmp_path, secured):
+            async with asyncio.timeout(30):
+                await stack.enter_async_context(service)
+            assert await service.readiness() == {}
+
+
+@pytest.mark.parametrize(
+    ("stream", "subject"),
+    [(subjects.FEATURES_STREAM, subjects.FEATURES), (subjects.VERDICTS_STREAM, subjects.VERDICTS)],
+)
+async def test_the_monitor_may_take_what_it_notifies_receivers_of(
+    secured: Secured, stream: str, subject: str
+) -> None:
+    admin = await secured.admin()
+    await admin.save_gate("dark_mode", EVERYONE)
+    async with raw(secured, "monitor", "monitor") as (monitor, complaints):
+        await monitor.js.publish(subjects.verdicts("gate.dark_mode.1"), b"{}")
+        puller = await monitor.js.pull_subscribe(subject, durable="notify-pager", stream=stream)
+        (message,) = await puller.fetch(1, timeout=10)
+        await message.ack_sync()
+
+        assert (await puller.consumer_info()).num_ack_pending == 0
+        assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "request_"),
+    [
+        ("scheduler", "scheduler", "STREAM.DELETE.FEATURES"),
+        ("scheduler", "scheduler", "STREAM.PURGE.FEATURES"),
+        ("scheduler", "scheduler", "STREAM.MSG.DELETE.FEATURES"),
+        ("evaluator_publisher", "publisher", "STREAM.UPDATE.KV_RULES"),
+        ("evaluator_publisher", "publisher", "STREAM.MSG.GET.AUDIT"),
+        ("monitor", "monitor", "CONSUMER.DELETE.ALERTS.monitor"),
+        ("monitor", "monitor", "STREAM.MSG.GET.SESSIONS"),
+        ("console", "console", "STREAM.MSG.GET.ALERTS"),
+        ("console", "console", "CONSUMER.CREATE.DEAD_LETTERS.sly"),
+    ],
+)
+async def test_a_service_asks_the_broker_for_nothing_that_it_does_not_need(
+    secured: Secured, user: str, password: str, request_: str
+) -> None:
+    async with raw(secured, user, password) as (connection, complaints):
+        await connection.client.publish(f"$JS.API.{request_}", b"{}", reply=connection.client.new_inbox())
+
+        await eventually(lambda: complaints, "the broker has refused it")
+    assert f'permissions violation for publish to "$js.api.{request_.lower()}"' in complaints[0].lower()
 
 
 async def end_of(driver: Driver, stream: str) -> int:

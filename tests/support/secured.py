@@ -107,6 +107,10 @@ class Secured:
         await writer.wait_closed()
         return answer
 
+    async def stream_admin(self) -> Driver:
+        """Return who may look at every stream, and change it."""
+        return await self.driver("jetstream_admin", "jetstream_admin")
+
     async def admin(self, name: str = ROOT.name) -> "Vouched":
         """Return the console, acting for an admin who also starts releases."""
         driver = await self.driver("console", "console")
@@ -149,7 +153,7 @@ async def secured_system(
                 if are_processes:
                     await _start_processes(folder, system, stack, rules_streams)
                 else:
-                    for service in _services(folder, system, rules_streams):
+                    for service in services_of(folder, system, rules_streams):
                         system.services.append(await stack.enter_async_context(service))
                 await apply_catalogue(await system.admin(), phase("dev", review=True, bake_ms=HOUR))
                 yield system
@@ -177,7 +181,8 @@ def password_of(user: str, people: Sequence[str] = ()) -> str:
     return {"evaluator_publisher": "publisher"}.get(user, "edge" if user.startswith("edge-") else user)
 
 
-def _services(folder: Path, system: Secured, rules_streams: int | None) -> tuple[Service, ...]:
+def services_of(folder: Path, system: Secured, rules_streams: int | None = None) -> tuple[Service, ...]:
+    """Return every service but the edges, each as its own user."""
     url, key_file = system.url, folder / "console.key"
     return (
         Scheduler(scheduler_settings(system, rules_streams)),

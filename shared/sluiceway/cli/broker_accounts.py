@@ -9,7 +9,7 @@ from ..contracts.commands import COMMAND_MAX_BYTES
 from ..contracts.identity import CONSOLE, MONITOR
 from ..messaging.region_streams import COPIES
 from ..messaging.rules_streams import RulesStreams
-from ..messaging.streams import ALERT_STORED_BYTES_MAX
+from ..messaging.streams import ALERT_STORED_BYTES_MAX, streams
 
 #: Connections of each account that is not ours, so that one cannot take all that the broker has.
 CONNECTIONS_MAX = 1_000
@@ -46,6 +46,8 @@ class BrokerUser:
     answers: bool = False
     #: It is a leaf node, and can connect as nothing else.
     is_leaf: bool = False
+    #: What of `publish` it may not.
+    denied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,14 @@ def broker_accounts(
     """
     hub = BrokerAccount(
         "SLUICEWAY",
-        (_scheduler(), _publisher(rules), _monitor(), _console(), *map(_operator, sorted(operators))),
+        (
+            _scheduler(rules),
+            _publisher(rules),
+            _monitor(),
+            _console(rules),
+            _jetstream_admin(),
+            *(_operator(key, rules) for key in sorted(operators)),
+        ),
         (
             Export("service", "sluiceway.commands.*.*", "PEOPLE"),
             Export("service", DIRECT_FEATURES, "PEOPLE"),
@@ -111,12 +120,17 @@ def edge_of(region: str) -> str:
     return f"edge-{region}"
 
 
-def _scheduler() -> BrokerUser:
+def _scheduler(rules: RulesStreams) -> BrokerUser:
+    """Return who declares all streams. It deletes those that hold nothing to keep, and purges none."""
+    kept = {config.name or "" for config in streams(1)} - {subjects.PROBES_STREAM, *rules.names}
     return BrokerUser(
         "scheduler",
         (
-            "$JS.API.>",
-            "$JS.FC.>",
+            "$JS.API.STREAM.NAMES",
+            *(f"$JS.API.STREAM.{verb}.*" for verb in ("INFO", "CREATE", "UPDATE", "DELETE")),
+            *_follow(subjects.FEATURES_STREAM, subjects.CATALOG_STREAM),
+            *_follow(subjects.REGIONS_STREAM, subjects.APPLIED_STREAM),
+            *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in (subjects.AUDIT_STREAM, *rules.names)),
             "sluiceway.features.>",
             subjects.CATALOG,
             subjects.REGIONS,
@@ -130,22 +144,16 @@ def _scheduler() -> BrokerUser:
         ),
         (INBOX, subjects.COMMANDS),
         answers=True,
+        denied=tuple(f"$JS.API.STREAM.DELETE.{stream}" for stream in sorted(kept)),
     )
 
 
 def _publisher(rules: RulesStreams) -> BrokerUser:
-    read = (subjects.FEATURES_STREAM, subjects.CATALOG_STREAM, *rules.names)
     return BrokerUser(
         "evaluator_publisher",
         (
             "$JS.API.STREAM.INFO.*",
-            *(f"$JS.API.DIRECT.GET.{stream}" for stream in read),
-            *(f"$JS.API.DIRECT.GET.{stream}.>" for stream in read),
-            *(f"$JS.API.CONSUMER.CREATE.{stream}.>" for stream in read),
-            *(f"$JS.API.CONSUMER.DELETE.{stream}.*" for stream in read),
-            f"$JS.API.STREAM.MSG.GET.{subjects.FEATURES_STREAM}",
-            *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in rules.names),
-            "$JS.FC.>",
+            *_follow(subjects.FEATURES_STREAM, subjects.CATALOG_STREAM, *rules.names),
             subjects.RULES,
             subjects.heartbeat("*"),
             subjects.dead_letters("evaluator_publisher"),
@@ -159,13 +167,10 @@ def _monitor() -> BrokerUser:
     return BrokerUser(
         "monitor",
         (
-            "$JS.API.INFO",
             "$JS.API.STREAM.INFO.*",
-            "$JS.API.STREAM.MSG.GET.*",
-            "$JS.API.DIRECT.GET.>",
-            "$JS.API.CONSUMER.>",
-            "$JS.ACK.>",
-            "$JS.FC.>",
+            *_follow(subjects.FEATURES_STREAM, subjects.CATALOG_STREAM, subjects.MEASUREMENTS_STREAM),
+            *_consume(subjects.ALERTS_STREAM),
+            *_consume(subjects.FEATURES_STREAM, subjects.VERDICTS_STREAM),  # for notifications
             subjects.command("roll_back", MONITOR),
             subjects.command("pause", MONITOR),
             subjects.MEASUREMENTS,
@@ -182,15 +187,15 @@ def _monitor() -> BrokerUser:
     )
 
 
-def _console() -> BrokerUser:
+def _console(rules: RulesStreams) -> BrokerUser:
     return BrokerUser(
         "console",
         (
             "$JS.API.STREAM.INFO.*",
-            "$JS.API.STREAM.MSG.GET.*",
-            "$JS.API.DIRECT.GET.>",
-            "$JS.API.CONSUMER.>",
-            "$JS.FC.>",
+            *_follow(subjects.FEATURES_STREAM, subjects.CATALOG_STREAM, *rules.names),
+            *_follow(subjects.APPLIED_STREAM, subjects.MEASUREMENTS_STREAM, subjects.VERDICTS_STREAM),
+            *_follow(subjects.SESSIONS_STREAM, subjects.AUDIT_STREAM),
+            DIRECT_FEATURES,
             subjects.command("*", CONSOLE),
             "sluiceway.sessions.>",
             subjects.audit("console"),
@@ -200,16 +205,46 @@ def _console() -> BrokerUser:
     )
 
 
-def _operator(key: str) -> BrokerUser:
-    """Return who sends commands with the grants of a key, and reads what the console shows."""
-    reads = (
-        "$JS.API.STREAM.INFO.*",
-        "$JS.API.STREAM.MSG.GET.*",
-        "$JS.API.DIRECT.GET.>",
-        "$JS.API.CONSUMER.>",
-        "$JS.FC.>",
+def _operator(key: str, rules: RulesStreams) -> BrokerUser:
+    """Return who sends commands with the grants of a key, and reads as the console does, dead letters too."""
+    return BrokerUser(
+        key,
+        (
+            "$JS.API.STREAM.INFO.*",
+            *_follow(subjects.FEATURES_STREAM, subjects.CATALOG_STREAM, *rules.names),
+            *_follow(subjects.APPLIED_STREAM, subjects.MEASUREMENTS_STREAM, subjects.VERDICTS_STREAM),
+            *_follow(subjects.AUDIT_STREAM, subjects.DEAD_LETTERS_STREAM),
+            DIRECT_FEATURES,
+            subjects.command("*", key),
+        ),
+        (INBOX,),
     )
-    return BrokerUser(key, (*reads, subjects.command("*", key)), (INBOX,))
+
+
+def _jetstream_admin() -> BrokerUser:
+    """Return who looks after the streams by hand: backups, dead letters, what a full store needs."""
+    return BrokerUser("jetstream_admin", ("$JS.API.>", "$JS.SNAPSHOT.>", "$JS.FC.>"), (INBOX,))
+
+
+def _follow(*names: str) -> Iterator[str]:
+    """Give what a process publishes that hears what is new in these streams, and reads what is old."""
+    for name in names:
+        yield f"$JS.API.STREAM.MSG.GET.{name}"
+        yield f"$JS.API.DIRECT.GET.{name}"
+        yield f"$JS.API.CONSUMER.CREATE.{name}.>"
+        yield f"$JS.API.CONSUMER.MSG.NEXT.{name}.*"
+        yield f"$JS.API.CONSUMER.DELETE.{name}.*"
+        yield f"$JS.FC.{name}.>"
+
+
+def _consume(*names: str) -> Iterator[str]:
+    """Give what a process publishes that takes each message of these streams once, and acknowledges it."""
+    for name in names:
+        yield f"$JS.API.CONSUMER.CREATE.{name}.>"
+        yield f"$JS.API.CONSUMER.INFO.{name}.*"
+        yield f"$JS.API.CONSUMER.MSG.NEXT.{name}.*"
+        yield f"$JS.ACK.{name}.>"
+        yield f"$JS.ACK.*.*.{name}.>"  # with the domain and the account, as some versions of the broker ask
 
 
 def _person(key: str) -> BrokerUser:

@@ -116,11 +116,24 @@ def _import(owner: str, export: Export) -> str:
 
 
 def _user_lines(user: BrokerUser, sign_in: SignIn) -> list[str]:
-    lines = ["      {", f"        {sign_in(user.name)}", "        permissions {", "          publish: ["]
-    lines += [f'            "{subject}"' for subject in user.publish]
     subscribe = ", ".join(f'"{subject}"' for subject in user.subscribe)
-    lines += ["          ]", f"          subscribe: [{subscribe}]"]
-    if user.answers:
-        lines.append('          allow_responses: {max: 1, expires: "1m"}')
+    answers = ['          allow_responses: {max: 1, expires: "1m"}'] if user.answers else []
     kinds = '"LEAFNODE"' if user.is_leaf else '"STANDARD", "WEBSOCKET"'
-    return [*lines, "        }", f"        allowed_connection_types: [{kinds}]", "      }"]
+    return [
+        "      {",
+        f"        {sign_in(user.name)}",
+        "        permissions {",
+        "          publish: {",
+        *_subject_lines("allow", user.publish),
+        *(_subject_lines("deny", user.denied) if user.denied else ()),
+        "          }",
+        f"          subscribe: [{subscribe}]",
+        *answers,
+        "        }",
+        f"        allowed_connection_types: [{kinds}]",
+        "      }",
+    ]
+
+
+def _subject_lines(name: str, listed: Sequence[str]) -> list[str]:
+    return [f"            {name}: [", *(f'              "{subject}"' for subject in listed), "            ]"]
