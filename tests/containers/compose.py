@@ -1,7 +1,6 @@
 """The containers of docker-compose.yml, started from what a fresh clone has."""
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -36,6 +35,11 @@ class Container(NamedTuple):
     #: `healthy`, `starting`, `unhealthy`; empty without a health check.
     health: str
     exit_code: int
+    user: str
+    #: `NAME=value`
+    environment: tuple[str, ...]
+    #: The names of its volumes.
+    volumes: frozenset[str]
 
     @property
     def is_well(self) -> bool:
@@ -54,8 +58,17 @@ class Compose:
 
     def run(self, *words: str, seconds: float = COMMAND_SECONDS, stdin: bytes | None = None) -> str:
         """Return what `docker compose …` prints on standard output; fails if it fails."""
+        return run(*self._call(*words), seconds=seconds, stdin=stdin)
+
+    def succeeds(self, *words: str) -> bool:
+        """Return whether `docker compose …` succeeds."""
+        called = self._call(*words)
+        done = subprocess.run(called, capture_output=True, timeout=COMMAND_SECONDS, check=False)
+        return done.returncode == 0
+
+    def _call(self, *words: str) -> tuple[str, ...]:
         place = f"--project-directory={self.folder}", f"--file={self.folder / 'docker-compose.yml'}"
-        return run(*self._program, *place, f"--project-name={PROJECT}", *words, seconds=seconds, stdin=stdin)
+        return (*self._program, *place, f"--project-name={PROJECT}", *words)
 
     def up(self, *words: str) -> None:
         """Build what is missing and start everything; return when all of it is ready."""
@@ -91,7 +104,6 @@ def compose_of_a_clone(folder: Path) -> Iterator[Compose]:
             shutil.copy(ROOT / name, folder / name)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("IMAGE", IMAGE)
-        environment.setenv("SLUICEWAY_ALERTMANAGER_TOKEN", secrets.token_urlsafe())
         compose = Compose(folder)
         try:
             yield compose
@@ -133,6 +145,12 @@ class _State(BaseModel):
 
 class _Config(BaseModel):
     Labels: dict[str, str]
+    User: str
+    Env: tuple[str, ...]
+
+
+class _Mount(BaseModel):
+    Name: str = ""
 
 
 class _Inspected(BaseModel):
@@ -141,6 +159,7 @@ class _Inspected(BaseModel):
     Id: str
     Config: _Config
     State: _State
+    Mounts: tuple[_Mount, ...]
 
 
 INSPECTED = TypeAdapter(list[_Inspected])
@@ -155,4 +174,7 @@ def _container(found: _Inspected) -> Container:
         state.Status,
         state.Health.Status,
         state.ExitCode,
+        found.Config.User,
+        found.Config.Env,
+        frozenset(mount.Name for mount in found.Mounts),
     )

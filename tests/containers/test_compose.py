@@ -1,7 +1,9 @@
 """`docker compose up` on a fresh checkout, and what people do with it afterwards."""
 
 import asyncio
+import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 from sluiceway.contracts.feature import TriggerStatus
 from tests.support.waiting import eventually
 
-from .compose import Compose
+from .compose import IMAGE, PROJECT, Compose
 from .conftest import Figures
+from .docker_engine import run
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1_800)]
 
@@ -22,6 +25,18 @@ PROMETHEUS = "http://127.0.0.1:9090"
 #: The port of each region's edge, in the order of the phases.
 EDGES = {"dev": 8081, "staging": 8082, "prod-us-west": 8083, "prod-us-east": 8084, "prod-eu": 8085}
 ENVIRONMENTS = ("development", "staging", "production")
+BROKER_PORT = 4222
+HEALTH = "--format={{.State.Health.Status}}"
+#: What each container finds in its folder of secrets.
+OF_A_CLIENT = {"ca.pem", "nats.nk"}
+SECRETS = {
+    "nats": {"nats.conf", "server.pem", "server-key.pem"},
+    "scheduler": OF_A_CLIENT,
+    "evaluator-publisher": OF_A_CLIENT,
+    "monitor": {*OF_A_CLIENT, "SLUICEWAY_ALERTMANAGER_TOKEN"},
+    "console": {*OF_A_CLIENT, "SLUICEWAY_SESSION_SECRET"},
+    **{f"edge-{region}": OF_A_CLIENT for region in EDGES},
+}
 KILLED = ("nats", "scheduler", "evaluator-publisher", "monitor", "console", "edge-prod-eu")
 CHANGES = "/examples/changes"
 #: For a release to get somewhere, and for containers to be well.
@@ -88,7 +103,61 @@ def test_everything_is_healthy_and_the_last_line_says_where_to_sign_in(compose: 
     assert shown
     key = compose.run("exec", "-T", *shown[1].split()[1:]).strip()
     headers = {"STATSIG-API-KEY": key}
-    assert httpx2.get(f"{CONSOLE}/api/v1/me", headers=headers, trust_env=False).status_code == 200
+    assert httpx2.get(f"{CONSOLE}/api/v1/me", headers=headers, timeout=20, trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("service", SECRETS)
+def test_a_container_has_its_own_secrets_for_its_own_user_and_no_others(
+    service: str, compose: Compose
+) -> None:
+    lines = compose.inside(service, "ls", "-lnA", "/secrets").splitlines()
+    rights = {words[-1]: (words[0][:10], words[2]) for words in map(str.split, lines) if len(words) > 2}
+    user = "10002" if service == "nats" else "10001"
+
+    assert rights == dict.fromkeys(SECRETS[service], ("-rw-------", user))
+    assert compose.containers()[service].user == f"{user}:{user}"
+
+
+def test_no_two_containers_have_the_same_seed_and_none_has_all_secrets(compose: Compose) -> None:
+    services = [service for service, files in SECRETS.items() if "nats.nk" in files]
+    seeds = {compose.inside(service, "cat", "/secrets/nats.nk") for service in services}
+    holders = {name for name, one in compose.containers().items() if f"{PROJECT}_secrets" in one.volumes}
+
+    assert len(seeds) == len(services)
+    assert holders == {"setup"}
+
+
+def test_an_edge_can_neither_read_another_region_nor_send_commands(compose: Compose) -> None:
+    for words in (
+        ("check", "new_checkout", "--region", "prod-eu"),
+        ("get", "gates"),
+        ("gate", "disable", "new_checkout"),
+        ("key", "create", "--region", "dev"),
+    ):
+        assert not compose.succeeds("exec", "-T", "edge-dev", "sluiceway", *words), words
+
+
+def test_the_broker_talks_to_nobody_without_tls_and_credentials() -> None:
+    with socket.create_connection(("127.0.0.1", BROKER_PORT), timeout=10) as connection:
+        greeting = json.loads(connection.makefile("rb").readline().removeprefix(b"INFO "))
+
+    assert greeting["tls_required"]
+    assert greeting["auth_required"]
+
+
+async def test_an_edge_serves_where_nothing_is_writable(compose: Compose) -> None:
+    name = f"{PROJECT}-read-only"
+    settings = compose.containers()["edge-dev"].environment
+    run(
+        "docker", "run", "--detach", f"--name={name}", "--read-only", "--cap-drop=ALL",
+        f"--network={PROJECT}_default", f"--volume={PROJECT}_secrets-edge-dev:/secrets:ro",
+        *(f"--env={setting}" for setting in settings), "--env=SLUICEWAY_INSTANCE=read-only",
+        IMAGE, "python", "-m", "services.edge",
+    )  # fmt: skip
+    try:
+        await soon(lambda: run("docker", "inspect", HEALTH, name) == "healthy\n", "it is healthy")
+    finally:
+        run("docker", "rm", "--force", name)
 
 
 async def test_a_change_is_released_through_all_regions(compose: Compose, people: People) -> None:
@@ -102,6 +171,33 @@ async def test_a_change_is_released_through_all_regions(compose: Compose, people
     assert values == {region: region in ("dev", "staging") for region in EDGES}
     await soon(lambda: set(people.values("new_checkout").values()) == {True}, "it is everywhere")
     await soon(lambda: people.status("gate.new_checkout.1") is TriggerStatus.COMPLETED, "it is over")
+
+
+async def test_a_region_is_added_while_everything_runs(compose: Compose) -> None:
+    file = compose.folder / "docker-compose.yml"
+    file.write_text(with_another_region(file.read_text(), "prod-asia", 8086))
+    before = compose.containers()
+
+    compose.run("run", "--rm", "-T", "setup")
+    compose.run("restart", "nats")
+    compose.run("up", "--detach", "--no-deps", "edge-prod-asia")
+    region = b"{kind: Region, name: prod-asia, environment: production, attributes: {region: asia}}"
+    compose.run("run", "--rm", "-T", "cli", "apply", "-f", "-", stdin=region)
+
+    await soon(lambda: compose.containers()["edge-prod-asia"].is_well, "its edge is healthy")
+    after = compose.containers()
+    assert {name for name in before if before[name].pid != after[name].pid} == {"nats"}
+
+
+async def test_an_operator_who_has_lost_all_keys_gets_another_one(compose: Compose) -> None:
+    shown = compose.inside("scheduler", "sluiceway", "--json", "key", "bootstrap", "--reason", "all are lost")
+
+    headers = {"STATSIG-API-KEY": json.loads(shown)["key"]}
+    url = f"{CONSOLE}/api/v1/me"
+    await soon(
+        lambda: httpx2.get(url, headers=headers, timeout=20, trust_env=False).is_success,
+        "it opens the console",
+    )
 
 
 async def test_a_release_goes_on_after_five_services_and_the_broker_were_killed(
@@ -155,6 +251,7 @@ async def test_all_end_by_themselves_and_a_second_start_changes_nothing(
     compose: Compose, people: People, figures: Figures
 ) -> None:
     key = compose.inside("console", "cat", "/data/first-key")
+    secrets = {service: compose.inside(service, "sh", "-c", "cat /secrets/*") for service in SECRETS}
 
     with figures.timing("stop of everything"):
         compose.run("--profile=observe", "stop")
@@ -164,6 +261,7 @@ async def test_all_end_by_themselves_and_a_second_start_changes_nothing(
 
     assert {name: container.exit_code for name, container in stopped.items()} == dict.fromkeys(stopped, 0)
     assert compose.inside("console", "cat", "/data/first-key") == key
+    assert {one: compose.inside(one, "sh", "-c", "cat /secrets/*") for one in SECRETS} == secrets
     assert people.value("prod-eu", "new_checkout") is True
 
 
@@ -175,6 +273,21 @@ async def soon(look: Callable[[], object], what: str) -> None:
         return look()
 
     await eventually(paced, what, BOUND_SECONDS)
+
+
+def with_another_region(text: str, region: str, port: int) -> str:
+    """Return the file with what the documentation says about a new region: a copy of another one's lines."""
+    edge = re.search(r"^  edge-prod-eu:\n.*?\n\n", text, re.MULTILINE | re.DOTALL)
+    assert edge
+    text = text.replace(edge[0], edge[0] + edge[0].replace("prod-eu", region).replace("8085", str(port)))
+    for line in (
+        "      - secrets-edge-prod-eu:/services/edge-prod-eu\n",
+        "  secrets-edge-prod-eu: {}\n",
+        "  edge-prod-eu: {}\n",
+    ):
+        assert text.count(line) == 1
+        text = text.replace(line, line + line.replace("prod-eu", region))
+    return text
 
 
 def not_well(compose: Compose) -> dict[str, str]:

@@ -17,16 +17,17 @@ DOCKERFILE = (ROOT / "deploy" / "docker" / "service.Dockerfile").read_text()
 CONTAINERS: Mapping[str, Mapping[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
     "services"
 ]
+BROKER = (ROOT / "deploy" / "nats" / "single-host.conf").read_text()
 OWN_IMAGE = "${IMAGE:-sluiceway:local}"
 OURS = {name: container for name, container in CONTAINERS.items() if container["image"] == OWN_IMAGE}
 #: Those of ours that do not end by themselves.
 RUNNING = [name for name, container in OURS.items() if container["restart"] == "unless-stopped"]
 
 
-def test_one_container_builds_the_image_that_all_services_share() -> None:
+def test_the_first_container_builds_the_image_that_all_services_share() -> None:
     builders = [name for name, container in CONTAINERS.items() if "build" in container]
 
-    assert builders == ["scheduler"]
+    assert builders == ["setup"]
     assert {name for name in CONTAINERS if name not in OURS} == {
         "nats",
         "prometheus",
@@ -34,8 +35,8 @@ def test_one_container_builds_the_image_that_all_services_share() -> None:
         "grafana",
     }
     for name, container in OURS.items():
-        assert container["pull_policy"] == ("build" if name == "scheduler" else "never"), name
-        assert name == "scheduler" or _waits_for(name, "scheduler")  # built before it is used
+        assert container["pull_policy"] == ("build" if name == "setup" else "never"), name
+        assert name in ("setup", "cli") or _waits_for(name, "setup")  # built before it is used
 
 
 def test_each_service_runs_and_each_command_is_one() -> None:
@@ -47,16 +48,53 @@ def test_each_service_runs_and_each_command_is_one() -> None:
 
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_a_container_has_no_capabilities_and_gets_no_others(name: str) -> None:
-    assert CONTAINERS[name]["cap_drop"] == ["ALL"]
-    assert CONTAINERS[name]["security_opt"] == ["no-new-privileges:true"]
+    container = CONTAINERS[name]
+
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert container.get("cap_add", []) == (["CHOWN"] if name == "setup" else [])
 
 
-@pytest.mark.parametrize("name", [*OURS, "nats"])
+@pytest.mark.parametrize("name", [*OURS, "nats", "prometheus", "alertmanager"])
 def test_only_volumes_are_writable(name: str) -> None:
     container = CONTAINERS[name]
 
     assert container["read_only"] is True
-    assert name == "nats" or container["tmpfs"] == ["/tmp"]
+    assert name not in OURS or container["tmpfs"] == ["/tmp"]
+
+
+@pytest.mark.parametrize("name", [*OURS, "nats"])
+def test_no_container_with_a_network_runs_as_root(name: str) -> None:
+    user = CONTAINERS[name].get("user", "10001:10001")  # that of our image
+
+    assert re.fullmatch(r"\d+:\d+", user)
+    assert user != "0:0" or CONTAINERS[name]["network_mode"] == "none"
+
+
+@pytest.mark.parametrize("name", [name for name in CONTAINERS if name not in ("setup", "ready")])
+def test_a_container_reads_its_own_secrets_and_no_others(name: str) -> None:
+    of = "cli" if name == "catalogue" else name
+    secrets = [volume for volume in CONTAINERS[name]["volumes"] if volume.startswith("secrets")]
+
+    assert secrets == ([] if name in ("prometheus", "grafana") else [f"secrets-{of}:/secrets:ro"])
+    assert not secrets or f"secrets-{of}:/services/{of}" in CONTAINERS["setup"]["volumes"]
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name.startswith("edge-")])
+def test_an_edge_has_a_region_a_name_an_address_and_a_folder_of_its_own(name: str) -> None:
+    settings = OURS[name]["environment"]
+
+    assert f"edge-{settings['SLUICEWAY_REGION']}" == name
+    assert settings["SLUICEWAY_INSTANCE"] == name
+    assert f"http://{OURS[name]['ports'][0]}" == f"{settings['SLUICEWAY_PUBLIC_URL']}:8080"
+    assert f"{name}:/data" in OURS[name]["volumes"]
+
+
+def test_nothing_listens_on_an_address_that_others_reach() -> None:
+    ports = [port for container in CONTAINERS.values() for port in container.get("ports", [])]
+
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
 @pytest.mark.parametrize("name", RUNNING)
@@ -67,7 +105,7 @@ def test_a_service_waits_for_the_broker_and_ends_in_its_own_time(name: str) -> N
 
 def test_the_last_container_waits_until_all_that_run_are_healthy() -> None:
     assert all(_waits_for("ready", name) for name in (*RUNNING, "nats"))
-    assert set(OURS["ready"]["depends_on"]) - {"catalogue"} < set(RUNNING)
+    assert set(OURS["ready"]["depends_on"]) - {"setup", "catalogue"} < set(RUNNING)
     assert {state["condition"] for state in OURS["ready"]["depends_on"].values()} == {
         "service_completed_successfully",
         "service_healthy",
@@ -80,22 +118,21 @@ def test_the_last_container_names_the_console_and_the_file_of_the_first_key() ->
 
     assert console["SLUICEWAY_PUBLIC_URL"] in text
     assert f"docker compose exec console cat {console['SLUICEWAY_BOOTSTRAP_KEY_FILE']}" in text
-    assert OURS["console"]["volumes"] == ["console:/data"]
+    assert "console:/data" in OURS["console"]["volumes"]
 
 
 def test_the_broker_is_healthy_once_it_answers_at_its_http_port() -> None:
-    config = (ROOT / "deploy" / "nats" / "server.conf").read_text()
-    port = re.search(r"^http_port: (\d+)$", config, re.MULTILINE)
+    address = re.search(r'^http: "(127\.0\.0\.1:\d+)"$', BROKER, re.MULTILINE)
 
-    assert port
-    assert f"http://127.0.0.1:{port[1]}/healthz" in CONTAINERS["nats"]["healthcheck"]["test"]
+    assert address
+    assert f"http://{address[1]}/healthz" in CONTAINERS["nats"]["healthcheck"]["test"]
 
 
-def test_each_edge_has_a_name_of_its_own_since_the_names_of_containers_change() -> None:
-    edges = [name for name in OURS if name.startswith("edge-")]
+def test_the_broker_gets_each_variable_of_its_configuration() -> None:
+    named = set(re.findall(r"^ *(?:host|store_dir|max_file_store|cert_file|key_file): \$(\w+)", BROKER, re.M))
 
-    assert edges
-    assert [OURS[name]["environment"]["SLUICEWAY_INSTANCE"] for name in edges] == edges
+    assert "LISTEN_HOST" in named
+    assert named == set(CONTAINERS["nats"]["environment"])
 
 
 def test_the_image_runs_as_a_number_and_has_what_all_services_need() -> None:
