@@ -250,6 +250,8 @@ class FeatureView(StreamView):
 
     def _set(self, entry: FeatureEntry) -> None:
         before = self._entries.get(entry.key) or self._no_event.pop(entry.key, None)
+        if before:
+            self._parsed.drop(before)
         self._entries[entry.key] = entry
         self._without_event.pop(entry.key, None)
         self._announce(before, entry)

@@ -37,6 +37,10 @@ class ParsedEvents:
         if size <= self._bytes_max:
             self._events[key] = _Parsed(event, size)
 
+    def drop(self, key: Hashable) -> None:
+        """Drop an event that nobody asks for any more; others have its room."""
+        self._events.pop(key, None)
+
     def clear(self) -> None:
         """Drop all."""
         self._events.clear()

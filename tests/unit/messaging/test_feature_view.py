@@ -2,6 +2,7 @@
 
 import sys
 import tracemalloc
+import weakref
 from typing import Any, cast
 
 import pytest
@@ -108,6 +109,22 @@ def test_no_more_events_stay_parsed_than_may_be_kept() -> None:
     assert all(read == event for read in first_reads)
     kept = [new is old for new, old in zip(again, reversed(first_reads), strict=True)]
     assert kept == [True] * 10 + [False] * 10
+
+
+def test_an_event_that_a_newer_one_follows_does_not_stay_parsed() -> None:
+    view, event = a_view(is_live=True), an_event()
+    key, data, headers = event.feature.key, event.to_json(), headers_of(event, "")
+    subject = f"sluiceway.features.{key}"
+    view._on_record(Record(subject, 1, 0, data, headers))
+    entry = view.get(key)
+    assert entry
+    parsed = weakref.ref(entry.event)
+    assert parsed() is entry.event
+
+    view._on_record(Record(subject, 2, 0, data, headers))
+
+    assert parsed() is None
+    assert entry.event == event  # whoever still has the entry can ask for it
 
 
 def test_an_event_larger_than_all_that_is_kept_can_be_read() -> None:
