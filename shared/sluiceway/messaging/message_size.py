@@ -33,7 +33,7 @@ _HEADER_LINE = len(b"NATS/1.0\r\n")
 _LINE_END = len(b"\r\n")
 _SEPARATOR = len(b": ")
 #: What is published together is sent in the same turn of the loop if it has so many bytes.
-SEND_NOW_BYTES = 16 * 1024
+SEND_NOW_BYTES = 64 * 1024
 #: Names of headers that are remembered as valid.
 HEADER_NAMES_MAX = 256
 #: What nats-py takes for the name of a header, and for no subject.
