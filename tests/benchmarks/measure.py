@@ -98,12 +98,13 @@ def show(title: str, lines: list[Line]) -> None:
 
 
 def show_computed(operation: str, ours: Computed, raw: Computed) -> None:
-    """Print how long each process has computed per operation, on both sides."""
+    """Print how long each process has computed per operation, and all together, on both sides."""
     table = Table(title=operation, title_justify="left")
     for column in ("ms of a core for each", "ours", "raw", "ratio"):
         table.add_column(column, justify="right")
-    for name in ours.pids:
-        both = ours.milliseconds(name), raw.milliseconds(name)
+    rows = {name: (ours.milliseconds(name), raw.milliseconds(name)) for name in ours.pids}
+    rows["together"] = (sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values()))
+    for name, both in rows.items():
         table.add_row(
             name, *(f"{figure:.2f}" for figure in both), f"{both[0] / both[1]:.1f}" if both[1] else ""
         )
