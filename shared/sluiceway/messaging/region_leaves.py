@@ -80,6 +80,13 @@ class _State(msgspec.Struct):
     bytes: int
     first_seq: int
     last_seq: int
+    first_ts: str = ""
+    last_ts: str = ""
+
+    @property
+    def contents(self) -> tuple[int, int, int, str, str]:
+        """What tells which messages it holds, but for those between its ends."""
+        return self.messages, self.bytes, self.first_seq, self.first_ts, self.last_ts
 
 
 class _Info(msgspec.Struct):
@@ -109,21 +116,26 @@ class LeafCopy(msgspec.Struct, frozen=True):
         wanted.num_replicas = self.config.num_replicas
         return self.config == wanted
 
-    def is_of_another_history(self, hub: StreamInfo) -> bool:
+    def is_of_another_history(self, hub: _State) -> bool:
         """Return whether what the hub has, by an answer that is not older, cannot be what was copied.
 
         Up to the same message, both have the last message of each subject, and so the same ones.
         """
-        ours, theirs = self.state, hub.state
-        if ours.last_seq != theirs.last_seq:
-            return ours.last_seq > theirs.last_seq
-        if not ours.messages and not theirs.messages:
-            return False
-        return (ours.messages, ours.bytes, ours.first_seq) != (
-            theirs.messages,
-            theirs.bytes,
-            theirs.first_seq,
-        )
+        ours = self.state
+        if ours.last_seq != hub.last_seq:
+            return ours.last_seq > hub.last_seq
+        return bool(ours.messages or hub.messages) and ours.contents != hub.contents
+
+    def is_behind(self, hub: _State) -> bool:
+        """Return whether the hub holds something that is not copied yet."""
+        return self.state.last_seq < hub.last_seq and self.state.contents != hub.contents
+
+
+class HubCopy(NamedTuple):
+    """What the hub says of its copy."""
+
+    info: StreamInfo
+    state: _State
 
 
 class CopyProblem(NamedTuple):
@@ -194,32 +206,34 @@ class RegionLeaf:
                 removed.append(copy)
         return removed
 
-    async def hub_copies(self) -> list[StreamInfo]:
+    async def hub_copies(self) -> list[HubCopy]:
         """Return what the hub says of its copies, whether the leaf node answers or not."""
         return [await self._hub_copy(copy) for copy in COPIES]
 
-    async def _hub_copy(self, copy: str) -> StreamInfo:
+    async def _hub_copy(self, copy: str) -> HubCopy:
         answer = await self._request(subjects.region_api(self.region, f"STREAM.INFO.{copy}"))
+        state = _decoded(_Info, answer).state
         try:
             info: StreamInfo = StreamInfo.from_response(json.loads(answer))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise APIError(description=f"not the description of a stream: {error}") from error
-        return info
+        if state is None:
+            raise APIError(description="not the description of a stream")
+        return HubCopy(info, state)
 
     async def _status(self, copy: str) -> CopyStatus:
         found = await self._find(copy)
         hub = await self._hub_copy(copy)
-        why = await self._why_wrong(copy, found, hub)
-        messages, last = (found.state.messages, found.state.last_seq) if found else (0, 0)
+        why = await self._why_wrong(copy, found, hub.state)
         return CopyStatus(
             copy,
             CopyProblem(copy, why, found) if why else None,
-            messages,
+            found.state.messages if found else 0,
             hub.state.messages,
-            last < hub.state.last_seq,
+            found is None or found.is_behind(hub.state),
         )
 
-    async def _why_wrong(self, copy: str, found: LeafCopy | None, hub: StreamInfo) -> str | None:
+    async def _why_wrong(self, copy: str, found: LeafCopy | None, hub: _State) -> str | None:
         """Return why a copy has to be created or replaced; `hub` is not older than `found`."""
         if found is None:
             return "it is missing"
@@ -227,9 +241,21 @@ class RegionLeaf:
             return "its configuration is another one"
         if not await self._has_consumer(copy, found.consumer):
             return "what it was copied from is not there any more"
-        if found.is_of_another_history(hub):
-            hub = await settled(lambda: self._hub_copy(copy), found.is_of_another_history)
-        return "it holds what the hub does not" if found.is_of_another_history(hub) else None
+        if found.is_of_another_history(hub) and await self._is_confirmed(copy, found):
+            return "it holds what the hub does not"
+        return None
+
+    async def _is_confirmed(self, copy: str, found: LeafCopy) -> bool:
+        """Return whether a copy is of another history, and the hub is not just behind."""
+        newest = await self._hub_copy(copy)
+
+        async def look() -> StreamInfo:
+            nonlocal newest
+            newest = await self._hub_copy(copy)
+            return newest.info
+
+        await settled(look, lambda _: found.is_of_another_history(newest.state))
+        return found.is_of_another_history(newest.state)
 
     async def _find(self, copy: str) -> LeafCopy | None:
         try:

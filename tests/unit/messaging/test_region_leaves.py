@@ -22,7 +22,14 @@ from tests.support.waiting import eventually
 
 NOT_FOUND = {"error": {"code": 404, "err_code": 10059, "description": "stream not found"}}
 CONSUMER = "leaf-0123456789ab"
-STATE = {"messages": 3, "bytes": 300, "first_seq": 2, "last_seq": 9}
+STATE: Mapping[str, Any] = {
+    "messages": 3,
+    "bytes": 300,
+    "first_seq": 2,
+    "last_seq": 9,
+    "first_ts": "2026-11-28T12:00:00.000000001Z",
+    "last_ts": "2026-11-28T12:00:00.000000002Z",
+}
 
 Answer = Mapping[str, Any] | bytes
 
@@ -44,7 +51,7 @@ class FakeClient:
         )
 
 
-def copy_info(copy: str, consumer: str = CONSUMER, state: Mapping[str, int] = STATE) -> dict[str, Any]:
+def copy_info(copy: str, consumer: str = CONSUMER, state: Mapping[str, Any] = STATE) -> dict[str, Any]:
     """Return the answer of a leaf node whose copy is in order."""
     mirror = {
         "name": copy,
@@ -85,11 +92,16 @@ async def test_what_is_in_order_has_no_problem() -> None:
         ({"messages": 2}, "it holds what the hub does not"),
         ({"bytes": 299}, "it holds what the hub does not"),
         ({"first_seq": 1}, "it holds what the hub does not"),
+        # The same was saved again after the hub was restored: as many bytes, at another time.
+        ({"last_ts": "2026-11-28T11:00:00Z"}, "it holds what the hub does not"),
+        ({"first_ts": "2026-11-28T11:00:00Z"}, "it holds what the hub does not"),
         ({"last_seq": 8, "messages": 1}, None),  # it has not got all of it yet
         ({"last_seq": 0, "messages": 0, "first_seq": 0, "bytes": 0}, None),
     ],
 )
-async def test_a_copy_is_compared_with_the_one_at_the_hub(changed: dict[str, int], why: str | None) -> None:
+async def test_a_copy_is_compared_with_the_one_at_the_hub(
+    changed: Mapping[str, Any], why: str | None
+) -> None:
     answers = in_order()
     answers[subjects.leaf_api("dev", "STREAM.INFO.KV_RULES")] = copy_info("KV_RULES", state=changed)
 
