@@ -4,15 +4,12 @@ Each mirror reads by a consumer of its own, which the scheduler creates in the a
 as soon as the consumer is heard: a mirror that has to create its consumers itself waits for up to two minutes
 if it asked for one while the link was down. The consumer ends with the copy that it reads, so a mirror whose
 consumer exists belongs to the history that is there now.
-
-What a leaf node answers is not trusted: everybody who has its credentials may answer anything.
 """
 
 import contextlib
 import json
-import re
 import uuid
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 from nats.aio.client import Client
@@ -23,119 +20,32 @@ from ..contracts import subjects
 from ..errors import SluicewayError
 from .history_loss import settled
 from .jetstream_api import ANSWER_SECONDS
+from .leaf_copies import (
+    AnyAnswer,
+    CopyState,
+    LeafCopy,
+    StreamAnswer,
+    consumer_config,
+    decoded,
+    leaf_copy_config,
+)
 from .region_streams import COPIES
 
-#: The hub forgets a consumer that its leaf has not read for so long; then the leaf copies everything again.
-CONSUMER_KEPT_SECONDS = 7 * 24 * 3_600
-#: For what says nothing, a consumer says that it is there; the broker demands this number.
-HEARTBEAT_SECONDS = 1
-NANOSECONDS = 1_000_000_000
 #: Error codes for: a stream of this name has another configuration; an invalid request, for example a way
 #: to acknowledge that this version does not know.
 STREAM_EXISTS = 10058
 INVALID_JSON = 10025
-
-_is_consumer = re.compile("leaf-[0-9a-f]{12}").fullmatch
 
 
 class OldBroker(SluicewayError):
     """A broker is too old for a region behind a leaf node."""
 
 
-class _Error(msgspec.Struct):
-    code: int = 500
-    err_code: int | None = None
-    description: str = ""
-
-
-class _External(msgspec.Struct):
-    api: str
-
-
-class _Consumer(msgspec.Struct):
-    name: str
-    deliver_subject: str
-
-
-class _Mirror(msgspec.Struct):
-    name: str
-    external: _External | None = None
-    consumer: _Consumer | None = None
-    filter_subject: str | None = None
-
-
-class _Config(msgspec.Struct):
-    name: str
-    num_replicas: int = 1
-    max_msgs_per_subject: int = -1
-    max_msgs: int = -1
-    max_bytes: int = -1
-    max_age: int = 0
-    allow_direct: bool = False
-    mirror: _Mirror | None = None
-
-
-class _State(msgspec.Struct):
-    messages: int
-    bytes: int
-    first_seq: int
-    last_seq: int
-    first_ts: str = ""
-    last_ts: str = ""
-
-    @property
-    def contents(self) -> tuple[int, int, int, str, str]:
-        """What tells which messages it holds, but for those between its ends."""
-        return self.messages, self.bytes, self.first_seq, self.first_ts, self.last_ts
-
-
-class _Info(msgspec.Struct):
-    config: _Config | None = None
-    state: _State | None = None
-    error: _Error | None = None
-
-
-class LeafCopy(msgspec.Struct, frozen=True):
-    """A copy, as its leaf node describes it."""
-
-    config: _Config
-    state: _State
-
-    @property
-    def consumer(self) -> str | None:
-        """The consumer that it reads; None if none of ours can have that name."""
-        mirror = self.config.mirror
-        name = mirror.consumer.name if mirror and mirror.consumer else ""
-        return name if _is_consumer(name) else None
-
-    def is_as_declared(self) -> bool:
-        """Return whether its configuration is the one that we declare for its consumer."""
-        if self.consumer is None:
-            return False
-        wanted = msgspec.convert(_copy_config(self.config.name, self.consumer, 1), _Config)
-        wanted.num_replicas = self.config.num_replicas
-        return self.config == wanted
-
-    def is_of_another_history(self, hub: _State) -> bool:
-        """Return whether what the hub has, by an answer that is not older, cannot be what was copied.
-
-        Up to the same message, both have the last message of each subject, and so the same ones.
-        """
-        ours = self.state
-        if ours.last_seq != hub.last_seq:
-            return ours.last_seq > hub.last_seq
-        return bool(ours.messages or hub.messages) and ours.contents != hub.contents
-
-    def is_behind(self, hub: _State) -> bool:
-        """Return whether the hub holds something that is not copied yet."""
-        return self.state.last_seq < hub.last_seq and self.state.contents != hub.contents
-
-
 class HubCopy(NamedTuple):
     """What the hub says of its copy."""
 
     info: StreamInfo
-    state: _State
+    state: CopyState
 
 
 class CopyProblem(NamedTuple):
@@ -185,7 +95,9 @@ class RegionLeaf:
             await self._delete(copy, found)
         replicas = found.config.num_replicas if found else 1
         try:
-            created = await self._ask_leaf(f"STREAM.CREATE.{copy}", _copy_config(copy, consumer, replicas))
+            created = await self._ask_leaf(
+                f"STREAM.CREATE.{copy}", leaf_copy_config(copy, consumer, replicas)
+            )
         except APIError as error:
             await self._delete_consumer(copy, consumer)
             if error.err_code == STREAM_EXISTS:  # somebody else has repaired it at the same time
@@ -212,7 +124,7 @@ class RegionLeaf:
 
     async def _hub_copy(self, copy: str) -> HubCopy:
         answer = await self._request(subjects.region_api(self.region, f"STREAM.INFO.{copy}"))
-        state = _decoded(_Info, answer).state
+        state = decoded(StreamAnswer, answer).state
         try:
             info: StreamInfo = StreamInfo.from_response(json.loads(answer))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -233,11 +145,11 @@ class RegionLeaf:
             found is None or found.is_behind(hub.state),
         )
 
-    async def _why_wrong(self, copy: str, found: LeafCopy | None, hub: _State) -> str | None:
+    async def _why_wrong(self, copy: str, found: LeafCopy | None, hub: CopyState) -> str | None:
         """Return why a copy has to be created or replaced; `hub` is not older than `found`."""
         if found is None:
             return "it is missing"
-        if not found.is_as_declared():
+        if not found.is_declared_as(copy):
             return "its configuration is another one"
         if not await self._has_consumer(copy, found.consumer):
             return "what it was copied from is not there any more"
@@ -272,7 +184,7 @@ class RegionLeaf:
         return True
 
     async def _create_consumer(self, copy: str, consumer: str) -> None:
-        config = _consumer_config(consumer)
+        config = consumer_config(consumer)
         subject = subjects.region_api(self.region, f"CONSUMER.CREATE.{copy}.{consumer}")
         try:
             await self._request(subject, {"stream_name": copy, "config": config})
@@ -295,7 +207,7 @@ class RegionLeaf:
             await self._request(subjects.region_api(self.region, f"CONSUMER.DELETE.{copy}.{consumer}"))
 
     async def _ask_leaf(self, request: str, body: object = None) -> LeafCopy:
-        info = _decoded(_Info, await self._request(subjects.leaf_api(self.region, request), body))
+        info = decoded(StreamAnswer, await self._request(subjects.leaf_api(self.region, request), body))
         if info.config is None or info.state is None:
             raise APIError(description="not the description of a stream")
         return LeafCopy(info.config, info.state)
@@ -304,53 +216,6 @@ class RegionLeaf:
         """Return the answer to a request; raise `APIError` if it is an error, and nats-py's own errors."""
         data = b"" if body is None else json.dumps(body).encode()
         reply = await self._client.request(subject, data, timeout=ANSWER_SECONDS)
-        if error := _decoded(_Answer, reply.data).error:
+        if error := decoded(AnyAnswer, reply.data).error:
             APIError.from_error(msgspec.to_builtins(error))
         return reply.data
-
-
-class _Answer(msgspec.Struct):
-    error: _Error | None = None
-
-
-Decoded = TypeVar("Decoded")
-
-
-def _decoded(model: type[Decoded], answer: bytes) -> Decoded:
-    try:
-        return msgspec.json.decode(answer, type=model)
-    except msgspec.MsgspecError as error:
-        raise APIError(description=f"not an answer of JetStream: {error}") from error
-
-
-def _copy_config(copy: str, consumer: str, replicas: int) -> dict[str, Any]:
-    """Return the configuration of a copy on a leaf node, as JetStream reads it."""
-    return {
-        "name": copy,
-        "storage": "file",
-        "num_replicas": replicas,
-        "max_msgs_per_subject": 1,
-        "discard": "old",
-        "allow_direct": True,
-        "mirror_direct": True,
-        "mirror": {
-            "name": copy,
-            "external": {"api": subjects.domain_api(subjects.HUB_DOMAIN), "deliver": ""},
-            "consumer": {"name": consumer, "deliver_subject": subjects.copied_to_leaf(consumer)},
-        },
-    }
-
-
-def _consumer_config(consumer: str) -> dict[str, Any]:
-    """Return the configuration of what a copy reads, in the account of its region at the hub."""
-    return {
-        "name": consumer,
-        "durable_name": consumer,
-        "deliver_subject": subjects.copied_to_leaf(consumer),
-        "deliver_policy": "all",
-        "ack_policy": "flow_control",
-        "flow_control": True,
-        "idle_heartbeat": HEARTBEAT_SECONDS * NANOSECONDS,
-        "max_deliver": -1,
-        "inactive_threshold": CONSUMER_KEPT_SECONDS * NANOSECONDS,
-    }
