@@ -22,9 +22,11 @@ from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.feature import RECENT_COMMANDS_MAX
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import EncodedFeature, Outcome, Refusal, RefusalCode, Reply
+from sluiceway.contracts.revisions import NOTHING_STORED
 from sluiceway.errors import Conflict, InvalidEvent, MessageTooLarge, Unavailable
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.decision_view import DecisionView
+from sluiceway.messaging.feature_entry import FeatureEntry
 from sluiceway.messaging.feature_log import EncodedEvent, FeatureLog, LoggedEvent, LogTail, parse_event
 from sluiceway.messaging.stale_readings import explain_stale
 from sluiceway.pipelines.approvals import without_lapsed_approvals
@@ -131,20 +133,33 @@ class CommandProcessor:
     async def newest(self, key: FeatureKey) -> Reply:
         """Return the newest state of a feature; no feature if there is none.
 
-        What was followed has it, once it has got to the end that the log's leader knows. So the state is not
-        read again, however often it is asked for. `Unavailable` if no broker proves the end, or if the newest
-        message is invalid: the event before it is read then.
+        What was followed has it, once it has got to the end that the log's leader knows. So the state is
+        neither read nor encoded again, however often it is asked for, and parsed once. `Unavailable` if no
+        broker proves the end, or if the newest message is invalid: the event before it is read then.
         """
         await self._features.catch_up()
         entry = self._features.get(key)
-        if entry and not entry.is_parsed and len(entry.body) > PARSED_AT_ONCE_BYTES:
-            with suppress(InvalidEvent):  # which the entry has to notice
-                entry.keep_parsed(await self._side_thread.run(parse_event, entry.body, key))
+        if entry is None:
+            return Reply(outcome=Outcome.UNCHANGED, revision_tag=NOTHING_STORED)
         try:
-            tail = entry.logged if entry else LogTail(None, 0)
+            await self._check(entry)
+            state = entry.encoded_state
         except InvalidEvent as error:
             raise Unavailable(f"the newest message of {key} is invalid: {error}") from error
-        return self._reply(Unchanged(f"the newest state of {key}"), tail)
+        return Reply(
+            outcome=Outcome.UNCHANGED,
+            state=EncodedFeature(state.feature),
+            revision=entry.sequence,
+            revision_tag=state.revision_tag,
+        )
+
+    async def _check(self, entry: FeatureEntry) -> None:
+        """Parse an event that was not parsed yet, a large one beside the loop; raise `InvalidEvent`."""
+        if not entry.is_valid and len(entry.body) > PARSED_AT_ONCE_BYTES:
+            with suppress(InvalidEvent):  # which the entry has to notice
+                entry.keep_parsed(await self._side_thread.run(parse_event, entry.body, entry.key))
+        if not entry.is_valid:
+            _ = entry.event
 
     async def process_together(self, commands: Iterable[AdvancePhase]) -> dict[str, Reply]:
         """Decide commands about different features on what was followed, and append their events together.

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,7 +10,7 @@ from ..contracts import envelope
 from ..contracts.events import EventType, FeatureEvent
 from ..contracts.feature import TriggerStatus
 from ..contracts.identifiers import FeatureKey
-from ..contracts.revisions import RevisionTag
+from ..contracts.revisions import RevisionTag, revision_tag
 from ..errors import InvalidEvent, Rejected
 from ..pipelines.references import references_of
 from .feature_log import TYPE_PREFIX, LoggedEvent, LogTail, parse_event
@@ -17,6 +18,13 @@ from .parsed_events import ParsedEvents
 
 #: The types of events by their `ce-type`.
 TYPES: Mapping[str, EventType] = {f"{TYPE_PREFIX}{type_}": type_ for type_ in EventType}
+
+
+class EncodedState(NamedTuple):
+    """A feature as JSON, and the tag of this state."""
+
+    feature: bytes
+    revision_tag: RevisionTag
 
 
 class FeatureEntry:
@@ -28,6 +36,7 @@ class FeatureEntry:
 
     __slots__ = (
         "_data",
+        "_is_valid",
         "_parsed",
         "_restorable",
         "alert_keys",
@@ -60,6 +69,7 @@ class FeatureEntry:
         self.tail = sequence
         self._data = data
         self._parsed = ParsedEvents() if parsed is None else parsed
+        self._is_valid = False
         try:
             self._read(headers)
         except ValueError as error:
@@ -106,9 +116,19 @@ class FeatureEntry:
         return event
 
     @property
-    def is_parsed(self) -> bool:
-        """Whether `event` costs nothing now."""
-        return self._parsed.get(self) is not None
+    def is_valid(self) -> bool:
+        """Whether the body is known to be valid: it was parsed once."""
+        return self._is_valid
+
+    @property
+    def encoded_state(self) -> EncodedState:
+        """The state after the event, without parsing it; the body must be valid."""
+        try:
+            found = _STATES.decode(self._data)
+        except msgspec.MsgspecError as error:
+            raise InvalidEvent(f"invalid event of {self.key}: {error}") from error
+        tag = revision_tag(self.sequence, found.command_id, found.time_ms)
+        return EncodedState(bytes(found.feature), tag)
 
     @property
     def body(self) -> bytes:
@@ -117,6 +137,7 @@ class FeatureEntry:
 
     def keep_parsed(self, event: FeatureEvent) -> None:
         """Keep what the body is when it is parsed, so that it need not be, while there is room."""
+        self._is_valid = True
         self._parsed.keep(self, event, len(self._data))
 
     @property
@@ -167,6 +188,15 @@ def _restorable(text: str | None, is_archived: bool, observed_until_ms: int) -> 
 
 #: In a body that has no version to restore.
 NULL = b"null"
+
+
+class _StateOnly(msgspec.Struct):
+    feature: msgspec.Raw
+    command_id: str = msgspec.field(name="commandID")
+    time_ms: int = msgspec.field(name="timeMs")
+
+
+_STATES = msgspec.json.Decoder(_StateOnly)
 
 
 class _PreviousOnly(msgspec.Struct):

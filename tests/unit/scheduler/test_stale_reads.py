@@ -12,7 +12,7 @@ from services.scheduler.side_thread import SideThread
 from sluiceway.contracts.commands import AdvancePhase, FeatureCommand, PauseTrigger, UnpauseTrigger
 from sluiceway.contracts.events import FeatureEvent
 from sluiceway.contracts.identifiers import FeatureKey
-from sluiceway.contracts.replies import Outcome
+from sluiceway.contracts.replies import Outcome, Reply
 from sluiceway.errors import Conflict, Unavailable
 from sluiceway.messaging import feature_entry
 from sluiceway.messaging.connection import Connection
@@ -197,12 +197,16 @@ async def test_who_asks_for_a_state_while_the_newest_message_is_invalid_is_to_as
     assert noticed == [9]
 
 
-async def test_a_large_state_that_is_asked_for_is_parsed_beside_the_loop_and_kept(
+async def test_a_large_state_that_is_asked_for_is_parsed_once_beside_the_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The loop is for everybody; who may only look could ask for many of them."""
     ledger, threads = a_release(), list[str]()
-    processor = a_processor(ledger, 0)
+    view, event = View(ledger), ledger.events[-1]
+    view._entry = FeatureEntry(
+        event.feature.key, 2, headers_of(event, ""), data=event.to_json(), parsed=ParsedEvents(1)
+    )
+    processor = a_processor(ledger, 0, view)
     monkeypatch.setattr(command_processor, "PARSED_AT_ONCE_BYTES", 10)
 
     def parse(data: bytes, key: FeatureKey) -> FeatureEvent:
@@ -213,7 +217,9 @@ async def test_a_large_state_that_is_asked_for_is_parsed_beside_the_loop_and_kep
     monkeypatch.setattr(feature_entry, "parse_event", parse)
 
     for _ in range(2):
-        assert (await processor.newest(ledger.feature.key)).feature == ledger.feature
+        reply = Reply.read((await processor.newest(ledger.feature.key)).to_json())
+        assert (reply.feature, reply.revision) == (ledger.feature, 2)
+        assert reply.revision_tag == LoggedEvent(2, event).revision_tag
 
     assert [name.partition("_")[0] for name in threads] == ["side"]
 
