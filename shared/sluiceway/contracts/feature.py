@@ -2,7 +2,8 @@
 
 import json
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validator
@@ -25,13 +26,10 @@ ACTIONS_MAX = 50
 
 #: Members that a segment lists by their id.
 IDS_MAX = 5_000
-#: Fields of a phase that only the runs of a trigger are written with; its pipeline has the others, by which
-#: services of the last version decide.
-_PHASES_OF_PIPELINE: IncEx = {
-    "phases": {"__all__": {"time_interval_ms", "required_review", "approvals", "guardrails"}}
-}
-#: The actions are encoded already.
-_NOT_WITH_TRIGGER: Mapping[str, IncEx | bool] = {"actions": True, "pipeline": _PHASES_OF_PIPELINE}
+#: What is encoded once for all events that have it, apart from the rest.
+_APART_IN_TRIGGER: IncEx = {"actions", "pipeline"}
+_SPECS = ("base", "previous", "candidate")
+_APART_IN_FEATURE: IncEx = {"trigger", *_SPECS}
 
 Percentage = Annotated[float, Field(ge=0, le=100, strict=True)]
 
@@ -143,6 +141,11 @@ class Spec(WireModel):
     rules: tuple[GateRule | ConfigRule, ...]
     #: Members of a segment, by id.
     ids: tuple[str, ...] = ()
+
+    @cached_property
+    def stored_json(self) -> bytes:
+        """The JSON form that events have, without default values: encoded once, however many have it."""
+        return self.model_dump_json(exclude_defaults=True).encode()
 
 
 class TriggerStatus(WireEnum):
@@ -314,9 +317,11 @@ class Trigger(WireModel):
 
     def to_stored_json(self) -> bytes:
         """Return the JSON form as in `Feature.to_stored_json`."""
-        rest = self.model_dump_json(exclude_defaults=True, exclude=_NOT_WITH_TRIGGER).encode()
+        rest = self.model_dump_json(exclude_defaults=True, exclude=_APART_IN_TRIGGER).encode()
         actions = b",".join(EncodedActions.of(self.actions).encoded)
-        return with_field(rest, "actions", b"[%b]" % actions)
+        return with_field(
+            with_field(rest, "pipeline", self.pipeline.stored_json), "actions", b"[%b]" % actions
+        )
 
     @property
     def creator(self) -> Person:
@@ -380,8 +385,11 @@ class Feature(WireModel):
 
         It is without default values, and has each phase's plan once. A reader loses nothing.
         """
-        rest = self.model_dump_json(exclude_defaults=True, exclude={"trigger"}).encode()
-        return with_field(rest, "trigger", self.trigger.to_stored_json()) if self.trigger else rest
+        encoded = self.model_dump_json(exclude_defaults=True, exclude=_APART_IN_FEATURE).encode()
+        for name, spec in zip(_SPECS, (self.base, self.previous, self.candidate), strict=True):
+            if spec:
+                encoded = with_field(encoded, name, spec.stored_json)
+        return with_field(encoded, "trigger", self.trigger.to_stored_json()) if self.trigger else encoded
 
     def changed(self, **fields: Any) -> "Feature":
         """Return a copy with these fields; their values are not validated."""

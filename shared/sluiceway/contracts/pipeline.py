@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic.main import IncEx
 
 from .bounded_lists import FIRST_ERROR, at_most
 from .conditions import Condition
@@ -92,6 +94,12 @@ class Phase(AuthoredModel):
         return self
 
 
+#: Fields of a phase that only the runs of a trigger are written with.
+_ONLY_IN_RUNS: IncEx = {
+    "phases": {"__all__": {"time_interval_ms", "required_review", "approvals", "guardrails"}}
+}
+
+
 class Pipeline(AuthoredModel):
     """An ordered plan of phases; its id is what features attach to."""
 
@@ -120,6 +128,14 @@ class Pipeline(AuthoredModel):
         if id_ := _duplicate([phase.id for phase in self.phases]):
             raise ValueError(f"duplicate phase id {id_!r}: give each phase its own id")
         return self
+
+    @cached_property
+    def stored_json(self) -> bytes:
+        """The JSON form that triggers have, encoded once: without default values, and with parts of phases.
+
+        The runs of a trigger have the rest; by these parts services of the last version decide.
+        """
+        return self.model_dump_json(exclude_defaults=True, exclude=_ONLY_IN_RUNS).encode()
 
 
 def _duplicate(names: Sequence[str]) -> str | None:
