@@ -76,6 +76,7 @@ def calm_commands(history: History) -> int:
 
 def missing(history: History) -> Iterator[str]:
     """Name what a run without any of it cannot have checked, whatever was disturbed."""
+    yield from (f"the run ended early: {abort.line}" for abort in history.aborts)
     for count in (commands, events, seen, served, final, edges, faults):
         if not count(history):
             yield f"no {count.__name__} were recorded"

@@ -211,6 +211,8 @@ class History:
     errors: tuple[LogLine, ...] = ()
     stuck: tuple[StuckRelease, ...] = ()
     delays: tuple[LoopDelay, ...] = ()
+    #: Why the run ended before its time, if it did.
+    aborts: tuple[LogLine, ...] = ()
 
     def with_final(self, final: tuple[FinalRules, ...]) -> "History":
         """Return it with what the edges held at last."""

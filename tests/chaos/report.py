@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,15 +41,17 @@ async def print_progress(sender: Sender, faults: Faults, folder: Path) -> None:
 
 def check_size(folder: Path, bytes_max: int = FOLDER_BYTES_MAX) -> None:
     """Raise `OSError` if the files of a run take more than that."""
-    size = sum(file.stat().st_blocks * BLOCK_BYTES for file in _files(folder))
+    size = sum(_size(Path(place, name)) for place, _, names in os.walk(folder) for name in names)
     if size > bytes_max:
         raise OSError(f"{folder} has {size} bytes, more than {bytes_max}: the run ends")
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield all files; some are removed meanwhile."""
-    for place, _, names in os.walk(folder):
-        yield from (path for name in names if (path := Path(place, name)).is_file())
+def _size(file: Path) -> int:
+    """Return the bytes that a file takes; none if it has been removed meanwhile."""
+    try:
+        return file.stat().st_blocks * BLOCK_BYTES
+    except FileNotFoundError:
+        return 0
 
 
 def progress(commands: Sequence[SentCommand], recent: Iterable[SentCommand]) -> str:

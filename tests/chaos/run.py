@@ -1,6 +1,7 @@
 """One run, from the first broker to the history of everything."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -24,6 +25,7 @@ from .history import (
     FinalRules,
     History,
     KnownRegion,
+    LogLine,
     LoopDelay,
     ProcessEnd,
     ReadinessAnswer,
@@ -36,6 +38,8 @@ from .region_laws import convergence
 from .report import print_progress
 from .samples import EdgeSamples, record_readiness
 from .sender import Sender
+
+log = logging.getLogger(__name__)
 
 #: For the log to be readable, and for all edges to hold what it says, after everything was healed.
 CONVERGENCE_SECONDS = 60.0
@@ -80,8 +84,15 @@ async def _run(folder: Path, network: Network, options: Options, ends: list[Proc
         seen: list[SeenEvent] = []
         delays: list[LoopDelay] = []
         watching = (print_progress(sender, faults, folder), _watch_log(driver, seen), watch_loop(delays))
-        async with _beside(*watching, *asking, *sampling):
-            await asyncio.gather(load.run(options.people, options.seconds, dice), faults.run(options.seconds))
+        aborts: list[LogLine] = []
+        try:
+            async with _beside(*watching, *asking, *sampling):
+                await asyncio.gather(
+                    load.run(options.people, options.seconds, dice), faults.run(options.seconds)
+                )
+        except Exception as error:  # what was recorded until then counts
+            log.exception("the run ends early")
+            aborts.append(LogLine(process="chaos", line=repr(error)))
         history = History(
             regions=tuple(
                 KnownRegion(region=catalogues.region(name), edges=tuple(edge.name for edge in edges))
@@ -99,6 +110,7 @@ async def _run(folder: Path, network: Network, options: Options, ends: list[Proc
             errors=tuple(cluster.logged(ERRORS)),
             stuck=tuple(sender.stuck),
             delays=tuple(delays),
+            aborts=tuple(aborts),
         )
         return await _converged(history, cluster, samples)
 

@@ -57,6 +57,14 @@ def test_a_run_that_did_not_record_something_has_findings(empty: dict[str, tuple
     assert RECORDED in {finding.law for finding in findings}
 
 
+def test_a_run_that_ended_early_has_a_finding() -> None:
+    abort = LogLine(process="chaos", line="OSError('no space left')")
+
+    findings = checker.check(replace(a_whole_release(), aborts=(abort,)))
+
+    assert [finding.text for finding in findings] == ["the run ended early: OSError('no space left')"]
+
+
 def test_an_empty_history_has_findings() -> None:
     assert {finding.law for finding in checker.check(History())} == {RECORDED}
 
@@ -162,6 +170,7 @@ async def test_a_loop_that_is_held_up_is_recorded() -> None:
 def test_a_run_that_fills_the_disk_ends(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"x" * 10_000)
 
+    (tmp_path / "removed").symlink_to(tmp_path / "nothing")  # as a file that is gone when it is looked at
     check_size(tmp_path)
     with pytest.raises(OSError, match="more than 5000"):
         check_size(tmp_path, 5_000)
