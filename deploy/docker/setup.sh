@@ -7,6 +7,9 @@
 set -eu
 umask 077
 chmod 700 /secrets
+# Two at the same time would give away different secrets.
+exec 9>/secrets/.lock
+flock 9
 
 service_user=10001:10001
 broker_user=10002:10002
