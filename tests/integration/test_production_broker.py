@@ -70,3 +70,6 @@ async def release(running: Production, folder: Path) -> None:
             rules = region.edge.rules
             await eventually(lambda: rules.check_gate({}, "new_checkout"), "it has the candidate")
             assert [await service.readiness() for service in (*services, region.edge)] == [{}] * 5
+            for broker in running.brokers:
+                connections = (await broker.monitored("connz"))["connections"]
+                assert max(connection["subscriptions"] for connection in connections) < 100  # of 10,000

@@ -1,5 +1,6 @@
 """`sluiceway broker-config`: what it writes is what a broker takes, and has no secret in it."""
 
+import asyncio
 import re
 import stat
 import subprocess
@@ -242,3 +243,14 @@ async def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def files_in(folder: Path) -> list[Path]:
     return [*folder.iterdir()]
+
+
+async def test_commands_that_create_the_same_secrets_at_the_same_time_agree(tmp_path: Path) -> None:
+    options = ("--region", "dev", "--tls", "--secrets", str(tmp_path / "secrets"))
+
+    calls = await asyncio.gather(*(Cli(NOWHERE)("broker-config", *options) for _ in range(4)))
+
+    assert [call.code for call in calls] == [0] * 4
+    assert len({call.out for call in calls}) == 1
+    again = await Cli(NOWHERE).succeeds("broker-config", *options)  # and there is nothing more to do
+    assert again.out == calls[0].out
