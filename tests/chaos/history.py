@@ -37,7 +37,7 @@ class SentCommand(WireModel):
     sent_ms: int
     #: Absent: nobody answered it within the bound.
     answered_ms: int | None = None
-    #: How often it was sent again: no answer came, or `unavailable`.
+    #: How often it was sent again after a client had given up: no answer came, or `unavailable`.
     retries: int = 0
     outcome: Outcome | None = None
     #: The answer says that an earlier attempt was applied.

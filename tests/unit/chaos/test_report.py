@@ -54,7 +54,7 @@ def test_the_summary_counts_answers_and_shows_findings() -> None:
 
     text = "\n".join(summary(history, findings))
 
-    assert "2 commands answered, 1 refused, 0 not within 15 s, p99 70 ms" in text
+    assert "2 commands answered, 1 refused, 0 given up by clients, p99 70 ms" in text
     assert all(finding.text in text for finding in findings)
 
 
