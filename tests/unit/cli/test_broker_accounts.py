@@ -54,3 +54,12 @@ def test_no_service_takes_anything_out_of_a_stream_that_is_kept(user: str) -> No
 @pytest.mark.parametrize("user", SERVICES)
 def test_only_the_scheduler_creates_and_changes_streams(user: str) -> None:
     assert bool(streams_of(user, "STREAM.CREATE.{}", "STREAM.UPDATE.{}")) == (user == "scheduler")
+
+
+def test_a_region_adds_three_imports_to_the_account_of_the_services() -> None:
+    """With 18 of each, nats-server 2.15 read a configuration of 1,000 regions in 46 s; with three, in 1 s."""
+    regions = [
+        account for account in broker_accounts(["a", "b"], [], []) if account.name.startswith("REGION_")
+    ]
+
+    assert [len(region.exports) for region in regions] == [3, 3]
