@@ -71,7 +71,7 @@ class Stall(NamedTuple):
     times: int
     #: The longest time for an answer to a command that was sent, or under way, during such a fault.
     longest_ms: int
-    #: How many of these a client gave up, since no answer came in 15 s, or nobody listened for 0.8 s.
+    #: How many of these a client gave up, since no answer came in 15 s.
     given_up: int
     #: The longest time from healing one until everything was ready again.
     ready_after_ms: int

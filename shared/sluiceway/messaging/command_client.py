@@ -26,7 +26,8 @@ ATTEMPT_SECONDS = 1.0
 RATE_LIMITED_ATTEMPTS_MAX = 10
 #: and the longest pause between two of them.
 RATE_LIMITED_SECONDS_MAX = 2.0
-#: A scheduler that reconnects listens again after less than the sum of these.
+#: A scheduler that reconnects listens again after less than the sum of these. In a cluster, it may run at a
+#: broker that this one does not reach now: then as many seconds pass as in any stall.
 UNHEARD_SECONDS = 0.2
 UNHEARD_ATTEMPTS_MAX = 4
 #: A sender who was told lately that it sends too many may be shut out: for less than the product of these, at
@@ -78,7 +79,8 @@ class CommandClient:
                 reply = await self._attempt(command, data, retries.within(ATTEMPT_SECONDS))
             except NoRespondersError as error:
                 unheard += 1
-                if not (retries.is_under_way and await retries.pause()):
+                may_be_cut_off = retries.is_under_way or self._client.is_in_cluster
+                if not (may_be_cut_off and await retries.pause()):
                     await self._pause_unheard(unheard, error)
                 continue
             if reply is not None and _is_rate_limited(reply):

@@ -74,6 +74,11 @@ class SizeCheckedClient(StreamClient):
     and replies too.
     """
 
+    @property
+    def is_in_cluster(self) -> bool:
+        """Whether the broker of this connection, or of the last one, is one of a cluster."""
+        return bool(self._server_info.get("cluster"))
+
     async def publish(
         self,
         subject: str,

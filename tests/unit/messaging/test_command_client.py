@@ -38,6 +38,7 @@ class FakeBroker:
     """Answers with these replies, and then with the last of them; None: nobody listens."""
 
     max_payload = 1_000_000
+    is_in_cluster = False
 
     def __init__(self, *replies: Reply | bytes | Exception | None) -> None:
         self.replies = list(replies)
@@ -125,6 +126,26 @@ async def test_a_sender_that_sent_too_many_waits_until_it_is_listened_to_again()
     broker = FakeBroker(RATE_LIMITED, *[None] * (UNHEARD_ATTEMPTS_MAX + 5), UNCHANGED)
 
     assert await client_of(broker).send(an_abort()) == UNCHANGED
+
+
+async def test_in_a_cluster_nobody_is_refused_because_no_scheduler_is_heard_for_some_seconds(
+    clock: "FakeTime",
+) -> None:
+    broker = FakeBroker(*[None] * (UNHEARD_ATTEMPTS_MAX + 5), UNCHANGED)
+    broker.is_in_cluster = True
+
+    assert await client_of(broker).send(an_abort()) == UNCHANGED
+    assert clock.now < STALL_SECONDS_MAX
+
+
+async def test_in_a_cluster_it_is_said_after_a_stall_that_no_scheduler_listens(clock: "FakeTime") -> None:
+    broker = FakeBroker(None)
+    broker.is_in_cluster = True
+
+    with pytest.raises(Unavailable, match="no scheduler is listening"):
+        await client_of(broker).send(an_abort())
+
+    assert STALL_SECONDS_MAX - 2 < clock.now < STALL_SECONDS_MAX
 
 
 async def test_a_sender_that_nobody_listens_to_learns_both_reasons() -> None:
