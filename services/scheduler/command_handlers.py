@@ -68,12 +68,12 @@ class CommandHandlers:
                 references=self._features.references,
                 message_bytes_max=self._store.message_bytes_max,
             )
-            if self._catalogue.has_applied(*document_of(command, catalogue), command.idempotency_key):
-                return self._unchanged(Unchanged("this command was already applied"), command)
             usage = self._features.usage
             decision = await self._side_thread.run(decide_catalogue, command, catalogue, usage)
             if isinstance(decision, Refusal):
                 return Reply(outcome=Outcome.REFUSED, refusal=decision)
+            if self._catalogue.has_applied(*document_of(command, catalogue), command.idempotency_key):
+                return self._unchanged(Unchanged("this command was already applied"), command)
             if refusal := await self._stale(command):
                 return Reply(outcome=Outcome.REFUSED, refusal=refusal)
             if not isinstance(decision, PutDocument):
