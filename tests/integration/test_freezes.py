@@ -89,18 +89,19 @@ async def test_a_replica_obeys_a_freeze_that_another_one_has_answered(broker: Br
         late, now = LateCatalogue(known), itertools.count(NOW)
         features = DecisionView(driver.connection, driver.log)
         decisions = CommandProcessor(driver.log, features, late, lambda: next(now), SideThread())
-        gate = a_gate(EVERYONE, releasePipelineID="release")
-        started = await decisions.process(SaveFeature(actor="ada", feature=gate))
-        dev = {"actor": "ada", "trigger": "gate.checkout.1", "phase_id": "dev"}
+        async with features:
+            gate = a_gate(EVERYONE, releasePipelineID="release")
+            started = await decisions.process(SaveFeature(actor="ada", feature=gate))
+            dev = {"actor": "ada", "trigger": "gate.checkout.1", "phase_id": "dev"}
 
-        late.newest = frozen
-        refused = await decisions.process(ApprovePhase(**dev))
-        late.newest = known
-        approved = await decisions.process(ApprovePhase(**dev))
-        late.newest = frozen
-        held = await decisions.process(AdvancePhase(**dev))
-        late.newest = known
-        still = await decisions.process(AdvancePhase(**dev))
+            late.newest = frozen
+            refused = await decisions.process(ApprovePhase(**dev))
+            late.newest = known
+            approved = await decisions.process(ApprovePhase(**dev))
+            late.newest = frozen
+            held = await decisions.process(AdvancePhase(**dev))
+            late.newest = known
+            still = await decisions.process(AdvancePhase(**dev))
 
         assert started.outcome is approved.outcome is Outcome.ACCEPTED
         assert refused.refusal
