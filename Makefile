@@ -71,7 +71,7 @@ test-hostile: $(VENV)/installed ## Attack the system with each role's credential
 	$(BIN)/pytest -m hostile -s tests/hostile $(ARGS)
 
 test-chaos: $(VENV)/installed ## Kill processes and put back stores of the whole system, longer than make test
-	$(BIN)/pytest -m full tests/e2e $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m full tests/e2e $(ARGS)
 
 chaos: $(VENV)/installed ## Run a cluster under load and faults, and check it; needs root (ARGS="--seconds 3600 --seed 7")
 	@$(BIN)/python -m tests.chaos $(ARGS)
