@@ -96,9 +96,8 @@ class CommandProcessor:
             if _is_outdated(command, tail):
                 return self._reply(Unchanged(f"a newer event of {command.key} came first"), tail)
             is_fresh = is_fresh and not self._is_behind(command.key, tail)
-            if applied := await self._applied_before(command, tail, is_fresh=is_fresh):
-                return applied
-            decision = await self._decide(command, tail)
+            applied = await self._applied_before(command, tail, is_fresh=is_fresh)
+            decision = applied or await self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
                 if isinstance(command, AdvancePhase) and await self._catalogue.has_changed():
@@ -112,23 +111,18 @@ class CommandProcessor:
 
     async def _applied_before(
         self, command: FeatureCommand, tail: LogTail, *, is_fresh: bool
-    ) -> Reply | None:
-        """Return the reply to a command that the log holds and its feature has forgotten, after others.
+    ) -> Unchanged | None:
+        """Return the decision about a command that the log holds and its feature has forgotten, after others.
 
-        This process was frozen, or cut off, and another one has applied it. What was followed tells; the
-        state that was read may be newer than that, or older.
+        This process was frozen, or cut off, and another one has applied it. What was followed tells; whether
+        the state that was read is the newest one has to be proved, as for every such decision.
         """
         if isinstance(command, AdvancePhase) or tail.logged is None:
             return None
         state = tail.logged.event.feature
         if is_fresh and len(state.recent_commands) in (1, RECENT_COMMANDS_MAX):  # some may be left out
             await self._features.catch_up()
-        if not self._features.has_applied(command):
-            return None
-        known = self._remembered(command)
-        newest = known if known and known.logged and known.sequence > tail.sequence else tail
-        assert newest.logged
-        return self._reply(already_applied(newest.logged.event.feature), newest)
+        return already_applied(state) if self._features.has_applied(command) else None
 
     async def newest(self, key: FeatureKey) -> Reply:
         """Return the newest state of a feature; no feature if there is none.
@@ -225,10 +219,12 @@ class CommandProcessor:
     async def _is_newest(self, key: FeatureKey, tail: LogTail) -> bool:
         """Return whether the state that was read is the newest one, which no append is going to prove.
 
-        `Unavailable` if no broker answers that hears most replicas of the log.
+        Not if the log goes back meanwhile: what was followed of it has been decided on as well. `Unavailable`
+        if no broker answers that hears most replicas of the log.
         """
+        resets = self._features.resets
         await self._features.catch_up()
-        return not self._is_behind(key, tail)
+        return self._features.resets == resets and not self._is_behind(key, tail)
 
     async def _decide(self, command: FeatureCommand, tail: LogTail) -> Decision:
         """Return the decision; to save is to validate and to project a whole document, beside the loop."""

@@ -58,6 +58,7 @@ class View:
     """What the scheduler has followed: the newest event, or those that it has not caught up with yet."""
 
     parse = None
+    resets = 0
 
     def __init__(self, ledger: Ledger, lag: int = 0, quorum_lost: Unavailable | None = None) -> None:
         self._ledger = ledger
