@@ -19,7 +19,6 @@ from sluiceway.contracts.commands import (
     StartingCommand,
 )
 from sluiceway.contracts.events import FeatureEvent
-from sluiceway.contracts.feature import RECENT_COMMANDS_MAX
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import EncodedFeature, Outcome, Refusal, RefusalCode, Reply
 from sluiceway.contracts.revisions import NOTHING_STORED
@@ -96,7 +95,7 @@ class CommandProcessor:
             if _is_outdated(command, tail):
                 return self._reply(Unchanged(f"a newer event of {command.key} came first"), tail)
             is_fresh = is_fresh and not self._is_behind(command.key, tail)
-            applied = await self._applied_before(command, tail, is_fresh=is_fresh)
+            applied = await self._applied_before(command, tail)
             decision = applied or await self._decide(command, tail)
             if isinstance(decision, FeatureEvent):
                 # A freeze may be new. For a phase that stays held, the catalogue is not read.
@@ -109,20 +108,35 @@ class CommandProcessor:
             tail, is_fresh = None, True
         raise Unavailable(f"{command.key}, or what it depends on, keeps changing; send the command again")
 
-    async def _applied_before(
-        self, command: FeatureCommand, tail: LogTail, *, is_fresh: bool
-    ) -> Unchanged | None:
+    async def _applied_before(self, command: FeatureCommand, tail: LogTail) -> Unchanged | None:
         """Return the decision about a command that the log holds and its feature has forgotten, after others.
 
         This process was frozen, or cut off, and another one has applied it. What was followed tells; whether
         the state that was read is the newest one has to be proved, as for every such decision.
         """
-        if isinstance(command, AdvancePhase) or tail.logged is None:
+        if tail.logged is None:
             return None
-        state = tail.logged.event.feature
-        if is_fresh and len(state.recent_commands) in (1, RECENT_COMMANDS_MAX):  # some may be left out
+        if not self._knows_forgotten_commands(command, tail):
             await self._features.catch_up()
-        return already_applied(state) if self._features.has_applied(command) else None
+        if isinstance(command, AdvancePhase) or not self._features.has_applied(command):
+            return None
+        return already_applied(tail.logged.event.feature)
+
+    def _knows_forgotten_commands(self, command: FeatureCommand, tail: LogTail) -> bool:
+        """Return whether each command was followed, or is this process's own, that a state remembers no more.
+
+        A state remembers the newest commands without a gap, so it has all since the event that is known if
+        it has that one's. Of that event the same was asked before this process appended it.
+        """
+        if tail.sequence <= self._features.position.sequence:
+            return True
+        known = self._remembered(command)
+        if known is None or known.logged is None or tail.logged is None:
+            return False
+        newest = known.logged.event.feature.recent_commands[-1:]
+        return tail.sequence <= known.sequence or (
+            newest != () and newest[0] in tail.logged.event.feature.recent_commands
+        )
 
     async def newest(self, key: FeatureKey) -> Reply:
         """Return the newest state of a feature; no feature if there is none.

@@ -7,7 +7,7 @@ from ..pipelines.reference_graph import ReferenceGraph
 from .applied_commands import AppliedCommands
 from .connection import Connection
 from .feature_indexes import PipelineUsage, ReferenceIndex
-from .feature_log import FeatureLog
+from .feature_log import EncodedEvent, FeatureLog
 from .feature_view import FeatureView
 from .stream_records import Record
 
@@ -32,8 +32,13 @@ class DecisionView(FeatureView):
         return self._usage.usage
 
     def has_applied(self, command: FeatureCommand) -> bool:
-        """Return whether the log, as far as it was followed, holds an event of a command."""
+        """Return whether the log holds an event of a command, as far as it was followed or written here."""
         return self._applied.has(subjects.feature(command.key), command.idempotency_key)
+
+    def add(self, event: EncodedEvent, sequence: int) -> None:
+        subject = subjects.feature(event.event.feature.key)
+        self._applied.add(Record(subject, sequence, event.event.time_ms, b"", event.headers))
+        super().add(event, sequence)
 
     def _on_record(self, record: Record) -> None:
         self._applied.add(record)

@@ -17,7 +17,7 @@ from sluiceway.contracts.commands import (
     UnpauseTrigger,
 )
 from sluiceway.contracts.events import EventType, FeatureEvent
-from sluiceway.contracts.feature import Feature
+from sluiceway.contracts.feature import RECENT_COMMANDS_MAX, Feature
 from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import Outcome, RefusalCode, Reply
 from sluiceway.messaging import feature_entry, feature_log, feature_view
@@ -61,6 +61,8 @@ class Scheduler:
         #: Subjects on which another writer was faster.
         self.refused: set[str] = set()
         self.unheard: FeatureEvent | None = None
+        #: Whether an event is delivered before its writer knows that it is stored.
+        self.delivers = True
         for release in releases:
             event = release.events[-1]
             self._deliver(subjects.feature(event.feature.key), event.to_json(), headers_of(event, ""))
@@ -75,6 +77,11 @@ class Scheduler:
         replies = await asyncio.gather(*map(self.processor.process, commands))
         assert [reply.outcome for reply in replies] == [Outcome.ACCEPTED] * len(commands)
         return [message.subject for write in self.client.writes for message in write]
+
+    def newest_event(self, release: Ledger) -> FeatureEvent:
+        entry = self.features.get(release.feature.key)
+        assert entry
+        return entry.event
 
     def store_unheard(self, event: FeatureEvent) -> None:
         """Let another scheduler store an event that this one has not received yet."""
@@ -98,7 +105,10 @@ class Scheduler:
         if is_conflict or message.subject in self.refused:
             return b'{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}'
         lines = message.headers.decode().split("\r\n")[1:-2]
-        self._deliver(message.subject, message.data, dict(line.split(": ", 1) for line in lines))
+        if self.delivers:
+            self._deliver(message.subject, message.data, dict(line.split(": ", 1) for line in lines))
+        else:
+            self.sequence += 1
         return stored(self.sequence)
 
     def _deliver(self, subject: str, data: bytes, headers: dict[str, str]) -> None:
@@ -122,6 +132,31 @@ async def test_a_pause_is_one_conditional_write() -> None:
     sent = await Scheduler(release).send(a_command(PauseTrigger, release))
 
     assert sent == [subjects.feature(release.feature.key)]
+
+
+async def test_commands_in_a_row_about_a_feature_ask_nothing_before_their_events_are_followed() -> None:
+    release = a_release()
+    scheduler = Scheduler(release)
+    scheduler.delivers = False
+    commands = [a_command(ExtendBake, release) for _ in range(AT_ONCE)]
+
+    sent = [await scheduler.send(command) for command in commands]
+
+    assert sent == [[subjects.feature(release.feature.key)]] * AT_ONCE
+
+
+async def test_a_command_of_ones_own_that_is_forgotten_is_known_before_its_event_is_followed() -> None:
+    release = a_release()
+    scheduler = Scheduler(release)
+    scheduler.delivers = False
+    commands = [a_command(ExtendBake, release) for _ in range(RECENT_COMMANDS_MAX + 1)]
+    for command in commands:
+        await scheduler.send(command)
+    scheduler.unheard = scheduler.newest_event(release)
+
+    reply = await scheduler.processor.process(commands[0])
+
+    assert (reply.outcome, reply.revision) == (Outcome.UNCHANGED, scheduler.sequence)
 
 
 async def test_what_may_start_a_phase_is_one_look_at_the_catalogue_more() -> None:
@@ -151,7 +186,8 @@ async def test_what_another_scheduler_wrote_is_one_read_at_the_leader_and_parsed
     release, parsed = a_release(), list[bytes]()
     scheduler = Scheduler(release)
     await scheduler.send(a_command(PauseTrigger, release))
-    scheduler.store_unheard(happened(release.act(PauseTrigger, reason="by another")))
+    release.events.append(scheduler.newest_event(release))
+    scheduler.store_unheard(happened(release.act(UnpauseTrigger, reason="by another")))
 
     def count(data: bytes, key: FeatureKey | None = None) -> FeatureEvent:
         parsed.append(data)
@@ -174,9 +210,7 @@ async def test_a_refusal_reads_the_newest_event_and_the_end_of_the_log_and_parse
     release = a_release()
     scheduler = Scheduler(release)
     await scheduler.send(a_command(PauseTrigger, release))
-    entry = scheduler.features.get(release.feature.key)
-    assert entry
-    scheduler.unheard = entry.event
+    scheduler.unheard = scheduler.newest_event(release)
 
     def refuse(*_: Any) -> FeatureEvent:
         raise AssertionError("an event that is known is parsed")

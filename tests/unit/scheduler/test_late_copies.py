@@ -7,9 +7,11 @@ import pytest
 from sluiceway.contracts import envelope, subjects
 from sluiceway.contracts.commands import FeatureCommand, SaveFeature, UnpauseTrigger
 from sluiceway.contracts.feature import RECENT_COMMANDS_MAX, TriggerStatus
+from sluiceway.contracts.identifiers import FeatureKey
 from sluiceway.contracts.replies import Outcome
 from sluiceway.errors import Unavailable
 from sluiceway.messaging.applied_commands import AppliedCommands
+from sluiceway.messaging.feature_entry import FeatureEntry
 from sluiceway.messaging.feature_log import headers_of
 from sluiceway.messaging.stream_records import Record
 from tests.support.builders import Ledger, a_catalogue, a_gate, a_release, happened
@@ -36,6 +38,9 @@ class FollowingView(View):
         for number, event in enumerate(self._ledger.events[:sequence], 1):
             subject = subjects.feature(event.feature.key)
             self.applied.add(Record(subject, number, event.time_ms, b"", headers_of(event, "")))
+
+    def get(self, key: FeatureKey) -> FeatureEntry | None:
+        return self._entry if self._entry.sequence else None
 
     async def catch_up(self) -> None:
         self.caught_up += 1
@@ -69,12 +74,28 @@ async def test_a_late_copy_is_not_applied_by_a_scheduler_that_has_read_on() -> N
     reply = await a_processor(ledger, 0, view).process(first)
 
     assert (reply.outcome, reply.revision) == (Outcome.UNCHANGED, len(ledger.events))
-    assert view.caught_up == 2, "no append proves that this is the newest state, so the leader is asked"
+    assert view.caught_up == 1, "no append proves that this is the newest state, so the leader is asked"
 
 
 async def test_a_late_copy_is_not_applied_by_a_scheduler_that_reads_on_afterwards() -> None:
     ledger, first = a_busy_gate()
     view = FollowingView(ledger, lag=OTHERS + 1)
+
+    reply = await a_processor(ledger, 0, view).process(first)
+
+    assert (reply.outcome, reply.revision) == (Outcome.UNCHANGED, len(ledger.events))
+
+
+async def test_a_late_copy_is_not_applied_after_a_large_event_that_left_commands_out_and_others() -> None:
+    ledger = Ledger(a_catalogue())
+    first = a_save(0)
+    for command in (first, a_save(1)):
+        ledger.decide(command)
+    large = ledger.events[-1]
+    trimmed = large.feature.changed(recent_commands=large.feature.recent_commands[-1:])
+    ledger.events[-1] = large.model_copy(update={"feature": trimmed})
+    ledger.decide(a_save(2))
+    view = FollowingView(ledger, lag=len(ledger.events))
 
     reply = await a_processor(ledger, 0, view).process(first)
 

@@ -26,6 +26,7 @@ from sluiceway.messaging.feature_log import (
     parse_event,
 )
 from sluiceway.messaging.parsed_events import ParsedEvents
+from sluiceway.messaging.stream_records import Position
 from tests.support.answering_client import AnsweringClient
 from tests.support.builders import BAKE, Ledger, a_catalogue, a_release
 
@@ -65,12 +66,16 @@ class View:
         self._quorum_lost = quorum_lost
         self._follow(len(ledger.events) - lag)
 
+    @property
+    def position(self) -> Position:
+        return Position("", self._entry.sequence)
+
     def _follow(self, sequence: int) -> None:
         event = self._ledger.events[sequence - 1]
         headers = headers_of(event, "")
         self._entry = FeatureEntry(event.feature.key, sequence, headers, data=event.to_json())
 
-    def get(self, key: FeatureKey) -> FeatureEntry:
+    def get(self, key: FeatureKey) -> FeatureEntry | None:
         return self._entry
 
     async def catch_up(self) -> None:
