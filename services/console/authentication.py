@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from cachetools import LRUCache
@@ -12,6 +13,7 @@ from fastapi import HTTPException, Request
 from sluiceway import console_keys
 from sluiceway.clock import Clock
 from sluiceway.contracts.identity import CONSOLE, ApiKey, Identity
+from sluiceway.errors import Unavailable
 from sluiceway.fair_queue import SenderLimits
 from sluiceway.http.connections import network_of
 from sluiceway.turns import Turns
@@ -70,7 +72,7 @@ class KeyVerifier:
         A hash is computed in each of these cases, unless the text does not look like a key. Wrong secrets for
         an id delay and use up only what their own address may send for that id: others behind the same NAT,
         and keys that were verified before, are not affected. An id that this console does not know is looked
-        for once more: its key may have been created a moment ago.
+        for once more: its key may have been created a moment ago. While the broker is away, it is unknown.
         """
         id_ = console_keys.key_id(key)
         stored = self.valid_key(id_)
@@ -79,7 +81,8 @@ class KeyVerifier:
         await request.body()  # the queue looks whether the client has left, which would lose a part of it
         if stored is None:
             await self._unknown_ids.run(request, _address(request), partial(console_keys.matches, key, None))
-            await self.catch_up()
+            with suppress(Unavailable):  # a wrong key is refused, and that recorded, also without the broker
+                await self.catch_up()
         async with self._turns.of(f"key {id_} from {_address(request)}"):
             return await self._verify_known(request, id_, key)
 

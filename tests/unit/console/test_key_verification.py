@@ -55,9 +55,12 @@ class KnownKeys(KeyVerifier):
         #: Known only once this console has caught up.
         self.new: set[str] = set()
         self.caught_up = 0
+        self.broker_is_away = False
 
     async def catch_up(self) -> None:
         self.caught_up += 1
+        if self.broker_is_away:
+            raise Unavailable("cannot read the stream to its end")
         self.stored |= {console_keys.key_id(key): key for key in self.new}
 
     def valid_key(self, key_id: str) -> ApiKey | None:
@@ -219,6 +222,15 @@ async def test_a_key_that_was_created_a_moment_ago_is_looked_for_once_more(hashe
     assert found
     assert found.id == console_keys.key_id(BEA)
     assert hashes.compared == [BEA, BEA], "as long as for an id that nobody has, and then its own"
+
+
+async def test_a_wrong_key_is_refused_while_the_broker_is_away_and_a_right_one_is_not(hashes: Hashes) -> None:
+    """It was answered as unavailable, and not recorded as refused."""
+    keys = KnownKeys(ADA)
+    keys.broker_is_away = True
+
+    assert not await verified(keys, BEA, MALLORY)
+    assert await verified(keys, ADA, NAT)
 
 
 async def test_the_broker_is_asked_no_oftener_than_a_hash_is_computed(hashes: Hashes) -> None:
