@@ -9,12 +9,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from sluiceway.contracts import subjects
 from sluiceway.contracts.feature import Feature, TriggerStatus
 from sluiceway.contracts.identifiers import FeatureKey, feature_of
-from sluiceway.errors import Rejected
+from sluiceway.errors import DECODE_ERRORS, Rejected
 from sluiceway.messaging.connection import Connection
 from sluiceway.messaging.feature_log import FeatureLog
 from sluiceway.messaging.feature_view import FeatureEntry, FeatureView
@@ -180,5 +178,5 @@ def _entry_of(key: FeatureKey, sequence: int, data: bytes) -> ReleaseEntry | Non
             created_ms=trigger.created_ms,
             sequence=sequence,
         )
-    except (ValueError, msgspec.MsgspecError):  # not an event; the consumers have rejected it
+    except (ValueError, *DECODE_ERRORS):  # not an event; the consumers have rejected it
         return None

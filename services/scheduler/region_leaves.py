@@ -90,6 +90,11 @@ class RegionLeaves:
             except (NatsError, SluicewayError, TimeoutError) as error:
                 text = error_text(error)
                 self._repeated.warning((region, text), "cannot keep the leaf node of %s: %s", region, text)
+            except Exception as error:  # whatever it makes of a hostile answer, the other regions go on
+                kind = type(error).__name__
+                self._repeated.error(
+                    (region, kind), "internal error: the leaf node of %s: %s: %s", region, kind, error
+                )
 
     async def _keep(self, known: _Leaf) -> None:
         loop, leaf = asyncio.get_running_loop(), known.leaf

@@ -1,5 +1,10 @@
 """The tree of errors. Each tells a consumer what to do; only `messaging.delivery` acts on it."""
 
+import msgspec
+
+#: What msgspec raises for bytes that are not JSON of a model. Two of them are not among its own errors.
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 class SluicewayError(Exception):
     """The base class of the errors below."""

@@ -13,7 +13,7 @@ import msgspec
 from pydantic import ValidationError
 
 from ..backoff import Backoff
-from ..errors import Misconfigured
+from ..errors import DECODE_ERRORS, Misconfigured
 from ..messaging.stream_records import Position
 from ..redaction import hide_userinfo
 from .region_rules import RegionRules
@@ -81,7 +81,7 @@ class EdgeTransport:
             except Unauthorized:
                 log.error("the edge at %s does not accept the key", self._name)
                 self._wait(RETRY_MAX_SECONDS)
-            except (OSError, http.client.HTTPException, msgspec.MsgspecError, ValidationError) as error:
+            except (OSError, http.client.HTTPException, *DECODE_ERRORS, ValidationError) as error:
                 if not self._stopped.is_set():
                     log.warning("the edge at %s does not answer: %s", self._name, error)
                 self._wait(backoff.next_seconds())

@@ -7,6 +7,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.js.errors import APIError
 
+from ..errors import DECODE_ERRORS
 from .history_loss import NoQuorum, hears_most
 from .reply_inbox import ReplyInbox
 
@@ -117,5 +118,5 @@ async def newest_message(replies: ReplyInbox, stream: str, subject: str) -> Stor
 def _decode(decoder: msgspec.json.Decoder[Answer], reply: bytes) -> Answer:
     try:
         return decoder.decode(reply)
-    except msgspec.MsgspecError as error:
+    except DECODE_ERRORS as error:
         raise APIError(description=f"not an answer of JetStream: {error}") from error

@@ -10,6 +10,7 @@ import msgspec
 from nats.js.errors import APIError
 
 from ..contracts import subjects
+from ..errors import DECODE_ERRORS
 
 #: The hub forgets a consumer that its leaf has not read for so long; then the leaf copies everything again.
 CONSUMER_KEPT_SECONDS = 7 * 24 * 3_600
@@ -128,7 +129,7 @@ def decoded(model: type[Decoded], answer: bytes) -> Decoded:
     """Return an answer as a model; `APIError` if it is none."""
     try:
         return msgspec.json.decode(answer, type=model)
-    except msgspec.MsgspecError as error:
+    except DECODE_ERRORS as error:
         raise APIError(description=f"not an answer of JetStream: {error}") from error
 
 

@@ -127,7 +127,7 @@ class RegionLeaf:
         state = decoded(StreamAnswer, answer).state
         try:
             info: StreamInfo = StreamInfo.from_response(json.loads(answer))
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise APIError(description=f"not the description of a stream: {error}") from error
         if state is None:
             raise APIError(description="not the description of a stream")

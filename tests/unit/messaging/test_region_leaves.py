@@ -139,6 +139,9 @@ async def test_no_name_that_a_leaf_node_says_gets_into_a_subject(name: str) -> N
         b'{"config": {"name": "KV_RULES", "mirror": []}, "state": {}}',
         b'{"state": {"messages": 1' + b"0" * 400 + b"}}",
         b"[" * 100_000,
+        # Two that msgspec does not name by an error of its own.
+        b'{"config": {"name": "\xff"}}',
+        b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
     ],
 )
 async def test_an_answer_that_is_none_is_an_error_and_harms_no_other_region(
@@ -153,6 +156,24 @@ async def test_an_answer_that_is_none_is_an_error_and_harms_no_other_region(
         await leaves_of(client).check(["dev", "prod-eu", "staging"])
 
     assert client.asked.count(subjects.leaf_api("prod-eu", "STREAM.INFO.KV_CATALOG")) == 3
+
+
+async def test_what_nobody_thought_of_concerns_its_region_alone(caplog: pytest.LogCaptureFixture) -> None:
+    class Surprising(FakeClient):
+        async def request(self, subject: str, data: bytes, timeout: float) -> Msg:
+            if subject.startswith(subjects.leaf_api("dev", "")):
+                raise ZeroDivisionError("a surprise")
+            return await super().request(subject, data, timeout)
+
+    client = Surprising(in_order("prod-eu"))
+    leaves = leaves_of(client)
+
+    for _ in range(3):
+        await leaves.check(["dev", "prod-eu"])
+
+    assert client.asked.count(subjects.leaf_api("prod-eu", "STREAM.INFO.KV_CATALOG")) == 3
+    surprises = [record.getMessage() for record in caplog.records if "dev" in record.getMessage()]
+    assert surprises == ["internal error: the leaf node of dev: ZeroDivisionError: a surprise"]
 
 
 async def test_a_leaf_node_that_always_needs_a_repair_gets_few(monkeypatch: pytest.MonkeyPatch) -> None:
