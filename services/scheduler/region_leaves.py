@@ -34,6 +34,8 @@ class _Leaf:
     def __init__(self, leaf: RegionLeaf) -> None:
         self.leaf = leaf
         self.answers = False
+        #: One for each, so that none lets the others' lines be forgotten.
+        self.repeated = RepeatedLogs(log)
         self.pause = Backoff(REPAIR_FIRST_SECONDS, REPAIR_MAX_SECONDS)
         #: By the loop's clock.
         self.repaired_again_at = 0.0
@@ -51,7 +53,6 @@ class RegionLeaves:
         self._connection = connection
         self._catalogue = catalogue
         self._leaves: dict[str, _Leaf] = {}
-        self._repeated = RepeatedLogs(log)
 
     def wake(self, kind: str) -> None:
         """Do nothing: what a change of the catalogue needs is copied to the account first."""
@@ -86,15 +87,15 @@ class RegionLeaves:
                 known.answers = False
             except NotFoundError:
                 known.repaired_again_at = 0.0
-                self._repeated.info(region, "nothing is copied into the account of %s yet", region)
+                known.repeated.info("empty", "nothing is copied into the account of %s yet", region)
             except (NatsError, SluicewayError, TimeoutError) as error:
-                text = error_text(error)
-                self._repeated.warning((region, text), "cannot keep the leaf node of %s: %s", region, text)
+                # Not by its text, which the leaf node may have chosen.
+                known.repeated.warning(
+                    type(error).__name__, "cannot keep the leaf node of %s: %s", region, error_text(error)
+                )
             except Exception as error:  # whatever it makes of a hostile answer, the other regions go on
                 kind = type(error).__name__
-                self._repeated.error(
-                    (region, kind), "internal error: the leaf node of %s: %s: %s", region, kind, error
-                )
+                known.repeated.error(kind, "internal error: the leaf node of %s: %s: %s", region, kind, error)
 
     async def _keep(self, known: _Leaf) -> None:
         loop, leaf = asyncio.get_running_loop(), known.leaf
@@ -107,16 +108,16 @@ class RegionLeaves:
         elif loop.time() >= known.repaired_again_at:
             known.repaired_again_at = loop.time() + known.pause.next_seconds()
             for problem in problems:
-                self._log_repair(leaf.region, problem)
+                self._log_repair(known, problem)
                 await leaf.repair(problem)
 
-    def _log_repair(self, region: str, problem: CopyProblem) -> None:
+    def _log_repair(self, known: _Leaf, problem: CopyProblem) -> None:
         """Log what is repaired, as a warning if it replaces something. Once a minute if it does not help."""
-        write = self._repeated.warning if problem.found else self._repeated.info
+        write = known.repeated.warning if problem.found else known.repeated.info
         write(
-            (region, problem.copy, problem.why),
+            (problem.copy, problem.why),
             "copying %s to the leaf node of %s: %s",
             problem.copy,
-            region,
+            known.leaf.region,
             problem.why,
         )

@@ -4,7 +4,7 @@ What a leaf node answers is not trusted: everybody who has its credentials may a
 """
 
 import re
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from nats.js.errors import APIError
@@ -17,6 +17,8 @@ CONSUMER_KEPT_SECONDS = 7 * 24 * 3_600
 #: For what says nothing, a consumer says that it is there; the broker demands this number.
 HEARTBEAT_SECONDS = 1
 NANOSECONDS = 1_000_000_000
+#: Characters of a text in an answer that an error repeats.
+TEXT_MAX = 200
 
 _is_consumer = re.compile("leaf-[0-9a-f]{12}").fullmatch
 
@@ -27,6 +29,12 @@ class ApiFailure(msgspec.Struct):
     code: int = 500
     err_code: int | None = None
     description: str = ""
+
+    def raise_error(self) -> NoReturn:
+        """Raise it as nats-py does, with no more of its text than a log or a terminal should have."""
+        cut = msgspec.structs.replace(self, description=_harmless(self.description))
+        APIError.from_error(msgspec.to_builtins(cut))
+        raise AssertionError("nats-py raises one of its errors")
 
 
 class _External(msgspec.Struct):
@@ -130,7 +138,15 @@ def decoded(model: type[Decoded], answer: bytes) -> Decoded:
     try:
         return msgspec.json.decode(answer, type=model)
     except DECODE_ERRORS as error:
-        raise APIError(description=f"not an answer of JetStream: {error}") from error
+        text = _harmless(str(error))
+        raise APIError(description=f"not an answer of JetStream: {text}") from error
+
+
+def _harmless(text: str) -> str:
+    """Return the beginning of a text, which does nothing to a terminal."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:TEXT_MAX]
+    )
 
 
 def leaf_copy_config(copy: str, consumer: str, replicas: int) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import json
 import uuid
 from typing import NamedTuple
 
-import msgspec
 from nats.aio.client import Client
 from nats.js.api import StreamInfo
 from nats.js.errors import APIError, NotFoundError
@@ -217,5 +216,5 @@ class RegionLeaf:
         data = b"" if body is None else json.dumps(body).encode()
         reply = await self._client.request(subject, data, timeout=ANSWER_SECONDS)
         if error := decoded(AnyAnswer, reply.data).error:
-            APIError.from_error(msgspec.to_builtins(error))
+            error.raise_error()
         return reply.data

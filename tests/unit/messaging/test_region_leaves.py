@@ -158,6 +158,23 @@ async def test_an_answer_that_is_none_is_an_error_and_harms_no_other_region(
     assert client.asked.count(subjects.leaf_api("prod-eu", "STREAM.INFO.KV_CATALOG")) == 3
 
 
+async def test_texts_that_a_leaf_node_chooses_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Each time, it sends another one, and a long one."""
+    answers = in_order("prod-eu")
+    leaves = leaves_of(FakeClient(answers))
+
+    for number in range(50):
+        text = f"{number}\x1b[2J\n" + "x" * 100_000
+        error = {"error": {"code": 500, "description": text}}
+        answers[subjects.leaf_api("dev", "STREAM.INFO.KV_RULES")] = error
+        await leaves.check(["dev", "prod-eu"])
+
+    (line,) = [record.getMessage() for record in caplog.records if "of dev" in record.getMessage()]
+    assert "ServerError" in line
+    assert len(line) < 400
+    assert line.isprintable()
+
+
 async def test_what_nobody_thought_of_concerns_its_region_alone(caplog: pytest.LogCaptureFixture) -> None:
     class Surprising(FakeClient):
         async def request(self, subject: str, data: bytes, timeout: float) -> Msg:
