@@ -82,6 +82,19 @@ def _names(folder: Path) -> set[str]:
     return broker_certificates._names(certificate(folder))
 
 
+def test_a_certificate_that_is_a_link_is_renewed_where_it_is(tmp_path: Path) -> None:
+    folder, managed = tmp_path / "secrets", tmp_path / "managed.pem"
+    folder.mkdir()
+    keep_certificates(folder, [], NOW)
+    (folder / "server.pem").rename(managed)
+    (folder / "server.pem").symlink_to(managed)
+
+    keep_certificates(folder, ["nats"], NOW)
+
+    assert (folder / "server.pem").is_symlink()
+    assert "nats" in broker_certificates._names(certificate(tmp_path, "managed.pem"))
+
+
 def test_a_name_is_added_to_those_that_it_has(tmp_path: Path) -> None:
     keep_certificates(tmp_path, ["nats-1"], NOW)
 

@@ -16,7 +16,7 @@ from .broker_sign_in import sign_in_by_passwords, sign_in_by_seeds, sign_in_by_v
 from .current_state import read_catalogue
 from .document_files import read_documents
 from .session import CliSession, CommandFailed, validated_name
-from .whole_files import PUBLIC_FILE, replace_file
+from .whole_files import PUBLIC_FILE, is_special, replace_file
 
 FilesOption = Annotated[
     list[str] | None,
@@ -122,6 +122,19 @@ async def write_broker_config(
     has_users = tls or passwords or secrets is not None
     users = key or operator or alert_source
     _check_options(
+        *(
+            ("" in values, f"{option} is empty: is a variable not set?")
+            for option, values in (
+                ("--secrets", [secrets]),
+                ("--output", [output]),
+                ("--leaf", [leaf]),
+                ("--file", file or ()),
+            )
+        ),
+        (
+            output and is_special(Path(output)),
+            f"--output {output} is not a file: leave it out to print the configuration",
+        ),
         (
             users and not has_users,
             "--key, --operator and --alert-source need --tls, --secrets or --passwords",
@@ -133,7 +146,10 @@ async def write_broker_config(
             leaf and (users or file or region or cluster or rules_streams),
             "--leaf is for the edges of one region: only --hub, --host and how they sign in go with it",
         ),
-        (host and not (tls and secrets), "--host is for the certificate that --tls and --secrets create"),
+        (
+            host and not (tls and secrets is not None),
+            "--host is for the certificate that --tls and --secrets create",
+        ),
     )
     if not has_users:
         _write(session, output, laptop_config())
@@ -144,7 +160,7 @@ async def write_broker_config(
     else:
         accounts = await _accounts(session, file, region, key, operator, alert_source, rules_streams)
     sign_in = _sign_in(session, accounts, secrets, passwords)
-    if tls and secrets:
+    if tls and secrets is not None:
         _keep_certificates(session, Path(secrets), [*form.cluster, *map(checked_host, host or ())])
     _write(session, output, broker_config(accounts, sign_in, form))
 
@@ -181,7 +197,7 @@ def _check_options(*checks: tuple[object, str]) -> None:
 
 
 def _write(session: CliSession, output: str | None, text: str) -> None:
-    if output:
+    if output is not None:
         replace_file(Path(output), text.encode(), mode=PUBLIC_FILE)
         return
     session.print_result({"config": text}, text.rstrip("\n"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,9 +35,21 @@ def create_file(file: Path, content: bytes) -> bool:
 
 
 def replace_file(file: Path, content: bytes, *, mode: int = PRIVATE_FILE) -> None:
-    """Write a file, or write it again; `CommandFailed` if that fails, and it is what it was."""
-    with _complete(file, content, mode) as temporary:
-        temporary.replace(file)
+    """Write a file, or write it again; `CommandFailed` if that fails, and it is what it was.
+
+    A link stays one: what it leads to is written.
+    """
+    target = Path(os.path.realpath(file))
+    with _complete(target, content, mode) as temporary:
+        temporary.replace(target)
+
+
+def is_special(file: Path) -> bool:
+    """Return whether there is something that is not a file, such as a device, which a file would replace."""
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False  # writing to it says what is wrong
 
 
 def read_file(file: Path) -> bytes:

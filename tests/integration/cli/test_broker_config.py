@@ -1,6 +1,7 @@
 """`sluiceway broker-config`: what it writes is what a broker takes, and has no secret in it."""
 
 import asyncio
+import os
 import re
 import stat
 import subprocess
@@ -204,6 +205,10 @@ async def test_a_file_in_place_of_a_seed_is_kept(tmp_path: Path) -> None:
             "--leaf is for the edges of one region",
         ),
         (("--host", "a", "--tls"), "--host is for the certificate that --tls and --secrets create"),
+        (("--tls", "--region", "dev", "--secrets", ""), "--secrets is empty: is a variable not set?"),
+        (("-o", ""), "--output is empty"),
+        (("--tls", "--region", "dev", "--leaf", ""), "--leaf is empty"),
+        (("--tls", "-f", ""), "--file is empty"),
     ],
 )
 async def test_options_that_would_have_no_effect_are_refused(
@@ -239,6 +244,36 @@ async def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
     assert "cannot write" in unwritable.line
     assert "missing/broker.conf: No such file" in unwritable.line
+
+
+async def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+
+    for output in (pipe, link, tmp_path):
+        refused = await Cli(NOWHERE).refused("broker-config", "--output", str(output))
+        assert refused.line.endswith(
+            f"--output {output} is not a file: leave it out to print the configuration"
+        )
+
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+async def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    file, link, to_nothing = tmp_path / "real.conf", tmp_path / "link.conf", tmp_path / "new.conf"
+    file.write_text("old")
+    link.symlink_to(file)
+    to_nothing.symlink_to("made.conf")
+
+    for output in (link, to_nothing):
+        await Cli(NOWHERE).succeeds("broker-config", "--output", str(output))
+
+    assert file.read_text() == (tmp_path / "made.conf").read_text() == (NATS / "laptop.conf").read_text()
+    assert link.is_symlink()
+    assert to_nothing.is_symlink()
 
 
 def files_in(folder: Path) -> list[Path]:
