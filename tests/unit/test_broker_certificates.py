@@ -17,7 +17,6 @@ from sluiceway.cli.broker_certificates import (
     SERVER_DAYS,
     keep_certificates,
 )
-from sluiceway.cli.broker_hosts import checked_host
 from sluiceway.cli.session import CommandFailed
 
 NOW = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
@@ -195,16 +194,3 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
     assert [*tmp_path.iterdir()] == []
     with pytest.raises(CommandFailed, match="cannot create the folder"):
         whole_files.create_folder(Path("/proc/secrets"))
-
-
-@pytest.mark.parametrize("host", ["nats", "*.example.com", "10.0.0.1", "::1", "a-b.c", "x" * 63])
-def test_a_host_is_a_name_or_an_address(host: str) -> None:
-    assert checked_host(host) == host
-
-
-@pytest.mark.parametrize(
-    "host", ["", "a b", "nats:4222", "-a", "a..b", "x" * 64, "tls://nats", "nats\n", "ü"]
-)
-def test_what_is_no_host_is_refused(host: str) -> None:
-    with pytest.raises(CommandFailed, match="invalid host"):
-        checked_host(host)

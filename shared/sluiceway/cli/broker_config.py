@@ -1,5 +1,6 @@
 """`sluiceway broker-config`: the configuration of a broker, with accounts for the regions of a catalogue."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from ..contracts.catalogue import Region
 from ..messaging.rules_streams import STREAMS_MAX, RulesStreams, read_rules_streams
 from .broker_accounts import BrokerAccount, broker_accounts, leaf_accounts
 from .broker_file import SignIn, broker_config, laptop_config
-from .broker_hosts import checked_host, hub_url
+from .broker_hosts import certificate_hosts, checked_hosts, hub_urls
 from .broker_server import BrokerForm
 from .broker_sign_in import sign_in_by_passwords, sign_in_by_seeds, sign_in_by_variables
 from .current_state import read_catalogue
@@ -66,7 +67,9 @@ SecretsOption = Annotated[
 ]
 HostsOption = Annotated[
     list[str] | None,
-    typer.Option("--host", help="A name or address of the broker, for its certificate. Can be repeated."),
+    typer.Option(
+        "--host", help="A name or address of the broker for its certificate, or *.DOMAIN. Can be repeated."
+    ),
 ]
 ClusterOption = Annotated[
     list[str] | None,
@@ -154,14 +157,15 @@ async def write_broker_config(
     if not has_users:
         _write(session, output, laptop_config())
         return
-    form = BrokerForm(tls, tuple(map(checked_host, cluster or ())), leaf, tuple(map(hub_url, hub or ())))
+    form = BrokerForm(tls, checked_hosts(cluster or ()), leaf, hub_urls(hub or ()))
+    hosts = (*form.cluster, *certificate_hosts(host or ()))
     if leaf:
         accounts = leaf_accounts(validated_name("region", leaf))
     else:
         accounts = await _accounts(session, file, region, key, operator, alert_source, rules_streams)
     sign_in = _sign_in(session, accounts, secrets, passwords)
     if tls and secrets is not None:
-        _keep_certificates(session, Path(secrets), [*form.cluster, *map(checked_host, host or ())])
+        _keep_certificates(session, Path(secrets), hosts)
     _write(session, output, broker_config(accounts, sign_in, form))
 
 
@@ -213,7 +217,7 @@ def _sign_in(
     return sign_in_by_variables(accounts)
 
 
-def _keep_certificates(session: CliSession, folder: Path, hosts: list[str]) -> None:
+def _keep_certificates(session: CliSession, folder: Path, hosts: Sequence[str]) -> None:
     """Create or renew the certificates in a folder, and print what was done on standard error."""
     try:
         from .broker_certificates import keep_certificates
