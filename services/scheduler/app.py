@@ -42,6 +42,7 @@ from .command_handlers import CommandHandlers
 from .command_intake import CommandIntake, Handle
 from .command_processor import CommandProcessor
 from .confirmations import Confirmations
+from .earlier_commands import remember_earlier_commands
 from .phase_deadlines import PhaseDeadlines
 from .published_rules import RulesReader
 from .queries import with_queries
@@ -107,6 +108,8 @@ class Scheduler(Service):
             await self.follow(name, view, stack)
         await stack.enter_async_context(background_task(deadlines.run(), "phase deadlines"))
         await self._keep_regions(connection, catalogue, replicas, stack)
+        self.missing = {"commands": "those of the last minute are not read yet"}
+        await remember_earlier_commands(connection.js, features, catalogue, clock)
         store = CatalogueStore(connection, SOURCE)
         handlers = CommandHandlers(
             processor, features, catalogue, store, connection.js, clock, side_thread, budget.charge

@@ -15,7 +15,7 @@ REMEMBERED_MAX = 20_000
 
 
 class AppliedCommands:
-    """What was followed of a stream since this process started, the newest commands of it."""
+    """What was followed of a stream, and what is added of the time before: the newest commands of it."""
 
     def __init__(self, remembered_max: int = REMEMBERED_MAX) -> None:
         self._remembered_max = remembered_max

@@ -81,7 +81,8 @@ class CatalogueView(StreamView):
         self._last_sequences: dict[tuple[str, str], int] = {}
         #: All documents as they are now, for every decision until one of them changes.
         self._catalogue: Catalogue | None = None
-        self._applied = AppliedCommands()
+        #: The commands that led to what was followed.
+        self.applied = AppliedCommands()
         self.on_change: Callable[[str, str, StoredDocument | None], None] = lambda kind, id_, stored: None
         self.on_reset: Callable[[], None] = lambda: None
         self.follower = Follower(
@@ -116,7 +117,7 @@ class CatalogueView(StreamView):
 
     def has_applied(self, kind: str, id_: str, key: IdempotencyKey) -> bool:
         """Return whether a command with this key has led to a state of a document, the newest or another."""
-        return self._applied.has(subjects.catalogue(kind, id_), key)
+        return self.applied.has(subjects.catalogue(kind, id_), key)
 
     def all(self, kind: str) -> list[StoredDocument]:
         """Return the documents of a kind, one of `MODELS`."""
@@ -147,12 +148,12 @@ class CatalogueView(StreamView):
         for documents in self._documents.values():
             documents.clear()
         self._last_sequences.clear()
-        self._applied.clear()
+        self.applied.clear()
         self._catalogue = None
         self.on_reset()
 
     def _on_record(self, record: Record) -> None:
-        self._applied.add(record)
+        self.applied.add(record)
         key = subjects.parse_catalogue(record.subject)
         stored = None if record.is_deletion else _parse(record, key[0])
         self._last_sequences[key] = record.sequence

@@ -19,7 +19,8 @@ class DecisionView(FeatureView):
         super().__init__(connection, feature_log)
         self._references = self.with_index(ReferenceIndex())
         self._usage = self.with_index(PipelineUsage())
-        self._applied = AppliedCommands()
+        #: The commands that led to what was followed.
+        self.applied = AppliedCommands()
 
     @property
     def references(self) -> ReferenceGraph:
@@ -33,17 +34,17 @@ class DecisionView(FeatureView):
 
     def has_applied(self, command: FeatureCommand) -> bool:
         """Return whether the log holds an event of a command, as far as it was followed or written here."""
-        return self._applied.has(subjects.feature(command.key), command.idempotency_key)
+        return self.applied.has(subjects.feature(command.key), command.idempotency_key)
 
     def add(self, event: EncodedEvent, sequence: int) -> None:
         subject = subjects.feature(event.event.feature.key)
-        self._applied.add(Record(subject, sequence, event.event.time_ms, b"", event.headers))
+        self.applied.add(Record(subject, sequence, event.event.time_ms, b"", event.headers))
         super().add(event, sequence)
 
     def _on_record(self, record: Record) -> None:
-        self._applied.add(record)
+        self.applied.add(record)
         super()._on_record(record)
 
     def _reset(self) -> None:
-        self._applied.clear()
+        self.applied.clear()
         super()._reset()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -42,15 +43,40 @@ async def read_records(
     A few megabytes are in memory at a time. Raises `Unavailable` if the stream cannot be read, or if too
     many others read at the same time.
     """
-    client = js._nc
     config = ConsumerConfig(
-        name=client._nuid.next().decode(),
         filter_subject=subject,
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.ALL,
         opt_start_seq=after + 1 if after else None,
-        ack_policy=AckPolicy.NONE,
-        inactive_threshold=30,
     )
+    async for record in _read(js, stream, config, after, until):
+        yield record
+
+
+async def read_headers(
+    js: JetStreamContext, stream: str, subject: str, *, since_ms: int
+) -> AsyncIterator[Record]:
+    """Yield each message that was stored since a time of the broker's clock, without its body, oldest first.
+
+    Raises `Unavailable` as `read_records` does.
+    """
+    since = datetime.fromtimestamp(since_ms / 1_000, UTC)
+    config = ConsumerConfig(
+        filter_subject=subject,
+        deliver_policy=DeliverPolicy.BY_START_TIME,
+        opt_start_time=since,
+        headers_only=True,
+    )
+    async for record in _read(js, stream, config, 0, None):
+        yield record
+
+
+async def _read(
+    js: JetStreamContext, stream: str, config: ConsumerConfig, after: int, until: int | None
+) -> AsyncIterator[Record]:
+    """Yield what a consumer with this configuration delivers, until the stream's current end."""
+    client = js._nc
+    config.name = client._nuid.next().decode()
+    config.ack_policy, config.inactive_threshold = AckPolicy.NONE, 30
     try:
         info = await js.add_consumer(stream, config)
         puller = _Puller(client, f"{js._prefix}.CONSUMER.MSG.NEXT.{stream}.{info.name}")
