@@ -55,6 +55,9 @@ class RegionAccounts:
         self._repeated = RepeatedLogs(log)
         #: Regions that the log has named, because they have no account.
         self._without_account: set[str] = set()
+        #: Regions whose copies could not be looked at: what is written then could hide that an original went
+        #: back.
+        self._held_back: frozenset[str] = frozenset()
         #: What was known when the copies were looked at, and when that was, by the loop's clock.
         self._seen: _Seen | None = None
         self._checked_at = 0.0
@@ -90,15 +93,19 @@ class RegionAccounts:
         seen = _Seen(frozenset(catalogue.regions), self._documents.follower.resets)
         now = asyncio.get_running_loop().time()
         if seen != self._seen or now - self._checked_at >= CHECK_EVERY_SECONDS:
-            await self._check(catalogue.regions)
+            self._held_back = await self._check(catalogue.regions)
             self._seen, self._checked_at = seen, now
-        await self._documents.write(region_documents(catalogue))
+        await self._documents.write(region_documents(catalogue), but_of=self._held_back)
 
-    async def _check(self, regions: Iterable[str]) -> None:
-        """Create the copies that are missing, and replace those whose original went back or is another."""
+    async def _check(self, regions: Iterable[str]) -> frozenset[str]:
+        """Create the copies that are missing, and replace those whose original went back or is another.
+
+        Returns the regions whose accounts do not work, for which this is not done.
+        """
         rules = await read_rules_streams(self._connection.replies)
         names = (*rules.names, subjects.REGIONS_STREAM)
         origins = {name: await self._info(f"{API}.STREAM.INFO.{name}") for name in names}
+        failed = set()
         for region in regions:
             try:
                 for copy in COPIES:
@@ -106,6 +113,15 @@ class RegionAccounts:
                 self._without_account.discard(region)
             except NoRespondersError:
                 self._warn_once(region)
+            except (NatsError, TimeoutError, LookupError) as error:
+                failed.add(region)
+                self._repeated.warning(
+                    (region, type(error).__name__),
+                    "cannot update the account of %s; its keys stay as they are, trying again: %s",
+                    region,
+                    error_text(error),
+                )
+        return frozenset(failed)
 
     async def _keep(self, region: str, copy: str, origin: dict[str, Any]) -> None:
         name = origin["config"]["name"]

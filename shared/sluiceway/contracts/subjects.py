@@ -287,7 +287,7 @@ def is_complete_set(subject: str) -> bool:
 
 
 def parse_region(subject: str) -> str:
-    """Return the region of a subject of RULES."""
+    """Return the region of a subject of RULES or REGIONS."""
     return subject.split(".")[2]
 
 

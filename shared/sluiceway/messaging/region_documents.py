@@ -1,6 +1,6 @@
 """What of CATALOG concerns each region: its own document, and the SDK keys that open it. Bucket REGIONS."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ..contracts import subjects
 from ..pipelines.decision import Catalogue
@@ -37,9 +37,10 @@ class RegionDocuments(StreamView):
             on_reset=self._newest.clear,
         )
 
-    async def write(self, documents: Mapping[str, bytes]) -> None:
+    async def write(self, documents: Mapping[str, bytes], but_of: Collection[str] = ()) -> None:
         """Store these documents and delete all others; another replica may do the same meanwhile.
 
+        `but_of`: regions whose documents stay as they are.
         Raises `Unavailable` if the broker does not store all of it.
         """
         await self.catch_up()
@@ -47,6 +48,7 @@ class RegionDocuments(StreamView):
             self._message(subject, documents.get(subject))
             for subject in documents.keys() | self._newest.keys()
             if documents.get(subject) != self._stored(subject)
+            and subjects.parse_region(subject) not in but_of
         ]
         if messages:
             await self._publisher.append_all(messages)

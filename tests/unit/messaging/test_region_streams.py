@@ -1,12 +1,18 @@
 """What is copied into the account of a region, and when a copy is of another history."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from sluiceway.contracts.catalogue import Environment, Region, SdkKey
-from sluiceway.messaging.region_documents import region_documents
+from sluiceway.messaging.connection import Connection
+from sluiceway.messaging.publishing import ConditionalMessage
+from sluiceway.messaging.region_documents import RegionDocuments, region_documents
 from sluiceway.messaging.region_streams import StreamEnd
+from sluiceway.messaging.stream_records import Record
 from sluiceway.pipelines.decision import Catalogue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,3 +64,29 @@ def test_a_region_gets_its_own_document_and_the_keys_that_open_it() -> None:
         "$KV.REGIONS.prod-eu.key.b",
         "$KV.REGIONS.prod-eu.key.c",
     }
+
+
+async def test_documents_of_a_region_that_is_held_back_stay_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    documents = RegionDocuments(
+        cast(Connection, SimpleNamespace(client=None, replies=None, writes=None, js=None))
+    )
+    written: set[str] = set()
+
+    async def append_all(messages: Sequence[ConditionalMessage]) -> None:
+        written.update(message.subject for message in messages)
+
+    async def catch_up() -> None:
+        pass
+
+    monkeypatch.setattr(documents, "_publisher", SimpleNamespace(append_all=append_all))
+    monkeypatch.setattr(documents, "catch_up", catch_up)
+    for region in ("dev", "prod-eu"):
+        subject = f"$KV.REGIONS.{region}.key.revoked"
+        documents._newest[subject] = Record(subject, 1, 0, b"{}", {})
+
+    new = {f"$KV.REGIONS.{region}.key.new": b"{}" for region in ("dev", "prod-eu")}
+    await documents.write(new, but_of={"dev"})
+
+    assert written == {"$KV.REGIONS.prod-eu.key.revoked", "$KV.REGIONS.prod-eu.key.new"}
