@@ -36,6 +36,8 @@ class _Leaf:
         self.answers = False
         #: One for each, so that none lets the others' lines be forgotten.
         self.repeated = RepeatedLogs(log)
+        #: How often this process had connected again when the keys were compared; None if they have to be.
+        self.compared_after: int | None = None
         self.pause = Backoff(REPAIR_FIRST_SECONDS, REPAIR_MAX_SECONDS)
         #: By the loop's clock.
         self.repaired_again_at = 0.0
@@ -99,12 +101,21 @@ class RegionLeaves:
 
     async def _keep(self, known: _Leaf) -> None:
         loop, leaf = asyncio.get_running_loop(), known.leaf
+        # Again whenever the hub or the leaf node was away: then either may have been restored.
+        compared, known.compared_after = known.compared_after, None
+        reconnects = self._connection.client.stats["reconnects"]
         problems = await leaf.problems()
+        is_compared = compared == reconnects
+        if not problems and not is_compared:
+            is_compared, other_keys = await leaf.compare_keys()
+            problems = [other_keys] if other_keys else []
         if not known.answers:
             log.info("the leaf node of %s answers", leaf.region)
         known.answers = True
         if not problems:
-            known.pause.reset()
+            if is_compared:
+                known.compared_after = reconnects
+                known.pause.reset()
         elif loop.time() >= known.repaired_again_at:
             known.repaired_again_at = loop.time() + known.pause.next_seconds()
             for problem in problems:

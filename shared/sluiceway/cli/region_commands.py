@@ -53,6 +53,8 @@ async def provision_region(
 async def _provision(session: CliSession, leaf: RegionLeaf, *, only_check: bool) -> None:
     before = await leaf.look()
     wrong = [status.problem for status in before if status.problem]
+    if not wrong and (other_keys := (await leaf.compare_keys()).problem):
+        wrong = [other_keys]
     if not only_check:
         for problem in wrong:
             await leaf.repair(problem)

@@ -73,11 +73,21 @@ class CopyState(msgspec.Struct):
     last_seq: int
     first_ts: str = ""
     last_ts: str = ""
+    num_deleted: int = 0
+    #: If that was asked for: its subjects, and which messages between its ends it does not hold any more.
+    subjects: dict[str, int] = {}
+    deleted: list[int] = []
 
     @property
     def contents(self) -> tuple[int, int, int, str, str]:
         """What tells which messages it holds, but for those between its ends."""
         return self.messages, self.bytes, self.first_seq, self.first_ts, self.last_ts
+
+    def holds_the_same(self, hub: "CopyState") -> bool | None:
+        """Return whether both hold the same messages, by subjects and sequences; None while one has more."""
+        if (self.last_seq, self.contents) != (hub.last_seq, hub.contents):
+            return None
+        return self.subjects == hub.subjects and self.deleted == hub.deleted
 
 
 class StreamAnswer(msgspec.Struct):

@@ -34,6 +34,10 @@ from .region_streams import COPIES
 #: to acknowledge that this version does not know.
 STREAM_EXISTS = 10058
 INVALID_JSON = 10025
+#: Keys are not compared one by one if there are more of them, with those that were deleted: the answer of a
+#: broker has 1 MB at most.
+COMPARED_MAX = 10_000
+_WITH_MESSAGES = {"subjects_filter": ">", "deleted_details": True}
 
 
 class OldBroker(SluicewayError):
@@ -53,6 +57,14 @@ class CopyProblem(NamedTuple):
     copy: str
     why: str
     found: LeafCopy | None
+
+
+class KeyComparison(NamedTuple):
+    """Whether the keys on a leaf node are those at the hub."""
+
+    #: False while one of them has more.
+    is_done: bool
+    problem: CopyProblem | None = None
 
 
 class CopyStatus(NamedTuple):
@@ -84,6 +96,23 @@ class RegionLeaf:
     async def look(self) -> list[CopyStatus]:
         """Return how each copy is."""
         return [await self._status(copy) for copy in COPIES]
+
+    async def compare_keys(self) -> KeyComparison:
+        """Compare which keys both have, one by one.
+
+        A hub that was restored while the link was down, and had more messages again when it was back, may end
+        with the same message as the copy, of as many.
+        """
+        copy = subjects.CATALOG_STREAM
+        size = (await self._hub_copy(copy)).state
+        if size.messages + size.num_deleted > COMPARED_MAX:
+            return KeyComparison(is_done=True)
+        found = await self._ask_leaf(f"STREAM.INFO.{copy}", _WITH_MESSAGES)
+        hub = await self._hub_copy(copy, _WITH_MESSAGES)
+        same = found.state.holds_the_same(hub.state)
+        if same is False:
+            return KeyComparison(True, CopyProblem(copy, "it holds other keys than the hub", found))
+        return KeyComparison(is_done=same is not None)
 
     async def repair(self, problem: CopyProblem) -> None:
         """Create a copy, or replace it; raises `OldBroker` too."""
@@ -121,8 +150,8 @@ class RegionLeaf:
         """Return what the hub says of its copies, whether the leaf node answers or not."""
         return [await self._hub_copy(copy) for copy in COPIES]
 
-    async def _hub_copy(self, copy: str) -> HubCopy:
-        answer = await self._request(subjects.region_api(self.region, f"STREAM.INFO.{copy}"))
+    async def _hub_copy(self, copy: str, body: object = None) -> HubCopy:
+        answer = await self._request(subjects.region_api(self.region, f"STREAM.INFO.{copy}"), body)
         state = decoded(StreamAnswer, answer).state
         try:
             info: StreamInfo = StreamInfo.from_response(json.loads(answer))

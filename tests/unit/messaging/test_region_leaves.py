@@ -39,6 +39,7 @@ class FakeClient:
 
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         self.asked: list[str] = []
+        self.stats = {"reconnects": 0}
         self._answers = answers
 
     async def request(self, subject: str, data: bytes, timeout: float) -> Msg:
@@ -155,7 +156,53 @@ async def test_an_answer_that_is_none_is_an_error_and_harms_no_other_region(
     for _ in range(3):
         await leaves_of(client).check(["dev", "prod-eu", "staging"])
 
-    assert client.asked.count(subjects.leaf_api("prod-eu", "STREAM.INFO.KV_CATALOG")) == 3
+    assert client.asked.count(subjects.leaf_api("prod-eu", "STREAM.INFO.KV_RULES")) == 3
+
+
+async def repaired(client: FakeClient, leaves: RegionLeaves) -> int:
+    """Look once; return how many copies this has replaced."""
+    before = len(client.asked)
+    await leaves.check(["dev"])
+    return len([subject for subject in client.asked[before:] if "leaf.STREAM.DELETE" in subject])
+
+
+@pytest.mark.parametrize(
+    "changed", [{"subjects": {"$KV.CATALOG.key.b": 1}}, {"deleted": [3, 4]}, {"subjects": {}, "deleted": []}]
+)
+async def test_a_copy_with_other_keys_between_the_same_ends_is_replaced(changed: Mapping[str, Any]) -> None:
+    """After each time that the hub or the leaf node was away, or a scheduler was started."""
+    details = {"num_deleted": 2, "deleted": [4, 5], "consumer_count": 1}
+    held = {"subjects": {"$KV.CATALOG.key.a": 1}, **details}
+    answers = in_order()
+    ours = subjects.leaf_api("dev", "STREAM.INFO.KV_CATALOG")
+    hubs = subjects.region_api("dev", "STREAM.INFO.KV_CATALOG")
+    same = copy_info("KV_CATALOG", state=held)
+    answers |= {ours: same, hubs: {**same, "created": "2026-11-28T12:00:00Z"}}
+    answers[subjects.leaf_api("dev", "STREAM.DELETE.KV_CATALOG")] = {"success": True}
+    client = OfAnyConsumer(answers, {"name": CONSUMER})
+    leaves = leaves_of(client)
+    assert await repaired(client, leaves) == 0
+
+    answers[ours] = copy_info("KV_CATALOG", state={**held, **changed})
+    assert await repaired(client, leaves) == 0  # nobody was away
+    client.stats["reconnects"] = 1
+    assert await repaired(client, leaves) == 1
+    assert await repaired(client, leaves_of(client)) == 1
+
+
+async def test_keys_are_compared_once_the_leaf_node_has_all_and_if_there_are_not_too_many() -> None:
+    answers = in_order()
+    ours = subjects.leaf_api("dev", "STREAM.INFO.KV_CATALOG")
+    hubs = subjects.region_api("dev", "STREAM.INFO.KV_CATALOG")
+    answers[ours] = copy_info("KV_CATALOG", state={"last_seq": 8, "subjects": {"$KV.CATALOG.key.b": 1}})
+    behind = await leaf_of(FakeClient(answers)).compare_keys()
+    many = {**STATE, "messages": 10_000, "num_deleted": 1, "consumer_count": 1}
+    answers[hubs] = {"config": {"name": "KV_CATALOG"}, "state": many, "created": "2026-11-28T12:00:00Z"}
+    client = FakeClient(answers)
+
+    assert behind == (False, None)
+    assert await leaf_of(client).compare_keys() == (True, None)
+    assert client.asked == [hubs]
 
 
 async def test_texts_that_a_leaf_node_chooses_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,7 +235,7 @@ async def test_what_nobody_thought_of_concerns_its_region_alone(caplog: pytest.L
     for _ in range(3):
         await leaves.check(["dev", "prod-eu"])
 
-    assert client.asked.count(subjects.leaf_api("prod-eu", "STREAM.INFO.KV_CATALOG")) == 3
+    assert client.asked.count(subjects.leaf_api("prod-eu", "STREAM.INFO.KV_RULES")) == 3
     surprises = [record.getMessage() for record in caplog.records if "dev" in record.getMessage()]
     assert surprises == ["internal error: the leaf node of dev: ZeroDivisionError: a surprise"]
 
