@@ -12,6 +12,7 @@ import uuid
 from typing import NamedTuple
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.api import StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
@@ -119,18 +120,21 @@ class RegionLeaf:
         copy, found = problem.copy, problem.found
         consumer = f"leaf-{uuid.uuid4().hex[:12]}"
         await self._create_consumer(copy, consumer)
-        if found:
-            await self._delete(copy, found)
-        replicas = found.config.num_replicas if found else 1
         try:
-            created = await self._ask_leaf(
-                f"STREAM.CREATE.{copy}", leaf_copy_config(copy, consumer, replicas)
-            )
-        except APIError as error:
+            if found:
+                await self._delete(copy, found)
+            await self._create(copy, consumer, found.config.num_replicas if found else 1)
+        except (NatsError, TimeoutError, OldBroker) as error:
+            # The hub forgets it after a week only. If the leaf node reads it after all, the copy is replaced.
             await self._delete_consumer(copy, consumer)
-            if error.err_code == STREAM_EXISTS:  # somebody else has repaired it at the same time
-                return
+            if isinstance(error, APIError) and error.err_code == STREAM_EXISTS:
+                return  # somebody else has repaired it at the same time
             raise
+
+    async def _create(self, copy: str, consumer: str, replicas: int) -> None:
+        """Create a copy on the leaf node."""
+        config = leaf_copy_config(copy, consumer, replicas)
+        created = await self._ask_leaf(f"STREAM.CREATE.{copy}", config)
         if created.consumer is None:
             raise OldBroker(
                 f"the leaf node of {self.region} ignores with which consumer to copy; it needs "

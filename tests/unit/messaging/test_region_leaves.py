@@ -17,7 +17,7 @@ from services.scheduler.region_leaves import RegionLeaves
 from sluiceway.contracts import subjects
 from sluiceway.messaging.catalogue_store import CatalogueView
 from sluiceway.messaging.connection import Connection
-from sluiceway.messaging.region_leaves import RegionLeaf
+from sluiceway.messaging.region_leaves import OldBroker, RegionLeaf
 from tests.support.waiting import eventually
 
 NOT_FOUND = {"error": {"code": 404, "err_code": 10059, "description": "stream not found"}}
@@ -252,6 +252,40 @@ async def test_a_leaf_node_that_always_needs_a_repair_gets_few(monkeypatch: pyte
         await leaves.check(["dev"])
 
     assert len([subject for subject in client.asked if "CONSUMER.CREATE" in subject]) == 1
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("answer", [TimeoutError(), NoRespondersError(), copy_info("KV_RULES", consumer="")])
+async def test_a_repair_that_fails_leaves_no_consumer_at_the_hub(
+    answer: Exception | dict[str, Any], is_there: bool
+) -> None:
+    class Unwilling(FakeClient):
+        async def request(self, subject: str, data: bytes, timeout: float) -> Msg:
+            if "leaf.STREAM.CREATE" in subject or "leaf.STREAM.DELETE" in subject:
+                if isinstance(answer, Exception):
+                    raise answer
+                return await FakeClient({subject: answer}).request(subject, data, timeout)
+            if "CONSUMER.CREATE" in subject or "CONSUMER.DELETE" in subject:
+                self.asked.append(subject)
+                return await FakeClient({subject: {"success": True}}).request(subject, data, timeout)
+            return await super().request(subject, data, timeout)
+
+    answers = in_order()
+    wrong = copy_info("KV_RULES", consumer="x") if is_there else NOT_FOUND
+    answers[subjects.leaf_api("dev", "STREAM.INFO.KV_RULES")] = wrong
+    client = Unwilling(answers)
+    leaf = leaf_of(client)
+    (problem,) = await leaf.problems()
+
+    with pytest.raises((TimeoutError, NoRespondersError, OldBroker)):
+        await leaf.repair(problem)
+
+    created, deleted = [
+        [subject.rpartition(".")[2] for subject in client.asked if f"CONSUMER.{verb}" in subject]
+        for verb in ("CREATE", "DELETE")
+    ]
+    assert deleted == created
+    assert len(created) == 1
 
 
 async def test_repairs_in_vain_are_logged_once_a_minute(
