@@ -134,10 +134,7 @@ def test_without_the_key_of_the_authority_nothing_is_signed_but_said(tmp_path: P
 
 
 def test_files_that_do_not_belong_together_are_named_and_kept(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    for folder in (one, other):
-        folder.mkdir()
-        keep_certificates(folder, [], NOW)
+    one, other = _two_folders(tmp_path)
     for name, problem in (
         ("server-key.pem", "server-key.pem is not the key of .*server.pem"),
         ("ca-key.pem", "ca-key.pem is not the key of .*ca.pem"),
@@ -159,6 +156,101 @@ def test_a_file_of_something_else_is_named_and_kept(tmp_path: Path, name: str) -
     with pytest.raises(CommandFailed, match=f"{name} has no (key|certificate) in PEM"):
         keep_certificates(tmp_path, ["new"], NOW)
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_an_authority_that_has_ended_signs_nothing(tmp_path: Path) -> None:
+    keep_certificates(tmp_path, [], NOW)
+    end = certificate(tmp_path, "ca.pem").not_valid_after_utc
+    keep_certificates(tmp_path, [], end - 20 * DAY)
+    before = contents(tmp_path)
+
+    (warning,) = keep_certificates(tmp_path, [], end - 10 * DAY)  # nothing that is signed now ends later
+
+    assert "needs another one" in warning
+    for key_is_elsewhere in (False, True):
+        if key_is_elsewhere:
+            (tmp_path / "ca-key.pem").rename(tmp_path / "elsewhere.pem")
+        with pytest.raises(
+            CommandFailed, match=rf"ca.pem has ended on {end.date()}: put another one and its key"
+        ):
+            keep_certificates(tmp_path, ["new"], end + DAY / 2)
+    (tmp_path / "elsewhere.pem").rename(tmp_path / "ca-key.pem")
+    assert contents(tmp_path) == before
+
+    for name in ("ca.pem", "ca-key.pem", "server.pem"):  # what it says
+        (tmp_path / name).unlink()
+    keep_certificates(tmp_path, ["new"], end + DAY)
+    certificate(tmp_path).verify_directly_issued_by(certificate(tmp_path, "ca.pem"))
+
+
+def test_what_was_signed_by_a_clock_that_was_ahead_is_signed_again(tmp_path: Path) -> None:
+    keep_certificates(tmp_path, [], NOW)
+    keep_certificates(tmp_path, [], NOW + SERVER_DAYS * DAY)
+    assert certificate(tmp_path).not_valid_before_utc > NOW
+
+    (note,) = keep_certificates(tmp_path, [], NOW)
+
+    assert note.startswith("renewed ")
+    assert certificate(tmp_path).not_valid_before_utc < NOW
+
+
+def test_an_authority_of_a_clock_that_was_ahead_is_named(tmp_path: Path) -> None:
+    keep_certificates(tmp_path, [], NOW + SERVER_DAYS * DAY)
+
+    for _ in range(2):
+        with pytest.raises(CommandFailed, match=r"ca.pem is not valid before 2027-11-27: correct the clock"):
+            keep_certificates(tmp_path, ["new"], NOW)
+        (tmp_path / "ca-key.pem").unlink(missing_ok=True)
+
+
+def test_a_certificate_of_no_authority_signs_nothing(tmp_path: Path) -> None:
+    keep_certificates(tmp_path, [], NOW)
+    (tmp_path / "ca.pem").write_bytes((tmp_path / "server.pem").read_bytes())
+    (tmp_path / "ca-key.pem").write_bytes((tmp_path / "server-key.pem").read_bytes())
+    before = contents(tmp_path)
+
+    with pytest.raises(CommandFailed, match=r"ca.pem may not sign certificates"):
+        keep_certificates(tmp_path, ["new"], NOW)
+    assert contents(tmp_path) == before
+
+
+def test_without_its_key_a_certificate_of_another_authority_is_noted(tmp_path: Path) -> None:
+    one, other = _two_folders(tmp_path)
+    (one / "ca-key.pem").unlink()
+    (one / "ca.pem").write_bytes((other / "ca.pem").read_bytes())
+
+    (note,) = keep_certificates(one, [], NOW)
+
+    assert note.startswith(f"no certificate in ca.pem has signed {one / 'server.pem'}, and ")
+    (one / "ca.pem").write_bytes((one / "server.pem").read_bytes())  # one that it may not be of
+    (note,) = keep_certificates(one, [], NOW)
+    assert note.startswith("no certificate in ca.pem has signed ")
+
+
+def test_an_authority_is_changed_by_way_of_both_in_one_file(tmp_path: Path) -> None:
+    old, new = _two_folders(tmp_path)
+    both = (new / "ca.pem").read_bytes() + (old / "ca.pem").read_bytes()
+    (old / "ca.pem").write_bytes(both)
+    before = contents(old)
+
+    assert keep_certificates(old, [], NOW) == []  # the old key is there: clients do not know the new one yet
+    (old / "ca-key.pem").write_bytes((new / "ca-key.pem").read_bytes())
+    (note,) = keep_certificates(old, [], NOW)
+
+    assert note.startswith("signed again, for another authority, ")
+    certificate(old).verify_directly_issued_by(certificate(new, "ca.pem"))
+    assert contents(old)["ca.pem"] == both
+    assert contents(old)["server-key.pem"] == before["server-key.pem"]
+    (old / "ca-key.pem").unlink()
+    assert keep_certificates(old, [], NOW) == []
+
+
+def _two_folders(folder: Path) -> tuple[Path, Path]:
+    one, other = folder / "one", folder / "other"
+    for created in (one, other):
+        created.mkdir()
+        keep_certificates(created, [], NOW)
+    return one, other
 
 
 def test_many_at_the_same_time_end_with_one_authority_and_what_it_signed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ belong together at every moment, also if two processes write them.
 
 import datetime
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -40,21 +40,23 @@ SigningPublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 def keep_certificates(folder: Path, hosts: Iterable[str], now: datetime.datetime) -> list[str]:
     """Create the certificates that are missing, and renew the broker's; return what was done, or is to do.
 
-    An authority without its key in the folder is somebody else's, or its key is kept elsewhere: then nothing
-    is signed, and `CommandFailed` says what is missing.
+    `ca.pem` may have several authorities, of which the one whose key is in the folder signs: so that clients
+    know a new one before the broker's certificate is of it. Without a key in the folder nothing is signed.
+    `CommandFailed` says what is missing, or why no client takes what is there.
     """
     notes = _create_authority(folder, now)
-    authority = _read_certificate(folder / CA)
-    if _days_left(authority, now) < AUTHORITY_WARNING_DAYS:
-        notes.append(f"{folder / CA} ends on {_date(authority)}: everybody who connects needs another one")
-    current = _read_certificate(folder / SERVER) if (folder / SERVER).exists() else None
+    authorities = _read_certificates(folder / CA)
+    chain = _read_certificates(folder / SERVER) if (folder / SERVER).exists() else []
+    current = chain[0] if chain else None
     if current and _read_key(folder / SERVER_KEY).public_key() != current.public_key():
         raise CommandFailed(
             f"{folder / SERVER_KEY} is not the key of {folder / SERVER}: put the right one there"
         )
-    names = {*OWN_HOST, *hosts, *_names(current)}
     if not (folder / CA_KEY).exists():
-        return [*notes, *_problems_of_others(folder, current, {*hosts}, now)]
+        return [*notes, *_problems_of_others(folder, chain, authorities, {*hosts}, now)]
+    authority = _authority_that_signs(folder, authorities)
+    notes += _problems_of_authority(folder, authority, now)
+    names = {*OWN_HOST, *hosts, *_names(current)}
     if reason := _reason_to_sign(current, authority, names, now):
         if create_file(folder / SERVER_KEY, _new_key()):
             notes.append(f"created {folder / SERVER_KEY}")
@@ -89,8 +91,6 @@ def _signed_for(
     names: Iterable[str], folder: Path, authority: x509.Certificate, now: datetime.datetime
 ) -> x509.Certificate:
     signer, key = _read_signing_key(folder / CA_KEY), _read_signing_key(folder / SERVER_KEY)
-    if signer.public_key() != authority.public_key():
-        raise CommandFailed(f"{folder / CA_KEY} is not the key of {folder / CA}: put the right one there")
     end = min(now + datetime.timedelta(days=SERVER_DAYS), authority.not_valid_after_utc)
     return (
         _builder("Sluiceway broker", key.public_key(), signer.public_key(), now, end)
@@ -138,37 +138,102 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
+def _authority_that_signs(folder: Path, authorities: Sequence[x509.Certificate]) -> x509.Certificate:
+    """Return the authority whose key is in the folder: of several that share it, the one that ends last."""
+    key = _read_signing_key(folder / CA_KEY).public_key()
+    if own := [authority for authority in authorities if authority.public_key() == key]:
+        return max(own, key=lambda authority: authority.not_valid_after_utc)
+    raise CommandFailed(f"{folder / CA_KEY} is not the key of {folder / CA}: put the right one there")
+
+
+def _problems_of_authority(folder: Path, authority: x509.Certificate, now: datetime.datetime) -> list[str]:
+    """Return a warning if an authority soon ends; `CommandFailed` if no client takes what it has signed."""
+    another = (
+        f"put another one and its key there, or delete {CA}, {CA_KEY} and {SERVER} and run this again with "
+        "each --host; then give it to everybody who connects"
+    )
+    if not _is_authority(authority):
+        raise CommandFailed(f"{folder / CA} may not sign certificates: it is not of an authority; {another}")
+    if now < authority.not_valid_before_utc:
+        start = authority.not_valid_before_utc.date().isoformat()
+        raise CommandFailed(
+            f"{folder / CA} is not valid before {start}: correct the clock of this host, or {another}"
+        )
+    if now > authority.not_valid_after_utc:
+        raise CommandFailed(f"{folder / CA} has ended on {_date(authority)}: {another}")
+    if _days_left(authority, now) < AUTHORITY_WARNING_DAYS:
+        return [f"{folder / CA} ends on {_date(authority)}: everybody who connects needs another one"]
+    return []
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    extensions = certificate.extensions
+    try:
+        if not extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+        return extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound as missing:
+        return missing.oid == x509.KeyUsage.oid  # then it may be used for everything
+
+
 def _reason_to_sign(
     current: x509.Certificate | None, authority: x509.Certificate, names: set[str], now: datetime.datetime
 ) -> str:
     """Return what is done to the certificate of the broker; empty: nothing."""
     if current is None:
         return "created"
-    try:
-        current.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    if not _has_issued(authority, current):
         return "signed again, for another authority,"
     if names - _names(current):
         return "added names to"
-    return "renewed" if _days_left(current, now) < RENEWED_BEFORE_DAYS else ""
+    can_end_later = current.not_valid_after_utc < authority.not_valid_after_utc
+    soon_ends = can_end_later and _days_left(current, now) < RENEWED_BEFORE_DAYS
+    return "renewed" if soon_ends or now < current.not_valid_before_utc else ""
+
+
+def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _problems_of_others(
-    folder: Path, current: x509.Certificate | None, hosts: set[str], now: datetime.datetime
+    folder: Path,
+    chain: Sequence[x509.Certificate],
+    authorities: Sequence[x509.Certificate],
+    hosts: set[str],
+    now: datetime.datetime,
 ) -> list[str]:
     """Return what is to do about a certificate that is signed elsewhere; `CommandFailed` if there is none."""
     what = f"{folder / SERVER}, and {folder / CA_KEY} is not there to sign one"
-    if current is None:
+    if not chain:
         raise CommandFailed(f"there is no {what}: put one there that {CA} has signed, with its {SERVER_KEY}")
-    missing = hosts - _names(current)
-    return [
-        *([f"there is no {', '.join(sorted(missing))} in {what}"] if missing else []),
-        *(
-            [f"{what} again, ends on {_date(current)}"]
-            if _days_left(current, now) < RENEWED_BEFORE_DAYS
-            else []
-        ),
-    ]
+    current, authority, notes = chain[0], _authority_of(chain, authorities), []
+    if authority is None:
+        notes.append(f"no certificate in {CA} has signed {what} again: clients refuse it")
+    elif authority != current:
+        notes += _problems_of_authority(folder, authority, now)
+    if missing := hosts - _names(current):
+        notes.append(f"there is no {', '.join(sorted(missing))} in {what}")
+    if now < current.not_valid_before_utc:
+        notes.append(f"{what} again, is not valid before {current.not_valid_before_utc.date()}")
+    if _days_left(current, now) < RENEWED_BEFORE_DAYS:
+        notes.append(f"{what} again, ends on {_date(current)}")
+    return notes
+
+
+def _authority_of(
+    chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]
+) -> x509.Certificate | None:
+    """Return the authority to which a chain leads, whose first certificate is the broker's."""
+    for number, certificate in enumerate(chain):
+        if found := [authority for authority in authorities if _has_issued(authority, certificate)]:
+            return max(found, key=lambda authority: authority.not_valid_after_utc)
+        if not any(_has_issued(issuer, certificate) for issuer in chain[number + 1 : number + 2]):
+            return None
+    return None
 
 
 def _names(certificate: x509.Certificate | None) -> set[str]:
@@ -210,9 +275,9 @@ def _read_key(file: Path) -> PrivateKeyTypes:
         raise CommandFailed(f"{file} has no key in PEM and without a password: {error}") from None
 
 
-def _read_certificate(file: Path) -> x509.Certificate:
+def _read_certificates(file: Path) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificate(read_file(file))
+        return x509.load_pem_x509_certificates(read_file(file))
     except ValueError as error:
         raise CommandFailed(f"{file} has no certificate in PEM: {error}") from None
 
