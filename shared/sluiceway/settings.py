@@ -220,13 +220,27 @@ def read_settings(settings: type[SettingsT], **given: str) -> SettingsT:
 
 
 def _secrets_dir() -> Path | None:
-    """Return the folder of secrets; `Misconfigured` if it is none or cannot be read."""
+    """Return the folder of secrets; `Misconfigured` if it, or a setting in it, cannot be read."""
     folder = os.environ.get(SECRETS_DIR)
     if not folder:
         return None
     if not os.access(folder, os.R_OK | os.X_OK) or not Path(folder).is_dir():
         raise Misconfigured(f"invalid setting {SECRETS_DIR}: {folder} is not a folder that can be read")
+    for entry in sorted(Path(folder).iterdir()):
+        if entry.name.upper().startswith(PREFIX) and not _is_file_in(Path(folder), entry):
+            raise Misconfigured(
+                f"invalid setting {entry.name}: {entry} is not a file in this folder: create it. "
+                "Docker makes an empty folder of a file that it should mount and that does not exist"
+            )
     return Path(folder)
+
+
+def _is_file_in(folder: Path, entry: Path) -> bool:
+    """Return whether pydantic-settings reads this entry, or the file it leads to: it passes over others."""
+    try:
+        return entry.is_file() and folder.resolve() in entry.resolve().parents
+    except OSError:
+        return False
 
 
 def _describe(detail: ErrorDetails) -> str:

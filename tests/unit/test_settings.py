@@ -105,6 +105,49 @@ def test_a_folder_of_secrets_that_is_none_is_named(tmp_path: Path, monkeypatch: 
             read_settings(MonitorSettings)
 
 
+def test_what_is_not_a_file_of_the_folder_is_named_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, secret = tmp_path / "secrets", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_text(SECRET)
+    (folder / "another").mkdir()
+    monkeypatch.setenv("SLUICEWAY_SECRETS_DIR", str(folder))
+    entry = folder / "SLUICEWAY_ALERTMANAGER_TOKEN"
+
+    def is_refused() -> None:
+        with pytest.raises(
+            Misconfigured, match=f"invalid setting {entry.name}: {entry} is not a file"
+        ) as raised:
+            read_settings(MonitorSettings)
+        assert SECRET not in str(raised.value)
+
+    entry.mkdir()  # what Docker makes of a file that is not there
+    is_refused()
+    entry.rmdir()
+    for target in (secret, "missing", entry):
+        entry.symlink_to(target)
+        is_refused()
+        entry.unlink()
+    assert read_settings(MonitorSettings).alertmanager_token is None
+
+
+def test_a_file_of_the_folder_may_be_a_link_within_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So Kubernetes mounts secrets."""
+    (tmp_path / "..2026").mkdir()
+    (tmp_path / "..2026" / "SLUICEWAY_ALERTMANAGER_TOKEN").write_text(SECRET)
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "SLUICEWAY_ALERTMANAGER_TOKEN").symlink_to("..data/SLUICEWAY_ALERTMANAGER_TOKEN")
+    monkeypatch.setenv("SLUICEWAY_SECRETS_DIR", str(tmp_path))
+
+    token = read_settings(MonitorSettings).alertmanager_token
+
+    assert token
+    assert token.get_secret_value() == SECRET
+
+
 def test_a_session_secret_may_be_a_phrase_of_the_required_length() -> None:
     phrase = "größere Pferde stehen richtig lange"
 
