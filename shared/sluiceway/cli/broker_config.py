@@ -96,7 +96,11 @@ HubsOption = Annotated[
 ]
 PasswordsOption = Annotated[
     bool,
-    typer.Option("--passwords", help="Passwords instead of nkeys, from the environment of nats-server."),
+    typer.Option(
+        "--passwords",
+        help="Passwords instead of nkeys, from the environment of nats-server: of letters, digits, - and _, "
+        "at least 16, with a letter first. Nkeys are recommended.",
+    ),
 ]
 
 
@@ -157,7 +161,7 @@ async def write_broker_config(
     if not has_users:
         _write(session, output, laptop_config())
         return
-    form = BrokerForm(tls, checked_hosts(cluster or ()), leaf, hub_urls(hub or ()))
+    form = BrokerForm(tls, checked_hosts(cluster or ()), leaf, hub_urls(hub or ()), passwords)
     hosts = (*form.cluster, *certificate_hosts(host or ()))
     if leaf:
         accounts = leaf_accounts(validated_name("region", leaf))

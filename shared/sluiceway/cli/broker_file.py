@@ -58,6 +58,14 @@ LEAF_HEADER = """\
 """
 
 
+PASSWORDS = """\
+# Passwords are variables, too. nats-server takes an empty one for valid, and reads others as if they stood in
+# this file: it does not start if one is a number (0123), and takes the variable HOME if one is $HOME. So give
+# each user one of letters, digits, - and _ only (at least 16, with a letter first). Nkeys (`--secrets`)
+# cannot go wrong like that.
+"""
+
+
 def broker_config(accounts: Sequence[BrokerAccount], sign_in: SignIn, form: BrokerForm = ONE_COMPUTER) -> str:
     """Return the configuration file of a broker with these accounts."""
     exports = [(account.name, export) for account in accounts for export in account.exports]
@@ -70,7 +78,8 @@ def broker_config(accounts: Sequence[BrokerAccount], sign_in: SignIn, form: Brok
         for account in accounts
     ]
     header = LEAF_HEADER.format(region=form.leaf_of) if form.leaf_of else ACCOUNTS_HEADER
-    return f"{header}{server_block(form)}\naccounts {{\n" + "".join(blocks) + "}\n"
+    passwords = PASSWORDS if form.has_passwords else ""
+    return f"{header}{passwords}{server_block(form)}\naccounts {{\n" + "".join(blocks) + "}\n"
 
 
 def laptop_config() -> str:

@@ -24,6 +24,8 @@ class BrokerForm:
     #: The region whose leaf node it is, and the URLs of the brokers that it connects to.
     leaf_of: str | None = None
     hubs: tuple[str, ...] = ()
+    #: Users sign in by passwords, and not by nkeys.
+    has_passwords: bool = False
 
 
 ONE_COMPUTER = BrokerForm()

@@ -4,9 +4,12 @@ import asyncio
 import os
 import re
 import stat
+import string
 import subprocess
 from pathlib import Path
 
+import nats
+import nats.errors
 import pytest
 
 from services.local.broker import EmbeddedBroker, find_binary
@@ -226,6 +229,36 @@ async def test_passwords_come_from_the_environment(tmp_path: Path) -> None:
     assert checked(tmp_path / "broker.conf", **given).returncode == 0
     del given["CONSOLE_PASSWORD"]
     assert "'CONSOLE_PASSWORD'" in checked(tmp_path / "broker.conf", **given).stderr
+
+
+async def test_a_password_of_the_characters_that_the_file_names_is_taken_as_it_is(tmp_path: Path) -> None:
+    written = await Cli(NOWHERE).succeeds("broker-config", "--region", "dev", "--passwords")
+    config = tmp_path / "broker.conf"
+    config.write_text(written.out)
+    users = [user.name for account in broker_accounts(["dev"], [], []) for user in account.users]
+    passwords = dict.fromkeys(users, f"Z-_{string.ascii_letters}{string.digits}")
+    passwords |= {
+        "scheduler": "true------------",
+        "monitor": "e0123456789abcdef",
+        "console": "include_xxxxxxxxx_",
+    }
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("STORE_DIR", str(tmp_path / "streams"))
+        for user, password in passwords.items():
+            patched.setenv(password_variable(user), password)
+
+        with EmbeddedBroker(tmp_path / "broker", config=config) as broker:
+            for user, password in passwords.items():
+                if not user.startswith("leaf-"):
+                    await signs_in(broker.url, user, password)
+            with pytest.raises(nats.errors.Error):
+                await signs_in(broker.url, "console", "include_")
+
+    assert "of letters, digits, - and _ only (at least 16, with a letter first)" in written.out
+
+
+async def signs_in(url: str, user: str, password: str) -> None:
+    await (await nats.connect(url, user=user, password=password, allow_reconnect=False)).close()
 
 
 async def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
