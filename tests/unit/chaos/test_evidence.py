@@ -1,4 +1,4 @@
-"""A run says what it did not try, and that this machine stood still is no reason for a finding."""
+"""A run says what it did not try. If this machine stood still, that is no finding."""
 
 import asyncio
 import time

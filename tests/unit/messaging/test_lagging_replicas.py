@@ -17,7 +17,7 @@ PLACE = StreamPlace("LETTERS")
 
 
 class Streams:
-    """A stream that ends at 60, as its leader n1 says; or n1 says so while there is no leader."""
+    """A stream that ends at 60: its leader n1 says so, or n1 while there is no leader."""
 
     def __init__(self, leader: str | None) -> None:
         self._leader = leader
