@@ -1,4 +1,4 @@
-"""A run says what it did not try. If this machine stood still, that is no finding."""
+"""A run lists the faults and laws that it did not try, and a pause of this machine causes no finding."""
 
 import asyncio
 import time

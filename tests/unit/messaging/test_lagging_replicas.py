@@ -17,7 +17,7 @@ PLACE = StreamPlace("LETTERS")
 
 
 class Streams:
-    """A stream that ends at 60: its leader n1 says so, or n1 while there is no leader."""
+    """A stream whose last sequence is 60, as broker n1 reports; n1 may be its leader or just a replica."""
 
     def __init__(self, leader: str | None) -> None:
         self._leader = leader
