@@ -207,20 +207,23 @@ def _problems_of_others(
     now: datetime.datetime,
 ) -> list[str]:
     """Return what is to do about a certificate that is signed elsewhere; `CommandFailed` if there is none."""
-    what = f"{folder / SERVER}, and {folder / CA_KEY} is not there to sign one"
+    server, unsigned = folder / SERVER, f"it cannot be signed again without {folder / CA_KEY}"
     if not chain:
-        raise CommandFailed(f"there is no {what}: put one there that {CA} has signed, with its {SERVER_KEY}")
+        raise CommandFailed(
+            f"there is no {server}, and none can be signed without {folder / CA_KEY}: put one there that "
+            f"{CA} has signed, with its {SERVER_KEY}"
+        )
     current, authority, notes = chain[0], _authority_of(chain, authorities), []
     if authority is None:
-        notes.append(f"no certificate in {CA} has signed {what} again: clients refuse it")
+        notes.append(f"{server} is signed by no certificate in {CA}, so clients refuse it; {unsigned}")
     elif authority != current:
         notes += _problems_of_authority(folder, authority, now)
     if missing := hosts - _names(current):
-        notes.append(f"there is no {', '.join(sorted(missing))} in {what}")
+        notes.append(f"{server} does not name {', '.join(sorted(missing))}; {unsigned}")
     if now < current.not_valid_before_utc:
-        notes.append(f"{what} again, is not valid before {current.not_valid_before_utc.date()}")
+        notes.append(f"{server} is not valid before {current.not_valid_before_utc.date()}; {unsigned}")
     if _days_left(current, now) < RENEWED_BEFORE_DAYS:
-        notes.append(f"{what} again, ends on {_date(current)}")
+        notes.append(f"{server} ends on {_date(current)}; {unsigned}")
     return notes
 
 
